@@ -1,0 +1,23 @@
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+export OMP_WAIT_POLICY ?= PASSIVE
+
+.PHONY: demo test check
+
+demo: $(READY)
+	$(BIN)/inputopt demo --out out
+
+test: $(READY)
+	$(BIN)/pytest
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[digits,dev]'
+	touch $(READY)

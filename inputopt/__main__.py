@@ -1,0 +1,7 @@
+"""`python -m inputopt` is the command line."""
+
+import sys
+
+from inputopt.cli.main import main
+
+sys.exit(main())

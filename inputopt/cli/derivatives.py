@@ -1,0 +1,105 @@
+"""`inputopt gradcheck` and `inputopt explain`: the ways to a derivative, compared and spelt out."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inputopt.cli.show import numbers, sizes, table
+from inputopt.derivatives.agreement import Agreement, agreements
+from inputopt.derivatives.explain import explain
+from inputopt.document.networks import EXAMPLES, LEARNING_RATE
+from inputopt.nets.activations import ACTIVATIONS
+from inputopt.nets.costs import COSTS, find_cost
+from inputopt.nets.mlp import MLP
+
+LIMITS = {"backprop": 1e-10, "dual": 1e-10, "differences": 1e-6}
+
+
+def add_commands(commands: Any) -> None:
+    """Add `gradcheck` and `explain`."""
+    check = commands.add_parser("gradcheck", help="compare the ways to a derivative on a random network, in float64")
+    _add_network(check, "20,30,20,10")
+    check.add_argument("--batch", type=int, default=7, help="examples (%(default)s)")
+    check.set_defaults(run=run_gradcheck)
+
+    tell = commands.add_parser("explain", help="print one training step by step, with the numbers put in")
+    _add_network(tell, None)
+    tell.add_argument("--inputs", type=numbers, help="one example's inputs: 0.05,0.1")
+    tell.add_argument("--targets", type=numbers, help="its targets: 0.01,0.99, or a class for softmax")
+    tell.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help="(%(default)s)")
+    tell.add_argument("--example", choices=sorted(EXAMPLES), help="a network of the document (4 if no sizes are given)")
+    tell.set_defaults(run=run_explain)
+
+
+def _add_network(command: argparse.ArgumentParser, default_sizes: str | None) -> None:
+    command.add_argument("--sizes", type=sizes, default=default_sizes, help="neurons a layer, inputs first: 2,3,1")
+    command.add_argument("--activation", choices=list(ACTIVATIONS), default="sigmoid", help="(%(default)s)")
+    command.add_argument("--output", choices=list(ACTIVATIONS), help="activation of the last layer")
+    command.add_argument("--cost", choices=COSTS, default="mse", help="(%(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="of the random weights and examples (%(default)s)")
+
+
+def run_gradcheck(options: argparse.Namespace) -> int:
+    """Print the agreement; 1 if a way disagrees."""
+    found = gradcheck(options.sizes, options.activation, options.output, options.cost, options.batch, options.seed)
+    print(table(*agreement_table(found)))
+    print()
+    print("Largest disagreement with autograd, relative to the layer's largest derivative; float64.")
+    return 0 if all(way.largest <= LIMITS.get(way.method, float("inf")) for way in found) else 1
+
+
+def gradcheck(
+    layer_sizes: list[int], activation: str, output: str | None, cost: str, batch: int, seed: int
+) -> list[Agreement]:
+    """The agreement of all ways on a random network and random examples."""
+    if batch < 1:
+        raise ValueError(f"--batch must be at least 1, not {batch}.")
+    net = MLP(layer_sizes, activation, output, seed=seed).double()
+    inputs, targets = random_examples(net, cost, batch, seed)
+    return agreements(net, inputs, targets, cost)
+
+
+def random_examples(net: MLP, cost: str, batch: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Random inputs [batch, n] and targets that the cost allows."""
+    chance = np.random.default_rng(seed)
+    inputs = torch.from_numpy(chance.standard_normal((batch, net.sizes[0])))
+    if find_cost(cost, net.output).class_targets:
+        return inputs, torch.from_numpy(chance.integers(net.sizes[-1], size=batch))
+    return inputs, torch.from_numpy(chance.random((batch, net.sizes[-1])))
+
+
+def agreement_table(found: list[Agreement]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: a way, its disagreement layer by layer, and what it cost."""
+    layers = [f"layer {index + 1}" for index in range(len(found[0].layers))]
+    return ["way", *layers, "inputs", "milliseconds", "evaluations"], [
+        [
+            way.method,
+            *(f"{value:.1e}" for value in (*way.layers, way.inputs)),
+            f"{1000 * way.seconds:.2f}",
+            f"{way.evaluations:,}",
+        ]
+        for way in found
+    ]
+
+
+def run_explain(options: argparse.Namespace) -> int:
+    """Print one training."""
+    if options.sizes is None:
+        example = EXAMPLES[options.example or "4"]
+        net, inputs, targets = example.network(), torch.tensor(example.inputs), torch.tensor(example.targets)
+    else:
+        net = MLP(options.sizes, options.activation, options.output, seed=options.seed)
+        inputs, targets = random_examples(net, options.cost, 1, options.seed)
+    if options.inputs is not None:
+        inputs = torch.tensor([options.inputs])
+    if options.targets is not None:
+        targets = torch.tensor([options.targets])
+        if find_cost(options.cost, net.output).class_targets:
+            targets = targets[0].long()
+    print(explain(net, inputs, targets, options.cost, options.learning_rate), end="")
+    return 0

@@ -1,0 +1,126 @@
+"""`inputopt fool`, `ascend` and `dream`: the input moves, and a sheet shows how."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.figure import Figure
+
+from inputopt import checks
+from inputopt.cli.show import table, writable
+from inputopt.nets.frozen import Frozen
+from inputopt.recipes.pictures.ascend import ascend
+from inputopt.recipes.pictures.dream import dream
+from inputopt.recipes.pictures.fool import fool
+from inputopt.recipes.pictures.picture import read_photo
+from inputopt.recipes.pictures.sheet import Journey, contact_sheet, sheet, watch_all
+from inputopt.training.plots import save_figure
+from inputopt.zoo.digits import load_digits
+from inputopt.zoo.library import load
+
+SHAPE = (1, 28, 28)
+CLASSES = 10
+
+
+def add_commands(commands: Any) -> None:
+    """Add `fool`, `ascend` and `dream`."""
+    command = commands.add_parser("fool", help="from static down to a class that the network then is sure of")
+    command.add_argument("--target", type=int, help="the class to reach; every class if not given")
+    command.add_argument("--count", type=int, default=8, help="images a class (%(default)s)")
+    command.add_argument("--confidence", type=float, default=0.99, help="when it is done (%(default)s)")
+    _add_common(command, run_fool)
+
+    command = commands.add_parser("ascend", help="from recognised digits up the cost until they are unrecognised")
+    command.add_argument("--count", type=int, default=200, help="digits (%(default)s)")
+    _add_common(command, run_ascend)
+
+    command = commands.add_parser("dream", help="make more of what a layer sees in a picture")
+    command.add_argument("--photo", help="a picture of the size that the model takes; a digit if not given")
+    command.add_argument("--layers", default="layers.0", help="names with commas between them (%(default)s)")
+    command.add_argument("--steps", type=int, default=60, help="(%(default)s)")
+    command.add_argument("--octaves", type=int, default=1, help="sizes to dream at (%(default)s)")
+    _add_common(command, run_dream)
+
+
+def _add_common(command: argparse.ArgumentParser, run: Any) -> None:
+    command.add_argument("--model", default="digits-mlp", help="a shipped network or a file (%(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="what all chance is drawn from (%(default)s)")
+    command.add_argument("--out", default="out", help="folder for the pictures (%(default)s)")
+    command.set_defaults(run=run)
+
+
+def run_fool(options: argparse.Namespace) -> int:
+    """Print how it went a class; 1 if an image missed."""
+    out = writable(options.out)
+    net = Frozen(load(options.model))
+    targets = range(CLASSES) if options.target is None else [options.target]
+    checks.whole("--count", options.count)
+    rows, journeys, images = [], [], []
+    for target in targets:
+        journey = Journey(0)
+        result = fool(net, target, SHAPE, options.count, options.seed, confidence=options.confidence, watch=journey)
+        journeys.append(journey)
+        images.append(result.x)
+        sure = result.logits.softmax(1)[:, target]
+        rows.append(
+            [
+                str(target),
+                f"{int(result.success.sum())} of {options.count}",
+                f"{float(sure.min()):.4f}",
+                f"{float(result.forwards.double().mean()):.1f}",
+                f"{float(result.distance.mean()):.2f}",
+            ]
+        )
+    print(table(["class", "fooled", "least sure", "forwards an image", "L2 from static"], rows))
+    done = sum(int(row[1].split()[0]) for row in rows)
+    print(f"\n{done} of {options.count * len(rows)} images of static are now seen as the class asked for.")
+    _save(sheet(journeys, net, "From static down to each class"), out / "fool.png")
+    _save(contact_sheet(torch.cat(images), net, "Each of these is a digit to the network"), out / "fool-all.png")
+    return 0 if done == options.count * len(rows) else 1
+
+
+def run_ascend(options: argparse.Namespace) -> int:
+    """Print how far the digits had to move; 1 if some are still recognised."""
+    out = writable(options.out)
+    checks.whole("--count", options.count)
+    net = Frozen(load(options.model))
+    data = load_digits()
+    with torch.no_grad():
+        known = (net(data.held_x).argmax(1) == data.held_y).nonzero()[:, 0]
+    order = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(options.seed))][: options.count]
+    journeys = [Journey(number) for number in range(min(8, len(order)))]
+    result = ascend(net, data.held_x[order], data.held_y[order], watch=watch_all(journeys))
+    moved = (result.x - data.held_x[order]).flatten(1)
+    print(f"{int(result.success.sum())} of {len(order)} recognised digits are no longer recognised.\n")
+    sizes = {"L2 distance": result.distance, "largest change of a pixel": moved.abs().amax(1)}
+    rows = [
+        [what, *(f"{float(size.quantile(share)):.3f}" for share in (0, 0.5, 0.9, 1))] for what, size in sizes.items()
+    ]
+    print(table(["size of the change", "least", "median", "90 %", "most"], rows))
+    _save(sheet(journeys, net, "Up the cost until unrecognised"), out / "ascend.png")
+    return 0 if bool(result.success.all()) else 1
+
+
+def run_dream(options: argparse.Namespace) -> int:
+    """Dream, and show the way there."""
+    out = writable(options.out)
+    net = Frozen(load(options.model))
+    photo = load_digits().held_x[options.seed % 1000] if options.photo is None else read_photo(options.photo, 1)
+    journey = Journey(0)
+    layers = options.layers.split(",")
+    picture = dream(
+        net, photo, layers, options.octaves, steps=options.steps, step_size=0.01, seed=options.seed, watch=journey
+    )
+    picture.save(out / "dream.png")
+    print(f"wrote {out / 'dream.png'}")
+    if options.octaves == 1:
+        _save(sheet([journey], net, f"More of what {', '.join(layers)} sees"), out / "dream-steps.png")
+    return 0
+
+
+def _save(figure: Figure, path: Path) -> None:
+    save_figure(figure, path)
+    print(f"wrote {path}")

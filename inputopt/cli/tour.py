@@ -1,0 +1,79 @@
+"""`inputopt demo`: everything at once, and a page that shows it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import sys
+import time
+from collections.abc import Callable
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import torch
+
+from inputopt import __version__
+from inputopt.cli import derivatives, pictures, reproduction
+from inputopt.cli.show import table, training_bar, writable
+from inputopt.document.reproduce import reproduce
+from inputopt.files import write_text
+
+
+def add_commands(commands: Any) -> None:
+    """Add `demo`."""
+    command = commands.add_parser("demo", help="reproduce, gradcheck, fool, ascend and dream, shown on one page")
+    command.add_argument("--out", default="out", help="folder for the page and its pictures (%(default)s)")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run everything; 1 if anything did not come out as it should."""
+    out = writable(options.out)
+    started = time.perf_counter()
+    found = reproduce(watch=lambda name, way, count: training_bar(f"network {name} by {way}", count))
+    reproduction.save(found, out / "reproduce")
+    print(reproduction.verdict(found))
+    agreed = derivatives.gradcheck([20, 30, 20, 10], "sigmoid", None, "mse", batch=7, seed=0)
+    print(table(*derivatives.agreement_table(agreed)))
+    failed = bool(found.mismatches)
+    texts = {}
+    for name, command in PICTURES.items():
+        status, texts[name] = _captured(command, [name, "--out", str(out)])
+        failed |= status != 0
+    page = jinja2.Template((files("inputopt.cli") / "page.html").read_text(encoding="utf-8"), autoescape=True)
+    text = page.render(
+        verdict=reproduction.verdict(found),
+        tables={
+            "figures": reproduction.figure_table(found),
+            "small": reproduction.small_table(found),
+            "agreement": derivatives.agreement_table(agreed),
+        },
+        notes=[row.figure for row in found.rows if row.figure.contradicted],
+        texts=texts,
+        versions=f"inputopt {__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}",
+        seconds=f"{time.perf_counter() - started:.0f}",
+    )
+    write_text(out / "index.html", text)
+    print(f"\nAll of it is shown in {(Path(out) / 'index.html').resolve()}")
+    return int(failed)
+
+
+PICTURES: dict[str, Callable[[argparse.Namespace], int]] = {
+    "fool": pictures.run_fool,
+    "ascend": pictures.run_ascend,
+    "dream": pictures.run_dream,
+}
+
+
+def _captured(command: Callable[[argparse.Namespace], int], arguments: list[str]) -> tuple[int, str]:
+    """Run a command as if typed; its status, and what it printed, which is printed here as well."""
+    parser = argparse.ArgumentParser()
+    pictures.add_commands(parser.add_subparsers())
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        status = command(parser.parse_args(arguments))
+    print(printed.getvalue(), end="")
+    return status, "\n".join(line for line in printed.getvalue().splitlines() if not line.startswith("wrote "))

@@ -1,0 +1,148 @@
+"""One training, told step by step with the numbers put in, as the document works its examples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from inputopt.derivatives.backprop import Chain, chain, input_derivatives, parameter_derivatives
+from inputopt.derivatives.record import as_arrays
+from inputopt.derivatives.ways import check_batch
+from inputopt.nets.activations import Array
+from inputopt.nets.arrays import Arrays, arrays
+from inputopt.nets.costs import Cost, find_cost
+from inputopt.nets.mlp import MLP
+
+MOST_NUMBERS = 400
+
+
+def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rate: float = 0.5) -> str:
+    """The text of one training of a small network: forward, backward, and the update. The network is not changed.
+
+    Raises:
+        ValueError: a network of more than 400 weights and biases, or inputs and targets that do not fit.
+    """
+    count = sum(value.numel() for value in net.parameters())
+    if count > MOST_NUMBERS:
+        raise ValueError(f"A network of {count} numbers is too large to spell out; choose one of up to {MOST_NUMBERS}.")
+    resolved = find_cost(cost, net.output)
+    flat, wanted = as_arrays(*check_batch(net, resolved, inputs, targets))
+    shape = arrays(net)
+    with np.errstate(all="ignore"):
+        found = chain(shape, resolved, flat, wanted)
+        lines = [line for example in range(len(flat)) for line in _example(shape, resolved, found, wanted, example)]
+        lines += _update(shape, found, learning_rate)
+    return "\n".join(lines) + "\n"
+
+
+def _example(net: Arrays, cost: Cost, found: Chain, targets: Array, example: int) -> Iterator[str]:
+    target = np.atleast_1d(targets[example])
+    yield f"EXAMPLE {example + 1}: inputs {_list(found.O[0][example])}, target {_list(target)}"
+    yield ""
+    for layer in range(len(net.weights)):
+        yield from _forward(net, found, layer, example)
+    one = slice(example, example + 1)
+    cost_now = float(cost.value(found.Z[-1][one], found.O[-1][one], targets[one])[0])
+    yield f"cost ({cost.name}) = {_result(cost_now)}"
+    yield ""
+    for layer in reversed(range(len(net.weights))):
+        yield from _backward(net, cost, found, target, layer, example)
+    yield from _inputs(net, found, example)
+    yield ""
+
+
+def _forward(net: Arrays, found: Chain, layer: int, example: int) -> Iterator[str]:
+    yield f"Layer {layer + 1}, forward"
+    inputs = found.O[layer][example]
+    for neuron, weights in enumerate(net.weights[layer]):
+        terms = [f"{_number(weight)} x {_number(value)}" for weight, value in zip(weights, inputs, strict=True)]
+        Z, O = found.Z[layer][example, neuron], found.O[layer + 1][example, neuron]
+        yield f"  neuron {neuron}: Z = bias + weights x inputs"
+        yield f"             = {_number(net.biases[layer][neuron])} + {' + '.join(terms)} = {_result(Z)}"
+        formula = net.activations[layer].formula
+        yield f"            O = {_put_in(formula, Z=Z)} = {_result(O)}"
+    yield ""
+
+
+def _backward(net: Arrays, cost: Cost, found: Chain, target: Array, layer: int, example: int) -> Iterator[str]:
+    yield f"Layer {layer + 1}, backward"
+    last = layer == len(net.weights) - 1
+    slope_formula = net.activations[layer].slope_formula
+    for neuron in range(len(net.weights[layer])):
+        Z, O = found.Z[layer][example, neuron], found.O[layer + 1][example, neuron]
+        dO, slope = found.dCost_dO[layer][example, neuron], found.dO_dZ[layer][example, neuron]
+        neuron_error = found.neuron_errors[layer][example, neuron]
+        if last:
+            wanted = target[0] if cost.class_targets else target[neuron]
+            how = _put_in(cost.slope_formula, O=O, T=wanted)
+        else:
+            how = _sum_of_errors(net, found, layer + 1, neuron, example)
+        yield f"  neuron {neuron}: dCost/dO = {how} = {_result(dO)}"
+        yield f"            dO/dZ = {_put_in(slope_formula, Z=Z, O=O)} = {_result(slope)}"
+        if last and cost.neuron_error is not None:
+            yield f"            neuron error = dCost/dO x dO/dZ, which cancels to O - T = {_result(neuron_error)}"
+        else:
+            product = f"{_number(dO)} x {_number(slope)}"
+            yield f"            neuron error = dCost/dO x dO/dZ = {product} = {_result(neuron_error)}"
+        for source, value in enumerate(found.O[layer][example]):
+            product = f"{_number(neuron_error)} x {_number(value)}"
+            derivative = _result(neuron_error * value)
+            yield f"            dCost/dWeight {source} = neuron error x input {source} = {product} = {derivative}"
+        yield f"            dCost/dBias = neuron error = {_result(neuron_error)}"
+    yield ""
+
+
+def _inputs(net: Arrays, found: Chain, example: int) -> Iterator[str]:
+    yield "Inputs"
+    derivatives = input_derivatives(net, found)[example]
+    for source, derivative in enumerate(derivatives):
+        yield f"  dCost/dInput {source} = {_sum_of_errors(net, found, 0, source, example)} = {_result(derivative)}"
+
+
+def _sum_of_errors(net: Arrays, found: Chain, layer: int, source: int, example: int) -> str:
+    """Sum of the neuron errors of `layer` x their weights from `source`, with the numbers put in."""
+    pairs = zip(found.neuron_errors[layer][example], net.weights[layer][:, source], strict=True)
+    return "sum of neuron error x weight = " + " + ".join(f"{_number(error)} x {_number(w)}" for error, w in pairs)
+
+
+def _update(net: Arrays, found: Chain, rate: float) -> Iterator[str]:
+    examples = len(found.O[0])
+    averaged = f", each derivative averaged over {examples} examples" if examples > 1 else ""
+    yield f"UPDATE: parameter -= learning rate x derivative{averaged}"
+    derivatives = parameter_derivatives(found)
+    for layer, (weights, biases) in enumerate(zip(net.weights, net.biases, strict=True)):
+        d_weights, d_biases = derivatives[2 * layer], derivatives[2 * layer + 1]
+        for neuron in range(len(weights)):
+            for source, weight in enumerate(weights[neuron]):
+                yield _moved(
+                    f"layer {layer + 1} neuron {neuron} weight {source}", weight, rate, d_weights[neuron, source]
+                )
+            yield _moved(f"layer {layer + 1} neuron {neuron} bias", biases[neuron], rate, d_biases[neuron])
+
+
+def _moved(what: str, value: float, rate: float, derivative: float) -> str:
+    return f"  {what}: {_number(value)} - {rate:g} x {_number(derivative)} = {_result(value - rate * derivative)}"
+
+
+def _put_in(formula: str, **values: float) -> str:
+    """The formula, and again with numbers in place of its letters, unless that shows nothing new."""
+    numbers = re.sub(r"\b[ZOT]\b", lambda letter: _number(values[letter.group()]), formula)
+    return formula if len(formula) == 1 or numbers == formula else f"{formula} = {numbers}"
+
+
+def _number(value: float) -> str:
+    """A number inside a formula: negative ones in brackets."""
+    text = _result(value)
+    return f"({text})" if text.startswith("-") else text
+
+
+def _result(value: float) -> str:
+    """A number at the end of a formula."""
+    return f"{float(value):.6f}"
+
+
+def _list(values: Array) -> str:
+    return ", ".join(f"{float(value):g}" for value in values)

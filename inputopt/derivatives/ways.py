@@ -1,0 +1,70 @@
+"""The ways to a derivative by name, and one call that uses any of them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inputopt import checks
+from inputopt.derivatives.autograd import Autograd
+from inputopt.derivatives.backprop import Backprop
+from inputopt.derivatives.differences import Differences
+from inputopt.derivatives.dual import ForwardMode
+from inputopt.derivatives.record import BindWay, Gradients
+from inputopt.nets.costs import Cost, check_targets, find_cost
+from inputopt.nets.mlp import MLP
+
+WAYS: dict[str, BindWay] = {
+    "autograd": Autograd,
+    "backprop": Backprop,
+    "dual": ForwardMode,
+    "differences": Differences,
+    "one_sided": partial(Differences, central=False),
+}
+
+
+def find_way(method: str) -> BindWay:
+    """The way called `method`; a ValueError names the nearest if there is none."""
+    return WAYS[checks.one_of("method", method, WAYS)]
+
+
+def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
+    """Inputs and targets as tensors that fit the network and the cost.
+
+    Raises:
+        ValueError: wrong shapes, an empty batch, NaN anywhere, targets that the cost does not allow.
+    """
+    like = net.weights[0]
+    for parameter in net.parameters():
+        checks.finite("the network's weights", parameter)
+    made = checks.batch("inputs", checks.tensor("inputs", inputs, like.dtype, like.device))
+    if made[0].numel() != net.sizes[0]:
+        raise ValueError(f"inputs must have {net.sizes[0]} numbers an example, not {made[0].numel()}.")
+    return made, check_targets(cost, targets, len(made), net.sizes[-1], like)
+
+
+def gradients(net: MLP, inputs: Any, targets: Any, cost: str = "mse", method: str = "backprop") -> Gradients:
+    """Every derivative of the cost: by weights, by biases (the neuron errors) and by the inputs.
+
+    Args:
+        net: the network; neither its weights nor their `.grad` change.
+        inputs: [B, ...] numbers.
+        targets: [B, n] numbers, or class indices [B] for cross-entropy on identity outputs.
+        cost: "mse" or "cross_entropy".
+        method: "backprop" (by hand), "dual", "differences" (central), "one_sided" or "autograd".
+
+    Raises:
+        ValueError: an unknown name, or inputs and targets that do not fit.
+
+    >>> net = MLP([2, 1], weights=[[[0.3, 0.1]]], biases=[[0.5]])
+    >>> gradients(net, [[1.0, 0.0]], [[0.0]]).biases[0]
+    tensor([0.1476])
+    """
+    resolved = find_cost(cost, net.output)
+    way = find_way(method)
+    made, wanted = check_batch(net, resolved, inputs, targets)
+    with torch.enable_grad():
+        return way(net, resolved).report(made, wanted)

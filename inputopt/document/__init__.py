@@ -1,0 +1,1 @@
+"""The document: its networks and its figures."""

@@ -1,0 +1,170 @@
+"""Train the document's networks and hold every derived figure against the printed one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from inputopt.derivatives.ways import gradients
+from inputopt.document.figures import Figure, figures
+from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
+from inputopt.nets.activations import find_activation
+from inputopt.training.genetic import evolve
+from inputopt.training.history import History, named_numbers
+from inputopt.training.train import Progress, train
+
+METHODS = ("autograd", "backprop")
+SMALL = ("1", "3a", "4")  # what the slower ways train too
+SMALL_WAYS = ("dual", "differences", "one_sided")
+
+Watch = Callable[[str, str, int], AbstractContextManager[Callable[[Progress], None] | None]]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A printed figure beside what each method derived; NaN where a method was not run."""
+
+    figure: Figure
+    derived: dict[str, float]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every method derived the printed digits."""
+        return all(self.figure.agrees(value) for value in self.derived.values())
+
+
+@dataclass(frozen=True)
+class SmallRun:
+    """One small network trained in one way: what it took, and the mean error at the end."""
+
+    example: str
+    way: str
+    trainings: int
+    evaluations: int
+    seconds: float
+    error: float
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """All that was derived: a row a figure, the histories by (method, example), and the small networks' table."""
+
+    rows: tuple[Row, ...]
+    histories: dict[tuple[str, str], History]
+    small: tuple[SmallRun, ...]
+
+    @property
+    def mismatches(self) -> tuple[Row, ...]:
+        """The rows in which some method did not derive the printed digits."""
+        return tuple(row for row in self.rows if not row.agrees)
+
+
+def reproduce(methods: Sequence[str] = METHODS, small: bool = True, watch: Watch | None = None) -> Reproduction:
+    """Train every network of the document by each method, in float32, and compare with what is printed.
+
+    Args:
+        methods: ways to a derivative, a column each.
+        small: train the small networks by the slower ways too, and by evolution.
+        watch: (example, method, trainings) -> a context that may give a progress callback.
+    """
+    watch = watch or (lambda example, method, trainings: nullcontext())
+    histories: dict[tuple[str, str], History] = {}
+    derived: dict[str, dict[str, dict[str, float]]] = {}
+    for method in methods:
+        derived[method] = {"warm-up": _warm_up()}
+        for name, example in EXAMPLES.items():
+            with watch(name, method, example.trainings) as progress:
+                found, histories[method, name] = derive(example, method, progress)
+            derived[method][name] = found
+    rows = (
+        Row(figure, {method: derived[method][figure.example][figure.figure] for method in methods})
+        for figure in figures()
+    )
+    return Reproduction(tuple(rows), histories, tuple(_small_runs(watch)) if small else ())
+
+
+def derive(
+    example: Example, method: str, progress: Callable[[Progress], None] | None = None
+) -> tuple[dict[str, float], History]:
+    """Train one network; every number that the document could print of it, under the name it has in figures.json."""
+    first = gradients(example.network(), example.inputs, example.targets, method=method)
+    net = example.network()
+    once = _train(example, net, method, trainings=1)
+    numbers = _under("first", once, 0) | _under("second", _train(example, net, method, trainings=1), 0)
+    numbers |= _named("first neuron error", first.neuron_errors)
+    net = example.network()
+    history = _train(example, net, method, example.trainings, progress)
+    numbers |= _under("last", history, -1)
+    with torch.no_grad():
+        outputs = net(torch.tensor(example.inputs, dtype=torch.float32))
+    numbers |= {f"last output [{index}]": float(value) for index, value in enumerate(outputs[0])}
+    return numbers, history
+
+
+def _train(
+    example: Example, net: Any, method: str, trainings: int, progress: Callable[[Progress], None] | None = None
+) -> History:
+    return train(
+        net,
+        example.inputs,
+        example.targets,
+        learning_rate=LEARNING_RATE,
+        steps=trainings,
+        method=method,
+        progress=progress,
+    )
+
+
+def _under(when: str, history: History, position: int) -> dict[str, float]:
+    sample = history.samples[position]
+    return {f"{when} {name}": value for name, value in sample.details.items()} | {
+        f"{when} error": sample.error,
+        f"{when} cost": sample.cost,
+    }
+
+
+def _named(what: str, values: Sequence[torch.Tensor]) -> dict[str, float]:
+    return named_numbers(what, [value.numpy() for value in values])
+
+
+def _warm_up() -> dict[str, float]:
+    Z = np.array([0.53], dtype=np.float32)
+    return {"O at Z = 0.53": float(find_activation("sigmoid").value(Z)[0])}
+
+
+def _small_runs(watch: Watch) -> list[SmallRun]:
+    """The small networks by the slower ways, and by evolution down to the error that descent reached."""
+    runs = []
+    for name in SMALL:
+        example = EXAMPLES[name]
+        for way in SMALL_WAYS:
+            with watch(name, way, example.trainings) as progress:
+                history = _train(example, example.network(), way, example.trainings, progress)
+            each = gradients(example.network(), example.inputs, example.targets, method=way).evaluations
+            runs.append(
+                SmallRun(
+                    name, way, history.trainings, each * history.trainings, history.seconds, float(history.error[-1])
+                )
+            )
+        runs.append(_evolved(name, example, runs[-1].error))
+    return runs
+
+
+def _evolved(name: str, example: Example, error: float) -> SmallRun:
+    found = evolve(example.network(), example.inputs, example.targets, stop_error=error, generations=5_000)
+    return SmallRun(name, "genetic", found.generations, found.evaluations, found.seconds, found.error)
+
+
+def write(reproduction: Reproduction, folder: str | Path) -> list[Path]:
+    """Write the document's log of each training, `METHOD/network-N.csv`; returns what was written."""
+    written = []
+    for (method, name), history in reproduction.histories.items():
+        written.append(Path(folder) / method / f"network-{name.replace(' ', '-')}.csv")
+        history.write_csv(written[-1])
+    return written

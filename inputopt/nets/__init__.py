@@ -1,0 +1,1 @@
+"""What holds still: networks, their activations and costs, and how they are stored."""

@@ -1,0 +1,47 @@
+"""An MLP as numpy arrays: what the derivatives by hand, dual numbers, differences and the genetic search work on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from inputopt.nets.activations import Activation, Array, find_activation
+from inputopt.nets.mlp import MLP
+
+
+@dataclass(frozen=True)
+class Arrays:
+    """The layers of an MLP.
+
+    Weights are [..., n_out, n_in] and biases [n_out] or [..., 1, n_out]: a leading dimension makes a whole population
+    of networks of the same shape, which `forward` runs in one call. Dual numbers may stand in for any array.
+    """
+
+    weights: list[Array]
+    biases: list[Array]
+    activations: tuple[Activation, ...]
+
+
+def arrays(net: MLP) -> Arrays:
+    """The network's own memory as arrays: what is written to them, the network has.
+
+    Raises:
+        ValueError: the network is not in main memory.
+    """
+    if any(parameter.device.type != "cpu" for parameter in net.parameters()):
+        raise ValueError("This way to a derivative works in main memory; move the network with .cpu() or use autograd.")
+    kinds = [net.activation] * (len(net.weights) - 1) + [net.output]
+    return Arrays(
+        [weight.detach().numpy() for weight in net.weights],
+        [bias.detach().numpy() for bias in net.biases],
+        tuple(find_activation(kind) for kind in kinds),
+    )
+
+
+def forward(net: Arrays, inputs: Array) -> tuple[list[Array], list[Array]]:
+    """Every layer's weighted input Z and output O; the outputs start with the inputs themselves, [B, n_in]."""
+    Z: list[Array] = []
+    O = [inputs]
+    for weight, bias, activation in zip(net.weights, net.biases, net.activations, strict=True):
+        Z.append(O[-1] @ weight.mT + bias)
+        O.append(activation.value(Z[-1]))
+    return Z, O

@@ -1,0 +1,152 @@
+"""Costs: how far a network's outputs are from the targets, and how that changes with the outputs.
+
+A cost is resolved together with the output activation (`find_cost`), because cross-entropy means two things: binary on
+sigmoid outputs, softmax on identity outputs. Everything here is per example; whoever calls averages over the batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inputopt import checks
+from inputopt.nets.activations import Activation, Array, find_activation
+
+COSTS = ("mse", "cross_entropy")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A cost on a network whose last layer has a known activation.
+
+    Attributes:
+        name: what it is called.
+        torch: (last Z [B, n], targets) -> the cost averaged over the examples, a scalar tensor.
+        value: (last Z, last O, targets) -> the cost of each example, as arrays [..., B].
+        slope: (last O, targets) -> dCost/dO of each example.
+        neuron_error: (last O, targets) -> dCost/dZ where dCost/dO x dO/dZ cancels on paper; None where it does not.
+        slope_formula: `slope` in words.
+        error: (outputs, targets) -> the document's error of each example, the length of target - output, [B].
+        of_error: the cost of each example from its error, where it is defined so; None where it is not.
+        class_targets: whether targets are class indices [B] rather than numbers [B, n].
+        unit_targets: whether targets must lie in [0, 1].
+    """
+
+    name: str
+    torch: Callable[[Tensor, Tensor], Tensor]
+    value: Callable[[Array, Array, Array], Array]
+    slope: Callable[[Array, Array], Array]
+    slope_formula: str
+    error: Callable[[Tensor, Tensor], Tensor]
+    neuron_error: Callable[[Array, Array], Array] | None = None
+    of_error: Callable[[Tensor], Tensor] | None = None
+    class_targets: bool = False
+    unit_targets: bool = False
+
+
+def find_cost(name: str, output: str) -> Cost:
+    """The cost called `name` for a network whose last activation is `output`.
+
+    Raises:
+        ValueError: an unknown name, or cross-entropy on outputs that are neither sigmoid nor identity.
+    """
+    checks.one_of("cost", name, COSTS)
+    activation = find_activation(output)
+    if name == "mse":
+        return _half_squared_length(activation)
+    if output == "sigmoid":
+        return _BINARY
+    if output == "identity":
+        return _SOFTMAX
+    raise ValueError(f"cross_entropy needs sigmoid or identity outputs, not {output!r}; choose one of them or mse.")
+
+
+def check_targets(cost: Cost, targets: object, examples: int, outputs: int, like: Tensor) -> Tensor:
+    """`targets` as the tensor this cost wants: int64 class indices [B], or numbers [B, outputs] of `like`'s dtype.
+
+    Raises:
+        ValueError: a wrong shape or count, NaN, or values that the cost does not allow.
+    """
+    if cost.class_targets:
+        made = torch.as_tensor(targets, device=like.device)
+        if made.shape != (examples,):
+            raise ValueError(f"targets must be {examples} class indices, one per input, not shape {list(made.shape)}.")
+        return checks.classes("targets", made, outputs)
+    made = checks.tensor("targets", targets, like.dtype, like.device)
+    if made.shape != (examples, outputs):
+        raise ValueError(f"targets must have shape {[examples, outputs]}, not {list(made.shape)}.")
+    if cost.unit_targets and (made.min() < 0 or made.max() > 1):
+        raise ValueError("targets of cross_entropy on sigmoid outputs must lie in [0, 1].")
+    return made
+
+
+def _length(difference: Tensor) -> Tensor:
+    return difference.flatten(1).norm(dim=1)
+
+
+def _half_squared_length(output: Activation) -> Cost:
+    """The document's cost: half the squared length of target - output (for one output, half the squared error)."""
+
+    def mean(z: Tensor, targets: Tensor) -> Tensor:
+        return functional.mse_loss(output.torch(z), targets, reduction="sum") * (0.5 / len(targets))
+
+    return Cost(
+        "mse",
+        torch=mean,
+        value=lambda Z, O, T: 0.5 * ((O - T) * (O - T)).sum(-1),
+        slope=lambda O, T: O - T,
+        slope_formula="O - T",
+        error=lambda outputs, targets: _length(targets - outputs),
+        of_error=lambda error: 0.5 * error**2,
+    )
+
+
+def _binary_mean(z: Tensor, targets: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(z, targets, reduction="sum") / len(targets)
+
+
+def _binary_slope(O: Array, T: Array) -> Array:
+    return (O - T) / (O * (1 - O))
+
+
+_BINARY = Cost(
+    "cross_entropy",
+    torch=_binary_mean,
+    # -T log O - (1 - T) log(1 - O), written in Z: nothing overflows where the sigmoid saturates
+    value=lambda Z, O, T: (np.logaddexp(Z, 0) - T * Z).sum(-1),
+    slope=_binary_slope,
+    slope_formula="(O - T) / (O x (1 - O))",
+    error=lambda outputs, targets: _length(targets - outputs),
+    neuron_error=lambda O, T: O - T,  # the sigmoid's slope O (1 - O) cancels: no slow start in the last layer
+    unit_targets=True,
+)
+
+
+def _one_hot(O: Array, T: Array) -> Array:
+    return (T[:, None] == np.arange(O.shape[-1])).astype(O.dtype)
+
+
+def _softmax(O: Array) -> Array:
+    powers = np.exp(O - O.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)
+
+
+def _softmax_error(outputs: Tensor, targets: Tensor) -> Tensor:
+    hot = functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
+    return _length(hot - outputs.softmax(1))
+
+
+_SOFTMAX = Cost(
+    "cross_entropy",
+    torch=functional.cross_entropy,
+    value=lambda Z, O, T: np.logaddexp.reduce(O, axis=-1) - (_one_hot(O, T) * O).sum(-1),
+    slope=lambda O, T: _softmax(O) - _one_hot(O, T),
+    slope_formula="softmax - (1 at the target class)",
+    error=_softmax_error,
+    class_targets=True,
+)

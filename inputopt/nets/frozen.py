@@ -1,0 +1,167 @@
+"""A network whose weights stand still: all that the input side knows of one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inputopt import checks
+
+
+class Frozen:
+    """A network held still, with the range of its inputs.
+
+    The user's model is never changed: a private copy runs in evaluation mode and without weight gradients. Where a
+    model cannot be copied it is used as it is, put into evaluation mode for each call and back after it.
+
+    Args:
+        model: a module, or any function of [B, ...], that returns logits [B, n] or has them as `.logits`.
+        bounds: the lowest and highest value an input may have.
+        mean, std: what the model expects subtracted from and divided out of its inputs, a number or one a channel.
+
+    Attributes:
+        bounds: as given.
+        forwards, backwards: how many examples were run so far, each way.
+        device, dtype: where the model's numbers are, and of which type.
+
+    Raises:
+        TypeError, ValueError: not a model, or bounds, mean and std that make no sense.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module | Callable[[Tensor], Any],
+        bounds: tuple[float, float] = (0.0, 1.0),
+        mean: float | Sequence[float] | None = None,
+        std: float | Sequence[float] | None = None,
+    ) -> None:
+        if not callable(model):
+            raise TypeError(f"model must be a torch module or a function, not {type(model).__name__}.")
+        low, high = bounds
+        if not low < high:
+            raise ValueError(f"bounds must be (low, high) with low below high, not {bounds}.")
+        self.bounds = (float(low), float(high))
+        self.forwards = self.backwards = 0
+        self._mean = torch.as_tensor(0.0 if mean is None else mean, dtype=torch.float64)
+        self._std = torch.as_tensor(1.0 if std is None else std, dtype=torch.float64)
+        if not bool((self._std > 0).all()):
+            raise ValueError("std must be above 0; leave it out for a model that takes its inputs as they are.")
+        self._model, self._private = _private_copy(model)
+        parameter = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
+        self._dtype = None if parameter is None else parameter.dtype
+        self.device = torch.device("cpu") if parameter is None else parameter.device
+        self.dtype = self._dtype or torch.float32
+        if parameter is not None:
+            checks.finite("the network's weights", parameter)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Logits [B, n] of inputs [B, ...] in the bounds."""
+        outputs = self._run(x)
+        logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
+        if not isinstance(logits, Tensor):
+            raise TypeError(
+                "The model must return a tensor of logits, or something with .logits; wrap it in one that does."
+            )
+        if logits.ndim != 2 or len(logits) != len(x):
+            raise ValueError(f"The model must return logits [B, n], not {list(logits.shape)} for {len(x)} inputs.")
+        return logits
+
+    def features(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
+        """What the named modules put out for inputs [B, ...]; nothing behind the last of them is run.
+
+        Raises:
+            ValueError: the model has no module of such a name, or never calls it.
+        """
+        modules = self._modules(layers)
+        found: dict[str, Tensor] = {}
+
+        def catch(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
+            def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+                found[name] = output
+                if len(found) == len(modules):
+                    raise _Enough
+
+            return hook
+
+        handles = [module.register_forward_hook(catch(name)) for name, module in modules.items()]
+        try:
+            self._run(x)
+        except _Enough:
+            return found
+        finally:
+            for handle in handles:
+                handle.remove()
+        missing = ", ".join(name for name in modules if name not in found)
+        raise ValueError(f"The model never calls {missing}; choose a layer that it does.")
+
+    def gradient(self, value: Tensor, x: Tensor) -> Tensor:
+        """d(sum of `value`) / dx: [B] numbers that each depend on their own example give each example's gradient."""
+        self.backwards += len(x)
+        return torch.autograd.grad(value.sum(), x)[0]
+
+    def layer_names(self) -> list[str]:
+        """The names that `features` knows."""
+        return [name for name, _ in self._model.named_modules() if name] if isinstance(self._model, nn.Module) else []
+
+    def _modules(self, layers: Sequence[str]) -> dict[str, nn.Module]:
+        if not layers:
+            raise ValueError("layers must name at least one layer.")
+        names = self.layer_names()
+        if not names or not isinstance(self._model, nn.Module):
+            raise ValueError("This model has no named layers; give a torch module that has.")
+        return {name: self._model.get_submodule(checks.one_of("layer", name, names)) for name in layers}
+
+    def _run(self, x: Tensor) -> Any:
+        self.forwards += len(x)
+        return self._evaluating(self._normalised(x))
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        if self._mean.ndim or self._std.ndim or float(self._mean) != 0 or float(self._std) != 1:
+            shape = (-1,) + (1,) * (x.ndim - 2)
+            x = (x - self._mean.to(x).reshape(shape)) / self._std.to(x).reshape(shape)
+        return x if self._dtype is None else x.to(self._dtype)
+
+    def _evaluating(self, x: Tensor) -> Any:
+        if self._private or not isinstance(self._model, nn.Module):
+            return self._model(x)
+        with _evaluation_mode(self._model):
+            return self._model(x)
+
+
+class _Enough(Exception):  # noqa: N818  # not an error: every layer asked for has been seen
+    pass
+
+
+def frozen(model: Frozen | nn.Module | Callable[[Tensor], Any]) -> Frozen:
+    """`model` itself if it is frozen; else frozen with inputs in [0, 1]."""
+    return model if isinstance(model, Frozen) else Frozen(model)
+
+
+def _private_copy(model: Any) -> tuple[Any, bool]:
+    """A copy for inference and True, or the model as it is and False where it cannot be copied."""
+    if not isinstance(model, nn.Module):
+        return model, False
+    try:
+        copied = copy.deepcopy(model)
+    except Exception:  # whatever a foreign __deepcopy__ raises, the model can still be used as it is
+        return model, False
+    for parameter in copied.parameters():
+        parameter.grad = None
+    return copied.eval().requires_grad_(False), True
+
+
+@contextmanager
+def _evaluation_mode(model: nn.Module) -> Iterator[None]:
+    modes = [(module, module.training) for module in model.modules()]
+    for module, _ in modes:
+        module.training = False
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -1,0 +1,98 @@
+"""Networks on disk: safetensors, with the architecture in the header. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from inputopt.files import FileError, replacing
+from inputopt.nets.mlp import MLP
+
+KINDS: dict[str, type[MLP]] = {"mlp": MLP}
+
+
+def save(net: nn.Module, path: str | Path) -> None:
+    """Write the network's weights, and for the library's own networks the architecture, as safetensors.
+
+    Raises:
+        FileError: the place cannot be written to.
+        ValueError: a weight is NaN or infinite.
+    """
+    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    _check_finite(tensors, path, ValueError)
+    kind = next((kind for kind, made in KINDS.items() if isinstance(net, made)), None)
+    header = {} if kind is None else {"inputopt": json.dumps({"kind": kind, **net.config()})}  # type: ignore[operator]
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata=header)
+
+
+def read(path: str | Path, into: nn.Module | None = None) -> nn.Module:
+    """Read a network that `save` wrote, or fill `into` with the weights of a safetensors or `.pt` file.
+
+    A `.pt` file holds no architecture, so it needs `into`; it is read with `weights_only=True`.
+
+    Raises:
+        FileError: the file is missing, truncated, pickled, foreign, does not fit, or holds NaN.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileError(f"There is no file {path}; check the name.")
+    if path.suffix in (".pt", ".pth"):
+        tensors, config = _read_pt(path), None
+    else:
+        tensors, config = _read_safetensors(path)
+    _check_finite(tensors, path, FileError)
+    net = into if into is not None else _build(path, config)
+    wrong = _misfits(net, tensors)
+    if wrong:
+        raise FileError(f"The weights in {path} do not fit the network: {wrong}.")
+    net.load_state_dict(tensors)
+    return net
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("inputopt")
+        return load_file(path), None if header is None else json.loads(header)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FileError(f"{path} is not a whole safetensors file ({error}).") from error
+
+
+def _read_pt(path: Path) -> dict[str, Tensor]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise FileError(f"{path} is not a file of plain weights; save its state_dict and try again.") from error
+    if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
+        raise FileError(f"{path} holds something other than a state_dict; save the state_dict and try again.")
+    return loaded
+
+
+def _build(path: Path, config: dict[str, Any] | None) -> nn.Module:
+    if config is None:
+        raise FileError(f"{path} does not say which network it belongs to; give one with into=.")
+    try:
+        return KINDS[config.pop("kind")](**config)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise FileError(f"{path} describes a network that this version cannot build ({error}).") from error
+
+
+def _misfits(net: nn.Module, tensors: dict[str, Tensor]) -> str:
+    wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    name = next((name for name in {**wanted, **found} if wanted.get(name) != found.get(name)), None)
+    return "" if name is None else f"{name} should be {wanted.get(name, 'absent')} and is {found.get(name, 'absent')}"
+
+
+def _check_finite(tensors: dict[str, Tensor], path: str | Path, kind: type[ValueError]) -> None:
+    bad = next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
+    if bad is not None:
+        raise kind(f"The weights for {path} hold NaN or infinite values in {bad}; train again with a smaller rate.")

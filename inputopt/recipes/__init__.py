@@ -1,0 +1,1 @@
+"""Named compositions of the one loop."""

@@ -1,0 +1,63 @@
+"""What every recipe asks of its inputs, before any work starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inputopt import checks
+from inputopt.nets.frozen import Frozen
+from inputopt.search.problem import Problem
+
+
+def check_problem(net: Frozen, x: Any, label: Any, ids: Any = None) -> Problem:
+    """Inputs, labels and ids as a `Problem`.
+
+    Args:
+        net: the network.
+        x: [B, ...] numbers inside the network's bounds.
+        label: class indices [B].
+        ids: what randomness is keyed by, [B]; the position if not given.
+
+    Raises:
+        TypeError: x is not a tensor of floating-point numbers.
+        ValueError: NaN, an empty batch, inputs outside the bounds, labels of a wrong shape or range.
+    """
+    if not isinstance(x, Tensor) or not x.is_floating_point():
+        raise TypeError("x must be a tensor of floating-point numbers; convert it with torch.as_tensor(x).float().")
+    checks.batch("x", checks.finite("x", x))
+    low, high = net.bounds
+    if float(x.min()) < low or float(x.max()) > high:
+        raise ValueError(
+            f"x must lie in the model's bounds {low:g}..{high:g}, but reaches from {float(x.min()):g} to "
+            f"{float(x.max()):g}; scale it, or freeze the model with other bounds."
+        )
+    classes = count_classes(net, x)
+    label = torch.as_tensor(label, device=x.device)
+    if label.shape != (len(x),):
+        raise ValueError(f"labels must be {len(x)} class indices, one an input, not shape {list(label.shape)}.")
+    label = checks.classes("labels", label, classes)
+    ids = torch.arange(len(x)) if ids is None else torch.as_tensor(ids)
+    if ids.shape != (len(x),) or ids.is_floating_point():
+        raise ValueError(f"ids must be {len(x)} whole numbers, one an input, not {ids.dtype} {list(ids.shape)}.")
+    return Problem(x.detach(), label, ids.to(device=x.device, dtype=torch.int64))
+
+
+def count_classes(net: Frozen, x: Tensor) -> int:
+    """How many classes the network tells apart.
+
+    Raises:
+        ValueError: it does not take such inputs, or tells fewer than two apart.
+    """
+    try:
+        with torch.no_grad():
+            count = net(x[:1]).shape[1]
+    except RuntimeError as error:
+        raise ValueError(f"The model does not take inputs of shape {list(x.shape[1:])} ({error}).") from error
+    if count < 2:
+        raise ValueError(
+            "The model has a single output, so there is no class to leave or reach; give one with two or more."
+        )
+    return count

@@ -1,0 +1,1 @@
+"""Pictures: fooling images, ascent, dreams, and the sheets that show them."""

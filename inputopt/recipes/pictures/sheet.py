@@ -1,0 +1,102 @@
+"""Sheets that show a search: start, steps, end, what the network believed of each, and the difference magnified."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from inputopt.nets.frozen import Frozen
+from inputopt.search.loop import Snapshot, Watch
+
+
+@dataclass(frozen=True)
+class Journey:
+    """A watcher that keeps every image of one example: (step, [C, H, W])."""
+
+    id: int
+    frames: list[tuple[int, Tensor]] = field(default_factory=list)
+
+    def __call__(self, snapshot: Snapshot) -> None:
+        for position in (snapshot.ids == self.id).nonzero()[:, 0].tolist():
+            self.frames.append((snapshot.index, snapshot.x[position].clone()))
+
+    def stops(self, between: int) -> list[tuple[int, Tensor]]:
+        """The start, up to `between` frames evenly spread, and the end."""
+        places = torch.linspace(0, len(self.frames) - 1, between + 2).round().long()
+        return [self.frames[place] for place in dict.fromkeys(places.tolist())]
+
+
+def watch_all(journeys: Sequence[Journey]) -> Watch:
+    """One watcher for several journeys."""
+
+    def watch(snapshot: Snapshot) -> None:
+        for journey in journeys:
+            journey(snapshot)
+
+    return watch
+
+
+def belief(logits: Tensor) -> str:
+    """The class that the network sees in one input, by its logits [n], and how sure it is.
+
+    >>> belief(torch.tensor([0.0, 5.0]))
+    '1 at 99.3 %'
+    """
+    probability, best = logits.softmax(0).max(0)
+    return f"{int(best)} at {100 * float(probability):.1f} %"
+
+
+def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3) -> Figure:
+    """A row a journey: the start, steps between, the end, and the difference of end and start magnified to full range.
+
+    Above each image stands what the network sees in it.
+    """
+    columns = between + 3
+    figure = Figure(figsize=(1.7 * columns, 2.0 * len(journeys) + 0.5), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(len(journeys), columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for row, journey in zip(grid, journeys, strict=True):
+        frames = journey.stops(between)
+        with torch.no_grad():
+            logits = net(torch.stack([image for _, image in frames]))
+        places = [*range(len(frames) - 1), columns - 2]
+        for place, (index, image), seen in zip(places, frames, logits, strict=True):
+            _show(row[place], image, net.bounds, f"step {index}\n{belief(seen)}")
+        _show_difference(row[-1], frames[-1][1] - frames[0][1], net.bounds)
+    return figure
+
+
+def _show_difference(axes: Axes, difference: Tensor, bounds: tuple[float, float]) -> None:
+    largest = max(float(difference.abs().max()), 1e-12)
+    factor = (bounds[1] - bounds[0]) / 2 / largest
+    caption = f"difference x {factor:.3g}\nL2 {float(difference.norm()):.2f}, most {largest:.2f}"
+    _show(axes, sum(bounds) / 2 + difference * factor, bounds, caption)
+
+
+def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> Figure:
+    """Images [B, C, H, W] side by side, above each what the network sees in it."""
+    with torch.no_grad():
+        logits = net(images)
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(1.3 * columns, 1.5 * rows + 0.5), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, seen in zip(grid.flat, images, logits, strict=False):
+        _show(axes, image, net.bounds, belief(seen))
+    return figure
+
+
+def _show(axes: Axes, x: Tensor, bounds: tuple[float, float], caption: str) -> None:
+    low, high = bounds
+    values = ((x.detach().cpu().float() - low) / (high - low)).clamp(0, 1).movedim(0, -1).numpy()
+    axes.imshow(values[..., 0] if values.shape[-1] == 1 else values, cmap="gray", vmin=0, vmax=1)
+    axes.set_title(caption, fontsize=8)

@@ -1,0 +1,1 @@
+"""The input moves: one loop, and what is put into it."""

@@ -1,0 +1,1 @@
+"""The steps an input can take."""

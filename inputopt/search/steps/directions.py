@@ -1,0 +1,89 @@
+"""Directions: what becomes of a gradient before it is stepped along. Chained, each pure, with batch-first state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from inputopt.search.geometry import l2, per_example
+
+
+class Direction(Protocol):
+    """`init` gives the state for inputs like z; `update` turns a gradient into a direction and a new state."""
+
+    def init(self, z: Tensor) -> Any: ...
+
+    def update(self, grad: Tensor, state: Any) -> tuple[Tensor, Any]: ...
+
+
+@dataclass(frozen=True)
+class Sign:
+    """The sign of the gradient: the steepest direction in the largest change of any pixel (Linf)."""
+
+    def init(self, z: Tensor) -> tuple[()]:
+        return ()
+
+    def update(self, grad: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
+        return grad.sign(), state
+
+
+@dataclass(frozen=True)
+class Unit:
+    """The gradient at length 1 (L2) for each example; a gradient of zero stays zero."""
+
+    def init(self, z: Tensor) -> tuple[()]:
+        return ()
+
+    def update(self, grad: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
+        return grad / per_example(l2(grad).clamp_min(torch.finfo(grad.dtype).tiny), grad), state
+
+
+@dataclass(frozen=True)
+class MeanSize:
+    """The gradient divided by its mean absolute value in each example: the usual scale of deep dreams."""
+
+    def init(self, z: Tensor) -> tuple[()]:
+        return ()
+
+    def update(self, grad: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
+        mean = grad.flatten(1).abs().mean(1).clamp_min(torch.finfo(grad.dtype).tiny)
+        return grad / per_example(mean, grad), state
+
+
+@dataclass(frozen=True)
+class Momentum:
+    """A running sum of gradients, old ones fading by `decay` a step."""
+
+    decay: float = 0.9
+
+    def init(self, z: Tensor) -> tuple[Tensor]:
+        return (torch.zeros_like(z),)
+
+    def update(self, grad: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
+        velocity = self.decay * state[0] + grad
+        return velocity, (velocity,)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Several directions, one after the other."""
+
+    links: tuple[Direction, ...]
+
+    def init(self, z: Tensor) -> tuple[Any, ...]:
+        return tuple(link.init(z) for link in self.links)
+
+    def update(self, grad: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
+        new = []
+        for link, own in zip(self.links, state, strict=True):
+            grad, changed = link.update(grad, own)
+            new.append(changed)
+        return grad, tuple(new)
+
+
+def chain(*links: Direction) -> Chain:
+    """Several directions as one: chain(Momentum(0.9), Sign())."""
+    return Chain(links)

@@ -1,0 +1,51 @@
+"""Plots of trainings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from inputopt.files import replacing
+from inputopt.training.history import History
+
+matplotlib.use("Agg")
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure in the format of the suffix, whole or not at all.
+
+    Raises:
+        FileError: the place cannot be written to.
+    """
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)
+
+
+def plot_errors(histories: Mapping[str, History], title: str = "Error over time") -> Figure:
+    """The error of each training over its trainings, both axes logarithmic: it falls fast, and the tail is long."""
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot(title=title, xlabel="training", ylabel="error (length of target - output)")
+    for name, history in histories.items():
+        axes.loglog(history.index + 1, history.error, label=name)
+    axes.legend()
+    return figure
+
+
+def plot_gradient_sizes(histories: Mapping[str, History], title: str = "Gradient size, layer by layer") -> Figure:
+    """The length of each layer's derivative over the trainings, a panel a network: do early layers still learn?"""
+    figure = Figure(figsize=(4 * len(histories), 3.4), layout="constrained")
+    figure.suptitle(title)
+    first = None
+    for position, (name, history) in enumerate(histories.items()):
+        first = axes = figure.add_subplot(1, len(histories), position + 1, sharey=first)
+        shades = matplotlib.colormaps["viridis"]
+        for layer, norms in enumerate(history.gradient_norms.T):
+            shade = shades(layer / max(1, len(history.layers) - 1) * 0.9)
+            axes.semilogy(history.index + 1, norms, color=shade, label=f"layer {layer + 1}")
+        axes.set_title(name, fontsize=10)
+        axes.set_xlabel("training")
+        axes.legend(fontsize=7)
+    return figure

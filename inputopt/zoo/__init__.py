@@ -1,0 +1,1 @@
+"""The shipped networks: how each was made, and how it is found again."""

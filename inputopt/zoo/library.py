@@ -1,0 +1,39 @@
+"""Finding a network: a shipped one by its name, or any by its file."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from torch import nn
+
+from inputopt import checks
+from inputopt.nets.store import read
+
+
+def models_folder() -> Path:
+    """Where the shipped networks are: inside the installed package, or beside it in a checkout."""
+    package = Path(str(files("inputopt")))
+    installed = package / "_models"
+    return installed if installed.is_dir() else package.parent / "models"
+
+
+def shipped() -> list[str]:
+    """The names of the shipped networks."""
+    return sorted(path.parent.name for path in models_folder().glob("*/weights.safetensors"))
+
+
+def load(name: str | Path, into: nn.Module | None = None) -> nn.Module:
+    """A shipped network by its name, or a network from a file that `save` wrote.
+
+    Args:
+        name: such as "digits-mlp", or the path of a safetensors or `.pt` file.
+        into: a network to fill with the file's weights; needed for files that do not say which network they hold.
+
+    Raises:
+        ValueError: no such shipped network; the message names the nearest.
+        FileError: the file is missing, truncated, pickled, foreign, or does not fit.
+    """
+    if isinstance(name, Path) or "/" in name or "\\" in name or "." in name:
+        return read(name, into)
+    return read(models_folder() / checks.one_of("model", name, shipped()) / "weights.safetensors", into)
