@@ -2,10 +2,13 @@
 
 from inputopt.derivatives.record import Gradients
 from inputopt.derivatives.ways import gradients
+from inputopt.evaluation.evaluate import evaluate
+from inputopt.evaluation.report import Report
 from inputopt.files import FileError
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.store import save
+from inputopt.recipes import attacks
 from inputopt.recipes.pictures.ascend import ascend
 from inputopt.recipes.pictures.dream import dream
 from inputopt.recipes.pictures.fool import fool
@@ -28,9 +31,12 @@ __all__ = [
     "Gradients",
     "History",
     "Picture",
+    "Report",
     "Result",
     "ascend",
+    "attacks",
     "dream",
+    "evaluate",
     "evolve",
     "fool",
     "gradients",

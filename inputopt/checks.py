@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,7 +24,7 @@ def one_of(what: str, value: object, allowed: Iterable[str]) -> str:
 
 def positive(what: str, value: float) -> float:
     """Return `value` if it is a finite number above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} must be a number, not {type(value).__name__}.")
     if not (math.isfinite(value) and value > 0):
         raise ValueError(f"{what} must be a finite number above 0, not {value}.")
@@ -32,11 +33,11 @@ def positive(what: str, value: float) -> float:
 
 def whole(what: str, value: int, least: int = 1) -> int:
     """Return `value` if it is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
         raise TypeError(f"{what} must be a whole number, not {type(value).__name__}.")
     if value < least:
         raise ValueError(f"{what} must be at least {least}, not {value}.")
-    return value
+    return int(value)
 
 
 def tensor(what: str, value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -73,3 +74,10 @@ def classes(what: str, value: Tensor, count: int) -> Tensor:
             f"{what} must lie in 0..{count - 1}, but they reach from {int(value.min())} to {int(value.max())}."
         )
     return value.long()
+
+
+def seed(value: int) -> int:
+    """A whole number of any size as one of 63 bits, which every generator takes."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral):
+        raise TypeError(f"seed must be a whole number, not {type(value).__name__}.")
+    return int(value) % 2**63

@@ -7,6 +7,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class FileError(ValueError):
@@ -47,3 +51,9 @@ def write_text(path: str | Path, text: str) -> None:
     """Write `text` as UTF-8, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a matplotlib figure in the format of the suffix, whole or not at all."""
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=100)

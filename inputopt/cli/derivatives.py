@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inputopt import checks
 from inputopt.cli.show import numbers, sizes, table
 from inputopt.derivatives.agreement import Agreement, agreements
 from inputopt.derivatives.explain import explain
@@ -66,7 +67,7 @@ def gradcheck(
 
 def random_examples(net: MLP, cost: str, batch: int, seed: int) -> tuple[Tensor, Tensor]:
     """Random inputs [batch, n] and targets that the cost allows."""
-    chance = np.random.default_rng(seed)
+    chance = np.random.default_rng(checks.seed(seed))
     inputs = torch.from_numpy(chance.standard_normal((batch, net.sizes[0])))
     if find_cost(cost, net.output).class_targets:
         return inputs, torch.from_numpy(chance.integers(net.sizes[-1], size=batch))

@@ -10,16 +10,17 @@ import torch
 from matplotlib.figure import Figure
 
 from inputopt import checks
+from inputopt.cli.given import find_model
 from inputopt.cli.show import table, writable
+from inputopt.files import save_figure
 from inputopt.nets.frozen import Frozen
+from inputopt.recipes.inputs import count_classes
 from inputopt.recipes.pictures.ascend import ascend
 from inputopt.recipes.pictures.dream import dream
 from inputopt.recipes.pictures.fool import fool
 from inputopt.recipes.pictures.picture import read_photo
 from inputopt.recipes.pictures.sheet import Journey, contact_sheet, sheet, watch_all
-from inputopt.training.plots import save_figure
 from inputopt.zoo.digits import load_digits
-from inputopt.zoo.library import load
 
 SHAPE = (1, 28, 28)
 CLASSES = 10
@@ -55,13 +56,14 @@ def _add_common(command: argparse.ArgumentParser, run: Any) -> None:
 def run_fool(options: argparse.Namespace) -> int:
     """Print how it went a class; 1 if an image missed."""
     out = writable(options.out)
-    net = Frozen(load(options.model))
+    net = Frozen(find_model(options.model))
     targets = range(CLASSES) if options.target is None else [options.target]
     checks.whole("--count", options.count)
     rows, journeys, images = [], [], []
     for target in targets:
         journey = Journey(0)
-        result = fool(net, target, SHAPE, options.count, options.seed, confidence=options.confidence, watch=journey)
+        seed = options.seed + target  # other static for each class
+        result = fool(net, target, SHAPE, options.count, seed, confidence=options.confidence, watch=journey)
         journeys.append(journey)
         images.append(result.x)
         sure = result.logits.softmax(1)[:, target]
@@ -86,11 +88,15 @@ def run_ascend(options: argparse.Namespace) -> int:
     """Print how far the digits had to move; 1 if some are still recognised."""
     out = writable(options.out)
     checks.whole("--count", options.count)
-    net = Frozen(load(options.model))
+    net = Frozen(find_model(options.model))
     data = load_digits()
+    count_classes(net, data.held_x)
     with torch.no_grad():
         known = (net(data.held_x).argmax(1) == data.held_y).nonzero()[:, 0]
-    order = known[torch.randperm(len(known), generator=torch.Generator().manual_seed(options.seed))][: options.count]
+    if not len(known):
+        raise ValueError(f"{options.model} recognises none of the digits, so there is nothing to ascend from.")
+    generator = torch.Generator().manual_seed(checks.seed(options.seed))
+    order = known[torch.randperm(len(known), generator=generator)][: options.count]
     journeys = [Journey(number) for number in range(min(8, len(order)))]
     result = ascend(net, data.held_x[order], data.held_y[order], watch=watch_all(journeys))
     moved = (result.x - data.held_x[order]).flatten(1)
@@ -107,7 +113,7 @@ def run_ascend(options: argparse.Namespace) -> int:
 def run_dream(options: argparse.Namespace) -> int:
     """Dream, and show the way there."""
     out = writable(options.out)
-    net = Frozen(load(options.model))
+    net = Frozen(find_model(options.model))
     photo = load_digits().held_x[options.seed % 1000] if options.photo is None else read_photo(options.photo, 1)
     journey = Journey(0)
     layers = options.layers.split(",")

@@ -12,7 +12,8 @@ from inputopt.cli.show import table, training_bar, writable
 from inputopt.derivatives.ways import WAYS
 from inputopt.document.networks import EXAMPLES
 from inputopt.document.reproduce import METHODS, Reproduction, Row, reproduce, write
-from inputopt.training.plots import plot_errors, plot_gradient_sizes, save_figure
+from inputopt.files import save_figure
+from inputopt.training.plots import plot_errors, plot_gradient_sizes
 from inputopt.training.train import Progress
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from inputopt.cli.show import training_bar, writable
 from inputopt.zoo.recipes import RECIPES, write
 
-NETWORKS = {"digits": "digits-mlp"}
+NETWORKS = {"digits": "digits-mlp", **{name: name for name in RECIPES}}
 
 
 def add_commands(commands: Any) -> None:

@@ -16,7 +16,7 @@ import jinja2
 import torch
 
 from inputopt import __version__
-from inputopt.cli import derivatives, pictures, reproduction
+from inputopt.cli import derivatives, pictures, reproduction, robustness
 from inputopt.cli.show import table, training_bar, writable
 from inputopt.document.reproduce import reproduce
 from inputopt.files import write_text
@@ -43,6 +43,10 @@ def run(options: argparse.Namespace) -> int:
     for name, command in PICTURES.items():
         status, texts[name] = _captured(command, [name, "--out", str(out)])
         failed |= status != 0
+    evaluations = {}
+    for name, eps in EVALUATED.items():
+        arguments = ["evaluate", "--model", name, "--eps", str(eps), "--count", "500", "--out", str(out / name)]
+        _, evaluations[name] = _captured(robustness.run_evaluate, arguments)
     page = jinja2.Template((files("inputopt.cli") / "page.html").read_text(encoding="utf-8"), autoescape=True)
     text = page.render(
         verdict=reproduction.verdict(found),
@@ -53,6 +57,7 @@ def run(options: argparse.Namespace) -> int:
         },
         notes=[row.figure for row in found.rows if row.figure.contradicted],
         texts=texts,
+        evaluations=evaluations,
         versions=f"inputopt {__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}",
         seconds=f"{time.perf_counter() - started:.0f}",
     )
@@ -66,12 +71,16 @@ PICTURES: dict[str, Callable[[argparse.Namespace], int]] = {
     "ascend": pictures.run_ascend,
     "dream": pictures.run_dream,
 }
+EVALUATED = {"digits-mlp": 0.1, "digits-cnn-robust": 0.2}
+"""The networks that the demo evaluates, and the Linf distance for each."""
 
 
 def _captured(command: Callable[[argparse.Namespace], int], arguments: list[str]) -> tuple[int, str]:
     """Run a command as if typed; its status, and what it printed, which is printed here as well."""
     parser = argparse.ArgumentParser()
-    pictures.add_commands(parser.add_subparsers())
+    commands = parser.add_subparsers()
+    pictures.add_commands(commands)
+    robustness.add_commands(commands)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         status = command(parser.parse_args(arguments))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from inputopt.derivatives.record import Gradients
@@ -37,7 +38,7 @@ class Agreement:
     @property
     def largest(self) -> float:
         """The largest disagreement anywhere."""
-        return max(*self.layers, self.inputs)
+        return float(np.max([*self.layers, self.inputs]))
 
 
 def agreements(
@@ -69,7 +70,7 @@ def agreements(
 def disagreement(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
     """The largest difference between two lists of tensors, relative to the largest number in the first."""
     largest = max(float(value.abs().max()) for value in one)
-    difference = max(float((value - twin).abs().max()) for value, twin in zip(one, other, strict=True))
+    difference = float(np.max([float((value - twin).abs().max()) for value, twin in zip(one, other, strict=True)]))
     return difference / largest if largest > 0 else difference
 
 

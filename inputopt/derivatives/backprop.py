@@ -72,6 +72,7 @@ class Backprop:
 
     def __init__(self, net: MLP, cost: Cost) -> None:
         self._arrays, self._cost, self._trainable = arrays(net), cost, trainable(net)
+        self.evaluations = 2
         self.parameters = self._trainable(in_turn(self._arrays.weights, self._arrays.biases))
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:

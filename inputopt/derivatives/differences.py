@@ -33,6 +33,8 @@ class Differences:
         self._arrays, self._cost, self._central, self._trainable = arrays(net), cost, central, trainable(net)
         self._values = in_turn(self._arrays.weights, self._arrays.biases)
         self.parameters = self._trainable(self._values)
+        self._count = sum(value.size for value in self._values)
+        self.evaluations = 2 * self._count if central else 1 + self._count
         # the nudge that balances the error of the formula against that of rounding
         self._nudge = float(np.finfo(self._values[0].dtype).eps) ** (1 / 3 if central else 1 / 2)
 
@@ -42,7 +44,7 @@ class Differences:
 
     def step(self, inputs: Array, targets: Array) -> list[Array]:
         """dCost/dParameter, averaged over the batch."""
-        here = self._costs(self._arrays, inputs, targets).mean()
+        here = 0.0 if self._central else self._costs(self._arrays, inputs, targets).mean()
         every = range(len(self._values))
         return self._trainable([self._by_parameter(index, here, inputs, targets) for index in every])
 
@@ -51,7 +53,7 @@ class Differences:
         flat, wanted = as_arrays(inputs, targets)
         costs = self._costs(self._arrays, flat, wanted)
         found = [self._by_parameter(index, costs.mean(), flat, wanted) for index in range(len(self._values))]
-        variables = sum(value.size for value in self._values) + flat.shape[1]
+        variables = self._count + flat.shape[1]
         return to_gradients(
             costs.mean(),
             found[0::2],
@@ -67,10 +69,10 @@ class Differences:
             Z, O = forward(net, inputs)
             return self._cost.value(Z[-1], O[-1], targets)
 
-    def _slope(self, here: Array, above: Array, below: Array | None, nudge: Array) -> Array:
+    def _slope(self, here: Array | float, above: Array, below: Array | None, nudge: Array) -> Array:
         return (above - here) / nudge if below is None else (above - below) / (2 * nudge)
 
-    def _by_parameter(self, index: int, here: Array, inputs: Array, targets: Array) -> Array:
+    def _by_parameter(self, index: int, here: Array | float, inputs: Array, targets: Array) -> Array:
         value = self._values[index]
         flat = value.ravel()
         nudge = self._nudge * np.maximum(1, np.abs(flat))

@@ -99,12 +99,24 @@ def _elementary(function: Any, slope: Callable[[Any, Any], Any]) -> Callable[[Du
     return rule
 
 
+def _spread(value: Array, partials: Any) -> Dual:
+    """A dual number whose partials are as wide as its value, which may have been widened by a constant."""
+    shape = (len(partials), *value.shape)
+    return Dual(value, partials if partials.shape == shape else np.array(np.broadcast_to(partials, shape)))
+
+
+def _reciprocal(x: Dual) -> Dual:
+    """1 / x; where x has overflowed, 1 / x is flat, though infinity x 0 would not say so."""
+    result = np.reciprocal(x.value)
+    return Dual(result, np.where(np.isinf(x.value), 0, x.partials * (-result * result)))
+
+
 def _add(x: Any, y: Any) -> Dual:
-    return Dual(_value(x) + _value(y), _partials(x) + _partials(y))
+    return _spread(_value(x) + _value(y), _partials(x) + _partials(y))
 
 
 def _subtract(x: Any, y: Any) -> Dual:
-    return Dual(_value(x) - _value(y), _partials(x) - _partials(y))
+    return _spread(_value(x) - _value(y), _partials(x) - _partials(y))
 
 
 def _multiply(x: Any, y: Any) -> Dual:
@@ -149,7 +161,7 @@ RULES: dict[tuple[Any, str], Callable[..., Dual]] = {
     (np.true_divide, "__call__"): _divide,
     (np.matmul, "__call__"): _matmul,
     (np.negative, "__call__"): _elementary(np.negative, lambda x, y: -1),
-    (np.reciprocal, "__call__"): _elementary(np.reciprocal, lambda x, y: -y * y),
+    (np.reciprocal, "__call__"): _reciprocal,
     (np.exp, "__call__"): _elementary(np.exp, lambda x, y: y),
     (np.expm1, "__call__"): _elementary(np.expm1, lambda x, y: y + 1),
     (np.tanh, "__call__"): _elementary(np.tanh, lambda x, y: 1 - y * y),
@@ -192,6 +204,7 @@ class ForwardMode:
 
     def __init__(self, net: MLP, cost: Cost) -> None:
         self._arrays, self._cost, self._trainable = arrays(net), cost, trainable(net)
+        self.evaluations = 1
         self.parameters = self._trainable(in_turn(self._arrays.weights, self._arrays.biases))
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:
@@ -200,7 +213,7 @@ class ForwardMode:
 
     def _costs(self, inputs: Array, targets: Array, with_inputs: bool) -> Any:
         net, variables = seeded(self._arrays, inputs, with_inputs)
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             Z, O = forward(net, variables)
             return self._cost.value(Z[-1], O[-1], targets)
 

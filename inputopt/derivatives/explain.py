@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from inputopt import checks
 from inputopt.derivatives.backprop import Chain, chain, input_derivatives, parameter_derivatives
 from inputopt.derivatives.record import as_arrays
 from inputopt.derivatives.ways import check_batch
@@ -25,6 +26,7 @@ def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rat
     Raises:
         ValueError: a network of more than 400 weights and biases, or inputs and targets that do not fit.
     """
+    checks.positive("learning_rate", learning_rate)
     count = sum(value.numel() for value in net.parameters())
     if count > MOST_NUMBERS:
         raise ValueError(f"A network of {count} numbers is too large to spell out; choose one of up to {MOST_NUMBERS}.")
@@ -34,7 +36,7 @@ def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rat
     with np.errstate(all="ignore"):
         found = chain(shape, resolved, flat, wanted)
         lines = [line for example in range(len(flat)) for line in _example(shape, resolved, found, wanted, example)]
-        lines += _update(shape, found, learning_rate)
+        lines += _update(net, shape, found, learning_rate)
     return "\n".join(lines) + "\n"
 
 
@@ -108,7 +110,7 @@ def _sum_of_errors(net: Arrays, found: Chain, layer: int, source: int, example: 
     return "sum of neuron error x weight = " + " + ".join(f"{_number(error)} x {_number(w)}" for error, w in pairs)
 
 
-def _update(net: Arrays, found: Chain, rate: float) -> Iterator[str]:
+def _update(mlp: MLP, net: Arrays, found: Chain, rate: float) -> Iterator[str]:
     examples = len(found.O[0])
     averaged = f", each derivative averaged over {examples} examples" if examples > 1 else ""
     yield f"UPDATE: parameter -= learning rate x derivative{averaged}"
@@ -116,11 +118,12 @@ def _update(net: Arrays, found: Chain, rate: float) -> Iterator[str]:
     for layer, (weights, biases) in enumerate(zip(net.weights, net.biases, strict=True)):
         d_weights, d_biases = derivatives[2 * layer], derivatives[2 * layer + 1]
         for neuron in range(len(weights)):
-            for source, weight in enumerate(weights[neuron]):
+            for source, weight in enumerate(weights[neuron] if mlp.weights[layer].requires_grad else []):
                 yield _moved(
                     f"layer {layer + 1} neuron {neuron} weight {source}", weight, rate, d_weights[neuron, source]
                 )
-            yield _moved(f"layer {layer + 1} neuron {neuron} bias", biases[neuron], rate, d_biases[neuron])
+            if mlp.biases[layer].requires_grad:
+                yield _moved(f"layer {layer + 1} neuron {neuron} bias", biases[neuron], rate, d_biases[neuron])
 
 
 def _moved(what: str, value: float, rate: float, derivative: float) -> str:

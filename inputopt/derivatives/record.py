@@ -43,10 +43,12 @@ class Way(Protocol):
     """One way to a derivative, bound to a network and a cost.
 
     `parameters` are the network's own numbers (tensors or arrays that share its memory), weights and biases in turn
-    from the first layer on, those with `requires_grad` only; `step` gives the derivatives in the same order.
+    from the first layer on, those with `requires_grad` only; `step` gives the derivatives in the same order, and takes
+    `evaluations` runs of the network, forwards and backwards counted apart.
     """
 
     parameters: list[Any]
+    evaluations: int
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Any, Any]:
         """A batch in the form that `step` takes, sharing its memory where it can."""

@@ -41,8 +41,8 @@ def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor
     for parameter in net.parameters():
         checks.finite("the network's weights", parameter)
     made = checks.batch("inputs", checks.tensor("inputs", inputs, like.dtype, like.device))
-    if made[0].numel() != net.sizes[0]:
-        raise ValueError(f"inputs must have {net.sizes[0]} numbers an example, not {made[0].numel()}.")
+    if made.ndim < 2 or made[0].numel() != net.sizes[0]:
+        raise ValueError(f"inputs must have {net.sizes[0]} numbers an example, not shape {list(made.shape[1:])}.")
     return made, check_targets(cost, targets, len(made), net.sizes[-1], like)
 
 
@@ -63,6 +63,8 @@ def gradients(net: MLP, inputs: Any, targets: Any, cost: str = "mse", method: st
     >>> gradients(net, [[1.0, 0.0]], [[0.0]]).biases[0]
     tensor([0.1476])
     """
+    if not isinstance(net, MLP):
+        raise TypeError(f"A full report of derivatives needs an inputopt.MLP, not {type(net).__name__}.")
     resolved = find_cost(cost, net.output)
     way = find_way(method)
     made, wanted = check_batch(net, resolved, inputs, targets)

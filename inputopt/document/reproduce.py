@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from inputopt.derivatives.ways import gradients
+from inputopt.derivatives.ways import find_way, gradients
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
 from inputopt.nets.activations import find_activation
+from inputopt.nets.costs import find_cost
 from inputopt.training.genetic import evolve
 from inputopt.training.history import History, named_numbers
 from inputopt.training.train import Progress, train
@@ -146,12 +147,10 @@ def _small_runs(watch: Watch) -> list[SmallRun]:
         for way in SMALL_WAYS:
             with watch(name, way, example.trainings) as progress:
                 history = _train(example, example.network(), way, example.trainings, progress)
-            each = gradients(example.network(), example.inputs, example.targets, method=way).evaluations
-            runs.append(
-                SmallRun(
-                    name, way, history.trainings, each * history.trainings, history.seconds, float(history.error[-1])
-                )
-            )
+            net = example.network()
+            each = find_way(way)(net, find_cost("mse", net.output)).evaluations
+            error = float(history.error[-1])
+            runs.append(SmallRun(name, way, history.trainings, each * history.trainings, history.seconds, error))
         runs.append(_evolved(name, example, runs[-1].error))
     return runs
 

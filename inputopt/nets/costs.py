@@ -73,7 +73,10 @@ def check_targets(cost: Cost, targets: object, examples: int, outputs: int, like
         ValueError: a wrong shape or count, NaN, or values that the cost does not allow.
     """
     if cost.class_targets:
-        made = torch.as_tensor(targets, device=like.device)
+        try:
+            made = torch.as_tensor(targets, device=like.device)
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise TypeError(f"targets must be class indices: whole numbers of shape [B] ({error}).") from error
         if made.shape != (examples,):
             raise ValueError(f"targets must be {examples} class indices, one per input, not shape {list(made.shape)}.")
         return checks.classes("targets", made, outputs)

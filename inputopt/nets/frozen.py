@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.nets.modes import evaluating
 
 
 class Frozen:
@@ -56,8 +56,10 @@ class Frozen:
         self._dtype = None if parameter is None else parameter.dtype
         self.device = torch.device("cpu") if parameter is None else parameter.device
         self.dtype = self._dtype or torch.float32
-        if parameter is not None:
-            checks.finite("the network's weights", parameter)
+        checks.finite("mean", self._mean)
+        if isinstance(model, nn.Module):
+            for weights in model.parameters():
+                checks.finite("the network's weights", weights)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [B, n] of inputs [B, ...] in the bounds."""
@@ -82,6 +84,8 @@ class Frozen:
 
         def catch(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
             def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+                if not isinstance(output, Tensor):
+                    raise TypeError(f"Layer {name!r} puts out more than one tensor; choose a layer that puts out one.")
                 found[name] = output
                 if len(found) == len(modules):
                     raise _Enough
@@ -99,9 +103,14 @@ class Frozen:
         missing = ", ".join(name for name in modules if name not in found)
         raise ValueError(f"The model never calls {missing}; choose a layer that it does.")
 
-    def gradient(self, value: Tensor, x: Tensor) -> Tensor:
-        """d(sum of `value`) / dx: [B] numbers that each depend on their own example give each example's gradient."""
-        self.backwards += len(x)
+    def gradient(self, value: Tensor, x: Tensor, samples: int = 1) -> Tensor:
+        """d(sum of `value`) / dx: [B] numbers that each depend on their own example give each example's gradient.
+
+        `samples` is how often each example was run to get there, for the count.
+        """
+        if not value.requires_grad:
+            raise ValueError("The model's output has no derivative by its input; let it run with gradients, in torch.")
+        self.backwards += samples * len(value)
         return torch.autograd.grad(value.sum(), x)[0]
 
     def layer_names(self) -> list[str]:
@@ -129,7 +138,7 @@ class Frozen:
     def _evaluating(self, x: Tensor) -> Any:
         if self._private or not isinstance(self._model, nn.Module):
             return self._model(x)
-        with _evaluation_mode(self._model):
+        with evaluating(self._model):
             return self._model(x)
 
 
@@ -152,16 +161,7 @@ def _private_copy(model: Any) -> tuple[Any, bool]:
         return model, False
     for parameter in copied.parameters():
         parameter.grad = None
+    for module in copied.modules():
+        if isinstance(getattr(module, "inplace", None), bool):
+            setattr(module, "inplace", False)  # noqa: B010  # it would write to the inputs, or to a layer that was asked for
     return copied.eval().requires_grad_(False), True
-
-
-@contextmanager
-def _evaluation_mode(model: nn.Module) -> Iterator[None]:
-    modes = [(module, module.training) for module in model.modules()]
-    for module, _ in modes:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training

@@ -132,7 +132,7 @@ class MLP(nn.Module):
 
 
 def _draw(sizes: Sequence[int], gains: Sequence[float], seed: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(checks.seed(seed))
     return [
         torch.randn(n_out, n_in, generator=generator) * (gain / n_in**0.5)
         for (n_in, n_out), gain in zip(pairwise(sizes), gains, strict=True)

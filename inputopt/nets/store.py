@@ -13,9 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from inputopt.files import FileError, replacing
+from inputopt.nets.cnn import DigitsCNN
 from inputopt.nets.mlp import MLP
 
-KINDS: dict[str, type[MLP]] = {"mlp": MLP}
+KINDS: dict[str, type[MLP] | type[DigitsCNN]] = {"mlp": MLP, "digits-cnn": DigitsCNN}
 
 
 def save(net: nn.Module, path: str | Path) -> None:
@@ -25,7 +26,8 @@ def save(net: nn.Module, path: str | Path) -> None:
         FileError: the place cannot be written to.
         ValueError: a weight is NaN or infinite.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in net.state_dict().items()}
+    # cloned, so that tensors which share memory are written as what each is
+    tensors = {name: value.detach().cpu().clone().contiguous() for name, value in net.state_dict().items()}
     _check_finite(tensors, path, ValueError)
     kind = next((kind for kind, made in KINDS.items() if isinstance(net, made)), None)
     header = {} if kind is None else {"inputopt": json.dumps({"kind": kind, **net.config()})}  # type: ignore[operator]
@@ -49,7 +51,7 @@ def read(path: str | Path, into: nn.Module | None = None) -> nn.Module:
     else:
         tensors, config = _read_safetensors(path)
     _check_finite(tensors, path, FileError)
-    net = into if into is not None else _build(path, config)
+    net = _build(path, config, tensors) if into is None else into
     wrong = _misfits(net, tensors)
     if wrong:
         raise FileError(f"The weights in {path} do not fit the network: {wrong}.")
@@ -76,12 +78,15 @@ def _read_pt(path: Path) -> dict[str, Tensor]:
     return loaded
 
 
-def _build(path: Path, config: dict[str, Any] | None) -> nn.Module:
+def _build(path: Path, config: dict[str, Any] | None, tensors: dict[str, Tensor]) -> nn.Module:
     if config is None:
         raise FileError(f"{path} does not say which network it belongs to; give one with into=.")
     try:
-        return KINDS[config.pop("kind")](**config)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        with torch.device("meta"):  # no memory is spent on what a foreign file says, before its shapes are seen to fit
+            net: nn.Module = KINDS[config.pop("kind")](**config)
+        wrong = _misfits(net, tensors)
+        return net if wrong else net.to_empty(device="cpu").to(next(iter(tensors.values())).dtype)
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise FileError(f"{path} describes a network that this version cannot build ({error}).") from error
 
 

@@ -48,6 +48,11 @@ def uniform(shape: Sequence[int], seed: int, ids: Tensor, draw: int = 0) -> Tens
     return (_shifted(bits, 11).double() * 2.0**-53).reshape(len(ids), *shape)
 
 
+def child(ids: Tensor, number: Tensor) -> Tensor:
+    """Ids of further tries at the examples `ids`, [B] each; try number 0 is the example itself."""
+    return torch.where(number == 0, ids, _mixed(ids * _GOLDEN + number))
+
+
 def normal(shape: Sequence[int], seed: int, ids: Tensor, draw: int = 0) -> Tensor:
     """Standard normal numbers, float64 [B, *shape], by Box and Muller's transform (1958)."""
     first, second = uniform((2, *shape), seed, ids, draw).unbind(1)

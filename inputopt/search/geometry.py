@@ -1,12 +1,14 @@
-"""Sets that an input must stay in, and how far two inputs are apart."""
+"""Sets that an input must stay in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
+from inputopt.search.norms import LINF, Norm
 from inputopt.search.problem import Problem
 
 Project = Callable[[Tensor, Problem], Tensor]
@@ -24,11 +26,32 @@ class Box:
         return z.clamp(self.low, self.high)
 
 
-def per_example(values: Tensor, like: Tensor) -> Tensor:
-    """`values` [B] with as many dimensions as `like` [B, ...], to be multiplied with it."""
-    return values.reshape(-1, *(1,) * (like.ndim - 1))
+@dataclass(frozen=True)
+class Ball:
+    """All inputs within the problem's eps of its x0 and between its low and high: the exact nearest point of both.
+
+    Adding the change to x0 rounds, so the radius is held a hair (a few units in the last place) inside eps: what comes
+    out is never further than eps, not even by rounding.
+    """
+
+    norm: Norm
+
+    def __call__(self, z: Tensor, problem: Problem) -> Tensor:
+        """The nearest point of ball and box."""
+        assert problem.eps is not None
+        assert problem.low is not None
+        assert problem.high is not None
+        if self.norm is LINF:  # its ball is a box, and low and high hold it already
+            return torch.minimum(torch.maximum(z, problem.low), problem.high)
+        x0 = problem.x0
+        inside = problem.eps * (1 - 16 * torch.finfo(z.dtype).eps) if self.norm.name != "l0" else problem.eps
+        change = self.norm.project(z - x0, inside, problem.low - x0, problem.high - x0)
+        return torch.minimum(torch.maximum(x0 + change, problem.low), problem.high)
 
 
-def l2(difference: Tensor) -> Tensor:
-    """The Euclidean length of each example, [B]."""
-    return difference.flatten(1).norm(dim=1)
+def tight_bounds(x0: Tensor, eps: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:
+    """The box within `eps` [B, 1, ...] of x0 and between low and high, so that |bound - x0| <= eps as floats."""
+    down, up = x0 - eps, x0 + eps
+    down = torch.where(x0 - down > eps, torch.nextafter(down, x0), down)
+    up = torch.where(up - x0 > eps, torch.nextafter(up, x0), up)
+    return down.clamp(low, high), up.clamp(low, high)

@@ -36,6 +36,15 @@ recognised = Goal(lambda outputs, problem: outputs.argmax(1) == problem.label)
 wrong = ~recognised
 """The network sees anything else."""
 
+
+def _reached(outputs: Tensor, problem: Problem) -> Tensor:
+    assert problem.target is not None
+    return outputs.argmax(1) == problem.target
+
+
+reached = Goal(_reached)
+"""The network sees the problem's target."""
+
 never = Goal(lambda outputs, problem: torch.zeros_like(problem.label, dtype=torch.bool))
 """There is no such thing as done: the search goes on to its last step."""
 

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inputopt.search.geometry import Project, l2
+from inputopt.search.geometry import Project
+from inputopt.search.norms import l2
 from inputopt.search.oracle import Oracle
 from inputopt.search.problem import Evaluation, Problem, Result, take
 from inputopt.search.steps.step import Step
@@ -76,20 +77,28 @@ def optimise(
     forwards = torch.zeros_like(rows)
     for index in range(steps + 1):
         seen, pull = oracle(z, problem, index)
-        forwards[rows] += 1
+        forwards[rows] += oracle.samples
         best = _Best.start(seen) if best is None else best.update(rows, seen, select)
         if watch is not None:
             watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
-        going = ~seen.success if stop_on_success else torch.ones_like(seen.success)
+        going = ~_done(seen.success, problem.group) if stop_on_success else torch.ones_like(seen.success)
         if index == steps or not bool(going.any()):
             break
-        seen = replace(seen, grad=pull())
-        backwards[rows] += 1
+        if step.uses_gradient:
+            seen = replace(seen, grad=pull(going))
+            backwards[rows[going]] += oracle.samples
         if not bool(going.all()):
             z, seen, state, problem, rows = take((z, seen, state, problem, rows), going)
         z, state = step.update(z, seen, state, problem, project)
     assert best is not None
     return best.result(size(best.x - whole.x0), forwards, backwards)
+
+
+def _done(success: Tensor, group: Tensor | None) -> Tensor:
+    """Who has reached the goal, or one of whose tries has."""
+    if group is None or not bool(success.any()):
+        return success
+    return torch.isin(group, group[success])
 
 
 @dataclass(frozen=True)

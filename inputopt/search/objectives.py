@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,6 +27,8 @@ class Objective:
         return self.value(outputs, x, problem)
 
     def __add__(self, other: Objective) -> Objective:
+        if bool(self.layers) != bool(other.layers):
+            raise ValueError("An objective of layers and one of logits cannot be added; search for one at a time.")
         layers = tuple(dict.fromkeys(self.layers + other.layers))
         return Objective(lambda outputs, x, problem: self(outputs, x, problem) + other(outputs, x, problem), layers)
 
@@ -49,8 +52,76 @@ cross_entropy = Objective(_cross_entropy)
 """The cost of the problem's label: descended to reach it, ascended (negated) to leave it."""
 
 
+def _leaving_or_reaching(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    if problem.target is None:
+        return -functional.cross_entropy(outputs, problem.label, reduction="none")
+    return functional.cross_entropy(outputs, problem.target, reduction="none")
+
+
+attack_cross_entropy = Objective(_leaving_or_reaching)
+"""The cost of the label negated, or with a target the cost of the target."""
+
+
+def logit_of(outputs: Tensor, classes: Tensor) -> Tensor:
+    """Each example's logit of its own class, [B]."""
+    return outputs.gather(1, classes[:, None])[:, 0]
+
+
+def best_other(outputs: Tensor, classes: Tensor) -> Tensor:
+    """Each example's highest logit but for its own class, [B]."""
+    own = functional.one_hot(classes, outputs.shape[1]).bool()
+    return outputs.masked_fill(own, -torch.inf).amax(1)
+
+
+def _margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    if problem.target is None:
+        return logit_of(outputs, problem.label) - best_other(outputs, problem.label)
+    return best_other(outputs, problem.target) - logit_of(outputs, problem.target)
+
+
+margin = Objective(_margin)
+"""How far the label is ahead of the best other class, or the best other class ahead of the target; below 0 is done."""
+
+
+def _pairwise(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    assert problem.target is not None
+    return logit_of(outputs, problem.label) - logit_of(outputs, problem.target)
+
+
+label_over_target = Objective(_pairwise)
+"""How far the label is ahead of the target: left as soon as any class wins, led towards one."""
+
+
+def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    """Untargeted: margin / (1st - 3rd). Targeted: label over target / (1st - mean of 3rd and 4th)."""
+    ranked = outputs.topk(min(4, outputs.shape[1]), dim=1).values
+    if problem.target is None:
+        difference = _margin(outputs, x, problem)
+        spread = ranked[:, 0] - ranked[:, min(2, ranked.shape[1] - 1)]
+        usable = outputs.shape[1] >= 3
+    else:
+        difference = _pairwise(outputs, x, problem)
+        spread = ranked[:, 0] - ranked[:, 2:].mean(1) if outputs.shape[1] >= 4 else ranked[:, 0]
+        usable = outputs.shape[1] >= 4
+    if not usable:
+        return difference
+    # where the numerator is the denominator but for a sign, the ratio is constant and its gradient zero
+    vanishes = (spread <= 1e-12) | (difference.abs() >= spread * (1 - 1e-6))
+    return torch.where(vanishes, difference, difference / spread.clamp_min(1e-12))
+
+
+dlr = Objective(_dlr)
+"""Difference of logits ratio (Croce and Hein, 2020), blind to the scale of the logits.
+
+With fewer than 3 classes (4 with a target), for ties, and where its gradient vanishes, it is the plain difference.
+"""
+
+
 def layer_energy(layers: Sequence[str]) -> Objective:
     """The mean square activation of each named layer, summed: what a dream makes more of."""
+
+    if not layers:
+        raise ValueError("layers must name at least one layer.")
 
     def value(outputs: dict[str, Tensor], x: Tensor, problem: Problem) -> Tensor:
         energies = [outputs[layer].flatten(1).square().mean(1) for layer in layers]

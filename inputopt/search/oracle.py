@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
+from inputopt.search.canvas import Canvas, pixels
 from inputopt.search.goals import Goal
 from inputopt.search.objectives import Objective
-from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.problem import Evaluation, Problem, take
 from inputopt.search.transforms import Transform, unchanged
 
-Pull = Callable[[], Tensor]
+Pull = Callable[[Tensor], Tensor]
 
 
 class Oracle(Protocol):
@@ -24,6 +25,10 @@ class Oracle(Protocol):
     Any source of gradients can stand here. The derivative is a second call because the loop does not always want it:
     not at the last step, and not when everybody is done.
     """
+
+    @property
+    def samples(self) -> int:
+        """How often each example is run in one call."""
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]: ...
 
@@ -37,23 +42,38 @@ class Backward:
         objective: what to bring down.
         goal: when an example is done.
         transform: what happens to the inputs before the network sees them.
+        canvas: what turns z into inputs.
+        samples: how often to run each example, for networks that answer at random: what counts is the mean
+            (expectation over transformations; Athalye et al., 2018).
     """
 
     net: Frozen
     objective: Objective
     goal: Goal
     transform: Transform = unchanged
+    canvas: Canvas = pixels
+    samples: int = 1
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
         variable = z.detach().requires_grad_()
         with torch.enable_grad():
-            shown = self.transform(variable, problem, index)
+            x = self.canvas(variable, problem)
+            shown = self.transform(x, problem, index)
             if self.objective.layers:
-                loss = self.objective(self.net.features(shown, self.objective.layers), variable, problem)
+                loss = self.objective(self.net.features(shown, self.objective.layers), x, problem)
                 outputs = loss.new_empty(len(z), 0)
             else:
-                outputs = self.net(shown)
-                loss = self.objective(outputs, variable, problem)
+                outputs, loss = self._judged(shown, x, problem)
         success = self.goal(outputs.detach(), problem)
-        seen = Evaluation(z, outputs.detach(), loss.detach(), success)
-        return seen, lambda: self.net.gradient(loss, variable)
+        seen = Evaluation(x.detach(), outputs.detach(), loss.detach(), success)
+        return seen, lambda going: self.net.gradient(loss[going], variable, self.samples)
+
+    def _judged(self, shown: Tensor, x: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
+        """Logits and loss, both averaged over the samples, which run as one batch."""
+        if self.samples == 1:
+            outputs = self.net(shown)
+            return outputs, self.objective(outputs, x, problem)
+        rows = torch.arange(len(x), device=x.device).repeat(self.samples)
+        every = self.net(shown[rows])
+        loss = self.objective(every, x[rows], take(problem, rows)).reshape(self.samples, -1).mean(0)
+        return every.reshape(self.samples, len(x), -1).mean(0), loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 Tree = TypeVar("Tree")
@@ -16,13 +17,22 @@ class Problem:
 
     Attributes:
         x0: where each example starts from and is measured against, [B, ...].
-        label: the class each search is about, int64 [B]: the true one to leave, or the target to reach.
+        label: the class each search is about, int64 [B]: the one to leave, or for pictures the one to reach.
         ids: what each example's randomness is keyed by, int64 [B].
+        target: the class to reach instead of `label`, int64 [B]; None for a search that only leaves.
+        eps: how far from x0 an example may go, [B]; None for no limit.
+        low, high: the box that each example stays in, [B, ...]; None where the set alone decides.
+        group: rows of one number are tries at the same example, and done together, int64 [B]; None for no tries.
     """
 
     x0: Tensor
     label: Tensor
     ids: Tensor
+    target: Tensor | None = None
+    eps: Tensor | None = None
+    low: Tensor | None = None
+    high: Tensor | None = None
+    group: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -78,3 +88,10 @@ def take(tree: Tree, rows: Tensor) -> Tree:
         changes: dict[str, Any] = {field.name: take(getattr(tree, field.name), rows) for field in fields(tree)}
         return replace(tree, **changes)
     return tree
+
+
+def concatenated(results: list[Result]) -> Result:
+    """Several results as one."""
+    return Result(
+        **{field.name: torch.cat([getattr(part, field.name) for part in results]) for field in fields(Result)}
+    )

@@ -92,7 +92,7 @@ class Genetic:
         return np.concatenate([ranked[:winners], rest[lucky]])
 
     def _chance(self, number: int) -> np.random.Generator:
-        return np.random.default_rng([self.seed, number])
+        return np.random.default_rng([checks.seed(self.seed), number])
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,8 @@ def evolve(
     resolved = find_cost(cost, net.output)
     made, wanted = check_batch(net, resolved, inputs, targets)
     checks.whole("generations", generations)
+    if stop_error:
+        checks.positive("stop_error", stop_error)
     own = arrays(net)
     flat, goals = made.flatten(1).numpy(), wanted.numpy()
     generation, best = rules.first(_genome(own)), []

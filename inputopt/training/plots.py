@@ -3,25 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
 
-from inputopt.files import replacing
 from inputopt.training.history import History
-
-matplotlib.use("Agg")
-
-
-def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a figure in the format of the suffix, whole or not at all.
-
-    Raises:
-        FileError: the place cannot be written to.
-    """
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
 
 
 def plot_errors(histories: Mapping[str, History], title: str = "Error over time") -> Figure:

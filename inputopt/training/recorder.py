@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from inputopt.derivatives.record import Way
 from inputopt.nets.costs import Cost
 from inputopt.nets.mlp import MLP
+from inputopt.nets.modes import evaluating
 from inputopt.training.history import History, Sample, named_numbers
 
 TINY = 64  # parameters: up to here a sample holds every number
@@ -36,8 +37,10 @@ class Recorder:
     @torch.no_grad()
     def error(self) -> float:
         """The mean error now."""
-        return self._errors().mean().item()
+        with evaluating(self._net):
+            return self._errors().mean().item()
 
+    @torch.no_grad()
     def _errors(self) -> Tensor:
         return self._cost.error(self._net(self._inputs), self._targets)
 
@@ -51,18 +54,22 @@ class Recorder:
 
     def record(self, index: int) -> Sample:
         """Measure the network before training `index`, on all examples, and keep what was found."""
+        with evaluating(self._net):
+            sample = self._measured(index)
+        self._samples.append(sample)
+        return sample
+
+    def _measured(self, index: int) -> Sample:
         derivatives = [torch.as_tensor(found) for found in self._way.step(*self._batch)]
         squares = dict.fromkeys(self._layers, 0.0)
         for layer, derivative in zip(self._layer_of, derivatives, strict=True):
             squares[layer] += derivative.square().sum().item()
         norms = tuple(square**0.5 for square in squares.values())
-        sample = Sample(index, self.error(), self._mean_cost(), norms, self._details())
-        self._samples.append(sample)
-        return sample
+        return Sample(index, self._errors().mean().item(), self._mean_cost(), norms, self._details())
 
     def history(self, trainings: int, stopped: str, seconds: float) -> History:
         """The finished record; a training that ended early is sampled once more where it ended."""
-        if trainings > self._samples[-1].index + 1 or stopped == "interrupted":
+        if trainings > self._samples[-1].index + (stopped == "all trainings done"):
             with np.errstate(all="ignore"), torch.enable_grad():
                 self.record(trainings)
         return History(tuple(self._samples), self._layers, trainings, stopped, seconds)

@@ -19,6 +19,7 @@ from inputopt.derivatives.record import Way
 from inputopt.derivatives.ways import WAYS, check_batch, find_way
 from inputopt.nets.costs import Cost, check_targets, find_cost
 from inputopt.nets.mlp import MLP
+from inputopt.nets.modes import evaluating, modes_kept
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
 from inputopt.training.updates import MakeOptimiser, Update, find_update
@@ -91,24 +92,26 @@ def train(
     way: Way = find_way(method)(net, resolved)  # type: ignore[arg-type]  # autograd takes any module
     update = find_update(optimiser, way.parameters, learning_rate)
     recorder = Recorder(net, way, resolved, made, wanted)
+    seed = checks.seed(seed)
     batch = _batches(net, way, made, wanted, batch_size, seed, perturb)
 
     def training(index: int) -> None:
         update(way.step(*batch(index)))
 
-    was_training = net.training
-    net.train()
     started = time.perf_counter()
-    try:
-        with torch.enable_grad(), np.errstate(all="ignore"):
-            done, stopped = _run(training, steps, update, way, recorder, stop_error, progress)
-    finally:
-        net.train(was_training)
+    with modes_kept(net), torch.enable_grad(), np.errstate(all="ignore"):
+        if not net.training:  # else what stands in evaluation mode was put there on purpose
+            net.train()
+        done, stopped = _run(training, steps, update, way, recorder, stop_error, progress)
     return recorder.history(done, stopped, time.perf_counter() - started)
 
 
 def _check(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str) -> tuple[Cost, Tensor, Tensor]:
     checks.one_of("method", method, WAYS)
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"The network must be a torch module, not {type(net).__name__}.")
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise ValueError("The network has no parameters that may move, so there is nothing to train.")
     if isinstance(net, MLP):
         resolved = find_cost(cost, net.output)
         return resolved, *check_batch(net, resolved, inputs, targets)
@@ -116,11 +119,12 @@ def _check(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str) ->
         raise ValueError(f"method {method!r} works on inputopt.MLP only; use method='autograd' for other networks.")
     resolved = find_cost(cost, "identity")
     parameters = [checks.finite("the network's weights", value) for value in net.parameters()]
-    if not parameters:
-        raise ValueError("The network has no parameters, so there is nothing to train; give one that has.")
     made = checks.batch("inputs", checks.tensor("inputs", inputs, parameters[0].dtype, parameters[0].device))
-    with torch.no_grad():
-        outputs = Recorder.outputs(net, made[:1])
+    try:
+        with evaluating(net), torch.no_grad():
+            outputs = Recorder.outputs(net, made[:1])
+    except (RuntimeError, IndexError) as error:
+        raise ValueError(f"The network does not take inputs of shape {list(made.shape[1:])} ({error}).") from error
     return resolved, made, check_targets(resolved, targets, len(made), outputs.shape[1], outputs)
 
 
@@ -162,6 +166,7 @@ def _run(
     index = 0
     try:
         for start, end in itertools.pairwise(marks):
+            index = start
             sample = recorder.record(start)
             if progress is not None:
                 progress(Progress(start, steps, sample.error, sample.cost))
@@ -172,11 +177,14 @@ def _run(
                 training(index)
             if not _finite(way):
                 update.restore(before)
-                return _replay(training, start, end, update, way)
+                ended = _replay(training, start, end, update, way)
+                if ended is not None:
+                    return ended
+        index = steps
+        if progress is not None:
+            progress(Progress(steps, steps, sample.error, sample.cost))
     except KeyboardInterrupt:
         return index, "interrupted"
-    if progress is not None:
-        progress(Progress(steps, steps, sample.error, sample.cost))
     return steps, "all trainings done"
 
 
@@ -184,8 +192,11 @@ def _finite(way: Way) -> bool:
     return all(bool(torch.isfinite(torch.as_tensor(parameter)).all()) for parameter in way.parameters)
 
 
-def _replay(training: Callable[[int], None], start: int, end: int, update: Update, way: Way) -> tuple[int, str]:
-    """Go through a stretch that ended in infinite weights once more, training by training, and stop before they do."""
+def _replay(training: Callable[[int], None], start: int, end: int, update: Update, way: Way) -> tuple[int, str] | None:
+    """Go through a stretch that ended in infinite weights once more, training by training, and stop before they do.
+
+    None if it ends well this time, as it may where a training is random.
+    """
     for index in range(start, end):
         before = update.snapshot()
         training(index)
@@ -198,4 +209,4 @@ def _replay(training: Callable[[int], None], start: int, end: int, update: Updat
                 stacklevel=4,
             )
             return index, "diverged"
-    raise AssertionError("a replayed training must end as it did before")
+    return None

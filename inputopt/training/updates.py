@@ -25,9 +25,11 @@ class Update(Protocol):
 
     def __call__(self, derivatives: Sequence[Any]) -> None: ...
 
-    def snapshot(self) -> Any: ...
+    def snapshot(self) -> Any:
+        """A copy of the parameters and of what the update remembers."""
 
-    def restore(self, snapshot: Any) -> None: ...
+    def restore(self, snapshot: Any) -> None:
+        """Put a snapshot back."""
 
 
 class Descent:

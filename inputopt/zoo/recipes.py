@@ -12,9 +12,13 @@ from torch import nn
 
 import inputopt.zoo.digits as digits_data
 from inputopt.files import write_text
+from inputopt.nets.cnn import DigitsCNN
 from inputopt.nets.mlp import MLP
 from inputopt.nets.store import save
-from inputopt.training.train import Progress, train
+from inputopt.recipes.attacks import PGD
+from inputopt.training.train import Perturb, Progress, train
+
+Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
@@ -31,31 +35,62 @@ class Trained:
 class Recipe:
     """How to make a network: a function that may be watched, and how many trainings it takes."""
 
-    make: Callable[[Callable[[Progress], None] | None], Trained]
+    make: Callable[[Watch | None], Trained]
     steps: int
 
 
-def _digits_mlp(progress: Callable[[Progress], None] | None = None) -> Trained:
-    """A perceptron of one hidden layer on the digits."""
+def _digits(name: str, net: nn.Module, words: str, watch: Watch | None, perturb: Perturb | None = None) -> Trained:
+    """Train on the digits: softmax cross-entropy, Adam at 0.001, batches of 50, seed 0."""
     data = digits_data.load_digits()
-    net = MLP([784, 128, 10], activation="relu", output="identity", seed=0)
+    steps = RECIPES[name].steps
     train(
         net,
         data.x,
         data.y,
         cost="cross_entropy",
         learning_rate=0.001,
-        steps=RECIPES["digits-mlp"].steps,
+        steps=steps,
         batch_size=50,
         optimiser="adam",
         seed=0,
-        progress=progress,
+        perturb=perturb,
+        progress=watch,
     )
-    recipe = "MLP 784-128-10, relu, softmax cross-entropy, Adam at 0.001, 2,000 batches of 50, seed 0"
-    return Trained("digits-mlp", net, recipe, accuracy(net, data.held_x, data.held_y))
+    recipe = f"{words}, softmax cross-entropy, Adam at 0.001, {steps:,} batches of 50, seed 0"
+    return Trained(name, net, recipe, accuracy(net, data.held_x, data.held_y))
 
 
-RECIPES = {"digits-mlp": Recipe(_digits_mlp, steps=2_000)}
+def _digits_mlp(watch: Watch | None = None) -> Trained:
+    """A perceptron of one hidden layer."""
+    net = MLP([784, 128, 10], activation="relu", output="identity", seed=0)
+    return _digits("digits-mlp", net, "MLP 784-128-10, relu", watch)
+
+
+def _digits_cnn(watch: Watch | None = None) -> Trained:
+    """A small convolutional network."""
+    return _digits("digits-cnn", DigitsCNN(seed=0), "two strided convolutions and two linear layers, relu", watch)
+
+
+ROBUST_EPS = 0.2
+
+
+def _pgd_inputs(net: nn.Module, x: torch.Tensor, y: torch.Tensor, index: int) -> torch.Tensor:
+    """Inputs moved by PGD against the network as it is, further and further over the first 1,000 trainings."""
+    eps = ROBUST_EPS * min(1.0, (index + 1) / 1000)
+    return PGD("linf", eps, steps=7, step_size=0.25)(net, x, y, seed=index).x
+
+
+def _digits_cnn_robust(watch: Watch | None = None) -> Trained:
+    """The same, trained on inputs that PGD moved (Madry et al., 2018)."""
+    words = f"as digits-cnn, on inputs moved by PGD of 7 steps, Linf {ROBUST_EPS}, reached after 1,000 batches"
+    return _digits("digits-cnn-robust", DigitsCNN(seed=0), words, watch, _pgd_inputs)
+
+
+RECIPES = {
+    "digits-mlp": Recipe(_digits_mlp, steps=2_000),
+    "digits-cnn": Recipe(_digits_cnn, steps=2_000),
+    "digits-cnn-robust": Recipe(_digits_cnn_robust, steps=3_000),
+}
 
 
 @torch.no_grad()
@@ -80,12 +115,12 @@ def write(trained: Trained, folder: str | Path) -> Path:
 | data | {digits_data.SOURCE}; 4,000 to train on, 1,000 held out (100 a class) |
 | input | `[B, 1, 28, 28]` in `[0, 1]`, ink is 1 |
 | recipe | {trained.recipe} |
-| made with | torch {torch.__version__}, by `inputopt train {trained.name.partition("-")[0]}` |
+| made with | torch {torch.__version__}, by `inputopt train {trained.name}` |
 | parameters | {count:,} |
 | accuracy, held out | {100 * trained.accuracy:.1f} % |
 | sha256 of the weights | `{digest}` |
 
-Undefended: made to be fooled. Another processor or torch may give other last digits, and so another hash.
+Another processor or torch may give other last digits, and so another hash.
 """,
     )
     return folder

@@ -16,7 +16,7 @@ from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives import cross_entropy
 from inputopt.search.oracle import Backward
 from inputopt.search.problem import Result
-from inputopt.search.steps.directions import Unit
+from inputopt.search.steps.directions import unit
 from inputopt.search.steps.step import Descend
 
 
@@ -52,7 +52,7 @@ def ascend(
     problem = check_problem(net, x, y)
     return optimise(
         Backward(net, -cross_entropy, wrong),
-        Descend(Unit(), rate * (high - low) * x[0].numel() ** 0.5),
+        Descend(unit, rate * (high - low) * x[0].numel() ** 0.5),
         Box(low, high),
         problem,
         problem.x0,

@@ -19,7 +19,7 @@ from inputopt.search.loop import Watch, latest, optimise
 from inputopt.search.objectives import layer_energy
 from inputopt.search.oracle import Backward
 from inputopt.search.problem import Problem
-from inputopt.search.steps.directions import MeanSize
+from inputopt.search.steps.directions import over_mean
 from inputopt.search.steps.step import Descend
 from inputopt.search.transforms import jitter as jittered
 from inputopt.search.transforms import unchanged
@@ -60,6 +60,7 @@ def dream(
     for what, value in (("octaves", octaves), ("steps", steps)):
         checks.whole(what, value)
     checks.whole("jitter", jitter, least=0)
+    seed = checks.seed(seed)
     checks.positive("step_size", step_size)
     if checks.positive("octave_scale", octave_scale) <= 1:
         raise ValueError(f"octave_scale must be above 1, not {octave_scale}.")
@@ -71,7 +72,7 @@ def dream(
         raise ValueError(f"photo must lie in the model's bounds {low:g}..{high:g}; scale it.")
     base = image[None].to(net.device)
     oracle = Backward(net, -layer_energy(layers), never, jittered(jitter, seed) if jitter else unchanged)
-    step = Descend(MeanSize(), step_size * (high - low))
+    step = Descend(over_mean, step_size * (high - low))
     detail = torch.zeros_like(base)
     label = torch.zeros(1, dtype=torch.int64, device=net.device)
     for height, width in octave_sizes(base.shape[2], base.shape[3], octaves, octave_scale):

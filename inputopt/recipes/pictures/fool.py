@@ -17,7 +17,7 @@ from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives import cross_entropy
 from inputopt.search.oracle import Backward
 from inputopt.search.problem import Result
-from inputopt.search.steps.directions import Unit
+from inputopt.search.steps.directions import unit
 from inputopt.search.steps.step import Descend
 
 
@@ -54,6 +54,7 @@ def fool(
     """
     net = frozen(model)
     checks.whole("count", count)
+    seed = checks.seed(seed)
     checks.whole("steps", steps)
     checks.positive("rate", rate)
     if not 0 < confidence < 1:
@@ -65,7 +66,7 @@ def fool(
     problem = check_problem(net, start, torch.full_like(ids, checks.whole("target", target, least=0)), ids)
     return optimise(
         Backward(net, cross_entropy, confident(confidence)),
-        Descend(Unit(), rate * (high - low) * start[0].numel() ** 0.5),
+        Descend(unit, rate * (high - low) * start[0].numel() ** 0.5),
         Box(low, high),
         problem,
         start,

@@ -47,6 +47,8 @@ class Picture:
 
 def to_image(x: Tensor, bounds: tuple[float, float] = (0.0, 1.0)) -> Image.Image:
     """A tensor [C, H, W] with one channel or three as an image of 8 bits, rounded to the nearest level."""
+    if len(x) not in (1, 3):
+        raise ValueError(f"A picture has one channel or three, not {len(x)}.")
     low, high = bounds
     levels = ((x.detach().cpu().double() - low) / (high - low) * 255).round().clamp(0, 255).to(torch.uint8).numpy()
     return Image.fromarray(levels[0]) if len(levels) == 1 else Image.fromarray(np.moveaxis(levels, 0, -1))
@@ -67,8 +69,10 @@ def read_photo(photo: str | Path | Image.Image | Tensor, channels: int | None = 
         if photo.ndim != 3 or 0 in photo.shape:
             raise ValueError(f"photo must have shape [C, H, W], not {list(photo.shape)}.")
         return checks.finite("photo", photo)
+    if not isinstance(photo, (str, Path, Image.Image)):
+        raise TypeError(f"photo must be a tensor, a Pillow image or a path, not {type(photo).__name__}.")
     image = photo if isinstance(photo, Image.Image) else _open(Path(photo))
-    wanted = channels or (1 if image.mode in ("1", "L", "LA", "I", "F", "I;16") else 3)
+    wanted = channels or (1 if image.mode in ("1", "L", "LA", "I", "F", "I;16", "I;16B") else 3)
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8))
     values = np.asarray(image.convert("L" if wanted == 1 else "RGB"), dtype=np.float32) / 255

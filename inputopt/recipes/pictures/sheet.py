@@ -73,6 +73,22 @@ def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3
     return figure
 
 
+def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figure:
+    """A column a pair of images [B, C, H, W]: before, after, and the difference magnified to full range."""
+    figure = Figure(figsize=(1.7 * len(before) + 0.3, 6.2), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(3, len(before), squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    with torch.no_grad():
+        seen_before, seen_after = net(before), net(after)
+    for column in range(len(before)):
+        _show(grid[0, column], before[column], net.bounds, belief(seen_before[column]))
+        _show(grid[1, column], after[column], net.bounds, belief(seen_after[column]))
+        _show_difference(grid[2, column], after[column] - before[column], net.bounds)
+    return figure
+
+
 def _show_difference(axes: Axes, difference: Tensor, bounds: tuple[float, float]) -> None:
     largest = max(float(difference.abs().max()), 1e-12)
     factor = (bounds[1] - bounds[0]) / 2 / largest

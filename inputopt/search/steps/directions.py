@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-from inputopt.search.geometry import l2, per_example
+from inputopt.search.norms import L2, LINF, Norm, per_example
 
 
 class Direction(Protocol):
@@ -20,37 +21,44 @@ class Direction(Protocol):
 
 
 @dataclass(frozen=True)
-class Sign:
-    """The sign of the gradient: the steepest direction in the largest change of any pixel (Linf)."""
+class Stateless:
+    """A direction that is a function of the gradient alone."""
+
+    function: Callable[[Tensor], Tensor]
 
     def init(self, z: Tensor) -> tuple[()]:
         return ()
 
     def update(self, grad: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
-        return grad.sign(), state
+        return self.function(grad), state
 
 
-@dataclass(frozen=True)
-class Unit:
-    """The gradient at length 1 (L2) for each example; a gradient of zero stays zero."""
-
-    def init(self, z: Tensor) -> tuple[()]:
-        return ()
-
-    def update(self, grad: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
-        return grad / per_example(l2(grad).clamp_min(torch.finfo(grad.dtype).tiny), grad), state
+def _over_mean(grad: Tensor) -> Tensor:
+    mean = grad.flatten(1).abs().mean(1).clamp_min(torch.finfo(grad.dtype).tiny)
+    return grad / per_example(mean, grad)
 
 
-@dataclass(frozen=True)
-class MeanSize:
-    """The gradient divided by its mean absolute value in each example: the usual scale of deep dreams."""
+def _over_largest(grad: Tensor) -> Tensor:
+    largest = grad.flatten(1).abs().amax(1).clamp_min(torch.finfo(grad.dtype).tiny)
+    return grad / per_example(largest, grad)
 
-    def init(self, z: Tensor) -> tuple[()]:
-        return ()
 
-    def update(self, grad: Tensor, state: tuple[()]) -> tuple[Tensor, tuple[()]]:
-        mean = grad.flatten(1).abs().mean(1).clamp_min(torch.finfo(grad.dtype).tiny)
-        return grad / per_example(mean, grad), state
+sign = Stateless(LINF.steepest)
+"""The sign of the gradient: the steepest direction in the largest change of any pixel (Linf)."""
+
+unit = Stateless(L2.steepest)
+"""The gradient at length 1 (L2) for each example; a gradient of zero stays zero."""
+
+over_mean = Stateless(_over_mean)
+"""The gradient divided by its mean absolute value in each example: the usual scale of deep dreams."""
+
+over_largest = Stateless(_over_largest)
+"""The gradient divided by its largest absolute value in each example."""
+
+
+def steepest(norm: Norm) -> Stateless:
+    """The change of size 1 along which the loss rises fastest."""
+    return Stateless(norm.steepest)
 
 
 @dataclass(frozen=True)
@@ -85,5 +93,5 @@ class Chain:
 
 
 def chain(*links: Direction) -> Chain:
-    """Several directions as one: chain(Momentum(0.9), Sign())."""
+    """Several directions as one: chain(Momentum(0.9), sign)."""
     return Chain(links)

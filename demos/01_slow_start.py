@@ -1,0 +1,67 @@
+"""Cross-entropy removes the slow start of the last layer, and only of the last layer.
+
+(a) One sigmoid neuron that starts saturated: by mse it hardly moves for a long while, by cross-entropy it moves at
+once. (b) A saturated *hidden* neuron below a fresh one: cross-entropy takes the last neuron's slope out of the
+derivatives (a factor of 4 here), but the hidden neuron's slope stays in, and so both costs wait. Dashed: the same
+networks, started fresh.
+"""
+
+import argparse
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+import inputopt
+
+COSTS = {"mse": "tab:blue", "cross_entropy": "tab:orange"}
+STARTS = {"saturated": "-", "fresh": "--"}
+
+
+def one_neuron(start: str) -> inputopt.MLP:
+    """Learns 1 -> 0, from an output of 0.98 or, fresh, of 0.82."""
+    w, b = {"saturated": (2.0, 2.0), "fresh": (0.6, 0.9)}[start]
+    return inputopt.MLP([1, 1], weights=[[[w]]], biases=[[b]])
+
+
+def hidden_neuron(start: str) -> inputopt.MLP:
+    """Learns to pass its input on; the last neuron cannot do it alone, for it sees only what the hidden one lets by."""
+    b = {"saturated": 5.0, "fresh": 0.0}[start]
+    return inputopt.MLP([1, 1, 1], weights=[[[1.0]], [[1.0]]], biases=[[b], [-1.0]])
+
+
+CASES = {  # the network, inputs, targets, learning rate, and how many trainings to plot
+    "(a) last": (one_neuron, [[1.0]], [[0.0]], 0.15, 400),
+    "(b) hidden": (hidden_neuron, [[0.0], [1.0]], [[0.0], [1.0]], 0.5, 10_000),
+}
+
+
+def main(out: Path) -> None:
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    print("derivative: the length of dCost/d(weight, bias) of the neuron named, before the first training")
+    print("halved: how many trainings it takes until the error is half of what it was at the start\n")
+    print(f"{'neuron':<12}{'start':<11}{'cost':<15}{'error':>8}{'derivative':>12}{'halved':>8}")
+    for position, (case, (network, inputs, targets, rate, steps)) in enumerate(CASES.items()):
+        axes = figure.add_subplot(1, 2, position + 1, title=f"{case} neuron saturated", xlabel="training")
+        axes.set_ylabel("error (length of target - output)")
+        halved = {}
+        for start, line in STARTS.items():
+            for cost, colour in COSTS.items():
+                history = inputopt.train(network(start), inputs, targets, cost, rate, steps, "backprop")
+                error, derivative = history.error[0], history.gradient_norms[0, 0]
+                axes.plot(history.index, history.error, line, color=colour, label=f"{cost}, {start}")
+                half = inputopt.train(network(start), inputs, targets, cost, rate, steps, stop_error=error / 2)
+                halved[start, cost] = half.trainings
+                print(f"{case:<12}{start:<11}{cost:<15}{error:>8.3f}{derivative:>12.5f}{half.trainings:>8,}")
+        longer = {cost: halved["saturated", cost] / halved["fresh", cost] for cost in COSTS}
+        print(f"{'':<12}saturated takes {longer['mse']:.1f} times as long as fresh by mse,", end="")
+        print(f" {longer['cross_entropy']:.1f} times by cross-entropy\n")
+        axes.legend()
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / "01_slow_start.png", dpi=100)
+    print(f"wrote {out / '01_slow_start.png'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("out/demos"), help="folder for the picture (%(default)s)")
+    main(parser.parse_args().out)

@@ -1,0 +1,58 @@
+"""Early layers of deep sigmoid networks get next to no gradient; those of relu networks get their share, or more.
+
+Each layer multiplies what comes back to it by its weights and by dO/dZ, which is 1/4 at most for a sigmoid: below eight
+such layers the first one's gradient starts at less than a hundred-thousandth of the last one's. The last layer's soon
+falls as well, as its biases settle, and the deep sigmoid networks stand still on a plateau. The relu networks learn; in
+the deeper ones the gradients grow instead, and the training becomes restless.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+import torch
+from matplotlib.figure import Figure
+from torch.nn import functional
+
+import inputopt
+from inputopt.zoo.digits import load_digits
+
+DEPTHS = (2, 4, 6, 8)
+TRAININGS = 400
+SIZES = f"{'first':>9}{'last':>9}{'ratio':>12}"
+
+
+def main(out: Path) -> None:
+    digits = load_digits()
+    x, y = functional.avg_pool2d(digits.x[::8], 4), digits.y[::8]  # 500 real digits at 7 x 7
+    print("The size of dCost/d(weights, biases) of the first and of the last layer, and their ratio.\n")
+    print(f"{'hidden':<11}{'before the first training':^30}{f'after {TRAININGS} trainings':^30}{'digits':>8}")
+    print(f"{'layers':<11}{SIZES * 2}{'known':>8}")
+    figure = Figure(figsize=(14, 6.5), layout="constrained")
+    figure.suptitle("Gradient size, layer by layer: dark is the first layer, light the last")
+    grid = figure.subplots(2, len(DEPTHS), sharex=True, sharey=True)
+    for row, activation in zip(grid, ("sigmoid", "relu"), strict=True):
+        for axes, depth in zip(row, DEPTHS, strict=True):
+            net = inputopt.MLP([49, *[30] * depth, 10], activation, "identity", seed=0)
+            history = inputopt.train(net, x, y, "cross_entropy", learning_rate=0.05, steps=TRAININGS)
+            sizes = history.gradient_norms  # a row a sample, a column a layer
+            ends = [(sizes[when, 0], sizes[when, -1]) for when in (0, -1)]
+            cells = "".join(f"{first:>9.1e}{last:>9.1e}{first / last:>12.2g}" for first, last in ends)
+            with torch.no_grad():
+                known = (net(x).argmax(1) == y).double().mean()
+            print(f"{depth} {activation:<9}{cells}{known:>8.0%}")
+            for layer, size in enumerate(sizes.T):
+                axes.semilogy(history.index, size, color=matplotlib.colormaps["viridis"](0.9 * layer / depth))
+            axes.set_title(f"{activation}, {depth} hidden layers")
+        row[0].set_ylabel("length of a layer's gradient")
+    for axes in grid[-1]:
+        axes.set_xlabel("training")
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / "02_unstable_gradients.png", dpi=100)
+    print(f"\nwrote {out / '02_unstable_gradients.png'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("out/demos"), help="folder for the picture (%(default)s)")
+    main(parser.parse_args().out)

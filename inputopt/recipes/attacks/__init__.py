@@ -1,0 +1,7 @@
+"""Attacks at a fixed distance: how many inputs can be fooled within eps?"""
+
+from inputopt.recipes.attacks.apgd import APGD, TargetedAPGD
+from inputopt.recipes.attacks.pgd import BIM, FGSM, MIFGSM, NIFGSM, PGD
+from inputopt.recipes.attacks.square import Square
+
+__all__ = ["APGD", "BIM", "FGSM", "MIFGSM", "NIFGSM", "PGD", "Square", "TargetedAPGD"]

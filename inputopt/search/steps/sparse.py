@@ -1,0 +1,81 @@
+"""Auto-PGD in L1: steps along a few pixels, as many as the best point found so far changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from inputopt.search.geometry import Project
+from inputopt.search.norms import L1, per_example
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.steps.apgd import feasible
+
+
+@dataclass(frozen=True)
+class SparseProgress:
+    """The state of L1 Auto-PGD: the best point so far, how many pixels a step changes, how long it is, and counters."""
+
+    best: Tensor
+    best_grad: Tensor
+    best_loss: Tensor
+    pixels: Tensor
+    sparsity: Tensor
+    size: Tensor
+    index: int
+
+
+@dataclass(frozen=True)
+class SparseAutoStep:
+    """The step rule of L1 Auto-PGD (Croce and Hein, 2021).
+
+    A step changes the `pixels` numbers of largest gradient by equal amounts. Every few steps that number becomes two
+    thirds of those that the best point changes; where it hardly fell, the step shrinks by 1.5, else it is eps again.
+
+    Attributes:
+        steps: how many there will be: it sets the checkpoints.
+    """
+
+    steps: int
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> SparseProgress:
+        assert problem.eps is not None
+        count = z[0].numel()
+        changed = (z != problem.x0).flatten(1).sum(1).to(z.dtype)
+        share = torch.full_like(problem.eps, 0.2 * count)
+        pixels = torch.where(changed > 0, torch.minimum(changed / 1.5, share), share).clamp_min(1)
+        infinite = torch.full_like(problem.eps, torch.inf)
+        return SparseProgress(z, torch.zeros_like(z), infinite, pixels, changed.clamp_min(1), problem.eps, 0)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: SparseProgress, problem: Problem, project: Project
+    ) -> tuple[Tensor, SparseProgress]:
+        assert seen.grad is not None
+        assert problem.eps is not None
+        better = per_example(seen.loss < state.best_loss, z)
+        best = torch.where(better, z, state.best)
+        best_grad = torch.where(better, seen.grad, state.best_grad)
+        best_loss = torch.minimum(seen.loss, state.best_loss)
+        grad, pixels, sparsity, size = seen.grad, state.pixels, state.sparsity, state.size
+        if state.index and state.index % max(1, round(0.04 * self.steps)) == 0:
+            changed = (best != problem.x0).flatten(1).sum(1).to(z.dtype).clamp_min(1)
+            settled = changed >= 0.95 * sparsity
+            size = torch.where(settled, (size / 1.5).clamp_min(problem.eps / 10), problem.eps)
+            pixels, sparsity = (changed / 1.5).clamp_min(1), changed
+            back = per_example(settled, z)
+            z, grad = torch.where(back, best, z), torch.where(back, best_grad, grad)
+        direction = largest(feasible(grad, z, problem, L1), pixels)
+        ahead = project(z - per_example(size, z) * direction, problem)
+        return ahead, SparseProgress(best, best_grad, best_loss, pixels, sparsity, size, state.index + 1)
+
+
+def largest(grad: Tensor, pixels: Tensor) -> Tensor:
+    """The signs of the `pixels` [B] numbers of largest size, at L1 length 1."""
+    size = grad.flatten(1).abs()
+    rank = (pixels.long().clamp(1, size.shape[1]) - 1)[:, None]
+    least = size.sort(dim=1, descending=True).values.gather(1, rank)
+    signs = torch.where(size >= least, grad.flatten(1).sign(), 0)
+    return (signs / signs.abs().sum(1, keepdim=True).clamp_min(1)).reshape(grad.shape)

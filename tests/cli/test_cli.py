@@ -1,0 +1,318 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from contracts import chance_state, digits, digits_net
+from PIL import Image
+
+import inputopt
+from inputopt.cli import derivatives, pictures
+from inputopt.cli.main import build_parser, main
+from inputopt.document.networks import EXAMPLES
+from inputopt.zoo.recipes import accuracy
+
+
+def commands():
+    """Every command that there is."""
+    (every,) = [action for action in build_parser()._actions if action.dest == "command"]
+    return sorted(every.choices)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(pictures, "load_digits", digits)  # the same, read once: reading them takes a second
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command that should go well and quietly; what it printed."""
+
+    def run(*arguments, status=0):
+        assert main([str(argument) for argument in arguments]) == status
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """The document's networks, trained for a moment only."""
+    for name, example in list(EXAMPLES.items()):
+        monkeypatch.setitem(EXAMPLES, name, replace(example, trainings=60))
+    monkeypatch.setattr(pictures, "CLASSES", 2)
+
+
+def files(folder):
+    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+
+
+# ------------------------------------------------------------------------------------------------ each command, at work
+def test_gradcheck_prints_the_agreement(run, monkeypatch):
+    text = run("gradcheck", "--sizes", "3,4,2", "--activation", "tanh", "--batch", 2)
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
+    assert rows["way"][1:] == ["layer", "1", "layer", "2", "inputs", "milliseconds", "evaluations"]
+    assert {"autograd", "backprop", "dual", "differences"} <= set(rows)
+    for way, limit in {"backprop": 1e-10, "dual": 1e-10, "differences": 1e-6}.items():
+        assert max(float(cell) for cell in rows[way][1:4]) <= limit
+    monkeypatch.setitem(derivatives.LIMITS, "differences", 1e-30)
+    run("gradcheck", "--sizes", "3,4,2", status=1)
+
+
+def test_gradcheck_takes_softmax(run):
+    assert "backprop" in run("gradcheck", "--sizes", "3,4", "--output", "identity", "--cost", "cross_entropy")
+
+
+def test_explain_puts_in_the_documents_numbers(run):
+    text = run("explain")
+    for figure in ("0.298371", "0.008771", "0.138499", "0.358916", "0.619049"):
+        assert figure in text
+    assert "0.238032" in run("explain", "--example", "1")
+
+
+def test_explain_takes_any_network_and_example(run):
+    text = run("explain", "--sizes", "2,1", "--activation", "identity", "--inputs", "1,2", "--targets", "3")
+    assert "2.000000" in text
+    assert text != run("explain", "--sizes", "2,1", "--activation", "identity", "--inputs", "1,2", "--targets", "4")
+    softmax = ("explain", "--sizes", "2,3", "--output", "identity", "--cost", "cross_entropy", "--targets", "2")
+    assert run(*softmax) == run(*softmax)
+
+
+def test_fool_makes_pictures_of_every_target(run):
+    before = chance_state()
+    text = run("fool", "--target", 3, "--count", 2, "--out", "o")
+    assert "2 of 2 images" in text
+    assert files("o") == ["fool-all.png", "fool.png"]
+    for name in files("o"):
+        with Image.open(Path("o") / name) as image:
+            assert min(image.size) > 50
+    assert "wrote o/fool.png" in text
+    assert chance_state() == before
+
+
+def test_fool_says_when_an_image_missed(run):
+    blind = inputopt.MLP([784, 10], "identity", weights=[np.zeros((10, 784))])
+    inputopt.save(blind, "blind.safetensors")
+    assert "0 of 2 images" in run("fool", "--target", 3, "--count", 2, "--model", "./blind.safetensors", status=1)
+
+
+def test_ascend_leaves_the_digits(run):
+    text = run("ascend", "--count", 5, "--out", "o", "--seed", 3)
+    assert "5 of 5 recognised digits" in text
+    sizes = [float(cell) for cell in re.search(r"L2 distance +(.*)", text)[1].split()]
+    assert 0 < sizes[0] <= sizes[1] <= sizes[2] <= sizes[3]
+    assert files("o") == ["ascend.png"]
+    assert text != run("ascend", "--count", 5, "--out", "o", "--seed", 4)
+
+
+def test_ascend_says_when_a_digit_stays(run):
+    bias = np.eye(10)[3]
+    fixed = inputopt.MLP([784, 10], "identity", weights=[np.zeros((10, 784))], biases=[bias])
+    inputopt.save(fixed, "fixed.safetensors")
+    assert "0 of 4 recognised" in run("ascend", "--count", 4, "--model", "./fixed.safetensors", status=1)
+
+
+def test_dream_writes_the_dream_and_the_way_there(run):
+    run("dream", "--out", "o", "--steps", 5, "--seed", 7)
+    assert files("o") == ["dream-steps.png", "dream.png"]
+    with Image.open("o/dream.png") as image:
+        assert image.size == (28, 28)
+        assert json.loads(image.text["inputopt"])["steps"] == 5
+
+
+def test_dream_takes_a_photo_and_several_layers(run):
+    levels = np.random.default_rng(0).integers(0, 256, (28, 28), dtype=np.uint8)
+    Image.fromarray(levels).convert("RGB").save("photo.png")
+    run("dream", "--photo", "photo.png", "--layers", "layers.0,layers.1", "--steps", 1, "--out", "o")
+    with Image.open("o/dream.png") as image:
+        moved = np.asarray(image).astype(int) - levels
+    assert 0 < np.abs(moved).mean() < 4  # one step of a hundredth of the range
+
+
+def test_train_makes_the_shipped_network_again(run):
+    text = run("train", "digits", "--out", "o")
+    assert files("o") == ["card.md", "weights.safetensors"]
+    net = inputopt.load("o/weights.safetensors")
+    right = accuracy(net, digits().held_x, digits().held_y)
+    assert right >= 0.93
+    assert f"{100 * right:.1f} %" in text
+    # another processor may give other last digits, and those a few other verdicts
+    same = net(digits().held_x).argmax(1) == digits_net()(digits().held_x).argmax(1)
+    assert float(same.double().mean()) > 0.97
+
+
+def test_reproduce_prints_every_figure_and_writes_the_logs(run, short):
+    text = run("reproduce", "--out", "o", "--method", "backprop", status=1)  # 60 trainings do not get there
+    lines = text.splitlines()
+    assert lines[0].split() == ["network", "figure", "printed", "backprop", "verdict"]
+    verdicts = {re.split(r" {2,}", line)[-1] for line in lines[1 : lines.index("")]}
+    assert {"same", "DIFFERENT"} <= verdicts
+    assert [name for name in files("o") if name.endswith(".csv")] == [
+        f"backprop/network-{name}.csv" for name in ("1", "2", "3a", "3b", "4-held", "4")
+    ]
+    assert {"error.png", "gradients.png"} <= set(files("o"))
+    assert "of {} figures".format(lines.index("") - 1) in text
+
+
+def test_demo_shows_everything_on_one_page(run, short):
+    text = run("demo", "--out", "o", status=1)
+    page = Path("o/index.html").read_text(encoding="utf-8")
+    shown = re.findall(r'src="([^"]+)"', page)
+    assert {"fool.png", "ascend.png", "dream-steps.png", "reproduce/error.png"} <= set(shown)
+    for name in shown:
+        with Image.open(Path("o") / name) as image:
+            image.load()
+    assert "http" not in page
+    assert "16 of 16 images" in page
+    assert "200 of 200 recognised" in page
+    assert "{{" not in page
+    assert str(Path("o/index.html").resolve()) in text
+
+
+# ------------------------------------------------------------------------------------------------------- help and usage
+@pytest.mark.parametrize("command", [[], *([name] for name in commands())])
+def test_help(command, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main([*command, "--help"])
+    assert stopped.value.code == 0
+    text = capsys.readouterr().out
+    assert text.startswith(" ".join(["usage: inputopt", *command]))
+    if not command:
+        assert all(re.search(rf"^ +{name}\s+\w", text, re.MULTILINE) for name in commands())
+
+
+def test_every_option_says_what_it_is():
+    (every,) = [action for action in build_parser()._actions if action.dest == "command"]
+    for name, command in every.choices.items():
+        assert all(action.help for action in command._actions), name
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    assert capsys.readouterr().out == f"inputopt {inputopt.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("", "COMMAND"),
+        ("paint", "invalid choice: 'paint'"),
+        ("fool --target three", "invalid int value: 'three'"),
+        ("fool --count 1.5", "invalid int value"),
+        ("fool --speed 3", "unrecognized arguments"),
+        ("gradcheck --activation relus", "invalid choice"),
+        ("gradcheck --sizes 3,x", "whole numbers with commas"),
+        ("explain --inputs a,b", "numbers with commas"),
+        ("explain --example 7", "invalid choice"),
+        ("reproduce --method guess", "invalid choice"),
+        ("train cats", "invalid choice"),
+    ],
+)
+def test_usage(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments.split())
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err.splitlines()[-1]
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+@pytest.fixture
+def things():
+    """Files to go wrong with."""
+    Path("text.safetensors").write_text("not weights")
+    Path("text.png").write_text("not a picture")
+    Path("file").write_text("in the way")
+    Image.new("L", (5, 5)).save("tiny.png")
+    inputopt.save(inputopt.MLP([10, 10], "identity"), "ten.safetensors")
+    inputopt.save(inputopt.MLP([784, 1], "identity"), "one.safetensors")
+    wrong = inputopt.MLP([784, 11], "identity", weights=[np.zeros((11, 784))], biases=[np.eye(11)[10]])
+    inputopt.save(wrong, "wrong.safetensors")
+    torch.save({"weight": torch.zeros(2)}, "net.pt")
+
+
+HUGE = 2**70
+
+
+@pytest.mark.parametrize("seed", [-1, HUGE])
+def test_a_seed_may_be_any_whole_number(run, seed):
+    text = run("explain", "--sizes", "2,3,1", "--seed", seed)
+    assert text == run("explain", "--sizes", "2,3,1", "--seed", seed % 2**63)
+    assert text != run("explain", "--sizes", "2,3,1", "--seed", 12)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("fool --model digit-mlp", "did you mean 'digits-mlp'"),
+        ("fool --model gone.safetensors", "no file gone.safetensors"),
+        ("fool --model text.safetensors", "not a whole safetensors file"),
+        ("fool --model net.pt", "does not say which network"),
+        ("fool --model ten.safetensors", "does not take inputs"),
+        ("fool --model one.safetensors", "single output"),
+        ("fool --target 10", "0..9"),
+        ("fool --target -1", "target"),
+        ("fool --count 0", "count"),
+        ("fool --confidence 1", "confidence"),
+        ("fool --confidence nan", "confidence"),
+        ("ascend --model digits", "did you mean 'digits-mlp'"),
+        ("ascend --model ten.safetensors", "does not take"),
+        ("ascend --model wrong.safetensors", "recognise"),
+        ("ascend --count 0", "count"),
+        ("ascend --count -3", "count"),
+        ("dream --model digits", "did you mean 'digits-mlp'"),
+        ("dream --layers layer.0", "did you mean 'layers.0'"),
+        ("dream --octaves 2", "octaves=1"),
+        ("dream --octaves 0", "octaves"),
+        ("dream --steps 0", "steps"),
+        ("dream --photo gone.png", "no file gone.png"),
+        ("dream --photo text.png", "cannot be read as an image"),
+        ("dream --photo tiny.png", "does not take images of 5 x 5"),
+        ("gradcheck --batch 0", "--batch"),
+        ("gradcheck --sizes 3", "sizes"),
+        ("gradcheck --sizes 3,0", "size"),
+        ("gradcheck --cost cross_entropy --output relu", "cross_entropy"),
+        ("explain --inputs 1,2,3", "inputs"),
+        ("explain --inputs nan,1", "finite"),
+        ("explain --targets 1", "targets"),
+        ("explain --learning-rate 0", "learning_rate"),
+        ("explain --learning-rate nan", "learning_rate"),
+        ("explain --sizes 2", "sizes"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments, words, things, capsys):
+    out = [] if arguments.startswith(("gradcheck", "explain")) else ["--out", "o"]
+    assert main([*arguments.split(), *out]) == 2
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"inputopt: [^\n]+\n", printed.err)
+    assert words in printed.err
+    assert not Path("o").exists() or files("o") == []
+
+
+@pytest.mark.parametrize("command", [["reproduce"], ["train", "digits"], ["fool"], ["ascend"], ["dream"], ["demo"]])
+@pytest.mark.parametrize("out", ["file", "file/below", "/proc/none"])
+def test_a_folder_that_cannot_be_written_to(command, out, things, capsys):
+    assert main([*command, "--out", out]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""  # found out before any work
+    assert re.fullmatch(
+        rf"inputopt: Cannot write into {out}: [^\n]+; choose another folder with --out\.\n", printed.err
+    )
+
+
+def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
+    def interrupted(*arguments, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(pictures, "fool", interrupted)
+    assert main(["fool", "--out", "o"]) == 130
+    assert capsys.readouterr().err == "inputopt: interrupted.\n"

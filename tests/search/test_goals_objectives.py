@@ -1,0 +1,96 @@
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from contracts import CLASSES, ROWS, assert_same, drawn, problem_of
+
+from inputopt.search import goals
+from inputopt.search.objectives import cross_entropy, layer_energy
+
+PROBLEM = problem_of((3,))  # its labels are 0, 1, 2, 1, 5
+OUTPUTS = drawn(ROWS, CLASSES, seed=4)
+SEEN = OUTPUTS.argmax(1)
+
+
+def said(*classes):
+    """Logits of a network that sees these classes."""
+    return 10 * torch.nn.functional.one_hot(torch.tensor(classes), CLASSES).double()
+
+
+def test_recognised_wrong_and_never():
+    outputs = said(0, 2, 2, 1, 0)
+    assert goals.recognised(outputs, PROBLEM).tolist() == [True, False, True, True, False]
+    assert goals.wrong(outputs, PROBLEM).tolist() == [False, True, False, False, True]
+    assert goals.never(outputs, PROBLEM).tolist() == [False] * ROWS
+    assert goals.is_class(2)(outputs, PROBLEM).tolist() == [False, True, True, False, False]
+
+
+def test_goals_are_combined():
+    outputs = said(0, 2, 2, 1, 0)
+    two, wrong = goals.is_class(2), goals.wrong
+    assert (two & wrong)(outputs, PROBLEM).tolist() == [False, True, False, False, False]
+    assert (two | wrong)(outputs, PROBLEM).tolist() == [False, True, True, False, True]
+    assert (~(two | wrong))(outputs, PROBLEM).tolist() == (~two & ~wrong)(outputs, PROBLEM).tolist()
+    assert (wrong & ~goals.never)(outputs, PROBLEM).tolist() == wrong(outputs, PROBLEM).tolist()
+
+
+def test_confident_asks_for_at_least_that_probability():
+    # equal logits but for the label's: probability e^a / (e^a + 5)
+    outputs = torch.zeros(ROWS, CLASSES, dtype=torch.float64)
+    wanted = [0.2, 0.5, 0.9, 0.98, 0.999]
+    for row, (label, probability) in enumerate(zip(PROBLEM.label, wanted, strict=True)):
+        outputs[row, label] = math.log(5 * probability / (1 - probability))
+    for index, probability in enumerate(wanted):
+        expected = [other >= index for other in range(ROWS)]
+        assert goals.confident(probability - 1e-9)(outputs, PROBLEM).tolist() == expected
+        assert goals.confident(probability + 1e-9)(outputs, PROBLEM).tolist() == [
+            other > index for other in range(ROWS)
+        ]
+    assert goals.unrecognised(0.5 - 1e-9)(outputs, PROBLEM).tolist() == [True, False, False, False, False]
+    even = torch.zeros(ROWS, 2, dtype=torch.float64)
+    assert goals.confident(0.5)(even, replace(PROBLEM, label=PROBLEM.label % 2)).all()
+
+
+def test_cross_entropy_is_minus_the_log_of_the_probability():
+    probability = OUTPUTS.exp() / OUTPUTS.exp().sum(1, keepdim=True)
+    expected = -probability[torch.arange(ROWS), PROBLEM.label].log()
+    assert_same(cross_entropy(OUTPUTS, PROBLEM.x0, PROBLEM), expected, 1e-12)
+
+
+def test_cross_entropy_survives_huge_logits():
+    found = cross_entropy(said(0, 0, 0, 0, 0) * 1e30, PROBLEM.x0, PROBLEM)
+    assert found.tolist() == [0, 1e31, 1e31, 1e31, 1e31]
+
+
+def test_layer_energy_is_the_mean_square_of_each_layer_summed():
+    shown = {"wide": drawn(ROWS, 4, 3, 3, seed=1), "flat": drawn(ROWS, 7, seed=2), "other": drawn(ROWS, 2)}
+    energy = layer_energy(["wide", "flat"])
+    assert energy.layers == ("wide", "flat")
+    expected = (shown["wide"] ** 2).sum((1, 2, 3)) / 36 + (shown["flat"] ** 2).sum(1) / 7
+    assert_same(energy(shown, PROBLEM.x0, PROBLEM), expected, 1e-12)
+
+
+def test_objectives_are_added_scaled_and_negated():
+    one = cross_entropy(OUTPUTS, PROBLEM.x0, PROBLEM)
+    for objective, factor in [
+        (-cross_entropy, -1),
+        (3 * cross_entropy, 3),
+        (cross_entropy * 0.5, 0.5),
+        (cross_entropy + cross_entropy, 2),
+        (2 * cross_entropy - cross_entropy * 5, -3),
+    ]:
+        assert_same(objective(OUTPUTS, PROBLEM.x0, PROBLEM), factor * one, 1e-12)
+
+
+def test_layers_of_a_sum_are_those_of_its_parts():
+    both = layer_energy(["a", "b"]) - 0.5 * layer_energy(["c", "a"])
+    assert both.layers == ("a", "b", "c")
+    shown = {name: drawn(ROWS, 2, seed=seed) for seed, name in enumerate("abc")}
+    a, b, c = ((shown[name] ** 2).mean(1) for name in "abc")
+    assert_same(both(shown, PROBLEM.x0, PROBLEM), a + b - 0.5 * (c + a), 1e-12)
+
+
+def test_logits_and_layers_do_not_go_into_one_sum():
+    with pytest.raises((TypeError, ValueError), match="layers"):
+        cross_entropy + layer_energy(["a"])

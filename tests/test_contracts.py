@@ -1,0 +1,186 @@
+"""Every direction, step, goal, objective and recipe passes every contract check of its kind, and none is missing."""
+
+import importlib
+import inspect
+import pkgutil
+from functools import partial
+from typing import get_type_hints
+
+import pytest
+import torch
+from contracts import CHECKS, Recipe, assert_same, known_inputs
+
+import inputopt
+import inputopt.search
+from inputopt.nets.frozen import frozen
+from inputopt.search import goals, norms, objectives
+from inputopt.search.steps import apgd, directions, sparse, square, step
+
+
+def fool(net, shape, seed, rows):
+    return inputopt.fool(net, 2, shape, count=len(rows), seed=seed, confidence=0.9, steps=30)
+
+
+def ascend(net, shape, seed, rows):
+    x, y = known_inputs(frozen(net).dtype)
+    x, y = x[rows].reshape(-1, *shape), y[rows]
+    found = inputopt.ascend(net, x, y, steps=300)
+    assert_same((x.flatten(1), y), tuple(value[rows] for value in known_inputs(x.dtype)))  # not written to
+    return found
+
+
+def dream(net, shape, seed, rows):
+    x, _ = known_inputs(frozen(net).dtype)
+    photo = x[0].reshape(1, 3, 4)
+    found = inputopt.dream(net, photo, ["layers.0"], octaves=1, steps=4, jitter=1, seed=seed)
+    assert_same(photo.flatten(), known_inputs(x.dtype)[0][0])  # not written to
+    return found
+
+
+EPS = {"l0": 2.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}  # some of the inputs fall, and some do not
+EVERY, SMOOTH = ("l0", "l1", "l2", "linf"), ("l1", "l2", "linf")
+
+
+def attack(name, norm, seeded, settings):
+    """An attack in one norm, as the recipes are called; its rows keep their ids wherever they are."""
+
+    def run(net, shape, seed, rows):
+        x, y = known_inputs(frozen(net).dtype)
+        x, y = x[rows].reshape(-1, *shape), y[rows]
+        found = getattr(inputopt.attacks, name)(norm, EPS[norm], **settings)(net, x, y, seed=seed, ids=rows)
+        assert_same((x.flatten(1), y), tuple(value[rows] for value in known_inputs(x.dtype)))  # not written to
+        assert_within(found, x, norm)
+        return found
+
+    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=seeded, looks=name == "Square")
+
+
+def assert_within(found, x, norm):
+    """Inside the ball exactly as measured, and `distance` is the measure."""
+    moved = (found.x - x).flatten(1).abs()
+    size = {"l0": (moved > 0).sum(1), "l1": moved.sum(1), "l2": moved.norm(dim=1), "linf": moved.amax(1)}[norm]
+    assert float(size.max()) <= float(torch.tensor(EPS[norm], dtype=x.dtype))
+    assert_same(found.distance, size.to(x.dtype), 1e-6)
+
+
+ATTACKS = {
+    "FGSM": (EVERY, False, {}),
+    "BIM": (EVERY, False, {"steps": 5}),
+    "PGD": (EVERY, True, {"steps": 5, "restarts": 2}),
+    "MIFGSM": (EVERY, False, {"steps": 5}),
+    "NIFGSM": (EVERY, False, {"steps": 5}),
+    "APGD": (SMOOTH, True, {"steps": 10, "loss": "dlr"}),
+    "TargetedAPGD": (SMOOTH, True, {"steps": 10, "targets": 2}),
+    "Square": (("l2", "linf"), True, {"steps": 20}),
+}
+
+# made when checked, so that one that cannot be made fails alone
+TABLE = {
+    "direction": {
+        "Stateless": lambda: directions.Stateless(torch.sign),
+        "sign": lambda: directions.sign,
+        "unit": lambda: directions.unit,
+        "over_mean": lambda: directions.over_mean,
+        "over_largest": lambda: directions.over_largest,
+        "steepest": lambda: directions.steepest(norms.L1),
+        "Momentum": lambda: directions.Momentum(0.9),
+        "Chain": lambda: directions.Chain((directions.over_mean, directions.Momentum(0.5))),
+        "chain": lambda: directions.chain(directions.Momentum(0.5), directions.unit),
+    },
+    "step": {
+        "Descend": lambda: step.Descend(directions.chain(directions.Momentum(0.9), directions.sign), 0.3),
+        "Nesterov": lambda: step.Nesterov(directions.sign, 0.3),
+        "AutoStep": lambda: apgd.AutoStep(norms.L2, steps=4),
+        "SparseAutoStep": lambda: sparse.SparseAutoStep(steps=50),
+        "SquareLinf": lambda: square.SquareLinf(steps=4, share=0.5, seed=0),
+        "SquareL2": lambda: square.SquareL2(steps=4, share=0.5, seed=0),
+    },
+    "goal": {
+        "recognised": lambda: goals.recognised,
+        "wrong": lambda: goals.wrong,
+        "never": lambda: goals.never,
+        "reached": lambda: goals.reached,
+        "is_class": lambda: goals.is_class(1),
+        "confident": lambda: goals.confident(0.4),
+        "unrecognised": lambda: goals.unrecognised(0.4),
+    },
+    "objective": {
+        "cross_entropy": lambda: objectives.cross_entropy,
+        "attack_cross_entropy": lambda: objectives.attack_cross_entropy,
+        "margin": lambda: objectives.margin,
+        "label_over_target": lambda: objectives.label_over_target,
+        "dlr": lambda: objectives.dlr,
+        "layer_energy": lambda: objectives.layer_energy(["hidden", "deep"]),
+    },
+    "recipe": {
+        "fool": lambda: Recipe(fool, cuts=([0], [0, 1, 2]), seeded=True),
+        "ascend": lambda: Recipe(ascend, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=False),
+        "dream": lambda: Recipe(dream, cuts=(), seeded=True),
+    },
+    "attack": {
+        f"{name}-{norm}": partial(attack, name, norm, seeded, settings)
+        for name, (its_norms, seeded, settings) in ATTACKS.items()
+        for norm in its_norms
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("check", "make"),
+    [
+        pytest.param(check, make, id=f"{name}-{check.__name__}")
+        for kind, entries in TABLE.items()
+        for name, make in entries.items()
+        for check in CHECKS[kind]
+    ],
+)
+def test_contract(check, make):
+    check(make())
+
+
+def public_names(package):
+    """(name, value) of all that the modules of a package define for others."""
+    for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        module = importlib.import_module(found.name)
+        for name, value in vars(module).items():
+            code = inspect.isclass(value) or inspect.isfunction(value)
+            if not name.startswith("_") and not (code and value.__module__ != module.__name__):
+                yield name, value
+
+
+def classes_updated_with(argument):
+    """The classes of the search whose `update` takes that argument; a protocol only says what they look like."""
+    return tuple(
+        value
+        for _, value in public_names(inputopt.search)
+        if inspect.isclass(value)
+        and not getattr(value, "_is_protocol", False)
+        and inspect.isfunction(getattr(value, "update", None))
+        and argument in inspect.signature(value.update).parameters
+    )
+
+
+def discovered(kind):
+    """The names of everything public of a kind: classes, their instances, and functions that make them."""
+    if kind == "attack":
+        return set(inputopt.attacks.__all__)
+    if kind == "recipe":
+        exported = {name: getattr(inputopt, name) for name in inputopt.__all__}
+        recipes = {name for name, value in exported.items() if inspect.isfunction(value)}
+        return {name for name in recipes if exported[name].__module__.startswith("inputopt.recipes.")}
+    basic = {"goal": (goals.Goal,), "objective": (objectives.Objective,)}
+    kinds = basic[kind] if kind in basic else classes_updated_with({"direction": "grad", "step": "seen"}[kind])
+    every = dict(public_names(inputopt.search))
+    made = {name for name, value in every.items() if inspect.isfunction(value) and makes(value, kinds)}
+    return made | {
+        name for name, value in every.items() if isinstance(value, kinds) or (kind not in basic and value in kinds)
+    }
+
+
+def makes(function, kinds):
+    return get_type_hints(function).get("return") in kinds
+
+
+@pytest.mark.parametrize("kind", CHECKS)
+def test_nothing_public_is_missing_from_the_table(kind):
+    assert discovered(kind) == {name.partition("-")[0] for name in TABLE[kind]}

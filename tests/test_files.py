@@ -1,0 +1,79 @@
+import os
+import stat
+
+import pytest
+from matplotlib.figure import Figure
+
+from inputopt import FileError
+from inputopt.files import replacing, save_figure, write_text
+
+
+def test_a_text_is_written_whole_and_nothing_else_is_left(tmp_path):
+    write_text(tmp_path / "a" / "b" / "note.txt", "drei Äpfel\n")
+    assert (tmp_path / "a" / "b" / "note.txt").read_bytes() == "drei Äpfel\n".encode()
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["note.txt"]
+
+
+def test_a_failure_inside_the_block_leaves_the_old_file_and_no_temporary_one(tmp_path):
+    path = tmp_path / "net.bin"
+    path.write_text("old")
+
+    def write_half():
+        with replacing(path) as temporary:
+            temporary.write_text("half of the ne")
+            raise KeyError("in the middle")
+
+    with pytest.raises(KeyError, match="in the middle"):
+        write_half()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_nobody_sees_the_new_content_before_the_block_ends(tmp_path):
+    path = tmp_path / "net.bin"
+    path.write_text("old")
+    with replacing(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == path.parent, "a rename is only atomic within one folder"
+        assert temporary.suffix == ".bin", "image writers choose the format by the suffix"
+    assert path.read_text() == "new"
+
+
+def test_a_written_file_has_the_mode_that_an_ordinary_file_gets(tmp_path):
+    old = os.umask(0o027)
+    try:
+        write_text(tmp_path / "ours", "x")
+        (tmp_path / "ordinary").write_text("x")
+        assert os.umask(0o027) == 0o027, "the process's own mask must be as it was"
+    finally:
+        os.umask(old)
+    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "ordinary")]
+    assert modes == [0o640, 0o640]
+
+
+def test_a_place_below_a_file_is_refused_in_one_sentence(tmp_path):
+    (tmp_path / "file").write_text("I am not a folder")
+    with pytest.raises(FileError, match=r"^Cannot write .*file/x\.txt: .*; choose another place\.$"):
+        write_text(tmp_path / "file" / "x.txt", "text")
+    assert (tmp_path / "file").read_text() == "I am not a folder"
+
+
+def test_a_path_that_is_a_folder_is_refused_and_left_empty(tmp_path):
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(FileError, match=r"Cannot write .*folder: "):
+        write_text(tmp_path / "folder", "text")
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder"]
+
+
+def test_a_figure_is_saved_in_the_format_of_its_suffix(tmp_path):
+    figure = Figure()
+    figure.add_subplot().plot([1, 2])
+    save_figure(figure, tmp_path / "a.png")
+    save_figure(figure, tmp_path / "a.svg")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "a.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_file_errors_are_value_errors():
+    assert issubclass(FileError, ValueError)

@@ -1,0 +1,141 @@
+"""The package as a whole: what it exports, that all of it is explained, and that importing it does nothing else."""
+
+import ast
+import importlib
+import inspect
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import inputopt
+
+FOLDER = Path(inputopt.__file__).parent
+SOURCES = sorted(FOLDER.rglob("*.py"))
+
+
+def modules():
+    """Every module of the package but the one that runs when it is imported."""
+    for found in pkgutil.walk_packages([str(FOLDER)], "inputopt."):
+        if not found.name.endswith("__main__"):
+            yield importlib.import_module(found.name)
+
+
+def test_all_is_what_the_package_exports():
+    inside = {module.__name__.split(".")[1] for module in modules()} - set(inputopt.__all__)
+    exported = {name for name in vars(inputopt) if not name.startswith("_")} - inside
+    assert exported == set(inputopt.__all__)
+    assert len(set(inputopt.__all__)) == len(inputopt.__all__)
+
+
+def test_the_contract_is_exported():
+    promised = {"MLP", "train", "gradients", "save", "load", "Frozen", "fool", "ascend", "dream", "FileError"}
+    assert promised <= set(inputopt.__all__)
+
+
+def test_everything_exported_comes_from_the_package():
+    for name in inputopt.__all__:
+        value = getattr(inputopt, name)
+        home = value.__name__ if inspect.ismodule(value) else value.__module__
+        assert home.startswith("inputopt.")
+
+
+def explained(value):
+    """Whether there is a docstring that somebody wrote; dataclasses make one up."""
+    text = inspect.getdoc(value) or ""
+    return bool(text) and not text.startswith(f"{getattr(value, '__name__', '')}(")
+
+
+def public_methods(kind):
+    for name, value in vars(kind).items():
+        if not name.startswith("_") and (
+            inspect.isfunction(value) or isinstance(value, (property, classmethod, staticmethod))
+        ):
+            yield name, getattr(kind, name)
+
+
+def defined(module, test):
+    for name, value in vars(module).items():
+        if test(value) and value.__module__ == module.__name__ and not name.startswith("_"):
+            yield name, value
+
+
+def stated_by_protocols():
+    """Methods that a protocol explains, itself or in the words of its class, for all that follow it."""
+    for module in modules():
+        for _, kind in defined(module, inspect.isclass):
+            if getattr(kind, "_is_protocol", False):
+                for name, method in public_methods(kind):
+                    if explained(method) or f"`{name}`" in (kind.__doc__ or ""):
+                        yield name
+
+
+def test_everything_public_has_a_docstring():
+    stated, missing = set(stated_by_protocols()), []
+    for module in modules():
+        missing += [module.__name__] if not module.__doc__ else []
+        for name, value in [*defined(module, inspect.isfunction), *defined(module, inspect.isclass)]:
+            missing += [f"{module.__name__}.{name}"] if not explained(value) else []
+            for method, code in public_methods(value) if inspect.isclass(value) else []:
+                if not explained(code) and method not in stated:
+                    missing.append(f"{module.__name__}.{name}.{method}")
+    assert missing == []
+
+
+@pytest.mark.parametrize("name", [name for name in inputopt.__all__ if inspect.isfunction(getattr(inputopt, name))])
+def test_every_argument_of_many_is_explained(name):
+    function = getattr(inputopt, name)
+    parameters = list(inspect.signature(function).parameters)
+    assert len(parameters) < 3 or all(re.search(rf"\b{each}\b", inspect.getdoc(function)) for each in parameters)
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(FOLDER)))
+def test_no_file_is_too_long(path):
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 320
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if "cli" not in path.parts], ids=lambda path: str(path.relative_to(FOLDER))
+)
+def test_only_the_command_line_prints(path):
+    calls = [node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)]
+    assert not [call.lineno for call in calls if isinstance(call.func, ast.Name) and call.func.id == "print"]
+
+
+def python(*arguments):
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+LOOK = """
+import random, sys, warnings
+import numpy, torch
+def state():
+    return (random.getstate(), numpy.random.get_state()[1].tolist(), torch.get_rng_state().tolist(),
+            torch.get_default_dtype(), torch.is_grad_enabled(), torch.get_num_threads(), warnings.filters[:],
+            numpy.geterr())
+before = state()
+import inputopt
+assert state() == before
+assert not {"mlxtend", "matplotlib.pyplot", "sklearn"} & set(sys.modules)
+"""
+
+
+def test_importing_prints_nothing_and_changes_nothing():
+    found = python("-W", "always", "-c", LOOK)
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_importing_raises_no_warning():
+    # torch is let in first: only what this package causes is meant
+    found = python("-c", "import torch, matplotlib, warnings; warnings.simplefilter('error'); import inputopt")
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
+def test_python_m_inputopt_is_the_command_line():
+    found = python("-m", "inputopt", "explain", "--sizes", "2")
+    assert (found.returncode, found.stdout) == (2, "")
+    assert found.stderr.startswith("inputopt: sizes")
+    assert found.stderr.count("\n") == 1

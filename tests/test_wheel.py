@@ -1,0 +1,102 @@
+"""The wheel: built, installed away from the checkout, and run there."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import inputopt
+
+CHECKOUT = Path(inputopt.__file__).parents[1]
+STRAYS = ["models", "_models", "tests", "demos", "benchmarks", "contracts"]
+
+
+def run(*command, folder, status=0):
+    """What a command printed, run in a folder and without what the tests' own environment brings along."""
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL", "PIP"))}
+    found = subprocess.run(
+        [str(part) for part in command], cwd=folder, env=clean, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert found.returncode == status, found.stderr
+    return found.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+    run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, CHECKOUT, folder=folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The folder of an environment that has the wheel, and the dependencies of this one but not this one's inputopt."""
+    folder = tmp_path_factory.mktemp("fresh") / "env"
+    venv.create(folder, with_pip=False, symlinks=True)
+    python = folder / "bin" / "python"
+    pip = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+    run(*pip, "--python", python, "install", "--no-deps", "--no-index", wheel, folder=folder)
+    # a .pth file is not followed into further ones, so the editable install stays unseen
+    (packages,) = folder.glob("lib/python*/site-packages")
+    paths = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    (packages / "dependencies.pth").write_text("\n".join(sorted(paths)) + "\n")
+    return folder
+
+
+def test_the_wheel_holds_the_package_and_the_models_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        tops = {name.split("/")[0] for name in names}
+        assert tops == {"inputopt", f"inputopt-{inputopt.__version__}.dist-info"}
+        assert not [name for name in names if name.endswith((".pyc", ".pyo")) or "__pycache__" in name]
+        inside = {name for name in names if name.startswith("inputopt/") and "/_models/" not in name}
+        for path in (CHECKOUT / "models").rglob("*"):
+            if path.is_file():
+                assert archive.read(f"inputopt/_models/{path.relative_to(CHECKOUT / 'models')}") == path.read_bytes()
+    package = [
+        path for path in (CHECKOUT / "inputopt").rglob("*") if path.is_file() and "__pycache__" not in path.parts
+    ]
+    assert inside == {str(path.relative_to(CHECKOUT)) for path in package}
+    models = {Path(name).suffix for name in names if name.startswith("inputopt/_models/")}
+    assert models == {".safetensors", ".md"}
+    assert "inputopt/py.typed" in inside
+
+
+def test_it_is_the_installed_package_that_is_found(installed, tmp_path):
+    code = "import inputopt, json; print(json.dumps([inputopt.__file__, inputopt.__version__]))"
+    path, version = json.loads(run(installed / "bin/python", "-c", code, folder=tmp_path))
+    assert Path(path).resolve().is_relative_to(installed.resolve())
+    assert version == inputopt.__version__
+
+
+def test_no_stray_module_can_be_imported(installed, tmp_path):
+    code = f"from importlib.util import find_spec; print([name for name in {STRAYS} if find_spec(name)])"
+    assert run(installed / "bin/python", "-c", code, folder=tmp_path) == "[]\n"
+    (packages,) = installed.glob("lib/python*/site-packages")
+    info = f"inputopt-{inputopt.__version__}.dist-info"
+    assert {path.name for path in packages.iterdir()} == {"inputopt", info, "dependencies.pth"}
+
+
+def test_the_shipped_network_is_found_inside_the_package(installed, tmp_path):
+    code = "from inputopt.zoo.library import load, models_folder as f; print(f(), load('digits-mlp').sizes)"
+    found = run(installed / "bin/python", "-c", code, folder=tmp_path)
+    assert found.startswith(str(installed))
+    assert found.endswith("inputopt/_models (784, 128, 10)\n")
+
+
+def test_the_console_script_runs(installed, tmp_path):
+    command = installed / "bin" / "inputopt"
+    assert run(command, "--version", folder=tmp_path) == f"inputopt {inputopt.__version__}\n"
+    assert "cost (mse) = 0.298371" in run(command, "explain", folder=tmp_path)
+    text = run(command, "fool", "--target", 3, "--count", 2, "--out", "pictures", folder=tmp_path)
+    assert "2 of 2 images" in text
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["fool-all.png", "fool.png"]
+    run(command, "fool", "--target", 10, "--out", "pictures", folder=tmp_path, status=2)
