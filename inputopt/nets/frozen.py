@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.nets.folding import folded, prefers_channels_last
 from inputopt.nets.modes import evaluating
 
 
 class Frozen:
     """A network held still, with the range of its inputs.
 
-    The user's model is never changed: a private copy runs in evaluation mode and without weight gradients. Where a
-    model cannot be copied it is used as it is, put into evaluation mode for each call and back after it.
+    The user's model is never changed: a private copy runs in evaluation mode and without weight gradients, its batch
+    norms folded into the convolutions before them. Where a model cannot be copied it is used as it is, put into
+    evaluation mode for each call and back after it.
 
     Args:
         model: a module, or any function of [B, ...], that returns logits [B, n] or has them as `.logits`.
@@ -52,6 +54,13 @@ class Frozen:
         if not bool((self._std > 0).all()):
             raise ValueError("std must be above 0; leave it out for a model that takes its inputs as they are.")
         self._model, self._private = _private_copy(model)
+        self._fast: Any = self._model
+        self._folded: frozenset[str] = frozenset()
+        if self._private:
+            self._fast, self._folded = folded(self._model)
+        self._channels_last = self._private and prefers_channels_last(self._fast)
+        if self._channels_last:
+            self._fast = self._fast.to(memory_format=torch.channels_last)
         parameter = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
         self._dtype = None if parameter is None else parameter.dtype
         self.device = torch.device("cpu") if parameter is None else parameter.device
@@ -63,7 +72,7 @@ class Frozen:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [B, n] of inputs [B, ...] in the bounds."""
-        outputs = self._run(x)
+        outputs = self._run(self._fast, x)
         logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
         if not isinstance(logits, Tensor):
             raise TypeError(
@@ -79,7 +88,9 @@ class Frozen:
         Raises:
             ValueError: the model has no module of such a name, or never calls it.
         """
-        modules = self._modules(layers)
+        # a folded convolution no longer puts out what its name promises
+        model = self._model if self._folded.intersection(layers) else self._fast
+        modules = self._modules(model, layers)
         found: dict[str, Tensor] = {}
 
         def catch(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -94,7 +105,7 @@ class Frozen:
 
         handles = [module.register_forward_hook(catch(name)) for name, module in modules.items()]
         try:
-            self._run(x)
+            self._run(model, x)
         except _Enough:
             return found
         finally:
@@ -117,29 +128,29 @@ class Frozen:
         """The names that `features` knows."""
         return [name for name, _ in self._model.named_modules() if name] if isinstance(self._model, nn.Module) else []
 
-    def _modules(self, layers: Sequence[str]) -> dict[str, nn.Module]:
+    def _modules(self, model: Any, layers: Sequence[str]) -> dict[str, nn.Module]:
         if not layers:
             raise ValueError("layers must name at least one layer.")
         names = self.layer_names()
-        if not names or not isinstance(self._model, nn.Module):
+        if not names:
             raise ValueError("This model has no named layers; give a torch module that has.")
-        return {name: self._model.get_submodule(checks.one_of("layer", name, names)) for name in layers}
+        return {name: model.get_submodule(checks.one_of("layer", name, names)) for name in layers}
 
-    def _run(self, x: Tensor) -> Any:
+    def _run(self, model: Any, x: Tensor) -> Any:
         self.forwards += len(x)
-        return self._evaluating(self._normalised(x))
+        x = self._normalised(x)
+        if self._channels_last and x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
+        if self._private or not isinstance(model, nn.Module):
+            return model(x)
+        with evaluating(model):
+            return model(x)
 
     def _normalised(self, x: Tensor) -> Tensor:
         if self._mean.ndim or self._std.ndim or float(self._mean) != 0 or float(self._std) != 1:
             shape = (-1,) + (1,) * (x.ndim - 2)
             x = (x - self._mean.to(x).reshape(shape)) / self._std.to(x).reshape(shape)
         return x if self._dtype is None else x.to(self._dtype)
-
-    def _evaluating(self, x: Tensor) -> Any:
-        if self._private or not isinstance(self._model, nn.Module):
-            return self._model(x)
-        with evaluating(self._model):
-            return self._model(x)
 
 
 class _Enough(Exception):  # noqa: N818  # not an error: every layer asked for has been seen

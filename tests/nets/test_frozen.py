@@ -200,10 +200,10 @@ def test_an_output_with_logits():
 
     plain = in_training()
     wrapped = Wrapped(plain)
-    assert_same(inputopt.Frozen(wrapped)(X), inputopt.Frozen(plain)(X))
-    assert_same(
-        inputopt.fool(wrapped, 1, (2, 6, 5), count=2, steps=4), inputopt.fool(plain, 1, (2, 6, 5), count=2, steps=4)
-    )
+    rounding = 1e-5  # only the plain one can be traced, and so folded: float32 rounds differently
+    assert_same(inputopt.Frozen(wrapped)(X), inputopt.Frozen(plain)(X), rounding)
+    found, other = (inputopt.fool(net, 1, (2, 6, 5), count=2, steps=4) for net in (wrapped, plain))
+    assert_same(found, other, rounding)
 
 
 def test_a_plain_function():
@@ -269,6 +269,7 @@ def test_features_are_what_the_modules_put_out():
 @pytest.mark.parametrize("kind", [Net, Uncopyable])
 def test_nothing_behind_the_last_layer_is_run(kind):
     frozen = inputopt.Frozen(in_training(kind))
+    calls.clear()  # folding traces the forward once
     frozen.features(X, ["act", "conv"])
     assert calls == []
     frozen.features(X, ["head"])

@@ -1,0 +1,93 @@
+"""Batch norms folded away: the same answers from the same names, and nothing folded that must not be."""
+
+import pytest
+import torch
+from torch import nn
+
+import inputopt
+from inputopt.nets.folding import folded, prefers_channels_last
+
+
+class Blocks(nn.Module):
+    """Two convolutions with norms, a residual sum, and a norm that does not follow a convolution."""
+
+    def __init__(self, branch=False):
+        super().__init__()
+        self.conv1, self.norm1 = nn.Conv2d(3, 4, 3, padding=1, bias=False), nn.BatchNorm2d(4)
+        self.conv2, self.norm2 = nn.Conv2d(4, 4, 3, padding=1, groups=4), nn.BatchNorm2d(4)
+        self.norm3 = nn.BatchNorm2d(4)
+        self.head = nn.Linear(4, 5)
+        self.branch = branch
+
+    def forward(self, x):
+        if self.branch and x.sum() > 1e9:
+            return self.head(x.mean((2, 3)))
+        first = torch.relu(self.norm1(self.conv1(x)))
+        second = self.conv2(first)
+        return self.head(self.norm3(torch.relu(self.norm2(second)) + first).mean((2, 3)))
+
+
+def made(branch=False):
+    torch_state = torch.random.get_rng_state()
+    torch.manual_seed(0)
+    net = Blocks(branch).double()
+    for norm in (net.norm1, net.norm2, net.norm3):
+        norm.running_mean.normal_()
+        norm.running_var.uniform_(0.5, 2)
+        norm.weight.data.normal_()
+    x = torch.rand(6, 3, 8, 8, dtype=torch.float64)
+    torch.random.set_rng_state(torch_state)
+    return net.eval(), x
+
+
+def test_folded_answers_and_gradients_are_the_same():
+    net, x = made()
+    fast, names = folded(net)
+    assert names == {"conv1", "conv2"}
+    assert isinstance(fast.norm1, nn.Identity)
+    assert isinstance(fast.norm3, nn.BatchNorm2d), "it does not follow a convolution"
+    assert isinstance(net.norm1, nn.BatchNorm2d), "the model itself stays"
+    torch.testing.assert_close(fast(x), net(x), rtol=1e-12, atol=1e-12)
+    slopes = [torch.autograd.grad(model(y := x.clone().requires_grad_()).square().sum(), y)[0] for model in (net, fast)]
+    torch.testing.assert_close(*slopes, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("layer", ["conv1", "norm1", "conv2", "norm2", "norm3", "head"])
+def test_every_layer_still_puts_out_what_its_name_says(layer):
+    net, x = made()
+    caught = []
+    handle = net.get_submodule(layer).register_forward_hook(lambda module, inputs, output: caught.append(output))
+    net(x)
+    handle.remove()
+    torch.testing.assert_close(inputopt.Frozen(net).features(x, [layer])[layer], caught[0], rtol=1e-10, atol=1e-12)
+
+
+def test_what_cannot_be_traced_works_unfolded():
+    net, x = made(branch=True)
+    assert folded(net) == (net, frozenset())
+    torch.testing.assert_close(inputopt.Frozen(net)(x), net(x))
+
+
+def test_a_convolution_used_twice_or_seen_by_others_is_not_folded():
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            return self.norm(self.conv(self.conv(x)))
+
+    class Seen(Twice):
+        def forward(self, x):
+            kept = self.conv(x)
+            return self.norm(kept) + kept
+
+    for net in (Twice().eval(), Seen().eval()):
+        assert folded(net) == (net, frozenset())
+
+
+def test_depthwise_convolutions_run_with_the_channels_last():
+    net, x = made()
+    assert prefers_channels_last(net)
+    assert not prefers_channels_last(nn.Conv2d(3, 3, 1))
+    torch.testing.assert_close(inputopt.Frozen(net)(x), net(x), rtol=1e-10, atol=1e-12)
