@@ -9,6 +9,7 @@ from torch import Tensor
 
 from inputopt.evaluation.report import AttackRow
 from inputopt.nets.frozen import Frozen
+from inputopt.recipes.inputs import PROBABILITIES, looks_like_probabilities
 from inputopt.search.objectives import margin
 from inputopt.search.problem import Problem
 
@@ -24,7 +25,7 @@ def doubts_before(net: Frozen, problem: Problem) -> list[str]:
     if not torch.equal(logits, again):
         found.append("The model answers at random: run attacks with samples=20 or so, and trust single answers little.")
     if looks_like_probabilities(logits):
-        found.append("The model seems to return probabilities: attacks want logits, whose gradients do not fade.")
+        found.append(PROBABILITIES)
     if logits.shape[1] < 4:
         found.append(f"The model has {logits.shape[1]} classes: DLR is not defined, differences of logits are used.")
     share = _vanishing(net, x, label, problem)
@@ -41,12 +42,6 @@ def doubts_after(rows: Sequence[AttackRow]) -> list[str]:
     if sum(fooled):
         return [f"A search without gradients fooled {sum(fooled)} more: the gradients hide something."]
     return []
-
-
-def looks_like_probabilities(logits: Tensor) -> bool:
-    """Whether every row is at least 0 and sums to 1."""
-    sums = logits.sum(1)
-    return bool((logits >= 0).all()) and bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-4))
 
 
 def _vanishing(net: Frozen, x: Tensor, label: Tensor, problem: Problem) -> float:

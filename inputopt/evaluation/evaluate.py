@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,7 +61,7 @@ def evaluate(
     problem = check_problem(net, x, y, ids)
     problem = bounded(net, problem, find_norm(norm), eps, mask)
     assert problem.eps is not None
-    warnings = doubts_before(net, problem)
+    doubts = doubts_before(net, problem)
     standing = _Standing.at_start(net, problem)
     clean, rows = float(standing.robust.double().mean()), []
     for stage in stages:
@@ -72,7 +73,10 @@ def evaluate(
         if len(tried):
             part = mask[tried] if mask is not None and mask.shape == x.shape else mask
             attack = replace(stage.attack, eps=problem.eps[tried], levels=levels, mask=part, samples=samples)
-            found = attack(net, x[tried], problem.label[tried], seed=seed, ids=problem.ids[tried])
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                found = attack(net, x[tried], problem.label[tried], seed=seed, ids=problem.ids[tried])
+            doubts += [str(warning.message) for warning in said]
             standing = standing.after(tried, found, problem.label[tried])
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
     settings = {
@@ -83,9 +87,9 @@ def evaluate(
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    warnings += doubts_after(rows)
+    doubts = list(dict.fromkeys([*doubts, *doubts_after(rows)]))
     robust = float(standing.robust.double().mean())
-    return Report(clean, robust, standing.robust, standing.x, tuple(rows), tuple(warnings), settings)
+    return Report(clean, robust, standing.robust, standing.x, tuple(rows), tuple(doubts), settings)
 
 
 @dataclass(frozen=True)

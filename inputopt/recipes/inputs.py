@@ -11,6 +11,14 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen
 from inputopt.search.problem import Problem
 
+PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
+
+
+def looks_like_probabilities(logits: Tensor) -> bool:
+    """Whether every row of [B, n] is at least 0 and sums to 1."""
+    sums = logits.sum(1)
+    return bool((logits >= 0).all()) and bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-4))
+
 
 def check_problem(net: Frozen, x: Any, label: Any, ids: Any = None, target: Any = None) -> Problem:
     """Inputs, labels and ids as a `Problem`.

@@ -78,7 +78,10 @@ def optimise(
     for index in range(steps + 1):
         seen, pull = oracle(z, problem, index)
         forwards[rows] += oracle.samples
-        best = _Best.start(seen) if best is None else best.update(rows, seen, select)
+        if best is None:
+            best = _Best.start(seen)
+        else:
+            best.update(rows, seen, select)
         if watch is not None:
             watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
         going = ~_done(seen.success, problem.group) if stop_on_success else torch.ones_like(seen.success)
@@ -114,19 +117,13 @@ class _Best:
     def start(cls, seen: Evaluation) -> _Best:
         return cls(seen.x.clone(), seen.outputs.clone(), seen.loss.clone(), seen.success.clone())
 
-    def update(self, rows: Tensor, seen: Evaluation, select: Select) -> _Best:
+    def update(self, rows: Tensor, seen: Evaluation, select: Select) -> None:
+        """Take what is better over; these tensors are the loop's own, so they are written to."""
         better = select(seen, self.loss[rows], self.success[rows])
         chosen = rows[better]
-
-        def merged(old: Tensor, new: Tensor) -> Tensor:
-            return old.index_copy(0, chosen, new[better])
-
-        return _Best(
-            merged(self.x, seen.x),
-            merged(self.outputs, seen.outputs),
-            merged(self.loss, seen.loss),
-            merged(self.success, seen.success),
-        )
+        for mine, new in ((self.x, seen.x), (self.outputs, seen.outputs), (self.loss, seen.loss)):
+            mine.index_copy_(0, chosen, new[better])
+        self.success.index_copy_(0, chosen, seen.success[better])
 
     def result(self, distance: Tensor, forwards: Tensor, backwards: Tensor) -> Result:
         classes: Any = self.outputs.argmax(1) if self.outputs.shape[1] else torch.full_like(forwards, -1)

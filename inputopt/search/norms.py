@@ -53,19 +53,20 @@ def _project_l2(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tenso
     over = l2(clipped) > eps
     if not bool(over.any()):
         return clipped
-    v, low, high, radius = change[over], low[over], high[over], eps[over]
-    square = (v * v).flatten(1)
+    v, below, above = change[over].flatten(1), low[over].flatten(1), high[over].flatten(1)
+    size, room = v.abs(), torch.where(v > 0, above, -below)  # room: how far each number may go its own way
+    square, stop_square, radius = size * size, room * room, eps[over] ** 2
     t = torch.zeros_like(radius)
     for _ in range(100):
-        z = (per_example(t, v) * v).clamp(low, high)
-        free = (z == per_example(t, v) * v).flatten(1)
-        stopped = torch.where(free, 0, (z * z).flatten(1)).sum(1)
-        room = (radius * radius - stopped).clamp_min(0) / (square * free).sum(1).clamp_min(torch.finfo(v.dtype).tiny)
-        grown = torch.maximum(t, room.sqrt().clamp(max=1))
+        stopped = (t[:, None] * size >= room).to(v.dtype)
+        left = (radius - torch.linalg.vecdot(stop_square, stopped)).clamp_min(0)
+        free = torch.linalg.vecdot(square, 1 - stopped).clamp_min(torch.finfo(v.dtype).tiny)
+        grown = torch.maximum(t, (left / free).sqrt().clamp(max=1))
         if bool((grown <= t).all()):
             break
         t = grown
-    return clipped.index_put((over.nonzero()[:, 0],), (per_example(t, v) * v).clamp(low, high))
+    nearest = (t[:, None] * v).clamp(below, above).reshape(change[over].shape)
+    return clipped.index_put((over.nonzero()[:, 0],), nearest)
 
 
 def _project_l1(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.recipes.inputs import check_problem
+from inputopt.recipes.inputs import PROBABILITIES, check_problem, looks_like_probabilities
 from inputopt.search.canvas import Canvas, Levels, pixels
 from inputopt.search.geometry import Ball, tight_bounds
 from inputopt.search.goals import reached, wrong
@@ -80,6 +81,9 @@ class Attack(ABC):
         seed = checks.seed(seed)
         checks.whole("samples", self.samples)
         problem = bounded(net, check_problem(net, x, y, ids, target), find_norm(self.norm), self.eps, self.mask)
+        with torch.no_grad():
+            if looks_like_probabilities(net(problem.x0[:8])):
+                warnings.warn(PROBABILITIES, stacklevel=2)
         return in_chunks(problem, lambda part: self._search(Setting(self, net, part, seed, watch)))
 
     @abstractmethod
