@@ -16,7 +16,7 @@ from inputopt.evaluation.doubts import doubts_after, doubts_before
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.recipes.attacks.base import bounded
+from inputopt.recipes.attacks.base import bounded, logits_in_chunks
 from inputopt.recipes.inputs import check_problem
 from inputopt.search.goals import wrong
 from inputopt.search.norms import find_norm
@@ -103,8 +103,7 @@ class _Standing:
 
     @classmethod
     def at_start(cls, net: Frozen, problem: Problem) -> _Standing:
-        with torch.no_grad():
-            logits = net(problem.x0)
+        logits = logits_in_chunks(net, problem)
         ahead = margin(logits, problem.x0, problem)
         return cls(~wrong(logits, problem), problem.x0.clone(), ahead, ahead)
 

@@ -178,13 +178,21 @@ def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask
     return replace(problem, eps=distance, low=low, high=high)
 
 
+def chunks(ids: Tensor) -> list[Tensor]:
+    """The rows of each chunk, in the order of their ids."""
+    number = ids // CHUNK
+    order = ids.argsort(stable=True)
+    return [order[number[order] == chunk] for chunk in dict.fromkeys(number[order].tolist())]
+
+
 def in_chunks(problem: Problem, search: Callable[[Problem], Result]) -> Result:
-    """Search chunk by chunk, each in the order of its ids, and put the results back in the order of the problem."""
-    number = problem.ids // CHUNK
-    parts, rows = [], []
-    for chunk in number.unique().tolist():  # type: ignore[no-untyped-call]
-        members = (number == chunk).nonzero()[:, 0]
-        members = members[problem.ids[members].argsort(stable=True)]
-        rows.append(members)
-        parts.append(search(take(problem, members)))
-    return take(concatenated(parts), torch.cat(rows).argsort())
+    """Search chunk by chunk, and put the results back in the order of the problem."""
+    rows = chunks(problem.ids)
+    return take(concatenated([search(take(problem, part)) for part in rows]), torch.cat(rows).argsort())
+
+
+@torch.no_grad()
+def logits_in_chunks(net: Frozen, problem: Problem) -> Tensor:
+    """What the network says of x0, [B, n], each chunk run by itself."""
+    rows = chunks(problem.ids)
+    return torch.cat([net(problem.x0[part]) for part in rows])[torch.cat(rows).argsort()]
