@@ -13,8 +13,9 @@ from contracts import CHECKS, Recipe, assert_same, known_inputs
 import inputopt
 import inputopt.search
 from inputopt.nets.frozen import frozen
+from inputopt.recipes.attacks.base import Attack, Nearest
 from inputopt.search import goals, norms, objectives
-from inputopt.search.steps import apgd, directions, sparse, square, step
+from inputopt.search.steps import apgd, directions, nearest, primal, sparse, square, step
 
 
 def fool(net, shape, seed, rows):
@@ -72,6 +73,7 @@ ATTACKS = {
     "APGD": (SMOOTH, True, {"steps": 10, "loss": "dlr"}),
     "TargetedAPGD": (SMOOTH, True, {"steps": 10, "targets": 2}),
     "Square": (("l2", "linf"), True, {"steps": 20}),
+    "Tournament": (SMOOTH, True, {"rounds": (inputopt.attacks.Round(2, 4), inputopt.attacks.Round(1, 6, (3.0,)))}),
 }
 
 # made when checked, so that one that cannot be made fails alone
@@ -94,6 +96,10 @@ TABLE = {
         "SparseAutoStep": lambda: sparse.SparseAutoStep(steps=50),
         "SquareLinf": lambda: square.SquareLinf(steps=4, share=0.5, seed=0),
         "SquareL2": lambda: square.SquareL2(steps=4, share=0.5, seed=0),
+        "DecoupledStep": lambda: nearest.DecoupledStep(steps=4),
+        "FastStep": lambda: nearest.FastStep(norms.L2, steps=4),
+        "SparseStep": lambda: nearest.SparseStep(steps=4),
+        "PrimalDualStep": lambda: primal.PrimalDualStep(norms.L1, steps=4),
     },
     "goal": {
         "recognised": lambda: goals.recognised,
@@ -163,18 +169,17 @@ def classes_updated_with(argument):
 def discovered(kind):
     """The names of everything public of a kind: classes, their instances, and functions that make them."""
     if kind == "attack":
-        return set(inputopt.attacks.__all__)
+        exported = {name: getattr(inputopt.attacks, name) for name in inputopt.attacks.__all__}
+        return {name for name, value in exported.items() if issubclass(value, Attack | Nearest)}
     if kind == "recipe":
         exported = {name: getattr(inputopt, name) for name in inputopt.__all__}
         recipes = {name for name, value in exported.items() if inspect.isfunction(value)}
         return {name for name in recipes if exported[name].__module__.startswith("inputopt.recipes.")}
     basic = {"goal": (goals.Goal,), "objective": (objectives.Objective,)}
     kinds = basic[kind] if kind in basic else classes_updated_with({"direction": "grad", "step": "seen"}[kind])
-    every = dict(public_names(inputopt.search))
-    made = {name for name, value in every.items() if inspect.isfunction(value) and makes(value, kinds)}
-    return made | {
-        name for name, value in every.items() if isinstance(value, kinds) or (kind not in basic and value in kinds)
-    }
+    every = list(public_names(inputopt.search))  # two modules may use one name
+    made = {name for name, value in every if inspect.isfunction(value) and makes(value, kinds)}
+    return made | {name for name, value in every if isinstance(value, kinds) or (kind not in basic and value in kinds)}
 
 
 def makes(function, kinds):

@@ -23,12 +23,14 @@ from inputopt.evaluation.report import Report
 from inputopt.files import replacing, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.recipes import attacks
+from inputopt.recipes.attacks.base import Attack
 from inputopt.recipes.pictures.picture import to_image
 from inputopt.recipes.pictures.sheet import pairs_sheet
 from inputopt.search.loop import Snapshot
 from inputopt.search.norms import NORMS
 
-ATTACKS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
+KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
+ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
 
 
 def add_commands(commands: Any) -> None:

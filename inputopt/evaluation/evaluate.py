@@ -6,7 +6,7 @@ import platform
 import time
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,13 +15,12 @@ from torch import Tensor, nn
 from inputopt.evaluation.doubts import doubts_after, doubts_before
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
+from inputopt.evaluation.standing import Standing
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.recipes.attacks.base import bounded, logits_in_chunks
+from inputopt.recipes.attacks.base import bounded
 from inputopt.recipes.inputs import check_problem
-from inputopt.search.goals import wrong
 from inputopt.search.norms import find_norm
-from inputopt.search.objectives import best_other, logit_of, margin
-from inputopt.search.problem import Problem, Result
+from inputopt.search.problem import Result
 
 
 def evaluate(
@@ -62,10 +61,10 @@ def evaluate(
     problem = bounded(net, problem, find_norm(norm), eps, mask)
     assert problem.eps is not None
     doubts = doubts_before(net, problem)
-    standing = _Standing.at_start(net, problem)
+    standing = Standing.at_start(net, problem)
     clean, rows = float(standing.robust.double().mean()), []
     for stage in stages:
-        tried = standing.pursued(stage.near)
+        tried = (standing.robust & stage.where(standing)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
@@ -77,7 +76,7 @@ def evaluate(
                 warnings.simplefilter("always")
                 found = attack(net, x[tried], problem.label[tried], seed=seed, ids=problem.ids[tried])
             doubts += [str(warning.message) for warning in said]
-            standing = standing.after(tried, found, problem.label[tried])
+        standing = standing.after(tried, found, problem.label[tried])
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
     settings = {
         "norm": norm,
@@ -90,37 +89,6 @@ def evaluate(
     doubts = list(dict.fromkeys([*doubts, *doubts_after(rows)]))
     robust = float(standing.robust.double().mean())
     return Report(clean, robust, standing.robust, standing.x, tuple(rows), tuple(doubts), settings)
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """Who is still classified rightly: bool [B]; the inputs that fooled the others; and margins, clean and least."""
-
-    robust: Tensor
-    x: Tensor
-    clean_margin: Tensor
-    margin: Tensor
-
-    @classmethod
-    def at_start(cls, net: Frozen, problem: Problem) -> _Standing:
-        logits = logits_in_chunks(net, problem)
-        ahead = margin(logits, problem.x0, problem)
-        return cls(~wrong(logits, problem), problem.x0.clone(), ahead, ahead)
-
-    def pursued(self, near: float) -> Tensor:
-        """The positions of those that stand, and whose margin came down to `near` of the clean one."""
-        return (self.robust & (self.margin <= near * self.clean_margin)).nonzero()[:, 0]
-
-    def after(self, tried: Tensor, found: Result, label: Tensor) -> _Standing:
-        """What stands after an attack on the positions `tried`."""
-        fooled = tried[found.success]
-        ahead = logit_of(found.logits, label) - best_other(found.logits, label)
-        return _Standing(
-            self.robust.index_fill(0, fooled, False),
-            self.x.index_copy(0, fooled, found.x[found.success]),
-            self.clean_margin,
-            self.margin.index_copy(0, tried, torch.minimum(self.margin[tried], ahead)),
-        )
 
 
 def _row(name: str, standing: Tensor, found: Result | None, seconds: float) -> AttackRow:

@@ -2,63 +2,72 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from inputopt import checks
-from inputopt.recipes.attacks.apgd import APGD, TargetedAPGD
+from inputopt.evaluation.standing import Where, everyone, gained, near
 from inputopt.recipes.attacks.base import Attack
 from inputopt.recipes.attacks.pgd import PGD
 from inputopt.recipes.attacks.square import Square
+from inputopt.recipes.attacks.tournament import Round, Tournament
 
-NEAR = 0.2
+WIDE = (3.0,)
 
 
 @dataclass(frozen=True)
 class Stage:
     """One attack of a protocol, and what the report calls it; norm and eps are filled in.
 
-    `near`: only inputs whose margin the attacks before brought down to this part of the clean one. The others are far
-    from the boundary, and only `thorough` goes on with them. The choice is made for each input by itself.
+    `where`: who is attacked of those that stand. Margins tell well who may still fall: those that a few steps towards
+    the likeliest classes, also from a wide ball, leave far from the boundary do not fall to hundreds more.
     """
 
     name: str
     attack: Attack
-    near: float = math.inf
-
-
-def _first(steps: int) -> list[Stage]:
-    """What brings down most: a short look, and a search from a wide ball towards the likeliest classes."""
-    wide = TargetedAPGD(steps=steps, targets=3, loss="margin", random_start=False, wide=(3.0,))
-    return [
-        Stage("APGD margin, 10 steps", APGD(steps=10, loss="margin", random_start=False)),
-        Stage(f"targeted APGD from a wide ball, 3 x {steps}", wide),
-    ]
+    where: Where = everyone
 
 
 def _quick() -> list[Stage]:
-    again = TargetedAPGD(steps=25, targets=3, loss="margin", random_start=False, wide=(1.5,))
-    return [*_first(12), Stage("targeted APGD, 3 x 25, where near", again, near=NEAR / 2)]
+    wide = Tournament(rounds=(Round(2, 16, WIDE),), candidates=4)
+    again = Tournament(rounds=(Round(2, 20),), candidates=4)
+    return [
+        Stage("PGD, 8 steps", PGD(steps=8)),
+        Stage("two classes, from a wide ball", wide, near(0.65)),
+        Stage("two classes, where near", again, near(0.08)),
+    ]
 
 
 def _standard() -> list[Stage]:
-    other = TargetedAPGD(steps=50, targets=4, loss="margin", random_start=False, wide=(1.5,))
+    first = Tournament(rounds=(Round(3, 10), Round(2, 20, WIDE)))
+    second = Tournament(rounds=(Round(3, 40, WIDE), Round(3, 30)))
+    last = Tournament(rounds=(Round(5, 50, adaptive=True), Round(3, 100, (2.0,))))
     return [
-        *_first(20),
-        Stage("APGD from wide balls, 50 steps, where near", APGD(steps=50, random_start=False, wide=(3.0, 2.0)), NEAR),
-        Stage("targeted APGD, 4 x 50, where near", other, NEAR),
+        Stage("PGD, 12 steps", PGD(steps=12)),
+        Stage("tournament of classes", first),
+        Stage("tournament, where near", second, near(0.12)),
+        Stage("tournament, where nearest", last, near(0.04)),
+        *_without_gradients(60, 5000),
     ]
 
 
 def _thorough() -> list[Stage]:
-    wide = TargetedAPGD(steps=60, targets=9, loss="margin", random_start=False, wide=(3.0, 2.0))
+    every = Tournament(rounds=(Round(9, 12), Round(4, 50, WIDE), Round(3, 40, adaptive=True)))
+    deep = Tournament(rounds=(Round(4, 100, (3.0, 2.0)), Round(9, 60, adaptive=True), Round(4, 100, (1.5,))))
     return [
-        *_standard(),
-        Stage("targeted APGD from wide balls, 9 x 60", wide),
-        Stage("APGD, 100 steps", APGD(steps=100)),
-        Stage("targeted APGD DLR, 9 x 50", TargetedAPGD(steps=50, targets=9)),
-        Stage("Square, 1,500 steps", Square(steps=1500)),
+        *_standard()[:4],
+        Stage("tournament of all classes", every),
+        Stage("PGD, 100 steps", PGD(steps=100)),
+        Stage("tournament of all classes, where near", deep, near(0.15)),
+        *_without_gradients(1500, 5000),
+    ]
+
+
+def _without_gradients(steps: int, more: int) -> list[Stage]:
+    """Where gradients lead, random squares come nowhere near as close; where these do, the gradients are masked."""
+    return [
+        Stage(f"Square, {steps:,} steps", Square(steps=steps)),
+        Stage(f"Square, {more:,} steps, where it came closest", Square(steps=more), gained),
     ]
 
 

@@ -64,8 +64,8 @@ def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
 
 
 def prefers_channels_last(model: nn.Module) -> bool:
-    """Whether the model has depthwise convolutions, which run a quarter faster on a CPU with the channels last.
+    """Whether the model convolves images: on a CPU, forward and backward together are quicker with the channels last.
 
     A rule and not a measurement at run time, so that the same call gives the same bits everywhere.
     """
-    return any(isinstance(module, nn.Conv2d) and module.groups > 1 for module in model.modules())
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())

@@ -8,10 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from inputopt import checks
+from inputopt.nets.convolution import quicken
 from inputopt.nets.folding import folded, prefers_channels_last
 from inputopt.nets.modes import evaluating
+from inputopt.nets.threads import threads_for_operations
 
 
 class Frozen:
@@ -49,6 +52,7 @@ class Frozen:
             raise ValueError(f"bounds must be (low, high) with low below high, not {bounds}.")
         self.bounds = (float(low), float(high))
         self.forwards = self.backwards = 0
+        self._operations: dict[tuple[int, ...], float] = {}
         self._mean = torch.as_tensor(0.0 if mean is None else mean, dtype=torch.float64)
         self._std = torch.as_tensor(1.0 if std is None else std, dtype=torch.float64)
         if not bool((self._std > 0).all()):
@@ -58,6 +62,7 @@ class Frozen:
         self._folded: frozenset[str] = frozenset()
         if self._private:
             self._fast, self._folded = folded(self._model)
+            quicken(self._fast)
         self._channels_last = self._private and prefers_channels_last(self._fast)
         if self._channels_last:
             self._fast = self._fast.to(memory_format=torch.channels_last)
@@ -72,7 +77,8 @@ class Frozen:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [B, n] of inputs [B, ...] in the bounds."""
-        outputs = self._run(self._fast, x)
+        with threads_for_operations(self.operations(x)):
+            outputs = self._run_counted(x)
         logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
         if not isinstance(logits, Tensor):
             raise TypeError(
@@ -81,6 +87,10 @@ class Frozen:
         if logits.ndim != 2 or len(logits) != len(x):
             raise ValueError(f"The model must return logits [B, n], not {list(logits.shape)} for {len(x)} inputs.")
         return logits
+
+    def operations(self, x: Tensor) -> float:
+        """How many floating-point operations a forward of inputs [B, ...] takes; 0 before the first of that shape."""
+        return len(x) * self._operations.get(tuple(x.shape[1:]), 0.0)
 
     def features(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """What the named modules put out for inputs [B, ...]; nothing behind the last of them is run.
@@ -114,15 +124,16 @@ class Frozen:
         missing = ", ".join(name for name in modules if name not in found)
         raise ValueError(f"The model never calls {missing}; choose a layer that it does.")
 
-    def gradient(self, value: Tensor, x: Tensor, samples: int = 1) -> Tensor:
+    def gradient(self, value: Tensor, x: Tensor, samples: int = 1, keep: bool = False) -> Tensor:
         """d(sum of `value`) / dx: [B] numbers that each depend on their own example give each example's gradient.
 
-        `samples` is how often each example was run to get there, for the count.
+        `samples` is how often each example was run to get there, for the count; `keep`: there is more to derive.
         """
         if not value.requires_grad:
             raise ValueError("The model's output has no derivative by its input; let it run with gradients, in torch.")
         self.backwards += samples * len(value)
-        return torch.autograd.grad(value.sum(), x)[0]
+        with threads_for_operations(samples * self.operations(x)):
+            return torch.autograd.grad(value.sum(), x, retain_graph=keep)[0]
 
     def layer_names(self) -> list[str]:
         """The names that `features` knows."""
@@ -135,6 +146,15 @@ class Frozen:
         if not names:
             raise ValueError("This model has no named layers; give a torch module that has.")
         return {name: model.get_submodule(checks.one_of("layer", name, names)) for name in layers}
+
+    def _run_counted(self, x: Tensor) -> Any:
+        """Run the model, and count its operations where inputs of this shape are new."""
+        if tuple(x.shape[1:]) in self._operations:
+            return self._run(self._fast, x)
+        with FlopCounterMode(display=False) as counter:
+            outputs = self._run(self._fast, x)
+        self._operations[tuple(x.shape[1:])] = counter.get_total_flops() / max(1, len(x))
+        return outputs
 
     def _run(self, model: Any, x: Tensor) -> Any:
         self.forwards += len(x)

@@ -28,7 +28,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Ball:
-    """All inputs within the problem's eps of its x0 and between its low and high: the exact nearest point of both.
+    """All inputs within the problem's eps of its x0 and between its low and high.
 
     Adding the change to x0 rounds, so the radius is held a hair (a few units in the last place) inside eps: what comes
     out is never further than eps, not even by rounding.
@@ -37,16 +37,16 @@ class Ball:
     norm: Norm
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
-        """The nearest point of ball and box."""
+        """A point near by of ball and box."""
         assert problem.eps is not None
         assert problem.low is not None
         assert problem.high is not None
         if self.norm is LINF:  # its ball is a box, and low and high hold it already
-            return torch.minimum(torch.maximum(z, problem.low), problem.high)
+            return z.clamp(problem.low, problem.high)
         x0 = problem.x0
         inside = problem.eps * (1 - 16 * torch.finfo(z.dtype).eps) if self.norm.name != "l0" else problem.eps
-        change = self.norm.project(z - x0, inside, problem.low - x0, problem.high - x0)
-        return torch.minimum(torch.maximum(x0 + change, problem.low), problem.high)
+        change = self.norm.confine(z - x0, inside, problem.low - x0, problem.high - x0)
+        return change.add(x0).clamp_(problem.low, problem.high)
 
 
 def tight_bounds(x0: Tensor, eps: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:

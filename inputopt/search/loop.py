@@ -9,14 +9,51 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inputopt.nets.threads import threads_for_numbers
 from inputopt.search.geometry import Project
-from inputopt.search.norms import l2
+from inputopt.search.norms import chosen, l2
 from inputopt.search.oracle import Oracle
 from inputopt.search.problem import Evaluation, Problem, Result, take
 from inputopt.search.steps.step import Step
 
+Score = Callable[[Evaluation, Problem], Tensor]
+"""What an example's points are compared by among themselves, lower is better, [B]."""
+
+Stop = Callable[[Evaluation, Problem], Tensor]
+"""Which examples are done, bool [B]."""
+
+
+def by_loss(seen: Evaluation, problem: Problem) -> Tensor:
+    """The lower loss is better."""
+    return seen.loss
+
+
+def by_distance(size: Callable[[Tensor], Tensor]) -> Score:
+    """Among points that reach the goal, the nearer to x0 is better; among the others, the lower loss."""
+
+    def score(seen: Evaluation, problem: Problem) -> Tensor:
+        return torch.where(seen.success, size(seen.x - problem.x0), seen.loss)
+
+    return score
+
+
+def on_success(seen: Evaluation, problem: Problem) -> Tensor:
+    """Done as soon as the goal is reached."""
+    return seen.success
+
+
+def at_x0(seen: Evaluation, problem: Problem) -> Tensor:
+    """Done if x0 itself reaches the goal: nothing is nearer."""
+    return seen.success & (seen.x == problem.x0).flatten(1).all(1)
+
+
+def at_the_end(seen: Evaluation, problem: Problem) -> Tensor:
+    """Done only when the steps are."""
+    return torch.zeros_like(seen.success)
+
+
 Select = Callable[[Evaluation, Tensor, Tensor], Tensor]
-"""(seen, loss and success of the best so far) -> which examples of `seen` are better, bool [B]."""
+"""(seen, with its score for a loss; score and success of the best so far) -> which of `seen` are better, bool [B]."""
 
 
 @dataclass(frozen=True)
@@ -50,8 +87,9 @@ def optimise(
     z: Tensor,
     *,
     steps: int,
+    score: Score = by_loss,
     select: Select = lowest_loss,
-    stop_on_success: bool = True,
+    stop: Stop = on_success,
     size: Callable[[Tensor], Tensor] = l2,
     watch: Watch | None = None,
 ) -> Result:
@@ -64,67 +102,78 @@ def optimise(
         problem: the examples.
         z: where to start, [B, ...].
         steps: how many steps at most; the last point is scored too.
+        score: what an example's points are compared by; it is the result's `loss`.
         select: which point of each example to keep.
-        stop_on_success: drop examples that reached the goal from the batch.
+        stop: which examples are done, and dropped from the batch.
         size: measures each example's change from `problem.x0`, [B].
         watch: shown every step.
     """
     z = project(z, problem)
-    whole, rows = problem, torch.arange(len(z), device=z.device)
-    best: _Best | None = None
+    x0, rows = problem.x0, torch.arange(len(z), device=z.device)
+    best: Evaluation | None = None
+    found = _Found(len(z), oracle.samples, step.uses_gradient)
     state = step.init(z, problem)
-    backwards = torch.zeros_like(rows)
-    forwards = torch.zeros_like(rows)
     for index in range(steps + 1):
-        seen, pull = oracle(z, problem, index)
-        forwards[rows] += oracle.samples
-        if best is None:
-            best = _Best.start(seen)
-        else:
-            best.update(rows, seen, select)
-        if watch is not None:
-            watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
-        going = ~_done(seen.success, problem.group) if stop_on_success else torch.ones_like(seen.success)
-        if index == steps or not bool(going.any()):
-            break
-        if step.uses_gradient:
-            seen = replace(seen, grad=pull(going))
-            backwards[rows[going]] += oracle.samples
-        if not bool(going.all()):
-            z, seen, state, problem, rows = take((z, seen, state, problem, rows), going)
-        z, state = step.update(z, seen, state, problem, project)
+        with threads_for_numbers(z.numel()):
+            seen, pull = oracle(z, problem, index)
+            best = _better(best, replace(seen, loss=score(seen, problem)), select)
+            if watch is not None:
+                watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
+            going = ~_together(stop(seen, problem), problem.group)
+            if index == steps or not bool(going.any()):
+                break
+            if step.uses_gradient:
+                seen = replace(seen, grad=pull(going))
+            if not bool(going.all()):
+                found.leave(rows, ~going, best, index)
+                z, seen, state, problem, rows, best = take((z, seen, state, problem, rows, best), going)
+            z, state = step.update(z, seen, state, problem, project)
     assert best is not None
-    return best.result(size(best.x - whole.x0), forwards, backwards)
+    found.leave(rows, torch.ones_like(rows, dtype=torch.bool), best, index)
+    return found.result(x0, size)
 
 
-def _done(success: Tensor, group: Tensor | None) -> Tensor:
-    """Who has reached the goal, or one of whose tries has."""
-    if group is None or not bool(success.any()):
-        return success
-    return torch.isin(group, group[success])
+def _together(done: Tensor, group: Tensor | None) -> Tensor:
+    """Who is done, or one of whose tries is."""
+    if group is None or not bool(done.any()):
+        return done
+    return torch.isin(group, group[done])
 
 
-@dataclass(frozen=True)
-class _Best:
-    """The best point of every example so far, in the order of the whole batch."""
+def _better(best: Evaluation | None, seen: Evaluation, select: Select) -> Evaluation:
+    """Of each example the better of two points."""
+    if best is None:
+        return seen
+    better = select(seen, best.loss, best.success)
+    count = int(better.sum())
+    if count in (0, len(better)):
+        return seen if count else best
+    x = chosen(better, seen.x, best.x)
+    outputs = torch.where(better[:, None], seen.outputs, best.outputs)
+    loss, success = torch.where(better, seen.loss, best.loss), torch.where(better, seen.success, best.success)
+    return Evaluation(x, outputs, loss, success)
 
-    x: Tensor
-    outputs: Tensor
-    loss: Tensor
-    success: Tensor
 
-    @classmethod
-    def start(cls, seen: Evaluation) -> _Best:
-        return cls(seen.x.clone(), seen.outputs.clone(), seen.loss.clone(), seen.success.clone())
+class _Found:
+    """Collects the best point of every example as it leaves the batch, with what it cost."""
 
-    def update(self, rows: Tensor, seen: Evaluation, select: Select) -> None:
-        """Take what is better over; these tensors are the loop's own, so they are written to."""
-        better = select(seen, self.loss[rows], self.success[rows])
-        chosen = rows[better]
-        for mine, new in ((self.x, seen.x), (self.outputs, seen.outputs), (self.loss, seen.loss)):
-            mine.index_copy_(0, chosen, new[better])
-        self.success.index_copy_(0, chosen, seen.success[better])
+    def __init__(self, examples: int, samples: int, gradient: bool) -> None:
+        self._examples, self._samples, self._gradient = examples, samples, gradient
+        self._parts: list[tuple[Tensor, Evaluation, int]] = []
 
-    def result(self, distance: Tensor, forwards: Tensor, backwards: Tensor) -> Result:
-        classes: Any = self.outputs.argmax(1) if self.outputs.shape[1] else torch.full_like(forwards, -1)
-        return Result(self.x, self.success, distance, classes, self.outputs, self.loss, forwards, backwards)
+    def leave(self, rows: Tensor, done: Tensor, best: Evaluation, steps: int) -> None:
+        """Those of `rows` that are `done` (bool) leave after so many steps."""
+        self._parts.append((rows[done], take(replace(best, grad=None), done), steps))
+
+    def result(self, x0: Tensor, size: Callable[[Tensor], Tensor]) -> Result:
+        """The examples in the order of the whole batch."""
+        order = torch.cat([rows for rows, _, _ in self._parts]).argsort()
+        x, outputs, loss, success = (
+            torch.cat([getattr(best, name) for _, best, _ in self._parts])[order]
+            for name in ("x", "outputs", "loss", "success")
+        )
+        steps = torch.cat([torch.full_like(rows, steps) for rows, _, steps in self._parts])[order]
+        classes: Any = outputs.argmax(1) if outputs.shape[1] else torch.full_like(steps, -1)
+        forwards = (steps + 1) * self._samples
+        backwards = steps * self._samples if self._gradient else torch.zeros_like(steps)
+        return Result(x, success, size(x - x0), classes, outputs, loss, forwards, backwards)

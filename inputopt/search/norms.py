@@ -20,6 +20,14 @@ def per_example(values: Tensor, like: Tensor) -> Tensor:
     return values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
+def chosen(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
+    """`new` for the examples of the mask [B], `old` for the others; both finite, [B, ...].
+
+    A mix by 0 or 1 is exact, and on a CPU several times quicker than `where` with a mask of another shape.
+    """
+    return torch.lerp(old, new, per_example(mask, old).to(old.dtype))
+
+
 def l2(change: Tensor) -> Tensor:
     """The Euclidean length of each example, [B]."""
     return torch.linalg.vector_norm(change.flatten(1), dim=1)
@@ -33,7 +41,7 @@ def _unit(grad: Tensor) -> Tensor:
     tiny = torch.finfo(grad.dtype).tiny
     # brought to size 1 first: the squares of a very small or large gradient are 0 or infinite
     scaled = grad / per_example(grad.flatten(1).abs().amax(1).clamp_min(tiny), grad)
-    return scaled / per_example(l2(scaled).clamp_min(tiny), grad)
+    return scaled.div_(per_example(l2(scaled).clamp_min(tiny), grad))
 
 
 def _one_hot(grad: Tensor) -> Tensor:
@@ -67,6 +75,13 @@ def _project_l2(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tenso
         t = grown
     nearest = (t[:, None] * v).clamp(below, above).reshape(change[over].shape)
     return clipped.index_put((over.nonzero()[:, 0],), nearest)
+
+
+def _shrink_l2(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Clip, then shrink towards 0: inside both, though not the nearest point."""
+    clipped = change.clamp(low, high)
+    share = (eps / l2(clipped).clamp_min(torch.finfo(eps.dtype).tiny)).clamp(max=1)
+    return clipped.mul_(per_example(share, change))
 
 
 def _project_l1(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -139,22 +154,39 @@ class Norm:
     Attributes:
         name: "l0", "l1", "l2" or "linf".
         size: of each change, [B].
+        dual: the size of each gradient, [B]: how fast the loss rises along `steepest`.
         steepest: the change of size 1 along which a gradient rises fastest.
         project: (change, eps [B], low, high [B, ...]) -> the nearest change in the ball and between the bounds.
+        confine: the same, but any change near by, found quickly: searches find as much with it. The exact one where
+            that is as quick, or (in L1) where it matters.
         sample: (like, eps, seed, ids, draw) -> a random change in the ball.
     """
 
     name: str
     size: Callable[[Tensor], Tensor]
+    dual: Callable[[Tensor], Tensor]
     steepest: Callable[[Tensor], Tensor]
     project: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+    confine: Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
     sample: Callable[[Tensor, Tensor, int, Tensor, int], Tensor]
 
 
-L0 = Norm("l0", lambda change: (change != 0).flatten(1).sum(1).to(change.dtype), _one_hot, _project_l0, _sample_l0)
-L1 = Norm("l1", lambda change: change.flatten(1).abs().sum(1), _one_hot, _project_l1, _sample_l1)
-L2 = Norm("l2", l2, _unit, _project_l2, _sample_l2)
-LINF = Norm("linf", lambda change: change.flatten(1).abs().amax(1), _sign, _project_linf, _sample_linf)
+def _count(change: Tensor) -> Tensor:
+    return (change != 0).flatten(1).sum(1).to(change.dtype)
+
+
+def _sum(change: Tensor) -> Tensor:
+    return change.flatten(1).abs().sum(1)
+
+
+def _largest(change: Tensor) -> Tensor:
+    return change.flatten(1).abs().amax(1)
+
+
+L0 = Norm("l0", _count, _largest, _one_hot, _project_l0, _project_l0, _sample_l0)
+L1 = Norm("l1", _sum, _largest, _one_hot, _project_l1, _project_l1, _sample_l1)
+L2 = Norm("l2", l2, l2, _unit, _project_l2, _shrink_l2, _sample_l2)
+LINF = Norm("linf", _largest, _sum, _sign, _project_linf, _project_linf, _sample_linf)
 NORMS = {norm.name: norm for norm in (L0, L1, L2, LINF)}
 
 

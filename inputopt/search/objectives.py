@@ -73,6 +73,11 @@ def best_other(outputs: Tensor, classes: Tensor) -> Tensor:
     return outputs.masked_fill(own, -torch.inf).amax(1)
 
 
+def others_first(logits: Tensor, label: Tensor, count: int) -> Tensor:
+    """The `count` classes but the label with the highest logits, highest first, [B, count]."""
+    return logits.scatter(1, label[:, None], -torch.inf).topk(count, dim=1).indices
+
+
 def _margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
     if problem.target is None:
         return logit_of(outputs, problem.label) - best_other(outputs, problem.label)

@@ -45,6 +45,7 @@ class Backward:
         canvas: what turns z into inputs.
         samples: how often to run each example, for networks that answer at random: what counts is the mean
             (expectation over transformations; Athalye et al., 2018).
+        derives: whether a derivative may be asked for.
     """
 
     net: Frozen
@@ -53,10 +54,11 @@ class Backward:
     transform: Transform = unchanged
     canvas: Canvas = pixels
     samples: int = 1
+    derives: bool = True
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
-        variable = z.detach().requires_grad_()
-        with torch.enable_grad():
+        variable = z.detach().requires_grad_(self.derives)
+        with torch.set_grad_enabled(self.derives):
             x = self.canvas(variable, problem)
             shown = self.transform(x, problem, index)
             if self.objective.layers:

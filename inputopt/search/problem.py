@@ -23,6 +23,7 @@ class Problem:
         eps: how far from x0 an example may go, [B]; None for no limit.
         low, high: the box that each example stays in, [B, ...]; None where the set alone decides.
         group: rows of one number are tries at the same example, and done together, int64 [B]; None for no tries.
+        start: where a search begins that is given a start, [B, ...]; None for x0.
     """
 
     x0: Tensor
@@ -33,6 +34,7 @@ class Problem:
     low: Tensor | None = None
     high: Tensor | None = None
     group: Tensor | None = None
+    start: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,11 @@ class Result:
 
 
 def take(tree: Tree, rows: Tensor) -> Tree:
-    """Those rows of every tensor in nested frozen dataclasses and tuples; what is not a tensor stays as it is."""
+    """Those rows (numbers or a mask) of every tensor in nested frozen dataclasses and tuples; the rest stays."""
+    if rows.dtype == torch.bool:
+        rows = rows.nonzero()[:, 0]
     if isinstance(tree, Tensor):
-        return tree[rows]  # type: ignore[return-value]
+        return tree.index_select(0, rows)  # type: ignore[return-value]
     if isinstance(tree, tuple):
         return type(tree)(take(value, rows) for value in tree)
     if is_dataclass(tree) and not isinstance(tree, type):

@@ -86,8 +86,8 @@ def test_a_convolution_used_twice_or_seen_by_others_is_not_folded():
         assert folded(net) == (net, frozenset())
 
 
-def test_depthwise_convolutions_run_with_the_channels_last():
+def test_convolutions_of_images_run_with_the_channels_last():
     net, x = made()
     assert prefers_channels_last(net)
-    assert not prefers_channels_last(nn.Conv2d(3, 3, 1))
+    assert not prefers_channels_last(inputopt.MLP([4, 2]))
     torch.testing.assert_close(inputopt.Frozen(net)(x), net(x), rtol=1e-10, atol=1e-12)

@@ -76,7 +76,8 @@ def test_uniform_lies_in_the_half_open_interval(seed, id_):
 def test_seeds_ids_and_draws_all_count_and_are_not_added_up():
     ids = torch.arange(-20, 20)
     every = [chance.uniform((2,), seed, ids, draw) for seed in range(-20, 20) for draw in range(20)]
-    assert len(torch.cat(every).flatten().unique()) == 40 * 40 * 20 * 2
+    count = 40 * 40 * 20 * 2
+    assert len(torch.cat(every).flatten().unique()) >= count - 8  # half a pair in 2^32 is alike by chance alone
 
 
 @pytest.mark.parametrize(("one", "other"), [(2**70, 2**70 + 1), (-1, 1), (2**63, -(2**63) + 1), (0, -1)])
@@ -133,7 +134,7 @@ def test_uniform_has_the_moments_and_the_evenness(source):
     counts = torch.bincount((found * 256).long(), minlength=256)
     chi_square = float(((counts - COUNT / 256) ** 2 / (COUNT / 256)).sum())
     assert abs(chi_square - 255) < FAR * (2 * 255) ** 0.5
-    last_bits = (found * 2**53).long() & 1
+    last_bits = (found * 2**32).long() & 1
     assert within(float(last_bits.double().mean()), 1 / 2, 1 / 2)
 
 

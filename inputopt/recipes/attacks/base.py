@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,19 +18,34 @@ from inputopt.recipes.inputs import PROBABILITIES, check_problem, looks_like_pro
 from inputopt.search.canvas import Canvas, Levels, pixels
 from inputopt.search.geometry import Ball, tight_bounds
 from inputopt.search.goals import reached, wrong
-from inputopt.search.loop import Watch, lowest_loss, optimise
+from inputopt.search.loop import Watch, at_the_end, at_x0, by_distance, by_loss, on_success, optimise
 from inputopt.search.norms import LINF, Norm, find_norm, per_example
 from inputopt.search.objectives import Objective
 from inputopt.search.oracle import Backward
 from inputopt.search.problem import Problem, Result, concatenated, take
 from inputopt.search.steps.step import Step
 
-CHUNK = 512
-"""Examples are run in chunks of ids 0..511, 512..1023 and so on, whatever else is in the call.
+BATCHES = (32, 2048)
+"""The least and the most rows that are run together."""
 
-Matrix kernels give other last bits at other batch sizes; a chunk is always run as the same batch, so work that is cut
-between chunks gives the same bits as the whole.
-"""
+BATCH_WORK = 8e8
+"""Floating-point operations of a forward of one batch: larger ones leave the caches, smaller ones wait for Python."""
+
+
+def batch_size(net: Frozen, x: Tensor) -> int:
+    """How many rows are run together at most: it follows from the network and the shape of an input."""
+    each = net.operations(x[:1])
+    least, most = BATCHES
+    return 512 if each == 0 else min(most, max(least, 2 ** int(math.log2(BATCH_WORK / each))))
+
+
+def chunk_size(net: Frozen, x: Tensor) -> int:
+    """How many ids make a chunk: 0 .. n - 1, n .. 2 n - 1 and so on, whatever else is in the call.
+
+    Matrix kernels give other last bits at other batch sizes. A chunk is always run as the same batches, so work that is
+    cut between chunks gives the same bits as the whole.
+    """
+    return 4 * batch_size(net, x)
 
 
 @dataclass(frozen=True)
@@ -77,25 +93,76 @@ class Attack(ABC):
         Raises:
             ValueError, TypeError: anything that does not fit, before any work.
         """
-        net = frozen(model)
-        seed = checks.seed(seed)
-        checks.whole("samples", self.samples)
-        problem = bounded(net, check_problem(net, x, y, ids, target), find_norm(self.norm), self.eps, self.mask)
-        with torch.no_grad():
-            if looks_like_probabilities(net(problem.x0[:8])):
-                warnings.warn(PROBABILITIES, stacklevel=2)
-        return in_chunks(problem, lambda part: self._search(Setting(self, net, part, seed, watch)))
+        net, seed = frozen(model), checks.seed(seed)
+        problem = checked(self, net, x, y, target, ids, self.eps)
+        if not bool(torch.isfinite(problem.eps).all()):  # type: ignore[arg-type]
+            raise ValueError("eps must be finite; to look for the nearest input, use a minimal-norm attack.")
+        checks.whole("the number of tries", self.tries)
+        return in_batches(net, problem, lambda part: self._search(Setting(self, net, part, seed, watch)), self.tries)
+
+    @property
+    def tries(self) -> int:
+        """How often each example stands in a batch, at most."""
+        return 1
 
     @abstractmethod
     def _search(self, setting: Setting) -> Result:
-        """Search one chunk."""
+        """Search one batch."""
+
+
+@dataclass(frozen=True)
+class Nearest(ABC):
+    """A minimal-norm attack: its settings. Called, it looks for the nearest input that the model errs on.
+
+    Attributes:
+        norm: "l0", "l1", "l2" or "linf".
+        levels, mask, samples: as for `Attack`.
+    """
+
+    norm: str = "l2"
+    levels: int | None = field(default=None, kw_only=True)
+    mask: Tensor | None = field(default=None, kw_only=True)
+    samples: int = field(default=1, kw_only=True)
+
+    def __call__(
+        self,
+        model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+        x: Tensor,
+        y: Any,
+        target: Any = None,
+        seed: int = 0,
+        ids: Any = None,
+        start: Tensor | None = None,
+        watch: Watch | None = None,
+    ) -> Result:
+        """Move each input as little as possible so that the model errs, or sees the target.
+
+        Args:
+            model, x, y, target, seed, ids, watch: as for `Attack`.
+            start: where to begin, [B, ...] in the bounds, such as inputs that are wrong already; `x` if not given.
+
+        Returns:
+            `distance` is in the attack's norm, infinite where `success` is false; there `x` is the best failure.
+
+        Raises:
+            ValueError, TypeError: anything that does not fit, before any work.
+        """
+        net, seed = frozen(model), checks.seed(seed)
+        problem = checked(self, net, x, y, target, ids, torch.inf)
+        problem = replace(problem, start=_checked_start(start, problem))
+        found = in_batches(net, problem, lambda part: self._search(Setting(self, net, part, seed, watch)))
+        return replace(found, distance=found.distance.masked_fill(~found.success, torch.inf))
+
+    @abstractmethod
+    def _search(self, setting: Setting) -> Result:
+        """Search one batch."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One chunk of work for an attack: whose settings, on what network, on which examples."""
+    """One batch of work for an attack: whose settings, on what network, on which examples."""
 
-    attack: Attack
+    attack: Attack | Nearest
     net: Frozen
     problem: Problem
     seed: int
@@ -131,14 +198,17 @@ class Setting:
         *,
         leave: bool = False,
         stop: bool = True,
+        nearest: bool = False,
     ) -> Result:
-        """Run the one loop on this chunk, or on a problem made of it.
+        """Run the one loop on this batch, or on a problem made of it.
 
         `leave`: the target only leads, and any wrong class is a success. `stop`: drop the examples that succeed.
+        `nearest`: go on to the last step, and keep the nearest success.
         """
         problem = self.problem if problem is None else problem
         goal = wrong if leave or problem.target is None else reached
-        oracle = Backward(self.net, objective, goal, canvas=self.canvas, samples=self.attack.samples)
+        samples, derives = self.attack.samples, step.uses_gradient
+        oracle = Backward(self.net, objective, goal, canvas=self.canvas, samples=samples, derives=derives)
         return optimise(
             oracle,
             step,
@@ -146,11 +216,34 @@ class Setting:
             problem,
             start,
             steps=steps,
-            select=lowest_loss,
-            stop_on_success=stop,
+            score=by_distance(self.norm.size) if nearest else by_loss,
+            stop=at_x0 if nearest else on_success if stop else at_the_end,
             size=self.norm.size,
             watch=self.watch,
         )
+
+
+def checked(
+    attack: Attack | Nearest, net: Frozen, x: Tensor, y: Any, target: Any, ids: Any, eps: float | Tensor
+) -> Problem:
+    """The problem that an attack was called with; it warns if the model seems to return probabilities."""
+    checks.whole("samples", attack.samples)
+    problem = bounded(net, check_problem(net, x, y, ids, target), find_norm(attack.norm), eps, attack.mask)
+    with torch.no_grad():
+        if looks_like_probabilities(net(problem.x0[:8])):
+            warnings.warn(PROBABILITIES, stacklevel=3)
+    return problem
+
+
+def _checked_start(start: Tensor | None, problem: Problem) -> Tensor | None:
+    if start is None:
+        return None
+    made = checks.tensor("start", start, problem.x0.dtype, problem.x0.device)
+    if made.shape != problem.x0.shape:
+        raise ValueError(f"start must have the shape of x, {list(problem.x0.shape)}, not {list(made.shape)}.")
+    assert problem.low is not None
+    assert problem.high is not None
+    return torch.minimum(torch.maximum(made, problem.low), problem.high)
 
 
 def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask: Tensor | None) -> Problem:
@@ -165,8 +258,8 @@ def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask
     distance = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
     if distance.ndim and distance.shape != (len(x),):
         raise ValueError(f"eps must be a number or {len(x)} of them, one an input, not shape {list(distance.shape)}.")
-    if not bool((distance >= 0).all()) or not bool(torch.isfinite(distance).all()):
-        raise ValueError("eps must be finite and at least 0.")
+    if not bool((distance >= 0).all()):
+        raise ValueError("eps must be a number of at least 0.")
     distance = distance.expand(len(x)).clone()
     radius = per_example(distance, x) if norm is LINF else torch.full_like(x, torch.inf)
     low, high = tight_bounds(x, radius, *net.bounds)
@@ -178,21 +271,29 @@ def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask
     return replace(problem, eps=distance, low=low, high=high)
 
 
-def chunks(ids: Tensor) -> list[Tensor]:
-    """The rows of each chunk, in the order of their ids."""
-    number = ids // CHUNK
-    order = ids.argsort(stable=True)
-    return [order[number[order] == chunk] for chunk in dict.fromkeys(number[order].tolist())]
+def batches(net: Frozen, problem: Problem, tries: int = 1) -> list[Tensor]:
+    """The rows to run together, in the order of their ids: each chunk in equal parts that are no larger than allowed.
+
+    `tries`: how often each example stands in a batch.
+    """
+    number = problem.ids // chunk_size(net, problem.x0)
+    order = problem.ids.argsort(stable=True)
+    most = max(1, batch_size(net, problem.x0) // tries)
+    parts: list[Tensor] = []
+    for chunk in dict.fromkeys(number[order].tolist()):
+        rows = order[number[order] == chunk]
+        parts += rows.tensor_split(-(-len(rows) // most))
+    return parts
 
 
-def in_chunks(problem: Problem, search: Callable[[Problem], Result]) -> Result:
-    """Search chunk by chunk, and put the results back in the order of the problem."""
-    rows = chunks(problem.ids)
+def in_batches(net: Frozen, problem: Problem, search: Callable[[Problem], Result], tries: int = 1) -> Result:
+    """Search batch by batch, and put the results back in the order of the problem."""
+    rows = batches(net, problem, tries)
     return take(concatenated([search(take(problem, part)) for part in rows]), torch.cat(rows).argsort())
 
 
 @torch.no_grad()
-def logits_in_chunks(net: Frozen, problem: Problem) -> Tensor:
-    """What the network says of x0, [B, n], each chunk run by itself."""
-    rows = chunks(problem.ids)
+def logits_in_batches(net: Frozen, problem: Problem) -> Tensor:
+    """What the network says of x0, [B, n], each batch run by itself."""
+    rows = batches(net, problem)
     return torch.cat([net(problem.x0[part]) for part in rows])[torch.cat(rows).argsort()]

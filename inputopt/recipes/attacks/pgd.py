@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor
 
 from inputopt import checks
 from inputopt.recipes.attacks.base import Attack, Setting
-from inputopt.search import chance
+from inputopt.recipes.attacks.tries import best_try, repeated
 from inputopt.search.norms import L0, L1, Norm
 from inputopt.search.objectives import attack_cross_entropy
-from inputopt.search.problem import Problem, Result, take
+from inputopt.search.problem import Problem, Result
 from inputopt.search.steps.directions import Direction, Momentum, chain, over_largest, over_mean, steepest, unit
-from inputopt.search.steps.step import Descend, Nesterov
+from inputopt.search.steps.step import Descend, HalfCosine, Nesterov
 
 
 def direction(norm: Norm) -> Direction:
@@ -28,8 +27,19 @@ def direction(norm: Norm) -> Direction:
 
 def descend(norm: Norm, setting: Setting, share: float) -> Descend:
     """Steps of `share` of eps; in L0, where eps counts pixels, of the width of the bounds."""
+    return Descend(direction(norm), share * unit_step(norm, setting), of_eps=norm is not L0)
+
+
+def unit_step(norm: Norm, setting: Setting) -> float:
+    """What step sizes are parts of: 1, for eps; in L0 the width of the bounds."""
     low, high = setting.net.bounds
-    return Descend(direction(norm), share * (high - low) if norm is L0 else share, of_eps=norm is not L0)
+    return high - low if norm is L0 else 1.0
+
+
+def falling(setting: Setting, first: float, steps: int) -> Descend:
+    """Steps that fall from `first` times eps (in L0, the width of the bounds) to a hundredth of it."""
+    whole = unit_step(setting.norm, setting)
+    return replace(descend(setting.norm, setting, 1.0), size=HalfCosine(first * whole, whole / 100, steps))
 
 
 @dataclass(frozen=True)
@@ -65,24 +75,33 @@ class PGD(Attack):
 
     Attributes:
         steps: how many.
-        step_size: in parts of eps.
+        step_size: in parts of eps, the same at every step as in the paper; if not given, it falls from the whole eps
+            to a hundredth along half a cosine, which leaves fewer examples standing and finds them sooner.
         restarts: how many random points an example starts from; it is done when one try succeeds.
         random_start: start from the input itself if false, which allows one restart only.
     """
 
     steps: int = 40
-    step_size: float = 0.1
+    step_size: float | None = None
     restarts: int = 1
     random_start: bool = True
 
+    @property
+    def tries(self) -> int:
+        return self.restarts
+
     def _search(self, setting: Setting) -> Result:
-        checks.positive("step_size", self.step_size)
         checks.whole("restarts", self.restarts)
-        step = descend(setting.norm, setting, self.step_size)
+        step = self._step(setting, checks.whole("steps", self.steps))
         tries = repeated(setting.problem, self.restarts)
         start = random_start(tries, setting.norm, setting.seed) if self.random_start else tries.x0
-        found = setting.run(attack_cross_entropy, step, start, checks.whole("steps", self.steps), tries)
+        found = setting.run(attack_cross_entropy, step, start, self.steps, tries)
         return best_try(found, self.restarts)
+
+    def _step(self, setting: Setting, steps: int) -> Descend:
+        if self.step_size is not None:
+            return descend(setting.norm, setting, checks.positive("step_size", self.step_size))
+        return falling(setting, 1.0, steps)
 
 
 @dataclass(frozen=True)
@@ -117,31 +136,9 @@ class NIFGSM(Attack):
     decay: float = 1.0
 
     def _search(self, setting: Setting) -> Result:
-        plain = descend(setting.norm, setting, 1.0 / checks.whole("steps", self.steps))
-        step = Nesterov(plain.direction, plain.size, self.decay, plain.of_eps)
+        size = unit_step(setting.norm, setting) / checks.whole("steps", self.steps)
+        step = Nesterov(direction(setting.norm), size, self.decay, of_eps=setting.norm is not L0)
         return setting.run(attack_cross_entropy, step, setting.problem.x0, self.steps)
-
-
-def repeated(problem: Problem, tries: int) -> Problem:
-    """Every example so many times, as a group that is done together; each try has chance of its own."""
-    if tries == 1:
-        return problem
-    rows = torch.arange(len(problem.ids), device=problem.ids.device).repeat(tries)
-    number = torch.arange(tries, device=problem.ids.device).repeat_interleave(len(problem.ids))
-    again = take(problem, rows)
-    return replace(again, ids=chance.child(again.ids, number), group=rows)
-
-
-def best_try(found: Result, tries: int) -> Result:
-    """The best of each example's tries: success first, then the lowest loss; all their forwards and backwards."""
-    if tries == 1:
-        return found
-    score = found.loss.masked_fill(found.success, -torch.inf)
-    examples = len(found.loss) // tries
-    chosen = score.reshape(tries, examples).argmin(0) * examples + torch.arange(examples, device=score.device)
-    best = take(found, chosen)
-    forwards, backwards = (count.reshape(tries, examples).sum(0) for count in (found.forwards, found.backwards))
-    return replace(best, forwards=forwards, backwards=backwards)
 
 
 def random_start(problem: Problem, norm: Norm, seed: int) -> Tensor:

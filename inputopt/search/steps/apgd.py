@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt.search.geometry import Project
-from inputopt.search.norms import LINF, Norm, per_example
+from inputopt.search.norms import LINF, Norm, chosen, per_example
 from inputopt.search.problem import Evaluation, Problem
 
 
@@ -75,8 +75,8 @@ class AutoStep:
     ) -> tuple[Tensor, Progress]:
         assert seen.grad is not None
         better = seen.loss < state.best_loss
-        best = torch.where(per_example(better, z), z, state.best)
-        best_grad = torch.where(per_example(better, z), seen.grad, state.best_grad)
+        best = chosen(better, z, state.best)
+        best_grad = chosen(better, seen.grad, state.best_grad)
         best_loss = torch.where(better, seen.loss, state.best_loss)
         falls = state.falls + (seen.loss < state.last_loss)
         before, grad, size, halved, checked = state.before, seen.grad, state.size, state.halved, state.checked_loss
@@ -86,11 +86,10 @@ class AutoStep:
             idle = ~state.halved & (best_loss >= state.checked_loss)
             halved = stuck | idle
             size = torch.where(halved, size / 2, size)
-            back = per_example(halved, z)
             z, before, grad = (
-                torch.where(back, best, z),
-                torch.where(back, best, before),
-                torch.where(back, best_grad, grad),
+                chosen(halved, best, z),
+                chosen(halved, best, before),
+                chosen(halved, best_grad, grad),
             )
             falls, checked = torch.zeros_like(falls), best_loss
             window = max(window - max(1, round(0.03 * self.steps)), max(1, round(0.06 * self.steps)))
@@ -112,5 +111,5 @@ def feasible(grad: Tensor, z: Tensor, problem: Problem, norm: Norm) -> Tensor:
     """
     if norm is LINF or problem.low is None or problem.high is None:
         return grad
-    blocked = ((z <= problem.low) & (grad > 0)) | ((z >= problem.high) & (grad < 0))
-    return grad.masked_fill(blocked, 0)
+    moved = (z - grad.sign()).clamp_(problem.low, problem.high)
+    return grad * (moved != z)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt.search.geometry import Project
-from inputopt.search.norms import L1, per_example
+from inputopt.search.norms import L1, chosen, per_example
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.steps.apgd import feasible
 
@@ -55,9 +55,9 @@ class SparseAutoStep:
     ) -> tuple[Tensor, SparseProgress]:
         assert seen.grad is not None
         assert problem.eps is not None
-        better = per_example(seen.loss < state.best_loss, z)
-        best = torch.where(better, z, state.best)
-        best_grad = torch.where(better, seen.grad, state.best_grad)
+        better = seen.loss < state.best_loss
+        best = chosen(better, z, state.best)
+        best_grad = chosen(better, seen.grad, state.best_grad)
         best_loss = torch.minimum(seen.loss, state.best_loss)
         grad, pixels, sparsity, size = seen.grad, state.pixels, state.sparsity, state.size
         if state.index and state.index % max(1, round(0.04 * self.steps)) == 0:
@@ -65,8 +65,7 @@ class SparseAutoStep:
             settled = changed >= 0.95 * sparsity
             size = torch.where(settled, (size / 1.5).clamp_min(problem.eps / 10), problem.eps)
             pixels, sparsity = (changed / 1.5).clamp_min(1), changed
-            back = per_example(settled, z)
-            z, grad = torch.where(back, best, z), torch.where(back, best_grad, grad)
+            z, grad = chosen(settled, best, z), chosen(settled, best_grad, grad)
         direction = largest(feasible(grad, z, problem, L1), pixels)
         ahead = project(z - per_example(size, z) * direction, problem)
         return ahead, SparseProgress(best, best_grad, best_loss, pixels, sparsity, size, state.index + 1)

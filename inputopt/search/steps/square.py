@@ -5,6 +5,7 @@ Inputs that are not images are treated as one row of numbers, and a square as a 
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from inputopt.search import chance
 from inputopt.search.geometry import Project
-from inputopt.search.norms import L2, per_example
+from inputopt.search.norms import L2, chosen, per_example
 from inputopt.search.problem import Evaluation, Problem
 
 HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 steps: when the area is halved
@@ -48,9 +49,9 @@ class SquareLinf:
         """Vertical stripes of the lowest and highest allowed values."""
         assert problem.low is not None
         assert problem.high is not None
-        images = as_images(problem.x0)
-        drawn = chance.uniform((images.shape[1], 1, images.shape[3]), self.seed, problem.ids, 0)
-        upper = (drawn < 0.5).expand(images.shape).reshape(problem.x0.shape)
+        channels, _, width = image_shape(problem.x0)
+        signs = as_signs(chance.uniform((channels, 1, width), self.seed, problem.ids)).to(problem.x0.dtype)
+        upper = (signs > 0).expand(-1, *image_shape(problem.x0)).reshape(problem.x0.shape)
         return torch.where(upper, problem.high, problem.low)
 
     def init(self, z: Tensor, problem: Problem) -> Kept:
@@ -62,16 +63,16 @@ class SquareLinf:
         assert problem.low is not None
         assert problem.high is not None
         state = keep(z, seen, state)
-        inside = squares(z, side(z, self.steps, self.share, state.index), self.seed, problem.ids, state.index)
-        drawn = chance.uniform((as_images(z).shape[1], 1, 1), self.seed, problem.ids, 3 * state.index + 2)
-        upper = (drawn < 0.5).expand(as_images(z).shape).reshape(z.shape)
-        moved = torch.where(inside, torch.where(upper, problem.high, problem.low), state.best)
-        return project(moved, problem), state
+        drawn = chance.uniform((2 + image_shape(z)[0],), self.seed, problem.ids, state.index)
+        window = window_at(drawn[:, :2], z, side(z, self.steps, self.share, state.index))
+        signs = as_signs(drawn[:, 2:, None])
+        values = torch.where(signs > 0, read(problem.high, window), read(problem.low, window))
+        return project(written(state.best, window, values), problem), state
 
 
 @dataclass(frozen=True)
 class SquareL2:
-    """Move the change of one square of each example, and what room there is, into a bump in another.
+    """Take the change of one square away, and put it with what room there is into a bump in another.
 
     Attributes:
         steps: how many there will be: it sets how the squares shrink.
@@ -85,10 +86,17 @@ class SquareL2:
     uses_gradient: ClassVar[bool] = False
 
     def start(self, problem: Problem) -> Tensor:
-        """A random direction at full length."""
+        """A grid of bumps, five a side, at full length."""
         assert problem.eps is not None
-        drawn = chance.normal(problem.x0.shape[1:], self.seed, problem.ids, 0).to(problem.x0.dtype)
-        return problem.x0 + L2.steepest(drawn) * per_example(problem.eps, drawn)
+        channels, height, width = image_shape(problem.x0)
+        tall, wide = max(1, height // 5), max(1, width // 5)
+        rows, columns = height // tall, width // wide
+        signs = as_signs(chance.uniform((channels, 1, 1), self.seed, problem.ids)).to(problem.x0.dtype)
+        bumps = bump(tall, wide).to(problem.x0).repeat(rows, columns)
+        grid = problem.x0.new_zeros(len(problem.x0), channels, height, width)
+        top, left = (height - rows * tall) // 2, (width - columns * wide) // 2
+        grid[:, :, top : top + rows * tall, left : left + columns * wide] = signs * bumps
+        return problem.x0 + L2.steepest(grid.reshape(problem.x0.shape)) * per_example(problem.eps, problem.x0)
 
     def init(self, z: Tensor, problem: Problem) -> Kept:
         return Kept(z, torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device), 0)
@@ -98,47 +106,92 @@ class SquareL2:
     ) -> tuple[Tensor, Kept]:
         assert problem.eps is not None
         state = keep(z, seen, state)
+        channels, height, width = image_shape(z)
+        drawn = chance.uniform((5 + channels,), self.seed, problem.ids, state.index)
+        length = max(side(z, self.steps, self.share, state.index), 3) | 1  # odd, so that a bump has a middle
+        size = min(length, height), min(length, width)
+        here, there = window_at(drawn[:, :2], z, length), window_at(drawn[:, 2:4], z, length)
         change = state.best - problem.x0
-        length = max(side(z, self.steps, self.share, state.index), 3)
-        here = squares(z, length, self.seed, problem.ids, 2 * state.index)
-        there = squares(z, length, self.seed, problem.ids, 2 * state.index + 1)
-        drawn = chance.uniform((as_images(z).shape[1], 1, 1), self.seed, problem.ids, 3 * state.index + 2)
-        signs = torch.where(drawn < 0.5, -1.0, 1.0).expand(as_images(z).shape).reshape(z.shape).to(z.dtype)
-        area = per_example(here.flatten(1).sum(1), z)
-        bump = L2.steepest(torch.where(here, signs + L2.steepest(change * here) * area**0.5, 0))
-        rest = change * ~(here | there)
-        room = (problem.eps**2 - L2.size(rest) ** 2).clamp_min(0).sqrt()
-        return project(problem.x0 + rest + bump * per_example(room, z), problem), state
+        old = read(change, here)
+        emptied = written(written(change, there, torch.zeros_like(old)), here, torch.zeros_like(old))
+        room = (problem.eps**2 - L2.size(emptied) ** 2).clamp_min(0) / here.shape[1]
+        shape = bump(*size).to(z)
+        lying = shape.T if size[0] == size[1] else shape
+        bumps = torch.where(drawn[:, 4, None, None] < 0.5, shape.reshape(-1), lying.reshape(-1))
+        new = as_signs(drawn[:, 5:, None]).to(z.dtype) * bumps + unit(old)
+        moved = written(emptied, here, unit(new) * room.sqrt()[:, None, None])
+        return project(problem.x0 + moved, problem), state
 
 
 def keep(z: Tensor, seen: Evaluation, state: Kept) -> Kept:
     """The better of the last point and the best before."""
     better = seen.loss < state.loss
-    best = torch.where(per_example(better, z), z, state.best)
-    return Kept(best, torch.where(better, seen.loss, state.loss), state.index + 1)
+    return Kept(chosen(better, z, state.best), torch.where(better, seen.loss, state.loss), state.index + 1)
 
 
-def as_images(z: Tensor) -> Tensor:
-    """Inputs as [B, C, H, W]; what is not an image as one row."""
-    return z if z.ndim == 4 else z.reshape(len(z), 1, 1, -1)
+def image_shape(z: Tensor) -> tuple[int, int, int]:
+    """Channels, height and width of [B, C, H, W]; what is not an image is one row."""
+    return (z.shape[1], z.shape[2], z.shape[3]) if z.ndim == 4 else (1, 1, z[0].numel())
 
 
 def side(z: Tensor, steps: int, share: float, index: int) -> int:
     """The length of a square's side at step `index`."""
     halved = sum(index * 10_000 // steps > place for place in HALVINGS)
-    height, width = as_images(z).shape[2:]
+    _, height, width = image_shape(z)
     area = share / 2**halved * height * width
     longest = min(height, width) if height > 1 else width
     return min(longest, max(1, round(math.sqrt(area) if height > 1 else area)))
 
 
-def squares(z: Tensor, length: int, seed: int, ids: Tensor, draw: int) -> Tensor:
-    """A random square of each example, bool, the shape of z."""
-    height, width = as_images(z).shape[2:]
-    corner = chance.uniform((2,), seed, ids, 3 * draw + 1)
-    tall = min(length, height)
-    top, left = (corner * corner.new_tensor([height - tall + 1, width - length + 1])).long().unbind(1)
-    rows = torch.arange(height, device=z.device) - top[:, None]
-    columns = torch.arange(width, device=z.device) - left[:, None]
-    inside = ((rows >= 0) & (rows < tall))[:, :, None] & ((columns >= 0) & (columns < length))[:, None, :]
-    return inside[:, None].expand(as_images(z).shape).reshape(z.shape)
+def window_at(drawn: Tensor, z: Tensor, length: int) -> Tensor:
+    """Where the numbers of a square stand in each flat example, [B, channels, pixels]; `drawn` [B, 2] says where."""
+    channels, height, width = image_shape(z)
+    tall, wide = min(length, height), min(length, width)
+    top, left = (drawn * drawn.new_tensor([height - tall + 1, width - wide + 1])).long().unbind(1)
+    rows = torch.arange(tall, device=z.device)[:, None] * width
+    inside = (rows + torch.arange(wide, device=z.device)).reshape(-1)
+    each = torch.arange(channels, device=z.device)[:, None] * (height * width)
+    return (top * width + left)[:, None, None] + each + inside
+
+
+def as_signs(drawn: Tensor) -> Tensor:
+    """+1 or -1 by lot."""
+    return torch.where(drawn < 0.5, -1.0, 1.0)
+
+
+def read(x: Tensor, window: Tensor) -> Tensor:
+    """The numbers of x in a window, [B, channels, pixels]."""
+    return x.flatten(1).gather(1, window.flatten(1)).reshape(window.shape)
+
+
+def written(x: Tensor, window: Tensor, values: Tensor) -> Tensor:
+    """x with other numbers in a window."""
+    return x.flatten(1).scatter(1, window.flatten(1), values.flatten(1)).reshape(x.shape)
+
+
+def unit(values: Tensor) -> Tensor:
+    """Each channel of a window at length 1; zeros stay."""
+    return values / torch.linalg.vector_norm(values, dim=2, keepdim=True).clamp_min(1e-12)
+
+
+@functools.cache
+def bump(tall: int, wide: int) -> Tensor:
+    """One half up and one half down, each highest in its middle, of length 1, [tall, wide]."""
+    if tall < wide:
+        return bump(wide, tall).T
+    upper = _hill(tall // 2, wide)
+    both = torch.cat([upper, -_hill(tall - tall // 2, wide)])
+    return both / torch.linalg.vector_norm(both)
+
+
+def _hill(tall: int, wide: int) -> Tensor:
+    """Rings around the middle: ring k from the inside adds 1 / k^2 to all within it."""
+    if tall == 0:
+        return torch.zeros(0, wide)
+    rows = (torch.arange(tall) - tall // 2).abs()[:, None]
+    columns = (torch.arange(wide) - wide // 2).abs()
+    ring = torch.maximum(rows.expand(tall, wide), columns.expand(tall, wide))
+    rings = max(tall, wide) // 2 + 1
+    heights = torch.tensor([sum(1 / (k + 1) ** 2 for k in range(distance, rings)) for distance in range(rings + 1)])
+    hill = heights[ring.clamp(max=rings)]
+    return hill / torch.linalg.vector_norm(hill).clamp_min(1e-12)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
+import torch
 from torch import Tensor
 
 from inputopt.search.geometry import Project
@@ -30,28 +33,48 @@ class Step(Protocol):
         """Where to go next, already projected, and the new state."""
 
 
+Schedule = Callable[[int], float]
+"""A number for each step."""
+
+
+@dataclass(frozen=True)
+class HalfCosine:
+    """From `first` at step 0 to `last` at step `steps`, along half a cosine (Loshchilov and Hutter, 2017)."""
+
+    first: float
+    last: float
+    steps: int
+
+    def __call__(self, index: int) -> float:
+        """The number at step `index`."""
+        return self.last + (self.first - self.last) * (1 + math.cos(math.pi * index / self.steps)) / 2
+
+
 @dataclass(frozen=True)
 class Descend:
     """Go down the loss: z - size * direction(gradient).
 
     Attributes:
         direction: what becomes of the gradient.
-        size: how far to go along it; times the problem's eps if `of_eps`.
+        size: how far to go along it, at every step or by a schedule; times the problem's eps if `of_eps`.
         of_eps: measure the size in parts of each example's eps.
     """
 
     direction: Direction
-    size: float
+    size: float | Schedule
     of_eps: bool = False
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> Any:
-        return self.direction.init(z)
+        return self.direction.init(z), 0
 
     def update(self, z: Tensor, seen: Evaluation, state: Any, problem: Problem, project: Project) -> tuple[Tensor, Any]:
         assert seen.grad is not None
-        direction, state = self.direction.update(seen.grad, state)
-        return project(z - _length(self, problem, z) * direction, problem), state
+        inner, index = state
+        direction, inner = self.direction.update(seen.grad, inner)
+        size = self.size(index) if callable(self.size) else self.size
+        ahead = torch.addcmul(z, direction, _length(size, self.of_eps, problem, z), value=-1)
+        return project(ahead, problem), (inner, index + 1)
 
 
 @dataclass(frozen=True)
@@ -76,14 +99,14 @@ class Nesterov:
         assert seen.grad is not None
         point, velocity = state
         velocity = self.decay * velocity + over_mean.update(seen.grad, ())[0]
-        length = _length(self, problem, z)
+        length = _length(self.size, self.of_eps, problem, z)
         point = project(point - length * self.direction.update(velocity, ())[0], problem)
         ahead = self.decay * self.direction.update(velocity, ())[0]
         return project(point - length * ahead, problem), (point, velocity)
 
 
-def _length(step: Descend | Nesterov, problem: Problem, z: Tensor) -> Tensor | float:
-    if not step.of_eps:
-        return step.size
+def _length(size: float, of_eps: bool, problem: Problem, z: Tensor) -> Tensor:
+    if not of_eps:
+        return z.new_tensor(size)
     assert problem.eps is not None
-    return per_example(problem.eps * step.size, z)
+    return per_example(problem.eps * size, z)

@@ -1,0 +1,96 @@
+"""Primal-dual proximal descent: the change shrinks by its norm's own proximal step, weighed against the margin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from inputopt.search.geometry import Project
+from inputopt.search.norms import L0, L1, L2, Norm, per_example
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.steps.nearest import adam
+
+
+@dataclass(frozen=True)
+class Weighed:
+    """Adam's averages; the log-odds of margin against norm and the mean share of the margin, [B]; the step's number."""
+
+    mean: Tensor
+    square: Tensor
+    weight: Tensor
+    shares: Tensor
+    index: int
+
+
+@dataclass(frozen=True)
+class PrimalDualStep:
+    """PDPGD (Matyasko and Chau, 2021), in every norm.
+
+    Descends softplus(margin) by Adam, then makes the proximal step of the norm, weighed by the odds between the two:
+    they turn to the norm while the example succeeds, and to the margin while it fails.
+
+    Attributes:
+        norm: to be minimised.
+        steps: how many there will be: both rates fall over them.
+        rate: Adam's, at first; it falls to a hundredth.
+        dual_rate: of the log-odds, at first; it falls to a tenth.
+        inner: how many iterations a proximal step may take.
+    """
+
+    norm: Norm
+    steps: int
+    rate: float = 0.1
+    dual_rate: float = 0.1
+    inner: int = 30
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> Weighed:
+        weight = torch.full(z.shape[:1], 4.6, dtype=z.dtype, device=z.device)  # the margin first, at odds of 100
+        return Weighed(torch.zeros_like(z), torch.zeros_like(z), weight, weight.sigmoid(), 0)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Weighed, problem: Problem, project: Project
+    ) -> tuple[Tensor, Weighed]:
+        assert seen.grad is not None
+        done = state.index / self.steps
+        grad = per_example(seen.loss.sigmoid(), z) * seen.grad  # of softplus(margin)
+        mean, square, step = adam(grad, state.mean, state.square, state.index)
+        rate = self.rate * 0.01**done
+        metric = (square / (1 - 0.999 ** (state.index + 1))).sqrt() + 1e-8
+        largest = metric.flatten(1).amax(1)
+        weight = rate / largest * (1 - state.shares) / state.shares
+        aim = project(z - rate * step, problem)
+        ahead = self._shrunk(aim, metric / per_example(largest, z), weight, problem, project)
+        dual_rate = self.dual_rate * (1 - 0.9 * done)
+        odds = (state.weight + torch.where(seen.success, -dual_rate, dual_rate)).clamp(-13.8, 13.8)
+        shares = 0.9 * state.shares + 0.1 * odds.sigmoid()
+        return ahead, Weighed(mean, square, odds, shares, state.index + 1)
+
+    def _shrunk(self, aim: Tensor, metric: Tensor, weight: Tensor, problem: Problem, project: Project) -> Tensor:
+        """The proximal step in Adam's metric, by iterations of the plain one (Yun et al., 2021)."""
+        z = aim
+        moves = torch.ones_like(weight, dtype=torch.bool)
+        for _ in range(self.inner):
+            change = proximal(self.norm, z - metric * (z - aim) - problem.x0, weight)
+            new = torch.where(per_example(moves, z), project(problem.x0 + change, problem), z)
+            moves = moves & (L2.size(new - z) > 1e-5 * L2.size(new - problem.x0))
+            z = new
+            if not bool(moves.any()):
+                break
+        return z
+
+
+def proximal(norm: Norm, change: Tensor, weight: Tensor) -> Tensor:
+    """The change c that minimises |c - change|^2 / 2 + weight |c|, [B, ...]."""
+    by = per_example(weight, change)
+    if norm is L0:
+        return torch.where(change.square() >= 2 * by, change, 0)
+    if norm is L1:
+        return change.sign() * (change.abs() - by).clamp_min(0)
+    if norm is L2:
+        return change * (1 - by / per_example(L2.size(change), change).clamp_min(1e-12)).clamp_min(0)
+    wide = torch.full_like(change, torch.inf)
+    return change - L1.project(change, weight, -wide, wide)  # Moreau: what the dual ball does not hold
