@@ -36,10 +36,14 @@ def unit_step(norm: Norm, setting: Setting) -> float:
     return high - low if norm is L0 else 1.0
 
 
-def falling(setting: Setting, first: float, steps: int) -> Descend:
-    """Steps that fall from `first` times eps (in L0, the width of the bounds) to a hundredth of it."""
+FIRST = 2.0
+"""The first step, in parts of eps: it crosses the ball, so that a search may leave the side that it began on."""
+
+
+def falling(setting: Setting, steps: int) -> Descend:
+    """Steps that fall from `FIRST` times eps (in L0, the width of the bounds) to a hundredth of eps."""
     whole = unit_step(setting.norm, setting)
-    return replace(descend(setting.norm, setting, 1.0), size=HalfCosine(first * whole, whole / 100, steps))
+    return replace(descend(setting.norm, setting, 1.0), size=HalfCosine(FIRST * whole, whole / 100, steps))
 
 
 @dataclass(frozen=True)
@@ -75,8 +79,8 @@ class PGD(Attack):
 
     Attributes:
         steps: how many.
-        step_size: in parts of eps, the same at every step as in the paper; if not given, it falls from the whole eps
-            to a hundredth along half a cosine, which leaves fewer examples standing and finds them sooner.
+        step_size: in parts of eps, the same at every step as in the paper; if not given, it falls from twice eps
+            to a hundredth of it along half a cosine, which leaves fewer examples standing and finds them sooner.
         restarts: how many random points an example starts from; it is done when one try succeeds.
         random_start: start from the input itself if false, which allows one restart only.
     """
@@ -101,7 +105,7 @@ class PGD(Attack):
     def _step(self, setting: Setting, steps: int) -> Descend:
         if self.step_size is not None:
             return descend(setting.norm, setting, checks.positive("step_size", self.step_size))
-        return falling(setting, 1.0, steps)
+        return falling(setting, steps)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from inputopt.recipes.attacks.tries import best_try, merged
 from inputopt.recipes.attacks.wide import from_wide, wide_balls
 from inputopt.search import chance
 from inputopt.search.jacobian import linear_distances
-from inputopt.search.objectives import label_over_target, others_first
+from inputopt.search.objectives import label_over_target
 from inputopt.search.problem import Problem, Result, take
 
 
@@ -61,53 +61,47 @@ class Tournament(Attack):
 
     def _search(self, setting: Setting) -> Result:
         problem = setting.problem
-        keys, looks = _first_keys(setting, checks.whole("candidates", self.candidates))
+        classes, keys, looks = _candidates(setting, checks.whole("candidates", self.candidates))
         found: Result | None = None
         for number, part in enumerate(self.rounds):
             going = torch.ones_like(problem.ids, dtype=torch.bool) if found is None else ~found.success
             if not bool(going.any()):
                 break
-            now, reached = _play(setting, part, number, take(problem, going), keys[going])
+            now, reached = _play(setting, part, number, take(problem, going), classes[going], keys[going])
             keys[going] = torch.minimum(keys[going], reached)
             found = now if found is None else merged(found, going, now)
         assert found is not None
         return replace(found, forwards=found.forwards + (looks > 0), backwards=found.backwards + looks)
 
 
-FIRST = 2.0
-"""The first step, in parts of eps: it crosses the ball, so that a search may leave the side that it began on."""
-
 FAR = 1e30
 """What ranks behind every gap that a round reached."""
 
 
-def _first_keys(setting: Setting, candidates: int) -> tuple[Tensor, int]:
-    """What classes are ranked by before the first round, [B, n], lower first; and how many backwards that took."""
+def _candidates(setting: Setting, count: int) -> tuple[Tensor, Tensor, int]:
+    """Classes [B, n], what they are ranked by before the first round, lower first, and how many backwards that took."""
     problem = setting.problem
-    with torch.no_grad():
-        logits = setting.net(problem.x0)
     if problem.target is not None:
-        return torch.full_like(logits, torch.inf).scatter(1, problem.target[:, None], FAR), 0
-    count = min(candidates, logits.shape[1] - 1)
-    classes = others_first(logits, problem.label, count)
-    distance = linear_distances(setting.net, problem, classes, setting.norm)
-    ranks = distance.argsort(1).argsort(1).to(logits.dtype)
-    return torch.full_like(logits, torch.inf).scatter(1, classes, FAR * (1 + ranks)), count
+        return problem.target[:, None], torch.full_like(problem.target[:, None], FAR, dtype=problem.x0.dtype), 0
+    classes, distances = linear_distances(setting.net, problem, count, setting.norm)
+    ranks = distances.argsort(1).argsort(1).to(distances.dtype)
+    return classes, FAR * (1 + ranks), classes.shape[1]
 
 
-def _play(setting: Setting, part: Round, number: int, problem: Problem, keys: Tensor) -> tuple[Result, Tensor]:
+def _play(
+    setting: Setting, part: Round, number: int, problem: Problem, classes: Tensor, keys: Tensor
+) -> tuple[Result, Tensor]:
     """One round: the best of each example's tries, and the least gap to each class, [B, n]; infinite if not tried."""
-    examples, classes = keys.shape
-    targets = min(part.targets, int(torch.isfinite(keys[0]).sum()))
-    chosen = keys.topk(targets, dim=1, largest=False).indices.T.reshape(-1)  # try by try, as `best_try` wants them
-    rows = torch.arange(examples, device=keys.device).repeat(targets)
-    tries = take(problem, rows)
-    ids = chance.child(tries.ids, 1 + chosen + number * classes)
-    tries = replace(tries, target=chosen, ids=ids, group=rows)
+    targets = min(part.targets, keys.shape[1])
+    columns = keys.topk(targets, dim=1, largest=False).indices.T.reshape(-1)  # try by try, as `best_try` wants them
+    rows = torch.arange(len(keys), device=keys.device).repeat(targets)
+    tries, target = take(problem, rows), classes[rows, columns]
+    ids = chance.child(chance.child(tries.ids, torch.full_like(target, 1 + number)), 1 + target)
+    tries = replace(tries, target=target, ids=ids, group=rows)
     start = random_start(tries, setting.norm, setting.seed)
     wide = wide_balls(part.wide, setting.norm)
-    step = partial(auto_step, setting.norm) if part.adaptive else partial(falling, setting, FIRST)
+    step = partial(auto_step, setting.norm) if part.adaptive else partial(falling, setting)
     leave = problem.target is None
     found = from_wide(setting, label_over_target, tries, start, checks.whole("steps", part.steps), wide, step, leave)
-    reached = torch.full_like(keys, torch.inf).index_put((rows, chosen), found.loss)
+    reached = torch.full_like(keys, torch.inf).index_put((rows, columns), found.loss)
     return best_try(found, targets), reached
