@@ -62,7 +62,8 @@ def _project_l2(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tenso
     if not bool(over.any()):
         return clipped
     v, below, above = change[over].flatten(1), low[over].flatten(1), high[over].flatten(1)
-    size, room = v.abs(), torch.where(v > 0, above, -below)  # room: how far each number may go its own way
+    size = v.abs()
+    room = torch.minimum(torch.where(v > 0, above, -below), size)  # how far each number may and would go its own way
     square, stop_square, radius = size * size, room * room, eps[over] ** 2
     t = torch.zeros_like(radius)
     for _ in range(100):
