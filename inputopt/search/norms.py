@@ -105,7 +105,10 @@ def _project_l1(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tenso
     piece = ((left > radius[:, None]).sum(1, keepdim=True) - 1).clamp_min(0)
     steep = slopes.gather(1, piece).clamp_min(1)
     threshold = corners.gather(1, piece) + (left.gather(1, piece) - radius[:, None]).clamp_min(0) / steep
-    shrunk = v.sign() * torch.minimum((size - threshold).clamp_min(0), room)
+    left_over = torch.minimum((size - threshold).clamp_min(0), room)
+    # a threshold that is large beside eps leaves the sum wrong by its own rounding
+    left_over *= (radius[:, None] / left_over.sum(1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)).clamp(max=1)
+    shrunk = v.sign() * left_over
     return clipped.index_put((over.nonzero()[:, 0],), shrunk.reshape(change[over].shape))
 
 
