@@ -9,6 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from inputopt.search.norms import L0, L1, L2, LINF, NORMS, chosen, find_norm, per_example
 
+modest = settings(max_examples=80, derandomize=True, deadline=None)
 SHAPES = [(6,), (2, 3), (1, 2, 3), (1, 3, 2, 1)]
 every_norm = pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
 
@@ -32,6 +33,7 @@ def rows(*values):
 
 # ------------------------------------------------------------------------------------------------------------ measuring
 @every_norm
+@modest
 @given(change=arrays.arrays(np.float64, (3, 4), elements=numbers))
 def test_size_is_the_textbooks(norm, change):
     expected = [oracles.size(norm.name, row) for row in change]
@@ -39,6 +41,7 @@ def test_size_is_the_textbooks(norm, change):
 
 
 @every_norm
+@modest
 @given(grad=arrays.arrays(np.float64, (3, 4), elements=numbers))
 def test_steepest_is_the_change_of_size_1_that_gains_the_dual(norm, grad):
     grad = torch.tensor(grad)
@@ -49,6 +52,7 @@ def test_steepest_is_the_change_of_size_1_that_gains_the_dual(norm, grad):
 
 
 @pytest.mark.parametrize("norm", [L1, L2, LINF], ids=["l1", "l2", "linf"])
+@modest
 @given(grad=arrays.arrays(np.float64, (1, 4), elements=numbers), seed=st.integers(0, 1000))
 def test_no_change_of_size_1_gains_more_than_the_dual(norm, grad, seed):
     grad = torch.tensor(grad)
@@ -83,7 +87,7 @@ def _flat_projection(project, change, eps, low, high):
 
 # ----------------------------------------------------------------------------------------------------------- projecting
 @every_norm
-@settings(max_examples=150, deadline=None)
+@modest
 @given(task=tasks())
 @example(task=(np.array([3.0, 3.0, 3.0]), 2.0, np.full(3, -9.0), np.array([1.0, 9.0, 0.0])))
 @example(task=(np.array([0.0, 0.0]), 0.0, np.zeros(2), np.zeros(2)))
@@ -101,7 +105,7 @@ def test_projections_are_the_nearest_points_of_ball_and_box(norm, task):
 
 
 @every_norm
-@settings(max_examples=100, deadline=None)
+@modest
 @given(task=tasks())
 def test_confined_is_feasible_and_leaves_alone_what_already_was(norm, task):
     change, eps, low, high = rows(*task)
@@ -117,6 +121,7 @@ def test_confined_is_feasible_and_leaves_alone_what_already_was(norm, task):
 
 
 @every_norm
+@modest
 @given(tasks=st.lists(tasks(), min_size=2, max_size=4))
 def test_projections_treat_each_example_alone(norm, tasks):
     count = min(len(change) for change, *_ in tasks)
@@ -214,7 +219,8 @@ def test_a_ball_of_no_size_is_its_middle(norm):
         assert not bool(project(change, torch.zeros(3).double(), -wide, wide).any())
 
 
-# ---------------------------------------------------------------------------------------------------------- small things
+# --------------------------------------------------------------------------------------------------------- small things
+@modest
 @given(st.lists(st.booleans(), min_size=3, max_size=3), st.sampled_from(DTYPES))
 def test_chosen_takes_whole_rows_exactly(mask, dtype):
     new, old = drawn(3, 2, 2, dtype=dtype), 1e6 * drawn(3, 2, 2, seed=1, dtype=dtype)
