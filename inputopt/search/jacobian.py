@@ -10,7 +10,7 @@ from torch import Tensor
 from inputopt.nets.frozen import Frozen
 from inputopt.search.norms import Norm
 from inputopt.search.objectives import logit_of
-from inputopt.search.problem import Problem
+from inputopt.search.problem import Problem, where_movable
 
 
 def gaps(net: Frozen, x: Tensor, problem: Problem, classes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -33,4 +33,7 @@ def linear_distances(net: Frozen, problem: Problem, classes: Tensor, norm: Norm)
     It tells which classes are near far better than the logits do, which do not know how steep the way is.
     """
     found = gaps(net, problem.x0, problem, classes)
-    return torch.stack([gap / norm.dual(grad).clamp_min(torch.finfo(gap.dtype).tiny) for gap, grad in found], dim=1)
+    return torch.stack(
+        [gap / norm.dual(where_movable(grad, problem)).clamp_min(torch.finfo(gap.dtype).tiny) for gap, grad in found],
+        dim=1,
+    )
