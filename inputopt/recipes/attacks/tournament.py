@@ -71,7 +71,7 @@ class Tournament(Attack):
             keys[going] = torch.minimum(keys[going], reached)
             found = now if found is None else merged(found, going, now)
         assert found is not None
-        return replace(found, forwards=found.forwards + (looks > 0), backwards=found.backwards + looks)
+        return replace(found, forwards=found.forwards + 1 + (looks > 0), backwards=found.backwards + looks)
 
 
 FIRST = 2.0
