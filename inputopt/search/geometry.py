@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.search.norms import LINF, Norm
+from inputopt.search.norms import L0, LINF, Norm
 from inputopt.search.problem import Problem
 
 Project = Callable[[Tensor, Problem], Tensor]
@@ -30,8 +30,8 @@ class Box:
 class Ball:
     """All inputs within the problem's eps of its x0 and between its low and high.
 
-    Adding the change to x0 rounds, so the radius is held a hair (a few units in the last place) inside eps: what comes
-    out is never further than eps, not even by rounding.
+    Adding the change to x0 rounds each number by up to half a unit in its last place, and measuring it rounds again, so
+    the radius is held that much inside eps: what comes out is never further than eps, not even by rounding.
     """
 
     norm: Norm
@@ -44,9 +44,13 @@ class Ball:
         if self.norm is LINF:  # its ball is a box, and low and high hold it already
             return z.clamp(problem.low, problem.high)
         x0 = problem.x0
-        inside = problem.eps * (1 - 16 * torch.finfo(z.dtype).eps) if self.norm.name != "l0" else problem.eps
+        inside = problem.eps if self.norm is L0 else self._inside(x0, problem.eps)
         change = self.norm.confine(z - x0, inside, problem.low - x0, problem.high - x0)
         return change.add(x0).clamp_(problem.low, problem.high)
+
+    def _inside(self, x0: Tensor, eps: Tensor) -> Tensor:
+        unit = torch.finfo(x0.dtype).eps
+        return (eps * (1 - 16 * unit) - unit / 2 * self.norm.size(x0)).clamp_min(0)
 
 
 def tight_bounds(x0: Tensor, eps: Tensor, low: float, high: float) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from inputopt.nets.frozen import Frozen
 from inputopt.search.norms import Norm
 from inputopt.search.objectives import logit_of, others_first
-from inputopt.search.problem import Problem
+from inputopt.search.problem import Problem, where_movable
 
 
 def gaps(
@@ -37,11 +37,10 @@ def linear_distances(net: Frozen, problem: Problem, count: int, norm: Norm) -> t
     How far, that is, if the network were linear: gap over the gradient's size. It tells which classes are near far
     better than the logits do, which do not know how steep the way is.
     """
-    found = [
-        (number, gap / norm.dual(grad).clamp_min(torch.finfo(gap.dtype).tiny))
-        for number, gap, grad in gaps(net, problem.x0, problem, lambda logits: _others(logits, problem.label, count))
-    ]
-    classes, distances = zip(*found, strict=True)
+    classes, distances = [], []
+    for number, gap, grad in gaps(net, problem.x0, problem, lambda logits: _others(logits, problem.label, count)):
+        classes.append(number)
+        distances.append(gap / norm.dual(where_movable(grad, problem)).clamp_min(torch.finfo(gap.dtype).tiny))
     return torch.stack(classes, dim=1), torch.stack(distances, dim=1)
 
 

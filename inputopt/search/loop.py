@@ -13,7 +13,7 @@ from inputopt.nets.threads import threads_for_numbers
 from inputopt.search.geometry import Project
 from inputopt.search.norms import chosen, l2
 from inputopt.search.oracle import Oracle
-from inputopt.search.problem import Evaluation, Problem, Result, take
+from inputopt.search.problem import Evaluation, Problem, Result, take, where_movable
 from inputopt.search.steps.step import Step
 
 Score = Callable[[Evaluation, Problem], Tensor]
@@ -123,7 +123,7 @@ def optimise(
             if index == steps or not bool(going.any()):
                 break
             if step.uses_gradient:
-                seen = replace(seen, grad=pull(going))
+                seen = replace(seen, grad=where_movable(pull(going), problem))
             if not bool(going.all()):
                 found.leave(rows, ~going, best, index)
                 z, seen, state, problem, rows, best = take((z, seen, state, problem, rows, best), going)

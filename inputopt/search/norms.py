@@ -62,7 +62,8 @@ def _project_l2(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tenso
     if not bool(over.any()):
         return clipped
     v, below, above = change[over].flatten(1), low[over].flatten(1), high[over].flatten(1)
-    size, room = v.abs(), torch.where(v > 0, above, -below)  # room: how far each number may go its own way
+    size = v.abs()
+    room = torch.minimum(torch.where(v > 0, above, -below), size)  # how far each number may and would go its own way
     square, stop_square, radius = size * size, room * room, eps[over] ** 2
     t = torch.zeros_like(radius)
     for _ in range(100):
@@ -104,7 +105,10 @@ def _project_l1(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tenso
     piece = ((left > radius[:, None]).sum(1, keepdim=True) - 1).clamp_min(0)
     steep = slopes.gather(1, piece).clamp_min(1)
     threshold = corners.gather(1, piece) + (left.gather(1, piece) - radius[:, None]).clamp_min(0) / steep
-    shrunk = v.sign() * torch.minimum((size - threshold).clamp_min(0), room)
+    left_over = torch.minimum((size - threshold).clamp_min(0), room)
+    # a threshold that is large beside eps leaves the sum wrong by its own rounding
+    left_over *= (radius[:, None] / left_over.sum(1, keepdim=True).clamp_min(torch.finfo(v.dtype).tiny)).clamp(max=1)
+    shrunk = v.sign() * left_over
     return clipped.index_put((over.nonzero()[:, 0],), shrunk.reshape(change[over].shape))
 
 

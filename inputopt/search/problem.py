@@ -23,6 +23,7 @@ class Problem:
         eps: how far from x0 an example may go, [B]; None for no limit.
         low, high: the box that each example stays in, [B, ...]; None where the set alone decides.
         group: rows of one number are tries at the same example, and done together, int64 [B]; None for no tries.
+        movable: which numbers may move at all, bool [B, ...]; None for all.
         start: where a search begins that is given a start, [B, ...]; None for x0.
     """
 
@@ -34,6 +35,7 @@ class Problem:
     low: Tensor | None = None
     high: Tensor | None = None
     group: Tensor | None = None
+    movable: Tensor | None = None
     start: Tensor | None = None
 
 
@@ -92,6 +94,11 @@ def take(tree: Tree, rows: Tensor) -> Tree:
         changes: dict[str, Any] = {field.name: take(getattr(tree, field.name), rows) for field in fields(tree)}
         return replace(tree, **changes)
     return tree
+
+
+def where_movable(grad: Tensor, problem: Problem) -> Tensor:
+    """A gradient [B, ...] without what may not move: it would use up the length of a step for nothing."""
+    return grad if problem.movable is None else grad * problem.movable
 
 
 def concatenated(results: list[Result]) -> Result:

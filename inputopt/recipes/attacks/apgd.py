@@ -99,7 +99,7 @@ class TargetedAPGD(Attack):
             now = from_wide(setting, loss, part, start[going], self.steps, wide, step, leave=True)
             found = now if found is None else merged(found, going, now)
         assert found is not None
-        return found
+        return replace(found, forwards=found.forwards + 1)  # the look at the logits
 
 
 def auto_step(norm: Norm, steps: int) -> Step:

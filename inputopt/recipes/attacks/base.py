@@ -34,8 +34,7 @@ BATCH_WORK = 8e8
 
 def batch_size(net: Frozen, x: Tensor) -> int:
     """How many rows are run together at most: it follows from the network and the shape of an input."""
-    each = net.operations(x[:1])
-    least, most = BATCHES
+    each, (least, most) = net.operations(x[:1]), BATCHES
     return 512 if each == 0 else min(most, max(least, 2 ** int(math.log2(BATCH_WORK / each))))
 
 
@@ -263,12 +262,14 @@ def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask
     distance = distance.expand(len(x)).clone()
     radius = per_example(distance, x) if norm is LINF else torch.full_like(x, torch.inf)
     low, high = tight_bounds(x, radius, *net.bounds)
+    movable = None
     if mask is not None:
         movable = torch.as_tensor(mask, device=x.device)
         if movable.dtype != torch.bool or movable.shape not in (x.shape, x.shape[1:]):
             raise ValueError(f"mask must be bool of shape {list(x.shape[1:])} or {list(x.shape)}.")
+        movable = movable.expand(x.shape)
         low, high = torch.where(movable, low, x), torch.where(movable, high, x)
-    return replace(problem, eps=distance, low=low, high=high)
+    return replace(problem, eps=distance, low=low, high=high, movable=movable)
 
 
 def batches(net: Frozen, problem: Problem, tries: int = 1) -> list[Tensor]:

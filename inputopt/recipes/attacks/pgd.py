@@ -12,17 +12,24 @@ from inputopt.recipes.attacks.tries import best_try, repeated
 from inputopt.search.norms import L0, L1, Norm
 from inputopt.search.objectives import attack_cross_entropy
 from inputopt.search.problem import Problem, Result
-from inputopt.search.steps.directions import Direction, Momentum, chain, over_largest, over_mean, steepest, unit
+from inputopt.search.steps.directions import Direction, Momentum, chain, over_largest, over_mean, steepest
 from inputopt.search.steps.step import Descend, HalfCosine, Nesterov
 
 
 def direction(norm: Norm) -> Direction:
     """What to step along in this norm.
 
-    Steepest in L2 and Linf. In L1 and L0 that is a single pixel, so there it is the gradient itself, and the
-    projection decides which pixels stay.
+    Steepest in L2 and Linf. In L1 and L0 that is a single pixel, so there it is the gradient itself, its largest number
+    brought to 1, and the projection decides which pixels stay.
     """
-    return unit if norm is L1 else over_largest if norm is L0 else steepest(norm)
+    return over_largest if norm in (L0, L1) else steepest(norm)
+
+
+CORNER = 1000.0
+"""In L1 and L0, a step so long that its projection is the point of ball and box where a linear loss is lowest."""
+
+LEAP = 10.0
+"""In L1, the way that attacks whose steps sum to eps go instead: few pixels stay of so many that are moved."""
 
 
 def descend(norm: Norm, setting: Setting, share: float) -> Descend:
@@ -48,10 +55,10 @@ def falling(setting: Setting, steps: int) -> Descend:
 
 @dataclass(frozen=True)
 class FGSM(Attack):
-    """Fast gradient sign method (Goodfellow et al., 2015): one step of eps along the steepest direction of the norm."""
+    """Fast gradient sign method (Goodfellow et al., 2015): one step to where a linear loss would be lowest."""
 
     def _search(self, setting: Setting) -> Result:
-        step = replace(descend(setting.norm, setting, 1.0), direction=steepest(setting.norm))
+        step = descend(setting.norm, setting, CORNER if setting.norm in (L0, L1) else 1.0)
         return setting.run(attack_cross_entropy, step, setting.problem.x0, 1)
 
 
@@ -121,7 +128,7 @@ class MIFGSM(Attack):
     decay: float = 1.0
 
     def _search(self, setting: Setting) -> Result:
-        share = 1.0 / checks.whole("steps", self.steps)
+        share = (LEAP if setting.norm is L1 else 1.0) / checks.whole("steps", self.steps)
         step = descend(setting.norm, setting, share)
         step = replace(step, direction=chain(over_mean, Momentum(self.decay), step.direction))
         return setting.run(attack_cross_entropy, step, setting.problem.x0, self.steps)
@@ -140,7 +147,8 @@ class NIFGSM(Attack):
     decay: float = 1.0
 
     def _search(self, setting: Setting) -> Result:
-        size = unit_step(setting.norm, setting) / checks.whole("steps", self.steps)
+        share = (LEAP if setting.norm is L1 else 1.0) / checks.whole("steps", self.steps)
+        size = share * unit_step(setting.norm, setting)
         step = Nesterov(direction(setting.norm), size, self.decay, of_eps=setting.norm is not L0)
         return setting.run(attack_cross_entropy, step, setting.problem.x0, self.steps)
 

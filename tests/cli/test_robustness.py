@@ -1,0 +1,127 @@
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contracts import digits
+from PIL import Image
+
+import inputopt
+from inputopt.cli import given
+from inputopt.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(given, "load_digits", digits)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command that should go well; what it printed."""
+
+    def run(*arguments):
+        assert main([str(argument) for argument in arguments]) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def files():
+    return sorted(str(path) for path in Path("o").rglob("*") if path.is_file())
+
+
+def small_images(count=6):
+    """Two classes of 4 x 4 images, the bright ones 1, and a network that tells them apart."""
+    levels = np.random.default_rng(0).integers(90, 110, (count, 4, 4), dtype=np.uint8)
+    levels[count // 2 :] += 40
+    labels = np.arange(count) // (count // 2)
+    weights = np.stack([-np.ones(16), np.ones(16)])
+    net = inputopt.MLP([16, 2], "identity", weights=[weights], biases=[np.array([1.0, -1.0]) * 16 * 120 / 255])
+    inputopt.save(net, "bright.safetensors")
+    return levels, labels
+
+
+def test_an_attack_prints_a_table_or_plain_values(run):
+    table = run("attack", "--count", 8, "--steps", 3, "--out", "o")
+    plain = json.loads(run("attack", "--count", 8, "--steps", 3, "--out", "o", "--json"))
+    assert plain["inputs"] == 8
+    assert plain["accuracy_under_attack"] < plain["accuracy"]
+    assert re.search(rf"^forwards +{plain['forwards']}$", table, re.MULTILINE)
+    assert files() == ["o/attack.png"]
+
+
+def test_an_evaluation_prints_a_row_an_attack_and_saves_the_report(run):
+    plain = json.loads(run("evaluate", "--count", 8, "--preset", "quick", "--out", "o", "--json"))
+    assert files() == ["o/evaluation.png", "o/evaluation/report.json", "o/evaluation/x.safetensors"]
+    saved = json.loads(Path("o/evaluation/report.json").read_text())
+    assert saved == plain
+    text = run("evaluate", "--count", 8, "--preset", "quick", "--out", "o")
+    for row in plain["attacks"]:
+        assert row["name"] in text
+
+
+@pytest.mark.parametrize("data", ["folder", "npz"])
+def test_pngs_written_by_an_attack_on_levels_are_still_adversarial(data, run):
+    levels, labels = small_images()
+    if data == "npz":
+        np.savez("data.npz", x=levels[:, None], y=labels)
+    for number, (image, label) in enumerate(zip(levels, labels, strict=True)):
+        Path("data", str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(f"data/{label}/{number}.png")
+    name = "data.npz" if data == "npz" else "data"
+    common = ("--model", "./bright.safetensors", "--levels", 256, "--out", "o", "--json")
+    plain = json.loads(run("attack", "--data", name, "--eps", 0.2, *common))
+    assert (plain["accuracy"], plain["success"]) == (1.0, 1.0)
+    again = json.loads(run("attack", "--data", "o/attack", "--eps", 0.0, *common[:2], "--out", "p", "--json"))
+    assert again["inputs"] == 6
+    assert again["accuracy"] == 0.0
+    for number, label in enumerate(labels):
+        with Image.open(f"o/attack/{label}/{number:05}.png") as image:
+            assert np.abs(np.asarray(image).astype(int) - levels[number]).max() <= 0.2 * 255
+
+
+def test_a_model_from_a_function(run):
+    levels, labels = small_images()
+    np.savez("data.npz", x=levels[:, None], y=labels)
+    Path("own_model_of_a_test.py").write_text(
+        "import inputopt\n\ndef bright():\n    return inputopt.load('./bright.safetensors')\n"
+    )
+    plain = run("attack", "--model", "own_model_of_a_test:bright", "--data", "data.npz", "--out", "o", "--json")
+    assert json.loads(plain)["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("attack --model json:nothing", "Cannot call"),
+        ("attack --model platform:machine", "must return a torch module"),
+        ("attack --model gone.safetensors", "no file"),
+        ("attack --data gone.npz", "There is no file or folder"),
+        ("attack --data empty", "no images in subfolders"),
+        ("attack --data text.npz", "must be an .npz"),
+        ("attack --eps -1", "at least 0"),
+        ("attack --eps nan", "at least 0"),
+        ("attack --attack fgsm --steps 3", "single step"),
+        ("attack --attack square --norm l1", "Square is defined"),
+        ("attack --target 10", "targets"),
+        ("attack --steps 0", "steps"),
+        ("attack --levels 256 --count 0", "count"),
+        ("attack --levels 1", "levels"),
+        ("evaluate --eps -1", "at least 0"),
+        ("evaluate --count 0", "count"),
+        ("evaluate --data gone", "There is no file or folder"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_nothing_half_written(arguments, words, capsys):
+    Path("empty").mkdir()
+    Path("text.npz").write_text("no arrays")
+    few = [] if "--count" in arguments else ["--count", "4"]
+    assert main([*arguments.split(), *few, "--out", "o"]) == 2
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"inputopt: [^\n]+\n", printed.err)
+    assert words in printed.err
+    assert printed.out == ""
+    assert files() == []

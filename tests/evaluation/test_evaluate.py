@@ -1,0 +1,207 @@
+import json
+import warnings
+
+import pytest
+import torch
+from contracts import DTYPES, assert_same, fingerprint, known_inputs, small_net
+from safetensors.torch import load_file
+
+import inputopt
+from inputopt.evaluation import evaluate as module
+from inputopt.evaluation.protocols import PRESETS, Stage, find_protocol
+from inputopt.evaluation.standing import gained
+from inputopt.files import FileError
+from inputopt.recipes.attacks import FGSM, PGD, Square
+
+EPS = {"l0": 1.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}
+
+
+@pytest.fixture
+def brief(monkeypatch):
+    """Protocols of a few steps, so that what is tested is the evaluation."""
+
+    def brief(preset, norm):
+        find_protocol(preset, norm)
+        stages = [Stage("one", FGSM(norm)), Stage("two", PGD(norm, steps=4)), Stage("three", PGD(norm, steps=9))]
+        if norm in ("l2", "linf"):
+            stages.append(Stage("squares", Square(norm, steps=20)))
+        return [*stages, Stage("gained", PGD(norm, steps=5), gained)]
+
+    monkeypatch.setattr(module, "find_protocol", brief)
+
+
+def known(count=40, dtype=torch.float64):
+    x, y = known_inputs(dtype, count)
+    y = y.clone()
+    y[3] = (y[3] + 1) % 6  # one is wrong from the start
+    return small_net(dtype), x, y
+
+
+# ----------------------------------------------------------------------------------------------------------- the report
+@pytest.mark.parametrize("norm", EPS)
+def test_the_figures_agree_with_each_other_and_with_the_network(norm, brief):
+    net, x, y = known()
+    shown = []
+    report = inputopt.evaluate(net, x, y, norm, EPS[norm], progress=lambda *what: shown.append(what))
+    assert report.clean_accuracy == 39 / 40
+    assert report.robust_accuracy == float(report.robust.double().mean()) <= report.clean_accuracy
+    with torch.no_grad():
+        assert_same(net(report.x).argmax(1) == y, report.robust)
+    assert torch.equal(report.x[report.robust], x[report.robust])
+    assert torch.equal(report.x[3], x[3])  # wrong as it is: nothing to attack
+    moved = (report.x - x).flatten(1)
+    size = {"l0": (moved != 0).sum(1), "l1": moved.abs().sum(1), "l2": moved.norm(dim=1), "linf": moved.abs().amax(1)}
+    assert float(size[norm].max()) <= EPS[norm]
+    fooled = [place for row in report.attacks for place in row.fooled]
+    assert len(set(fooled)) == len(fooled)
+    assert set(fooled) == set(range(40)) - {3} - set(report.robust.nonzero()[:, 0].tolist())
+    assert 0 < len(fooled) < 39
+    assert shown == [(row.name, row.tried) for row in report.attacks]
+
+
+def test_each_attack_sees_only_those_that_stand(brief):
+    net, x, y = known()
+    report = inputopt.evaluate(net, x, y, "linf", 0.1)
+    standing = 39
+    for row in report.attacks[:-1]:
+        assert row.tried == standing
+        standing -= len(row.fooled)
+    assert report.attacks[-1].tried <= standing
+    one = report.attacks[0]
+    assert (one.forwards, one.backwards) == (2 * 39, 39)
+
+
+def test_the_seed_and_the_ids_and_not_the_cut_decide(brief):
+    net, x, y = known()
+    whole = inputopt.evaluate(net, x, y, "linf", 0.08, seed=1)
+    assert_same(inputopt.evaluate(net, x, y, "linf", 0.08, seed=1).x, whole.x)
+    assert not torch.equal(inputopt.evaluate(net, x, y, "linf", 0.08, seed=2).x, whole.x)
+    for rows in (torch.arange(0, 17), torch.arange(17, 40).flip(0)):
+        part = inputopt.evaluate(net, x[rows], y[rows], "linf", 0.08, seed=1, ids=rows)
+        assert_same(part.robust, whole.robust[rows])
+        assert_same(part.x, whole.x[rows], 1e-9)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("own", [False, True])
+def test_eps_levels_and_mask_reach_every_attack(own, dtype, brief):
+    net, x, y = known(dtype=dtype)
+    x = (x * 255).round() / 255
+    eps = torch.linspace(0, 0.3, 40)
+    mask = torch.arange(12) < 9
+    mask = mask.expand(40, 12).clone() if own else mask
+    before = fingerprint(net)
+    report = inputopt.evaluate(net, x, y, "linf", eps, levels=256, mask=mask)
+    assert fingerprint(net) == before
+    moved = (report.x - x).abs()
+    assert not bool(moved[:, 9:].any())
+    assert bool((moved.amax(1) <= eps.to(dtype)).all())
+    assert_same(report.x * 255, (report.x * 255).round(), 1e-4)
+    assert report.x.dtype == dtype
+    assert report.robust_accuracy < report.clean_accuracy
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("norm", EPS)
+def test_every_preset_has_attacks_in_every_norm(preset, norm):
+    stages = find_protocol(preset, norm)
+    assert len({stage.name for stage in stages}) == len(stages) >= 2
+    assert {stage.attack.norm for stage in stages} == {norm}
+    assert any(isinstance(stage.attack, Square) for stage in stages) == (preset != "quick" and norm in ("l2", "linf"))
+
+
+@pytest.mark.parametrize("norm", EPS)
+def test_the_quick_preset_at_work(norm):
+    net, x, y = known(count=12)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        report = inputopt.evaluate(net, x, y, norm, EPS[norm], "quick")
+    alone = inputopt.attacks.FGSM(norm, EPS[norm])(net, x, y)
+    assert report.robust_accuracy <= float((~alone.success).double().mean())
+
+
+# ---------------------------------------------------------------------------------------------------------------- files
+def test_a_report_is_saved_whole(tmp_path, brief):
+    net, x, y = known()
+    report = inputopt.evaluate(net, x, y, "l2", torch.full((40,), 0.3), seed=3)
+    report.save(tmp_path / "r")
+    assert sorted(path.name for path in (tmp_path / "r").iterdir()) == ["report.json", "x.safetensors"]
+    plain = json.loads((tmp_path / "r" / "report.json").read_text(encoding="utf-8"))
+    assert plain["robust"] == report.robust.tolist()
+    assert plain["robust_accuracy"] == report.robust_accuracy
+    assert plain["seed"] == 3
+    assert [row["name"] for row in plain["attacks"]] == [row.name for row in report.attacks]
+    held = load_file(tmp_path / "r" / "x.safetensors")
+    assert_same((held["x"], held["robust"]), (report.x, report.robust))  # the images, and not the flags alone
+
+
+def test_a_report_that_cannot_be_written(tmp_path, brief):
+    net, x, y = known(count=4)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(FileError):
+        inputopt.evaluate(net, x, y, "linf", 0.1).save(tmp_path / "file")
+
+
+# --------------------------------------------------------------------------------------------------------------- doubts
+def doubts(model, x, y, **settings):
+    return " ".join(inputopt.evaluate(model, x, y, "linf", 0.1, **settings).warnings)
+
+
+def test_no_doubts_about_a_sound_network(brief):
+    net, x, y = known()
+    assert doubts(net, x, y) == ""
+
+
+def test_probabilities_are_doubted(brief):
+    net, x, y = known()
+    assert "probabilities" in doubts(lambda x: net(x).softmax(1), x, y)
+
+
+def test_few_classes_are_doubted(brief):
+    net, x, _ = known()
+    assert "3 classes" in doubts(lambda x: net(x)[:, :3], x, net(x)[:, :3].argmax(1))
+
+
+def test_random_answers_are_doubted(brief):
+    net, x, y = known()
+    noise = torch.Generator().manual_seed(0)
+    model = lambda x: net(x) + 0.01 * torch.randn(len(x), 6, generator=noise, dtype=x.dtype)  # noqa: E731
+    assert "at random" in doubts(model, x, y)
+
+
+def test_masked_gradients_are_found_out_by_squares(brief):
+    """Rounding the input hides the gradient: attacks by it find nothing, random squares do."""
+    net, x, y = known()
+
+    def masked(x):
+        return net((x * 20).round() / 20 + 0 * x)
+
+    with torch.no_grad():
+        y = masked(x).argmax(1)
+    report = inputopt.evaluate(masked, x, y, "linf", 0.15)
+    fooled = {row.name: len(row.fooled) for row in report.attacks}
+    assert fooled["squares"] > 0
+    assert any("exactly zero at 100.0 %" in doubt for doubt in report.warnings)
+    assert any("without gradients fooled" in doubt for doubt in report.warnings)
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"preset": "fast"}, "preset"),
+        ({"norm": "l3"}, "norm"),
+        ({"eps": -1.0}, "at least 0"),
+        ({"eps": float("nan")}, "at least 0"),
+        ({"eps": torch.ones(3)}, "eps"),
+        ({"levels": 1}, "levels"),
+        ({"samples": 0}, "samples"),
+        ({"mask": torch.ones(5, dtype=torch.bool)}, "mask"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused(changed, words, brief):
+    net, x, y = known(count=4)
+    shown = []
+    with pytest.raises((ValueError, TypeError), match=words):
+        inputopt.evaluate(net, x, y, progress=lambda *what: shown.append(what), **changed)
