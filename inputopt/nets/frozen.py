@@ -14,6 +14,7 @@ from inputopt import checks
 from inputopt.nets.convolution import quicken
 from inputopt.nets.folding import folded, prefers_channels_last
 from inputopt.nets.modes import evaluating
+from inputopt.nets.naming import fingerprint, name_of
 from inputopt.nets.threads import threads_for_operations
 
 
@@ -31,6 +32,7 @@ class Frozen:
 
     Attributes:
         bounds: as given.
+        name: what the model was loaded by; None for one that was made otherwise.
         forwards, backwards: how many examples were run so far, each way.
         device, dtype: where the model's numbers are, and of which type.
 
@@ -51,6 +53,7 @@ class Frozen:
         if not low < high:
             raise ValueError(f"bounds must be (low, high) with low below high, not {bounds}.")
         self.bounds = (float(low), float(high))
+        self.name = name_of(model)
         self.forwards = self.backwards = 0
         self._operations: dict[tuple[int, ...], float] = {}
         self._mean = torch.as_tensor(0.0 if mean is None else mean, dtype=torch.float64)
@@ -134,6 +137,11 @@ class Frozen:
         self.backwards += samples * len(value)
         with threads_for_operations(samples * self.operations(x)):
             return torch.autograd.grad(value.sum(), x, retain_graph=keep)[0]
+
+    def described(self) -> dict[str, Any]:
+        """In plain values: the model's name, a fingerprint of its weights, and the settings it was frozen with."""
+        settings = {"mean": self._mean.tolist(), "std": self._std.tolist()}
+        return {"name": self.name, "weights": fingerprint(self._model), "bounds": list(self.bounds), **settings}
 
     def layer_names(self) -> list[str]:
         """The names that `features` knows."""

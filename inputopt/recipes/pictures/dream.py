@@ -13,6 +13,7 @@ from torch.nn import functional
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.pictures.picture import Picture, read_photo
+from inputopt.recipes.pictures.recipe import FILE, repeatable
 from inputopt.search.geometry import Box
 from inputopt.search.goals import never
 from inputopt.search.loop import Watch, latest, optimise
@@ -25,6 +26,7 @@ from inputopt.search.transforms import jitter as jittered
 from inputopt.search.transforms import unchanged
 
 
+@repeatable(photo=FILE)
 def dream(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     photo: Tensor | Image.Image | str | Path,
@@ -86,17 +88,7 @@ def dream(
                 f"The model does not take images of {height} x {width} ({error}); a model of one size wants octaves=1."
             ) from error
         detail = found.x - small
-    recipe = {
-        "made by": "dream",
-        "layers": list(layers),
-        "octaves": octaves,
-        "octave_scale": octave_scale,
-        "steps": steps,
-        "step_size": step_size,
-        "jitter": jitter,
-        "seed": seed,
-    }
-    return Picture(found.x[0], recipe, net.bounds)
+    return Picture(found.x[0], bounds=net.bounds)
 
 
 def octave_sizes(height: int, width: int, octaves: int, scale: float) -> list[tuple[int, int]]:

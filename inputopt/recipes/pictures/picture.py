@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,12 @@ class Picture:
 
     Attributes:
         x: [C, H, W], one channel or three, inside `bounds`.
-        recipe: model, layers, seed and settings, in plain values.
+        recipe: model, settings, seed and versions, in plain values; `recipe.py` writes it and makes the picture again.
         bounds: what is black and what is white.
     """
 
     x: Tensor
-    recipe: Mapping[str, Any]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
     bounds: tuple[float, float] = (0.0, 1.0)
 
     def save(self, path: str | Path) -> None:
