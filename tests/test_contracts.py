@@ -8,13 +8,13 @@ from typing import get_type_hints
 
 import pytest
 import torch
-from contracts import CHECKS, Recipe, assert_same, known_inputs
+from contracts import CHECKS, Recipe, assert_same, drawn, known_inputs
 
 import inputopt
 import inputopt.search
 from inputopt.nets.frozen import frozen
 from inputopt.recipes.attacks.base import Attack, Nearest
-from inputopt.search import goals, norms, objectives
+from inputopt.search import goals, guidance, norms, objectives
 from inputopt.search.steps import apgd, directions, nearest, primal, sparse, square, step
 
 
@@ -36,6 +36,15 @@ def dream(net, shape, seed, rows):
     found = inputopt.dream(net, photo, ["layers.0"], octaves=1, steps=4, jitter=1, seed=seed)
     assert_same(photo.flatten(), known_inputs(x.dtype)[0][0])  # not written to
     return found
+
+
+def on_images(direction):
+    """A direction of images, on inputs of any rank: they are seen as images of one row."""
+
+    def update(grad):
+        return direction.function(grad.reshape(len(grad), 1, 1, -1)).reshape(grad.shape)
+
+    return directions.Stateless(update)
 
 
 EPS = {"l0": 2.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}  # some of the inputs fall, and some do not
@@ -82,6 +91,7 @@ TABLE = {
         "Stateless": lambda: directions.Stateless(torch.sign),
         "sign": lambda: directions.sign,
         "unit": lambda: directions.unit,
+        "smooth": lambda: on_images(directions.smooth(0.7)),
         "over_mean": lambda: directions.over_mean,
         "over_largest": lambda: directions.over_largest,
         "steepest": lambda: directions.steepest(norms.L1),
@@ -91,6 +101,7 @@ TABLE = {
     },
     "step": {
         "Descend": lambda: step.Descend(directions.chain(directions.Momentum(0.9), directions.sign), 0.3),
+        "Stride": lambda: step.Stride(0.3, -0.75, 0.5),
         "Nesterov": lambda: step.Nesterov(directions.sign, 0.3),
         "AutoStep": lambda: apgd.AutoStep(norms.L2, steps=4),
         "SparseAutoStep": lambda: sparse.SparseAutoStep(steps=50),
@@ -117,6 +128,7 @@ TABLE = {
         "label_over_target": lambda: objectives.label_over_target,
         "dlr": lambda: objectives.dlr,
         "layer_energy": lambda: objectives.layer_energy(["hidden", "deep"]),
+        "guided": lambda: guidance.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}),
     },
     "recipe": {
         "fool": lambda: Recipe(fool, cuts=([0], [0, 1, 2]), seeded=True),

@@ -34,6 +34,7 @@ class Frozen:
     Attributes:
         bounds: as given.
         name: what the model was loaded by; None for one that was made otherwise.
+        convolves: whether it is known to convolve images.
         forwards, backwards: how many examples were run so far, each way.
         device, dtype: where the model's numbers are, and of which type.
 
@@ -67,7 +68,8 @@ class Frozen:
         if self._private:
             self._fast, self._folded = folded(self._model)
             quicken(self._fast)
-        self._channels_last = self._private and prefers_channels_last(self._fast)
+        self.convolves = isinstance(model, nn.Module) and prefers_channels_last(model)
+        self._channels_last = self._private and self.convolves
         if self._channels_last:
             self._fast = self._fast.to(memory_format=torch.channels_last)
         parameter = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None

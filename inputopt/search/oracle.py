@@ -79,3 +79,26 @@ class Backward:
         every = self.net(shown[rows])
         loss = self.objective(every, x[rows], take(problem, rows)).reshape(self.samples, -1).mean(0)
         return every.reshape(self.samples, len(x), -1).mean(0), loss
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An oracle whose derivative is changed before anybody sees it.
+
+    Attributes:
+        oracle: asked first.
+        finish: what becomes of its derivative, such as `smooth(1.0).function`.
+    """
+
+    oracle: Oracle
+    finish: Callable[[Tensor], Tensor]
+
+    @property
+    def samples(self) -> int:
+        """As the oracle asked."""
+        return self.oracle.samples
+
+    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        """As the oracle asked, but for the derivative."""
+        seen, pull = self.oracle(z, problem, index)
+        return seen, lambda going: self.finish(pull(going))
