@@ -64,28 +64,25 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Picture]], Callab
     """Decorate a function whose pictures carry their recipe; `kinds` are those of its arguments that are not plain."""
 
     def decorate(function: Callable[Arguments, Picture]) -> Callable[Arguments, Picture]:
-        signature = inspect.signature(function)
-
         @functools.wraps(function)
         def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Picture:
             picture = function(*args, **kwargs)
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            (_, model), *others = bound.arguments.items()
-            settings = {name: _written(value, kinds.get(name)) for name, value in others if name not in SILENT}
-            recipe = {
-                "made by": function.__name__,
-                "model": described(model),
-                "settings": settings,
-                "versions": versions(),
-                **picture.recipe,  # what the function itself has to say
-            }
-            return replace(picture, recipe=recipe)
+            return replace(picture, recipe={**recipe_of(function.__name__, *args, **kwargs), **picture.recipe})
 
         MAKERS[function.__name__] = Maker(made, kinds)
         return made
 
     return decorate
+
+
+def recipe_of(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """The recipe of what the function of that name makes of these arguments."""
+    maker = MAKERS[name]
+    bound = inspect.signature(maker.function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    (_, model), *others = bound.arguments.items()
+    settings = {key: _written(value, maker.kinds.get(key)) for key, value in others if key not in SILENT}
+    return {"made by": name, "model": described(model), "settings": settings, "versions": versions()}
 
 
 def described(model: Any) -> dict[str, Any]:
