@@ -67,7 +67,8 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Picture]], Callab
         @functools.wraps(function)
         def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Picture:
             picture = function(*args, **kwargs)
-            return replace(picture, recipe={**recipe_of(function.__name__, *args, **kwargs), **picture.recipe})
+            # one that calls another has the last word
+            return replace(picture, recipe={**picture.recipe, **recipe_of(function.__name__, *args, **kwargs)})
 
         MAKERS[function.__name__] = Maker(made, kinds)
         return made
