@@ -168,3 +168,32 @@ def test_layers_are_a_tree_with_shapes(capsys, monkeypatch):
     for name in ("act:1", "act:2 or act:last", "conv:1"):
         assert name in said
     assert "for inputs of 3 x 8 x 8" in said
+
+
+def test_figures_are_made_again_by_their_command(capsys):
+    assert typed("dream --steps 2 --seed 3 --out o") == 0
+    assert recipe("o/dream-steps.png") == {
+        "made by": "command",
+        "arguments": ["dream", "--steps", "2", "--seed", "3", "--out", "o"],
+    }
+    assert typed("repeat o/dream-steps.png") == 0
+    assert "the same bytes" in capsys.readouterr().out
+    assert typed("fool --target 2 --count 2 --out o") == 0
+    assert typed("repeat o/fool.png") == 0
+
+
+def test_a_figures_command_runs_no_code_and_must_lead_to_it(capsys):
+    from matplotlib.figure import Figure
+
+    from inputopt.files import save_figure
+    from inputopt.files import typed as typing
+
+    for arguments, words in {
+        "dream --model os:getcwd": "type it yourself",
+        "dreem": "not made by a command of this version",
+        "dream --steps 1": "does not make a.png any more",
+    }.items():
+        with typing(arguments.split()):
+            save_figure(Figure(figsize=(1, 1)), "a.png")
+        assert typed("repeat a.png") == 2
+        assert words in capsys.readouterr().err

@@ -138,7 +138,7 @@ FILE = Kind(_write_file, _read_file)
 
 # ----------------------------------------------------------------------------------------------------------- made again
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The recipe that a picture carries.
+    """The recipe that a picture carries; of a figure, the command that it was made by, as its `arguments`.
 
     Raises:
         FileError: no such file, or one that carries no recipe.
@@ -154,8 +154,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         recipe = json.loads(text) if isinstance(text, str) else None
     except ValueError as error:
         raise FileError(f"The recipe in {path} is damaged ({error}).") from error
-    if not isinstance(recipe, dict) or not {"made by", "model", "settings"} <= recipe.keys():
-        raise FileError(f"{path} carries no recipe of a single picture; give a PNG that inputopt wrote.")
+    wanted = ({"made by", "model", "settings"}, {"made by", "arguments"})
+    if not isinstance(recipe, dict) or not any(keys <= recipe.keys() for keys in wanted):
+        raise FileError(f"{path} carries no recipe that leads to it; give a PNG that inputopt wrote.")
     return recipe
 
 
