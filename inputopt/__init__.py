@@ -13,6 +13,9 @@ from inputopt.recipes.pictures.ascend import ascend
 from inputopt.recipes.pictures.dream import dream
 from inputopt.recipes.pictures.fool import fool
 from inputopt.recipes.pictures.picture import Picture
+from inputopt.recipes.pictures.visualize import visualize
+from inputopt.search.features import Channel, Class, Direction, Layer, Neuron
+from inputopt.search.likeness import diversity, total_variation
 from inputopt.search.problem import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History
@@ -23,6 +26,9 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MLP",
+    "Channel",
+    "Class",
+    "Direction",
     "DivergenceWarning",
     "Evolution",
     "FileError",
@@ -30,11 +36,14 @@ __all__ = [
     "Genetic",
     "Gradients",
     "History",
+    "Layer",
+    "Neuron",
     "Picture",
     "Report",
     "Result",
     "ascend",
     "attacks",
+    "diversity",
     "dream",
     "evaluate",
     "evolve",
@@ -42,5 +51,7 @@ __all__ = [
     "gradients",
     "load",
     "save",
+    "total_variation",
     "train",
+    "visualize",
 ]

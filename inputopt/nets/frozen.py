@@ -95,6 +95,8 @@ class Frozen:
     def features(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """What the named modules put out for inputs [B, ...]; nothing behind the last of them is run.
 
+        The model itself is called "".
+
         Raises:
             ValueError: the model has no module of such a name, or never calls it.
         """
@@ -145,7 +147,7 @@ class Frozen:
         names = self.layer_names()
         if not names:
             raise ValueError("This model has no named layers; give a torch module that has.")
-        return {name: model.get_submodule(checks.one_of("layer", name, names)) for name in layers}
+        return {name: model.get_submodule(name and checks.one_of("layer", name, names)) for name in layers}
 
     def _run_counted(self, x: Tensor) -> Any:
         """Run the model, and count its operations where inputs of this shape are new."""
