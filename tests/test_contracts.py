@@ -15,7 +15,7 @@ import inputopt
 import inputopt.search
 from inputopt.nets.frozen import frozen
 from inputopt.recipes.attacks.base import Attack, Nearest
-from inputopt.search import cppn, features, fourier, goals, likeness, norms, objectives, transforms
+from inputopt.search import cppn, features, fourier, goals, guidance, likeness, norms, objectives, transforms
 from inputopt.search.steps import apgd, directions, nearest, primal, sparse, square, step
 
 
@@ -57,6 +57,15 @@ class Several:
 def chained(seed):
     steps = transforms.jitter(2, seed), transforms.scale(0.8, 1.3, seed), transforms.rotate(9, seed)
     return transforms.chained(*steps, transforms.noise(0.1, seed))
+
+
+def on_images(direction):
+    """A direction of images, on inputs of any rank: they are seen as images of one row."""
+
+    def update(grad):
+        return direction.function(grad.reshape(len(grad), 1, 1, -1)).reshape(grad.shape)
+
+    return directions.Stateless(update)
 
 
 EPS = {"l0": 2.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}  # some of the inputs fall, and some do not
@@ -103,6 +112,7 @@ TABLE = {
         "Stateless": lambda: directions.Stateless(torch.sign),
         "sign": lambda: directions.sign,
         "unit": lambda: directions.unit,
+        "smooth": lambda: on_images(directions.smooth(0.7)),
         "over_mean": lambda: directions.over_mean,
         "over_largest": lambda: directions.over_largest,
         "steepest": lambda: directions.steepest(norms.L1),
@@ -113,6 +123,7 @@ TABLE = {
     },
     "step": {
         "Descend": lambda: step.Descend(directions.chain(directions.Momentum(0.9), directions.sign), 0.3),
+        "Stride": lambda: step.Stride(0.3, -0.75, 0.5),
         "Nesterov": lambda: step.Nesterov(directions.sign, 0.3),
         "AutoStep": lambda: apgd.AutoStep(norms.L2, steps=4),
         "SparseAutoStep": lambda: sparse.SparseAutoStep(steps=50),
@@ -139,6 +150,7 @@ TABLE = {
         "label_over_target": lambda: objectives.label_over_target,
         "dlr": lambda: objectives.dlr,
         "layer_energy": lambda: objectives.layer_energy(["hidden", "deep"]),
+        "guided": lambda: guidance.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}),
         "Neuron": lambda: features.Neuron("hidden", 2),
         "Channel": lambda: features.Channel("hidden", [0, 2, 1, 1, 0, 2]),
         "Layer": lambda: features.Layer("hidden"),

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.search.likeness import diversity, total_variation
 from inputopt.search.objectives import Objective, layer_energy
 from inputopt.search.problem import Problem
 
@@ -104,6 +105,10 @@ def rebuilt(plain: Any) -> Objective:
             return rebuilt(first) + rebuilt(second)
         case ["*", first, factor]:
             return rebuilt(first) * factor
+        case ["diversity", str(layer)]:
+            return diversity(layer)
+        case ["total_variation"]:
+            return total_variation()
         case [str(name), *rest]:
             return FEATURES[checks.one_of("objective", name, FEATURES)](*rest)  # type: ignore[operator]
     raise ValueError(f"{plain!r} does not say which objective it was; make the picture anew.")

@@ -110,3 +110,26 @@ class Awake:
                 return grad + again(dead)
 
         return seen, redirected
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An oracle whose derivative is changed before anybody sees it.
+
+    Attributes:
+        oracle: asked first.
+        finish: what becomes of its derivative, such as `smooth(1.0).function`.
+    """
+
+    oracle: Oracle
+    finish: Callable[[Tensor], Tensor]
+
+    @property
+    def samples(self) -> int:
+        """As the oracle asked."""
+        return self.oracle.samples
+
+    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        """As the oracle asked, but for the derivative."""
+        seen, pull = self.oracle(z, problem, index)
+        return seen, lambda going: self.finish(pull(going))

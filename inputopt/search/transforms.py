@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +35,24 @@ def jitter(pixels: int, seed: int) -> Transform:
 
 def rolled(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     """Each image of [B, C, H, W] rolled by its own whole number of pixels, [B] each way; the negatives roll it back."""
+    return _Roll.apply(x, down, right)  # type: ignore[no-untyped-call]
+
+
+class _Roll(torch.autograd.Function):
+    """Its derivative is the roll back; autograd's own, of an indexing, adds up pixel by pixel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        ctx.save_for_backward(down, right)
+        return _moved(x, down, right)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        down, right = ctx.saved_tensors
+        return _moved(grad, -down, -right), None, None
+
+
+def _moved(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     height, width = x.shape[-2:]
     rows = (torch.arange(height, device=x.device) - down[:, None]) % height
     columns = (torch.arange(width, device=x.device) - right[:, None]) % width

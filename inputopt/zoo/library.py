@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from inputopt import checks
+from inputopt.nets.naming import named
 from inputopt.nets.store import read
 from inputopt.zoo.imagenet import SCALES, load_imagenet
 
@@ -37,7 +38,8 @@ def load(name: str | Path, into: nn.Module | None = None) -> nn.Module:
         ModuleNotFoundError: the network comes with an extra that is not installed.
     """
     if name in SCALES:
-        return load_imagenet(str(name))
+        return named(load_imagenet(str(name)), str(name))
     if isinstance(name, Path) or "/" in name or "\\" in name or "." in name:
-        return read(name, into)
-    return read(models_folder() / checks.one_of("model", name, [*shipped(), *SCALES]) / "weights.safetensors", into)
+        return named(read(name, into), str(name))
+    folder = models_folder() / checks.one_of("model", name, [*shipped(), *SCALES])
+    return named(read(folder / "weights.safetensors", into), name)

@@ -134,7 +134,7 @@ def test_a_class_of_a_real_network():
     picture = inputopt.visualize(net, inputopt.Class(985), size=80, steps=40, shake=0.3)
     with torch.no_grad():
         assert int(net(picture.x[None]).argmax()) == 985
-    assert picture.recipe["objective"] == ["Class", 985]
+    assert picture.recipe["settings"]["objective"] == ["Class", 985]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.pictures.canvases import canvas_of
 from inputopt.recipes.pictures.picture import Picture, read_photo
+from inputopt.recipes.pictures.recipe import FILE, repeatable
 from inputopt.recipes.pictures.visualize import painted_by, shaken
 from inputopt.search.goals import never
 from inputopt.search.likeness import activation_distance, along_activations, total_variation
@@ -24,6 +25,7 @@ from inputopt.search.transforms import Transform, unchanged
 Photo = Tensor | Image.Image | str | Path
 
 
+@repeatable(photo=FILE)
 def invert(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     photo: Photo,
@@ -56,7 +58,7 @@ def invert(
         ValueError, TypeError: an unknown layer or canvas, or numbers or a photo that make no sense.
         FileError: the photo cannot be read.
     """
-    net, image = frozen(model), None
+    net = frozen(model)
     image = in_bounds(net, photo)
     wanted = activations(net, image, layers)
     distance = activation_distance(wanted)
@@ -65,10 +67,10 @@ def invert(
     x = _painted(net, objective, image, None, steps, seed, canvas, unchanged, watch)
     with torch.no_grad():
         left = float(distance(net.features(x, list(wanted)), x, None))  # type: ignore[arg-type]  # it looks at no label
-    settings = {"layers": list(layers), "steps": steps, "seed": seed, "canvas": canvas, "smooth": smooth}
-    return Picture(x[0], {"made by": "invert", **settings, "distance": left}, net.bounds)
+    return Picture(x[0], {"distance": left}, net.bounds)
 
 
+@repeatable(photo=FILE)
 def accentuate(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     photo: Photo,
@@ -98,8 +100,7 @@ def accentuate(
     seed = checks.seed(seed)
     transform = shaken((image.shape[1], image.shape[2], image.shape[3]), net.bounds, shake, seed)
     x = _painted(net, objective, image, image, steps, seed, canvas, transform, watch)
-    settings = {"layers": list(layers), "steps": steps, "seed": seed, "canvas": canvas, "shake": shake}
-    return Picture(x[0], {"made by": "accentuate", **settings}, net.bounds)
+    return Picture(x[0], bounds=net.bounds)
 
 
 def in_bounds(net: Frozen, photo: Photo) -> Tensor:

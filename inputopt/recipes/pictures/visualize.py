@@ -11,7 +11,8 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.pictures.canvases import Painted, Shape, canvas_of, shape_of
 from inputopt.recipes.pictures.picture import Picture
-from inputopt.search.features import only
+from inputopt.recipes.pictures.recipe import Kind, repeatable
+from inputopt.search.features import only, rebuilt
 from inputopt.search.geometry import Project
 from inputopt.search.goals import never
 from inputopt.search.loop import Watch, at_the_end, latest, optimise
@@ -22,7 +23,11 @@ from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
 from inputopt.search.transforms import Transform, chained, jitter, noise, rotate, scale, unchanged
 
+OBJECTIVE = Kind(lambda objective: getattr(objective, "plain", None), rebuilt)
+"""An objective by its plain form."""
 
+
+@repeatable(objective=OBJECTIVE)
 def visualize(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     objective: Objective,
@@ -70,13 +75,8 @@ def visualize(
     z = painted.start(seed, ids).to(net.dtype)
     oracle = Backward(net, -objective, never, shaken(shape, net.bounds, shake, seed), painted)
     x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch)
-    settings = {"size": list(shape[1:]), "steps": steps, "seed": seed, "canvas": canvas, "shake": shake}
     pictures = [
-        Picture(
-            image,
-            {"made by": "visualize", "objective": only(objective.plain, number), **settings, "channels": channels},
-            net.bounds,
-        )
+        Picture(image, {"settings": {"objective": only(objective.plain, number)}}, net.bounds)
         for number, image in enumerate(x)
     ]
     return pictures if objective.count > 1 else pictures[0]

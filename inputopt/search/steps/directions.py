@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inputopt.search.norms import L2, LINF, Norm, per_example
 
@@ -54,6 +56,24 @@ over_mean = Stateless(_over_mean)
 
 over_largest = Stateless(_over_largest)
 """The gradient divided by its largest absolute value in each example."""
+
+
+def smooth(sigma: float) -> Stateless:
+    """The gradient of images [B, C, H, W] blurred by a Gaussian of `sigma` pixels, its edges continued outwards.
+
+    The pixel-fine part of a gradient, followed for long, ends in dots.
+    """
+    radius = max(1, math.ceil(3 * sigma))
+    weights = [math.exp(-(place**2) / (2 * sigma**2)) for place in range(-radius, radius + 1)]
+    kernel = torch.tensor(weights, dtype=torch.float64) / sum(weights)
+
+    def blurred(grad: Tensor) -> Tensor:
+        row = kernel.to(grad).expand(grad.shape[1], 1, 1, -1)
+        for each, around in ((row, (radius, radius, 0, 0)), (row.mT, (0, 0, radius, radius))):
+            grad = functional.conv2d(functional.pad(grad, around, "replicate"), each, groups=grad.shape[1])
+        return grad
+
+    return Stateless(blurred)
 
 
 def steepest(norm: Norm) -> Stateless:
