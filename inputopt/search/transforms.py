@@ -71,6 +71,18 @@ def noise(deviation: float, seed: int) -> Transform:
     return transform
 
 
+def tint(strength: float, seed: int) -> Transform:
+    """Each channel of each image brighter or darker, flatter or harsher, by up to `strength` of its range and mean."""
+
+    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = 2 * chance.uniform((2, x.shape[1]), _apart(seed, 5), problem.ids, index).to(x.dtype) - 1
+        light, harsh = (strength * drawn).reshape(len(x), 2, -1, *(1,) * (x.ndim - 2)).unbind(1)
+        mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
+        return mean * (1 + light) + (x - mean) * (1 + harsh)
+
+    return transform
+
+
 @dataclass(frozen=True)
 class Warp:
     """A linear map of the plane of each image [B, C, H, W], looked up between pixels, mirrored at the edges.

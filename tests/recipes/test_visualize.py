@@ -74,7 +74,7 @@ def test_a_channel_that_is_dead_at_the_start_comes_alive():
 
 def test_several_in_one_batch_are_those_made_alone():
     net = digits_net()
-    settings = {"size": 28, "steps": 12, "channels": 1}
+    settings = {"size": 28, "steps": 12, "colours": 1}
     several = inputopt.visualize(net, inputopt.Class([3, 7, 1]), **settings)
     for number, picture in zip((3, 7, 1), several, strict=True):
         alone = inputopt.visualize(net, inputopt.Class(number), **settings)
@@ -83,7 +83,7 @@ def test_several_in_one_batch_are_those_made_alone():
 
 
 def test_digits_are_seen_as_the_class_they_were_made_for():
-    several = inputopt.visualize(digits_net(), inputopt.Class(range(10)), size=28, steps=150, channels=1, shake=0.5)
+    several = inputopt.visualize(digits_net(), inputopt.Class(range(10)), size=28, steps=150, colours=1, shake=0.5)
     with torch.no_grad():
         sure = digits_net()(torch.stack([picture.x for picture in several])).softmax(1).diagonal()
     assert float(sure.min()) > 0.99
@@ -151,7 +151,7 @@ def test_a_class_of_a_real_network():
         ({"seed": 0.5}, TypeError, "seed"),
         ({"canvas": "fourrier"}, ValueError, "'fourier'"),
         ({"shake": -1.0}, ValueError, "shake"),
-        ({"channels": 1}, ValueError, "does not take images"),
+        ({"colours": 1}, ValueError, "does not take images"),
         ({"model": 3}, TypeError, "model"),
         ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
     ],

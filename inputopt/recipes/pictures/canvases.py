@@ -84,7 +84,7 @@ def canvas_of(name: str, shape: Shape, bounds: tuple[float, float]) -> tuple[Pai
     return kind.make(shape, low, high), project, kind.rate * (high - low if kind.boxed else 1.0)
 
 
-def shape_of(size: int | tuple[int, int], channels: int) -> Shape:
+def shape_of(size: int | tuple[int, int], colours: int) -> Shape:
     """(C, H, W) from a side or (height, width).
 
     Raises:
@@ -94,4 +94,4 @@ def shape_of(size: int | tuple[int, int], channels: int) -> Shape:
     if len(sides) != 2:
         raise ValueError(f"size must be a side or (height, width), not {size!r}.")
     height, width = (checks.whole("size", side) for side in sides)
-    return checks.whole("channels", channels), height, width
+    return checks.whole("colours", colours), height, width

@@ -37,7 +37,7 @@ def visualize(
     *,
     canvas: str = "natural",
     shake: float = 1.0,
-    channels: int = 3,
+    colours: int = 3,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -53,7 +53,7 @@ def visualize(
             fixed strength, MACO), "cppn" (a formula), "pixels".
         shake: how strongly the image is moved, turned, scaled and blurred by noise before each look: 1 for up to a
             fourteenth of its side, 10 degrees, a factor of 1.3 and 5 % of the bounds' width; 0 for not at all.
-        channels: 3 for RGB, 1 for grey.
+        colours: 3 for RGB, 1 for grey.
         watch: shown every step.
 
     Returns:
@@ -65,7 +65,7 @@ def visualize(
     net = frozen(model)
     if not isinstance(objective, Objective):
         raise TypeError(f"objective must be made by Channel, Class or the like, not {type(objective).__name__}.")
-    shape = shape_of(size, channels)
+    shape = shape_of(size, colours)
     checks.whole("steps", steps)
     seed = checks.seed(seed)
     painted, project, rate = canvas_of(canvas, shape, net.bounds)
