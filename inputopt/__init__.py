@@ -19,7 +19,7 @@ from inputopt.recipes.pictures.picture import Picture
 from inputopt.recipes.pictures.recalled import accentuate, invert
 from inputopt.recipes.pictures.saliency import average, saliency
 from inputopt.recipes.pictures.visualize import visualize
-from inputopt.search.features import Channel, Class, Direction, Layer, Neuron
+from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron
 from inputopt.search.likeness import diversity, total_variation
 from inputopt.search.problem import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
@@ -31,6 +31,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MLP",
+    "Belief",
     "Channel",
     "Class",
     "Direction",

@@ -177,6 +177,7 @@ TABLE = {
         "Layer": lambda: features.Layer("hidden"),
         "Direction": lambda: features.Direction("hidden", [0.3, -1.0, 2.0]),
         "Class": lambda: features.Class([3, 2, 1, 0, 4, 5]),
+        "Belief": lambda: features.Belief([3, 2, 1, 0, 4, 5]),
         "rebuilt": lambda: features.rebuilt(["*", ["Channel", "hidden", 1], 2.0]),
         "activation_distance": lambda: likeness.activation_distance({"hidden": drawn(6, 3, 2, 2, seed=9)}),
         "along_activations": lambda: likeness.along_activations({"hidden": drawn(1, 3, 2, 2, seed=9)}),

@@ -1,4 +1,4 @@
-"""`inputopt visualize` and `atlas`: what a network looks for."""
+"""`inputopt visualize`, `atlas` and `spurious`: what a network looks for."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from inputopt import checks
-from inputopt.cli.given import IMAGES, find_model
+from inputopt.cli.given import IMAGES, find_data, find_model
 from inputopt.cli.show import sizes, writable
+from inputopt.evaluation.spurious import spurious
 from inputopt.files import FileError, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.recipes.pictures.atlas import atlas
@@ -23,7 +24,7 @@ from inputopt.zoo.imagenet import class_index
 
 
 def add_commands(commands: Any) -> None:
-    """Add `visualize` and `atlas`."""
+    """Add `visualize`, `atlas` and `spurious`."""
     command = commands.add_parser("visualize", help="an image made to please a channel, a layer or a class")
     command.add_argument("--layer", help="a module of the model; see `inputopt layers`")
     command.add_argument("--channels", type=sizes, help="numbers with commas between; the whole layer if not given")
@@ -36,6 +37,15 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--photos", required=True, help="a folder of photos")
     command.add_argument("--top", type=int, default=3, help="photo patches for each channel (%(default)s)")
     _add_common(command, run_atlas, 128, 128)
+
+    command = commands.add_parser("spurious", help="which part of the image an answer hangs on, a class at a time")
+    command.add_argument("model", help="a shipped network, a file, or package.module:function")
+    command.add_argument("data", help="digits, an .npz with x and y, or a folder of classes")
+    command.add_argument("--count", type=int, default=500, help="how many inputs, from the first on (%(default)s)")
+    command.add_argument("--grid", type=sizes, default=[3, 3], help="rows,columns of regions (3,3)")
+    command.add_argument("--steps", type=int, default=100, help="of the search for the least change (%(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="what all chance is drawn from (%(default)s)")
+    command.set_defaults(run=run_spurious)
 
 
 def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int) -> None:
@@ -94,6 +104,20 @@ def run_atlas(options: argparse.Namespace) -> int:
     save_figure(found.sheet(), out / "atlas.png")
     print(f"wrote {out / 'atlas.png'}")
     return 0
+
+
+def run_spurious(options: argparse.Namespace) -> int:
+    """A line a class; 1 if one is suspicious."""
+    if len(options.grid) != 2:
+        raise ValueError(f"--grid must be rows,columns, not {len(options.grid)} numbers.")
+    x, y = find_data(options.data, options.count)
+    grid = (options.grid[0], options.grid[1])
+    found = spurious(Frozen(find_model(options.model)), x, y, grid, steps=options.steps, seed=options.seed)
+    print(found.table())
+    suspicious = found.suspicious()
+    named = ", ".join(map(str, suspicious))
+    print(f"\nanswers that hang on the colour of one region: {f'class {named}' if suspicious else 'none'}")
+    return 1 if suspicious else 0
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -89,8 +89,25 @@ def Class(number: int | Sequence[int]) -> Objective:
     return Objective(value, count=len(numbers), plain=["Class", number if isinstance(number, int) else list(number)])
 
 
-FEATURES = {"Neuron": Neuron, "Channel": Channel, "Layer": Layer, "Direction": Direction, "Class": Class}
-SEVERAL = {"Neuron": 2, "Channel": 2, "Direction": 2, "Class": 1}
+def Belief(number: int | Sequence[int]) -> Objective:
+    """The log-probability of a class: unlike its logit, it also falls as other classes rise."""
+    numbers = _numbers("class", number)
+
+    def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
+        return _picked(outputs.log_softmax(1), numbers, "the output", problem)
+
+    return Objective(value, count=len(numbers), plain=["Belief", number if isinstance(number, int) else list(number)])
+
+
+FEATURES = {
+    "Neuron": Neuron,
+    "Channel": Channel,
+    "Layer": Layer,
+    "Direction": Direction,
+    "Class": Class,
+    "Belief": Belief,
+}
+SEVERAL = {"Neuron": 2, "Channel": 2, "Direction": 2, "Class": 1, "Belief": 1}
 """Where in its plain form each says what it is about, and may give several."""
 
 

@@ -115,7 +115,7 @@ class Natural:
 
     free: Fourier
     fall: float = FALL
-    contrast: float = 1.5
+    contrast: float = 2.0
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
         """A cloud, each example's own."""
@@ -155,7 +155,7 @@ class Phase:
     shape: tuple[int, int, int]
     squash: Squash
     fall: float = FALL
-    contrast: float = 1.5
+    contrast: float = 2.0
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
         """Every wave somewhere, each example's own."""

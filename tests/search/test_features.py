@@ -4,7 +4,7 @@ from contracts import assert_same, drawn, problem_of
 from torch import nn
 
 import inputopt
-from inputopt.search.features import Channel, Class, Direction, Layer, Neuron, only, rebuilt
+from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron, only, rebuilt
 from inputopt.search.goals import never
 from inputopt.search.likeness import (
     activation_distance,
@@ -35,6 +35,7 @@ def test_each_objective_is_the_number_it_names():
     assert_same(of(Channel("b", 5)), SEEN["b"][:, 5])
     assert_same(of(Layer("a")), SEEN["a"].square().mean((1, 2, 3)), 1e-12)
     assert_same(of(Class(3), LOGITS), LOGITS[:, 3])
+    assert_same(of(Belief(3), LOGITS), LOGITS.softmax(1)[:, 3].log(), 1e-12)
     along = torch.tensor([3.0, 0, 0, 4, 0, 0], dtype=torch.float64)
     assert_same(of(Direction("a", along)), (0.6 * SEEN["a"][:, 0] + 0.8 * SEEN["a"][:, 3]).mean((1, 2)), 1e-12)
     assert_same(of(Direction("b", along)), 0.6 * SEEN["b"][:, 0] + 0.8 * SEEN["b"][:, 3], 1e-12)

@@ -64,7 +64,7 @@ class Kind:
 
 
 CANVASES = {
-    "natural": Kind(lambda shape, low, high: Natural(Fourier(shape, Squash(low, high), 1.0)), 0.2),
+    "natural": Kind(lambda shape, low, high: Natural(Fourier(shape, Squash(low, high))), 0.5),
     "fourier": Kind(lambda shape, low, high: Fourier(shape, Squash(low, high)), 0.05),
     "phase": Kind(lambda shape, low, high: Phase(shape, Squash(low, high)), 0.1),
     "cppn": Kind(lambda shape, low, high: CPPN(shape, Squash(low, high)), 0.02),

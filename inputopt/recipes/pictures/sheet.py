@@ -117,3 +117,22 @@ def show(axes: Axes, x: Tensor, bounds: tuple[float, float], caption: str) -> No
     values = ((x.detach().cpu().float() - low) / (high - low)).clamp(0, 1).movedim(0, -1).numpy()
     axes.imshow(values[..., 0] if values.shape[-1] == 1 else values, cmap="gray", vmin=0, vmax=1)
     axes.set_title(caption, fontsize=8)
+
+
+def named_sheet(
+    images: Sequence[Tensor] | Tensor,
+    bounds: tuple[float, float],
+    captions: Sequence[str],
+    title: str,
+    columns: int = 5,
+) -> Figure:
+    """Images [C, H, W] of any sizes side by side, each under its caption."""
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(2.4 * columns, 2.8 * rows + 0.4), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, caption in zip(grid.flat, images, captions, strict=False):
+        show(axes, image, bounds, caption)
+    return figure
