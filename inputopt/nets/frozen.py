@@ -102,6 +102,7 @@ class Frozen:
         """What the named modules put out for inputs [B, ...]; nothing behind the last of them is run.
 
         A module that is called more than once is told apart: "act" or "act:1" is its first call, "act:last" its last.
+        The model itself is called "".
 
         Raises:
             ValueError: the model has no module of such a name, or never calls it.

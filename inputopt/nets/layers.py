@@ -66,6 +66,8 @@ def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
     ('act', None)
     """
     name, colon, call = str(layer).partition(":")
+    if layer == "":
+        return "", 1  # the model itself
     checks.one_of("layer", name, known)
     if call == LAST:
         return name, None

@@ -32,7 +32,7 @@ def guided(guide: Mapping[str, Tensor]) -> Objective:
         ]
         return -torch.stack(matches).sum(0)
 
-    return Objective(value, tuple(known))
+    return Objective(value, tuple(known), logits=False)
 
 
 def _places(seen: Tensor) -> Tensor:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inputopt.search import chance
 from inputopt.search.problem import Problem
@@ -31,7 +34,7 @@ def jitter(pixels: int, seed: int) -> Transform:
 
 
 def rolled(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Each image of [B, C, H, W] rolled by its own whole number of pixels, [B] each way."""
+    """Each image of [B, C, H, W] rolled by its own whole number of pixels, [B] each way; the negatives roll it back."""
     return _Roll.apply(x, down, right)  # type: ignore[no-untyped-call]
 
 
@@ -56,3 +59,109 @@ def _moved(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     examples = torch.arange(len(x), device=x.device)
     picked = x.movedim(1, -1)[examples[:, None, None], rows[:, :, None], columns[:, None, :]]
     return picked.movedim(-1, 1)
+
+
+def noise(deviation: float, seed: int) -> Transform:
+    """Normal noise of that standard deviation on every number of [B, ...]."""
+
+    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = chance.normal(x.shape[1:], _apart(seed, 1), problem.ids, index)
+        return x + deviation * drawn.to(x.dtype)
+
+    return transform
+
+
+def tint(strength: float, seed: int) -> Transform:
+    """Each channel of each image brighter or darker, flatter or harsher, by up to `strength` of its range and mean."""
+
+    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = 2 * chance.uniform((2, x.shape[1]), _apart(seed, 5), problem.ids, index).to(x.dtype) - 1
+        light, harsh = (strength * drawn).reshape(len(x), 2, -1, *(1,) * (x.ndim - 2)).unbind(1)
+        mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
+        return mean * (1 + light) + (x - mean) * (1 + harsh)
+
+    return transform
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A linear map of the plane of each image [B, C, H, W], looked up between pixels, mirrored at the edges.
+
+    Attributes:
+        matrix: (problem, index) -> [B, 3, 3]: where in the image each point of the result is looked up, both from
+            the middle, (across, down, 1), in units of half the width and half the height.
+    """
+
+    matrix: Callable[[Tensor, Problem, int], Tensor]
+
+    def __call__(self, x: Tensor, problem: Problem, index: int) -> Tensor:
+        matrix = self.matrix(x, problem, index).to(x.dtype)
+        grid = functional.affine_grid(matrix[:, :2], list(x.shape), align_corners=False)
+        return functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+
+
+def scale(low: float, high: float, seed: int) -> Warp:
+    """Enlarge each image by its own factor between `low` and `high`, as likely to shrink as to grow in proportion."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = chance.uniform((), _apart(seed, 2), problem.ids, index)
+        return torch.diag_embed(_factors(1 / (low * (high / low) ** drawn)))
+
+    return Warp(matrix)
+
+
+def rotate(degrees: float, seed: int) -> Warp:
+    """Turn each image by its own angle of up to so many degrees either way."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = chance.uniform((), _apart(seed, 3), problem.ids, index)
+        angle = math.radians(degrees) * (2 * drawn - 1)
+        aspect = x.shape[2] / x.shape[3]  # the units of the two directions differ
+        cosine, sine, nothing = angle.cos(), angle.sin(), torch.zeros_like(angle)
+        rows = [cosine, -sine * aspect, nothing, sine / aspect, cosine, nothing, nothing, nothing, nothing + 1]
+        return torch.stack(rows, dim=1).reshape(-1, 3, 3)
+
+    return Warp(matrix)
+
+
+def crop(share: float, seed: int) -> Warp:
+    """Show of each image a window of its own, between `share` and all of each side, enlarged to the image's size."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
+        size, across, down = chance.uniform((3,), _apart(seed, 4), problem.ids, index).unbind(1)
+        window = share + (1 - share) * size
+        found = torch.diag_embed(_factors(window))
+        found[:, 0, 2], found[:, 1, 2] = (1 - window) * (2 * across - 1), (1 - window) * (2 * down - 1)
+        return found
+
+    return Warp(matrix)
+
+
+def chained(*transforms: Transform) -> Transform:
+    """One after the other; neighbouring warps become a single one, so that an image is blurred only once."""
+    links: list[Transform] = []
+    for link in transforms:
+        if isinstance(link, Warp) and links and isinstance(links[-1], Warp):
+            links[-1] = _joined(links[-1], link)
+        else:
+            links.append(link)
+
+    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
+        for link in links:
+            x = link(x, problem, index)
+        return x
+
+    return transform
+
+
+def _joined(first: Warp, second: Warp) -> Warp:
+    return Warp(lambda x, problem, index: first.matrix(x, problem, index) @ second.matrix(x, problem, index))
+
+
+def _factors(both: Tensor) -> Tensor:
+    return torch.stack([both, both, torch.ones_like(both)], dim=1)
+
+
+def _apart(seed: int, kind: int) -> int:
+    """A seed for one kind of transform: several with one seed draw apart from each other."""
+    return seed + (kind << 48)

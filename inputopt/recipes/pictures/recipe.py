@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from PIL import Image, UnidentifiedImageError
@@ -38,6 +38,7 @@ SILENT = ("watch",)
 """Arguments that leave no trace in the picture."""
 
 Arguments = ParamSpec("Arguments")
+Made = TypeVar("Made", bound="Picture | list[Picture]")
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,7 @@ class Kind:
 class Maker:
     """A function that makes pictures, and the kinds of those of its arguments that are not plain."""
 
-    function: Callable[..., Picture]
+    function: Callable[..., Any]
     kinds: Mapping[str, Kind]
 
 
@@ -60,15 +61,25 @@ MAKERS: dict[str, Maker] = {}
 """Every function that makes pictures, by its name."""
 
 
-def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Picture]], Callable[Arguments, Picture]]:
-    """Decorate a function whose pictures carry their recipe; `kinds` are those of its arguments that are not plain."""
+def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[Arguments, Made]]:
+    """Decorate a function whose pictures carry their recipe; `kinds` are those of its arguments that are not plain.
 
-    def decorate(function: Callable[Arguments, Picture]) -> Callable[Arguments, Picture]:
+    Of several pictures each may bring "settings" of its own, by which it alone is made again.
+    """
+
+    def decorate(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
         @functools.wraps(function)
-        def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Picture:
-            picture = function(*args, **kwargs)
-            # one that calls another has the last word
-            return replace(picture, recipe={**picture.recipe, **recipe_of(function.__name__, *args, **kwargs)})
+        def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
+            found = function(*args, **kwargs)
+            recipe = recipe_of(function.__name__, *args, **kwargs)
+
+            def told(picture: Picture) -> Picture:
+                # what the function itself has to say; of one that calls another the last word counts
+                own = {} if "made by" in picture.recipe else picture.recipe
+                settings = {**recipe["settings"], **own.get("settings", {})}
+                return replace(picture, recipe={**recipe, **own, "settings": settings})
+
+            return cast(Made, [told(picture) for picture in found] if isinstance(found, list) else told(found))
 
         MAKERS[function.__name__] = Maker(made, kinds)
         return made

@@ -96,6 +96,34 @@ class Momentum:
 
 
 @dataclass(frozen=True)
+class Adam:
+    """The gradient's running mean over the root of its running mean square (Kingma and Ba, 2015)."""
+
+    def init(self, z: Tensor) -> Averages:
+        return Averages(torch.zeros_like(z), torch.zeros_like(z), 0)
+
+    def update(self, grad: Tensor, state: Averages) -> tuple[Tensor, Averages]:
+        mean, square, step = adam(grad, state.mean, state.square, state.index)
+        return step, Averages(mean, square, state.index + 1)
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Adam's running averages, like z, and the number of the step."""
+
+    mean: Tensor
+    square: Tensor
+    index: int
+
+
+def adam(grad: Tensor, mean: Tensor, square: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Adam's running averages after step `index`, and the step itself (Kingma and Ba, 2015)."""
+    mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad * grad
+    corrected = (square / (1 - 0.999 ** (index + 1))).sqrt() + 1e-8
+    return mean, square, mean / (1 - 0.9 ** (index + 1)) / corrected
+
+
+@dataclass(frozen=True)
 class Chain:
     """Several directions, one after the other."""
 
