@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -23,7 +24,7 @@ class Tiled:
 
     Attributes:
         oracle: judges a tile as if it were an image.
-        tile: the largest side of a tile in pixels; the smallest is half of it.
+        tile: the side of a tile in pixels.
         seed: what the cuts are drawn from.
     """
 
@@ -33,25 +34,26 @@ class Tiled:
 
     @property
     def samples(self) -> int:
-        """Each pixel is run once."""
+        """Each pixel is run once, but for the overlaps at the image's edges."""
         return 1
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
         """The derivative is found along with the loss: to keep what it needs for all tiles is what has no room."""
         grad, loss = torch.empty_like(z), z.new_zeros(len(z))
+        whole = z.shape[2] * z.shape[3]
         for row in range(len(z)):  # one image is work enough
             alone = replace(problem, label=problem.label[row : row + 1], ids=problem.ids[row : row + 1])
             for down, right in self.cuts(z.shape[2], z.shape[3], alone.ids, index):
-                part = z[row : row + 1, :, down, right]
-                share = part[0, 0].numel() / z[0, 0].numel()
+                part = z[row : row + 1, :, down.shown, right.shown]
                 seen, pull = self.oracle(part, replace(alone, x0=part), index)
-                grad[row : row + 1, :, down, right] = share * pull(torch.ones_like(seen.success))
-                loss[row] += share * seen.loss[0]
+                slope = pull(torch.ones_like(seen.success))[:, :, down.inner, right.inner]
+                grad[row : row + 1, :, down.kept, right.kept] = slope * (part[0, 0].numel() / whole)
+                loss[row] += seen.loss[0] * (slope[0, 0].numel() / whole)
         success = torch.zeros(len(z), dtype=torch.bool, device=z.device)
         seen = Evaluation(z.detach(), z.new_empty(len(z), 0), loss, success)
         return seen, lambda going: grad if bool(going.all()) else grad[going]
 
-    def cuts(self, height: int, width: int, ids: Tensor, index: int) -> Iterator[tuple[slice, slice]]:
+    def cuts(self, height: int, width: int, ids: Tensor, index: int) -> Iterator[tuple[Part, Part]]:
         """The tiles of an image at step `index`, for one id [1]."""
         first = chance.uniform((2,), self.seed, ids, index)[0].tolist()
         for down in parts(height, self.tile, first[0]):
@@ -59,17 +61,33 @@ class Tiled:
                 yield down, right
 
 
-def parts(length: int, tile: int, first: float) -> list[slice]:
-    """A length cut into parts of half a tile to a tile; `first` in [0, 1) moves the cuts. No cut in a short length.
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a length: what is `shown` to the network, and what is `kept` of it, which is `inner` in the stretch.
 
-    >>> parts(10, 4, 0.5)
+    The stretches are all as long as a tile, which is what makes them quick; the first and last ones overlap others.
+    """
+
+    shown: slice
+    kept: slice
+
+    @property
+    def inner(self) -> slice:
+        """Where `kept` lies in `shown`."""
+        return slice(self.kept.start - self.shown.start, self.kept.stop - self.shown.start)
+
+
+def parts(length: int, tile: int, first: float) -> list[Part]:
+    """A length cut into tiles; `first` in [0, 1) moves the cuts. No cut in a length that is no longer than a tile.
+
+    >>> [part.kept for part in parts(10, 4, 0.5)]
     [slice(0, 3, None), slice(3, 7, None), slice(7, 10, None)]
     """
     if length <= tile:
-        return [slice(0, length)]
-    least = -(-tile // 2)
-    ends = [min(least + int(first * (tile - least + 1)), length - least)]
-    while length - ends[-1] > tile:
-        ends.append(min(ends[-1] + tile, length - least))
-    starts = [0, *ends]
-    return [slice(start, end) for start, end in zip(starts, [*ends, length], strict=True)]
+        return [Part(slice(0, length), slice(0, length))]
+    cuts = range(1 + int(first * tile), length, tile)
+    made = []
+    for start, end in pairwise([0, *cuts, length]):
+        left = min(max(0, end - tile if start == 0 else start), length - tile)
+        made.append(Part(slice(left, left + tile), slice(start, end)))
+    return made

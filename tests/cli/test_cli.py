@@ -120,10 +120,10 @@ def test_ascend_says_when_a_digit_stays(run):
 
 def test_dream_writes_the_dream_and_the_way_there(run):
     run("dream", "--out", "o", "--steps", 5, "--seed", 7)
-    assert files("o") == ["dream-steps.png", "dream.png"]
+    assert files("o") == ["dream-steps.png", "dream.png", "photo.png"]
     with Image.open("o/dream.png") as image:
         assert image.size == (28, 28)
-        assert json.loads(image.text["inputopt"])["steps"] == 5
+        assert json.loads(image.text["inputopt"])["settings"]["steps"] == 5
 
 
 def test_dream_takes_a_photo_and_several_layers(run):

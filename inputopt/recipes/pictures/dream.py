@@ -33,7 +33,7 @@ Layers = Sequence[str] | Mapping[str, float]
 WHOLE = 640
 """Images with no side longer than this are derived at once if `tile` is not given."""
 
-TILE = 384
+TILE = 256
 """The side of the tiles that larger ones are cut into."""
 
 JITTER = 32
@@ -52,9 +52,9 @@ def dream(
     octave_scale: float = 1.4,
     steps: int = 10,
     *,
-    step_size: float = 0.01,
+    step_size: float = 0.015,
     jitter: int | None = None,
-    smoothing: float = 0.5,
+    smoothing: float = 1.0,
     guide: Photo | None = None,
     mask: Photo | None = None,
     tile: int | None = None,
@@ -89,28 +89,22 @@ def dream(
         FileError: a photo cannot be read.
     """
     net = frozen(model)
-    for what, value, least in (("octaves", octaves, 1), ("steps", steps, 1), ("jitter", jitter or 0, 0)):
-        checks.whole(what, value, least)
-    checks.positive("step_size", step_size)
-    if checks.positive("octave_scale", octave_scale) <= 1:
-        raise ValueError(f"octave_scale must be above 1, not {octave_scale}.")
-    if smoothing:
-        checks.positive("smoothing", smoothing)
-    if tile is not None:
-        checks.whole("tile", tile, 32)
+    _check(octaves, octave_scale, steps, step_size, jitter, smoothing, tile)
     width = net.bounds[1] - net.bounds[0]
     image, where = _read(net, "photo", photo), None if mask is None else _read_mask(net, mask)
     if where is not None and where.shape[2:] != image.shape[2:]:
         raise ValueError(f"mask must be as large as the photo, {_size(image)}, not {_size(where)}.")
     objective = _objective(net, layers, guide)
-    detail = None
-    for height, across in octave_sizes(image.shape[2], image.shape[3], octaves, octave_scale):
+    detail, full = None, (image.shape[2], image.shape[3])
+    for height, across in octave_sizes(*full, octaves, octave_scale):
         share = None if where is None else resized(where, height, across)
         small = scaled(net, image, height, across)
         if detail is not None:
             detail = resized(detail, height, across)
             small = detail.add_(small) if share is None else small + share * detail
         detail = None
+        if (height, across) == full:
+            image = image[:, :, :1, :1].clone()  # nobody needs it any more, and of a large image every copy counts
         roll = (min(JITTER, min(height, across) // 8) if net.convolves else 0) if jitter is None else jitter
         oracle = _oracle(net, objective, (height, across), roll, smoothing, tile, checks.seed(seed))
         step = Stride(step_size * width, *net.bounds, share)
@@ -122,9 +116,22 @@ def dream(
             raise ValueError(
                 f"The model does not take images of {height} x {across} ({error}); a model of one size wants octaves=1."
             ) from error
-        if (height, across) != tuple(image.shape[2:]):
+        if (height, across) != full:
             detail = dreamt - scaled(net, image, height, across)
     return Picture(dreamt[0], bounds=net.bounds)
+
+
+def _check(
+    octaves: int, scale: float, steps: int, step_size: float, jitter: int | None, smoothing: float, tile: int | None
+) -> None:
+    for what, value, least in (("octaves", octaves, 1), ("steps", steps, 1), ("jitter", jitter, 0), ("tile", tile, 32)):
+        if value is not None:
+            checks.whole(what, value, least)
+    checks.positive("step_size", step_size)
+    if checks.positive("octave_scale", scale) <= 1:
+        raise ValueError(f"octave_scale must be above 1, not {scale}.")
+    if smoothing != 0:
+        checks.positive("smoothing", smoothing)
 
 
 def _moved(oracle: Oracle, step: Stride, started: list[Tensor], steps: int, watch: Watch | None) -> Tensor:
@@ -139,6 +146,14 @@ def _moved(oracle: Oracle, step: Stride, started: list[Tensor], steps: int, watc
 
 def _unmeasured(change: Tensor) -> Tensor:
     return change.new_zeros(len(change))
+
+
+def so_far(net: Frozen, photo: Photo, x: Tensor) -> Picture:
+    """The dream at the photo's size, from what a watcher was shown of it, `x` [1, C, h, w] of any octave."""
+    image = _read(net, "photo", photo)
+    whole = scaled(net, image, *image.shape[2:])
+    detail = x - scaled(net, image, *x.shape[2:])
+    return Picture((whole + resized(detail, *whole.shape[2:]))[0].clamp(*net.bounds), bounds=net.bounds)
 
 
 def _objective(net: Frozen, layers: Layers, guide: Photo | None) -> Objective:
@@ -174,9 +189,11 @@ def _oracle(
 
 def _read(net: Frozen, what: str, photo: Photo) -> Tensor:
     """A photo as [1, C, H, W]: numbers in the bounds as they are, an image's levels in uint8."""
-    weights = net.first_weights() or ()
-    channels = weights[1] if net.convolves and len(weights) == 4 and weights[1] in (1, 3) else None
+    shape = net.first_weights() or ()
+    channels = shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
     image = read_levels(photo, channels)[None].to(net.device)
+    if not image.is_floating_point() and len(shape) == 2 and shape[1] == image.shape[2] * image.shape[3]:
+        image = read_levels(photo, 1)[None].to(net.device)  # so many inputs are one a pixel
     if image.is_floating_point():
         low, high = net.bounds
         if float(image.min()) < low or float(image.max()) > high:

@@ -37,6 +37,9 @@ from inputopt.recipes.pictures.picture import Picture
 SILENT = ("watch",)
 """Arguments that leave no trace in the picture."""
 
+ALONE = "alone"
+"""Where a picture that was made along with others says which settings make it alone."""
+
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made", bound="Picture | list[Picture]")
 
@@ -64,26 +67,19 @@ MAKERS: dict[str, Maker] = {}
 def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[Arguments, Made]]:
     """Decorate a function whose pictures carry their recipe; `kinds` are those of its arguments that are not plain.
 
-    Of several pictures each may bring "settings" of its own, by which it alone is made again.
+    Of several pictures each may bring in its recipe, under `ALONE`, the settings by which it alone is made again.
     """
 
     def decorate(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
-        signature = inspect.signature(function)
-
         @functools.wraps(function)
         def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
             found = function(*args, **kwargs)
-            bound = signature.bind(*args, **kwargs)
-            bound.apply_defaults()
-            (_, model), *others = bound.arguments.items()
-            settings = {name: _written(value, kinds.get(name)) for name, value in others if name not in SILENT}
-            recipe = {"made by": function.__name__, "model": described(model)}
+            recipe = recipe_of(function.__name__, *args, **kwargs)
 
             def told(picture: Picture) -> Picture:
-                own = {"settings": {**settings, **picture.recipe.get("settings", {})}, "versions": versions()}
-                return replace(
-                    picture, recipe={**recipe, **picture.recipe, **own}
-                )  # what the function itself has to say
+                own = dict(picture.recipe)
+                settings = {**recipe["settings"], **own.pop(ALONE, {})}
+                return replace(picture, recipe={**own, **recipe, "settings": settings})  # the caller has the last word
 
             return cast(Made, [told(picture) for picture in found] if isinstance(found, list) else told(found))
 
@@ -91,6 +87,16 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
         return made
 
     return decorate
+
+
+def recipe_of(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
+    """The recipe of what the function of that name makes of these arguments."""
+    maker = MAKERS[name]
+    bound = inspect.signature(maker.function).bind(*args, **kwargs)
+    bound.apply_defaults()
+    (_, model), *others = bound.arguments.items()
+    settings = {key: _written(value, maker.kinds.get(key)) for key, value in others if key not in SILENT}
+    return {"made by": name, "model": described(model), "settings": settings, "versions": versions()}
 
 
 def described(model: Any) -> dict[str, Any]:
