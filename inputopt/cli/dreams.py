@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import os
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,7 +21,7 @@ from tqdm import tqdm
 from inputopt import checks
 from inputopt.cli.given import find_model
 from inputopt.cli.show import writable
-from inputopt.files import FileError, save_figure
+from inputopt.files import FileError, replacing, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.recipes.pictures.dream import dream, so_far
 from inputopt.recipes.pictures.picture import to_image
@@ -183,17 +186,14 @@ def run_repeat(options: argparse.Namespace) -> int:
     out = writable(options.out) / picture.name
     if out.exists() and os.path.samefile(out, picture):
         raise FileError(f"{picture} would be written over; choose another folder with --out.")
-    given = {}
-    for text in options.file:
-        name, equals, path = text.partition("=")
-        if not equals:
-            raise ValueError(f"--file must be NAME=PATH, such as photo=china.jpg, not {text!r}.")
-        given[name] = path
     made = recipe.get("versions")
     before, threads = torch.get_num_threads(), made.get("threads") if isinstance(made, dict) else None
     torch.set_num_threads(min(checks.whole("threads", threads or before), os.cpu_count() or 1))
     try:
-        remade(recipe, lambda name: _find(name, options.model), given).save(out)
+        if "arguments" in recipe:
+            _typed_again(recipe["arguments"], out, options.again)
+        else:
+            remade(recipe, lambda name: _find(name, options.model), _given(options.file)).save(out)
         now = versions()
     finally:
         torch.set_num_threads(before)
@@ -205,6 +205,38 @@ def run_repeat(options: argparse.Namespace) -> int:
     why = f": it was made with {', '.join(changed)}" if changed else ""
     print(f"wrote {out}, which differs from {picture}{why}")
     return 1
+
+
+def _given(files: list[str]) -> dict[str, str]:
+    given = {}
+    for text in files:
+        name, equals, path = text.partition("=")
+        if not equals:
+            raise ValueError(f"--file must be NAME=PATH, such as photo=china.jpg, not {text!r}.")
+        given[name] = path
+    return given
+
+
+def _typed_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]) -> None:
+    """Run the command that made a figure in a folder of its own, and take the figure from there.
+
+    Raises:
+        ValueError: the command runs code by its name, or does not make that figure.
+    """
+    words = [str(word) for word in arguments]
+    line = f"inputopt {' '.join(words)}"
+    if any(":" in word for word in words):
+        raise ValueError(f"The figure was made by a command that runs code of its own; type it yourself: {line}")
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            run(words, folder)
+        except SystemExit as error:
+            raise ValueError(f"The figure was not made by a command of this version: {line}") from error
+        found = sorted(Path(folder).rglob(out.name))
+        if not found:
+            raise ValueError(f"The command does not make {out.name} any more: {line}")
+        with replacing(out) as temporary:
+            temporary.write_bytes(found[0].read_bytes())
 
 
 def _find(name: str, given: str | None) -> nn.Module:

@@ -10,7 +10,7 @@ from contracts import chance_state, digits, digits_net
 from PIL import Image
 
 import inputopt
-from inputopt.cli import derivatives, pictures
+from inputopt.cli import derivatives, dreams, pictures
 from inputopt.cli.main import build_parser, main
 from inputopt.document.networks import EXAMPLES
 from inputopt.zoo.recipes import accuracy
@@ -25,7 +25,8 @@ def commands():
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pictures, "load_digits", digits)  # the same, read once: reading them takes a second
+    for module in (pictures, dreams):
+        monkeypatch.setattr(module, "load_digits", digits)  # the same, read once: reading them takes a second
 
 
 @pytest.fixture

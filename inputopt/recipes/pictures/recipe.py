@@ -37,9 +37,6 @@ from inputopt.recipes.pictures.picture import Picture
 SILENT = ("watch",)
 """Arguments that leave no trace in the picture."""
 
-ALONE = "alone"
-"""Where a picture that was made along with others says which settings make it alone."""
-
 Arguments = ParamSpec("Arguments")
 Made = TypeVar("Made", bound="Picture | list[Picture]")
 
@@ -67,7 +64,7 @@ MAKERS: dict[str, Maker] = {}
 def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[Arguments, Made]]:
     """Decorate a function whose pictures carry their recipe; `kinds` are those of its arguments that are not plain.
 
-    Of several pictures each may bring in its recipe, under `ALONE`, the settings by which it alone is made again.
+    Of several pictures each may bring "settings" of its own, by which it alone is made again.
     """
 
     def decorate(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
@@ -77,9 +74,10 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
             recipe = recipe_of(function.__name__, *args, **kwargs)
 
             def told(picture: Picture) -> Picture:
-                own = dict(picture.recipe)
-                settings = {**recipe["settings"], **own.pop(ALONE, {})}
-                return replace(picture, recipe={**own, **recipe, "settings": settings})  # the caller has the last word
+                # what the function itself has to say; of one that calls another the last word counts
+                own = {} if "made by" in picture.recipe else picture.recipe
+                settings = {**recipe["settings"], **own.get("settings", {})}
+                return replace(picture, recipe={**recipe, **own, "settings": settings})
 
             return cast(Made, [told(picture) for picture in found] if isinstance(found, list) else told(found))
 
@@ -151,7 +149,7 @@ FILE = Kind(_write_file, _read_file)
 
 # ----------------------------------------------------------------------------------------------------------- made again
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The recipe that a picture carries.
+    """The recipe that a picture carries; of a figure, the command that it was made by, as its `arguments`.
 
     Raises:
         FileError: no such file, or one that carries no recipe.
@@ -167,8 +165,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         recipe = json.loads(text) if isinstance(text, str) else None
     except ValueError as error:
         raise FileError(f"The recipe in {path} is damaged ({error}).") from error
-    if not isinstance(recipe, dict) or not {"made by", "model", "settings"} <= recipe.keys():
-        raise FileError(f"{path} carries no recipe of a single picture; give a PNG that inputopt wrote.")
+    wanted = ({"made by", "model", "settings"}, {"made by", "arguments"})
+    if not isinstance(recipe, dict) or not any(keys <= recipe.keys() for keys in wanted):
+        raise FileError(f"{path} carries no recipe that leads to it; give a PNG that inputopt wrote.")
     return recipe
 
 

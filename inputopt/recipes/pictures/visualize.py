@@ -11,7 +11,7 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.pictures.canvases import Painted, canvas_of, shape_of
 from inputopt.recipes.pictures.picture import Picture
-from inputopt.recipes.pictures.recipe import ALONE, Kind, repeatable
+from inputopt.recipes.pictures.recipe import Kind, repeatable
 from inputopt.search.features import only, rebuilt
 from inputopt.search.geometry import Project
 from inputopt.search.goals import never
@@ -76,7 +76,7 @@ def visualize(
     oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed), painted)
     x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch)
     pictures = [
-        Picture(image, {ALONE: {"objective": only(objective.plain, number)}}, net.bounds)
+        Picture(image, {"settings": {"objective": only(objective.plain, number)}}, net.bounds)
         for number, image in enumerate(x)
     ]
     return pictures if objective.count > 1 else pictures[0]
