@@ -41,7 +41,7 @@ def photos(size: int) -> Tensor:
             top, left = (x.shape[1] - side) // 2, (x.shape[2] - side) // 2
             square = x[None, :, top : top + side, left : left + side]
             found.append(torch.nn.functional.interpolate(square, (size, size), mode="bilinear", antialias=True))
-    return torch.cat(found)
+    return torch.cat(found).clamp(0, 1)
 
 
 def table(found: Legibility, sure: Tensor) -> str:

@@ -195,6 +195,7 @@ TABLE = {
     },
     "transform": {
         "jitter": lambda: lambda seed: transforms.jitter(3, seed),
+        "shift": lambda: lambda seed: transforms.shift(0.3, seed),
         "tint": lambda: lambda seed: transforms.tint(0.2, seed),
         "noise": lambda: lambda seed: transforms.noise(0.1, seed),
         "scale": lambda: lambda seed: transforms.scale(0.8, 1.3, seed),

@@ -63,6 +63,7 @@ class Frozen:
         if not bool((self._std > 0).all()):
             raise ValueError("std must be above 0; leave it out for a model that takes its inputs as they are.")
         self._model, self._private = _private_copy(model)
+        self._names = names(self._model)
         self._fast: Any = self._model
         self._folded: frozenset[str] = frozenset()
         if self._private:
@@ -116,7 +117,7 @@ class Frozen:
         unfolded = any(parsed(layer, known)[0] in self._folded for layer in layers)
         model = self._model if unfolded else self._fast
         with threads_for_operations(self.operations(x)):
-            return captured(model, layers, lambda: self._run(model, x))
+            return captured(model, layers, lambda: self._run(model, x), known)
 
     def layers(self, x: Tensor) -> list[Layer]:
         """Every module with the shapes of what it puts out for inputs [B, ...], call by call."""
@@ -141,7 +142,7 @@ class Frozen:
 
     def layer_names(self) -> list[str]:
         """The names that `features` knows."""
-        return names(self._model)
+        return list(self._names)
 
     def first_weights(self) -> tuple[int, ...] | None:
         """The shape of the first weights that mix inputs, [n_out, n_in, ...]; None where there are none."""

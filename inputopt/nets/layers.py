@@ -76,7 +76,9 @@ def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
     return name, int(call or 1)
 
 
-def captured(model: nn.Module, layers: Sequence[str], run: Callable[[], Any]) -> dict[str, Tensor]:
+def captured(
+    model: nn.Module, layers: Sequence[str], run: Callable[[], Any], known: Sequence[str] | None = None
+) -> dict[str, Tensor]:
     """What each of `layers` puts out while `run` runs the model; nothing behind the last of them is run.
 
     The last call of a module is known only at the end, so for that the model is run to its end.
@@ -84,7 +86,8 @@ def captured(model: nn.Module, layers: Sequence[str], run: Callable[[], Any]) ->
     Raises:
         ValueError, TypeError: a layer that does not exist, is not called so often, or puts out more than one tensor.
     """
-    wanted = {layer: parsed(layer, names(model)) for layer in layers}
+    known = names(model) if known is None else known  # listing them takes a millisecond
+    wanted = {layer: parsed(layer, known) for layer in layers}
     found: dict[str, Tensor] = {}
 
     def see(name: str, call: int, output: Any) -> None:

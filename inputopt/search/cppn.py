@@ -35,7 +35,7 @@ class CPPN:
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """(inputs with their constant, outputs) of each layer."""
+        """How many inputs, with their constant, and outputs each layer has."""
         inputs = [4, *[self.hidden + 1] * self.depth]
         return list(zip(inputs, [*[self.hidden] * self.depth, self.shape[0]], strict=True))
 

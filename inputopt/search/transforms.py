@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -62,11 +63,11 @@ def _moved(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
 
 
 def noise(deviation: float, seed: int) -> Transform:
-    """Normal noise of that standard deviation on every number of [B, ...]."""
+    """Even noise of that standard deviation on every number of [B, ...]; normal noise would take far longer."""
 
     def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
-        drawn = chance.normal(x.shape[1:], _apart(seed, 1), problem.ids, index)
-        return x + deviation * drawn.to(x.dtype)
+        drawn = chance.uniform(x.shape[1:], _apart(seed, 1), problem.ids, index).to(x.dtype)
+        return torch.add(x, drawn.sub_(0.5), alpha=math.sqrt(12) * deviation)
 
     return transform
 
@@ -96,8 +97,29 @@ class Warp:
 
     def __call__(self, x: Tensor, problem: Problem, index: int) -> Tensor:
         matrix = self.matrix(x, problem, index).to(x.dtype)
-        grid = functional.affine_grid(matrix[:, :2], list(x.shape), align_corners=False)
+        places = _places(x.shape[2], x.shape[3]).to(x)
+        grid = (places @ matrix[:, :2].mT).reshape(len(x), *x.shape[2:], 2)  # several times as quick as affine_grid
         return functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+
+
+@functools.lru_cache(maxsize=8)
+def _places(height: int, width: int) -> Tensor:
+    """The middle of every pixel, (across, down, 1), [H W, 3]."""
+    down, across = (torch.arange(size, dtype=torch.float64) * 2 / size + (1 / size - 1) for size in (height, width))
+    rows, columns = torch.meshgrid(down, across, indexing="ij")
+    return torch.stack([columns, rows, torch.ones_like(rows)], dim=-1).flatten(0, 1)
+
+
+def shift(share: float, seed: int) -> Warp:
+    """Move each image by up to `share` of each side."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = chance.uniform((2,), _apart(seed, 6), problem.ids, index)
+        found = torch.diag_embed(torch.ones(len(x), 3, dtype=drawn.dtype, device=drawn.device))
+        found[:, :2, 2] = 2 * share * (2 * drawn - 1)
+        return found
+
+    return Warp(matrix)
 
 
 def scale(low: float, high: float, seed: int) -> Warp:

@@ -57,7 +57,7 @@ def test_every_image_of_the_natural_canvas_has_a_photos_power_at_each_frequency(
 
 
 def test_only_phases_are_free_on_the_canvas_of_phases():
-    canvas = Phase((1, 16, 15), Squash(0, 1))
+    canvas = Phase((1, 16, 15), Squash(0, 1), contrast=0.7)
     first, second = (
         torch.fft.rfft2(canvas.squash.undo(canvas(canvas.start(seed, IDS).double(), PROBLEM))) for seed in (0, 1)
     )

@@ -21,9 +21,11 @@ Shape = tuple[int, int, int]
 class Painted(Protocol):
     """A canvas that knows where to start, [B, ...] for `ids` [B]."""
 
-    def start(self, seed: int, ids: Tensor) -> Tensor: ...
+    def start(self, seed: int, ids: Tensor) -> Tensor:
+        """Where a search begins, each example's own."""
 
-    def __call__(self, z: Tensor, problem: Problem) -> Tensor: ...
+    def __call__(self, z: Tensor, problem: Problem) -> Tensor:
+        """Images [B, C, H, W]."""
 
 
 @dataclass(frozen=True)

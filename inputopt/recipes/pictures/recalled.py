@@ -98,7 +98,7 @@ def accentuate(
     image = in_bounds(net, photo)
     objective = -along_activations(activations(net, image, layers))
     seed = checks.seed(seed)
-    transform = shaken((image.shape[1], image.shape[2], image.shape[3]), net.bounds, shake, seed)
+    transform = shaken(net.bounds, shake, seed)
     x = _painted(net, objective, image, image, steps, seed, canvas, transform, watch)
     return Picture(x[0], bounds=net.bounds)
 

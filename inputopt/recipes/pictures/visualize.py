@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.recipes.pictures.canvases import Painted, Shape, canvas_of, shape_of
+from inputopt.recipes.pictures.canvases import Painted, canvas_of, shape_of
 from inputopt.recipes.pictures.picture import Picture
 from inputopt.recipes.pictures.recipe import Kind, repeatable
 from inputopt.search.features import only, rebuilt
@@ -21,7 +21,7 @@ from inputopt.search.oracle import Awake, Backward
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
-from inputopt.search.transforms import Transform, chained, jitter, noise, rotate, scale, unchanged
+from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
 
 OBJECTIVE = Kind(lambda objective: getattr(objective, "plain", None), rebuilt)
 """An objective by its plain form."""
@@ -73,7 +73,7 @@ def visualize(
     # one seed's pictures all start alike, so that each is what it would be alone
     ids = label if objective.together else torch.zeros_like(label)
     z = painted.start(seed, ids).to(net.dtype)
-    oracle = Backward(net, -objective, never, shaken(shape, net.bounds, shake, seed), painted)
+    oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed), painted)
     x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch)
     pictures = [
         Picture(image, {"settings": {"objective": only(objective.plain, number)}}, net.bounds)
@@ -114,7 +114,7 @@ def painted_by(
     return found.x
 
 
-def shaken(shape: Shape, bounds: tuple[float, float], strength: float, seed: int) -> Transform:
+def shaken(bounds: tuple[float, float], strength: float, seed: int) -> Transform:
     """How an image is moved, scaled, turned and blurred by noise before each look, so that no trick of one pixel pays.
 
     Raises:
@@ -125,7 +125,7 @@ def shaken(shape: Shape, bounds: tuple[float, float], strength: float, seed: int
     checks.positive("shake", strength)
     factor = 1.3**strength
     return chained(
-        jitter(max(1, round(min(shape[1:]) * strength / 14)), seed),
+        shift(min(1.0, strength / 14), seed),
         scale(1 / factor, factor, seed),
         rotate(10 * strength, seed),
         noise(0.05 * strength * (bounds[1] - bounds[0]), seed),
