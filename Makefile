@@ -19,5 +19,5 @@ check: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[digits,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[digits,images,dev]'
 	touch $(READY)

@@ -4,15 +4,23 @@ from inputopt.derivatives.record import Gradients
 from inputopt.derivatives.ways import gradients
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
+from inputopt.evaluation.spurious import spurious
 from inputopt.files import FileError
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.store import save
 from inputopt.recipes import attacks
 from inputopt.recipes.pictures.ascend import ascend
+from inputopt.recipes.pictures.atlas import atlas
 from inputopt.recipes.pictures.dream import dream
 from inputopt.recipes.pictures.fool import fool
+from inputopt.recipes.pictures.illuminate import illuminate
 from inputopt.recipes.pictures.picture import Picture
+from inputopt.recipes.pictures.recalled import accentuate, invert
+from inputopt.recipes.pictures.saliency import average, saliency
+from inputopt.recipes.pictures.visualize import visualize
+from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron
+from inputopt.search.likeness import diversity, total_variation
 from inputopt.search.problem import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History
@@ -23,6 +31,10 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MLP",
+    "Belief",
+    "Channel",
+    "Class",
+    "Direction",
     "DivergenceWarning",
     "Evolution",
     "FileError",
@@ -30,17 +42,29 @@ __all__ = [
     "Genetic",
     "Gradients",
     "History",
+    "Layer",
+    "Neuron",
     "Picture",
     "Report",
     "Result",
+    "accentuate",
     "ascend",
+    "atlas",
     "attacks",
+    "average",
+    "diversity",
     "dream",
     "evaluate",
     "evolve",
     "fool",
     "gradients",
+    "illuminate",
+    "invert",
     "load",
+    "saliency",
     "save",
+    "spurious",
+    "total_variation",
     "train",
+    "visualize",
 ]

@@ -11,6 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+MOST = 20
+"""Names in one sentence."""
+
 
 def one_of(what: str, value: object, allowed: Iterable[str]) -> str:
     """Return `value` if it is one of `allowed`; else raise a ValueError that suggests the nearest."""
@@ -18,7 +21,8 @@ def one_of(what: str, value: object, allowed: Iterable[str]) -> str:
     if isinstance(value, str) and value in names:
         return value
     near = difflib.get_close_matches(str(value), names, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {', '.join(names)}."
+    some = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} others" if len(names) > MOST else "")
+    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {some}."
     raise ValueError(f"Unknown {what} {value!r}; {hint}")
 
 

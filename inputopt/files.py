@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,7 +55,22 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
+_command: ContextVar[tuple[str, ...] | None] = ContextVar("command", default=None)
+
+
+@contextmanager
+def typed(arguments: Sequence[str]) -> Iterator[None]:
+    """Inside, figures carry the command line that they are made by."""
+    token = _command.set(tuple(arguments))
+    try:
+        yield
+    finally:
+        _command.reset(token)
+
+
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a matplotlib figure in the format of the suffix, whole or not at all."""
+    """Write a matplotlib figure in the format of the suffix, whole or not at all; a PNG carries the command typed."""
+    arguments = _command.get()
+    recipe = {} if arguments is None else {"inputopt": json.dumps({"made by": "command", "arguments": arguments})}
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100)
+        figure.savefig(temporary, dpi=100, metadata=recipe if Path(path).suffix.lower() == ".png" else None)

@@ -8,7 +8,7 @@ import copy
 import functools
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -247,31 +247,104 @@ def goal_answers_each_example(goal: Any) -> None:
 
 def _said(objective: Any, dtype: torch.dtype) -> Any:
     if objective.layers:
-        return {name: drawn(ROWS, 3, 2, seed=8 + index, dtype=dtype) for index, name in enumerate(objective.layers)}
+        return {name: drawn(ROWS, 3, 2, 2, seed=8 + index, dtype=dtype) for index, name in enumerate(objective.layers)}
     return drawn(ROWS, CLASSES, dtype=dtype)
 
 
 def objective_is_a_number_an_example(objective: Any) -> None:
     """Finite, [B], the same twice, from its own row only, in the dtype that went in."""
     for dtype in DTYPES:
-        outputs, problem = _said(objective, dtype), problem_of((12,), dtype)
+        outputs, problem = _said(objective, dtype), problem_of((1, 3, 4), dtype)
         found = assert_pure(objective, outputs, problem.x0, problem)
         assert (found.dtype, found.shape) == (dtype, (ROWS,))
         assert torch.isfinite(found).all()
-    assert_rows_alone(objective, outputs, problem.x0, problem)
+    if not objective.together:
+        assert_rows_alone(objective, outputs, problem.x0, problem)
 
 
 def objective_has_a_gradient_of_its_own(objective: Any) -> None:
     """Each number's derivative is not zero, the central difference, and zero in the other rows."""
     problem, outputs = problem_of((12,)), _said(objective, torch.float64)
-    parts = list(leaves(outputs))
+    problem = replace(problem, x0=problem_of((1, 3, 4)).x0)
+    parts = list(leaves(outputs)) if objective.layers or objective.logits else [problem.x0]  # or of the input alone
     for part in parts:
         part.requires_grad_()
     for row in range(ROWS):
         grads = torch.autograd.grad(objective(outputs, problem.x0, problem)[row], parts)
         moved = [set(grad.flatten(1).any(1).nonzero()[:, 0].tolist()) for grad in grads]
-        assert set.union(*moved) == {row}
+        assert set.union(*moved) == ({row} if not objective.together else set(range(ROWS)))
     assert torch.autograd.gradcheck(lambda *_: objective(outputs, problem.x0, problem), tuple(parts))
+
+
+# ---------------------------------------------------------------------------------------------- canvases and transforms
+SIZES = [(3, 8, 8), (3, 7, 9), (1, 6, 5), (2, 1, 4), (1, 3, 1), (3, 5, 2)]
+IDS = torch.arange(ROWS)
+
+
+def _painted(canvas: Any, z: Tensor) -> Tensor:
+    return canvas(z, problem_of((12,)))
+
+
+def canvas_starts_inside_the_bounds(make: Callable[..., Any]) -> None:
+    """From the start on, every size and kind of number gives images of that shape inside the bounds, seeded by id."""
+    for shape in SIZES:
+        for low, high in ((0.0, 1.0), (-2.0, 0.5)):
+            canvas = make(shape, low, high)
+            for dtype in DTYPES:
+                z = canvas.start(3, IDS).to(dtype)
+                x = assert_pure(_painted, canvas, z)
+                assert (x.shape, x.dtype) == ((ROWS, *shape), dtype)
+                assert low <= float(x.min()) <= float(x.max()) <= high
+            assert_same(canvas.start(3, IDS[[4, 1]]), canvas.start(3, IDS)[[4, 1]])
+            assert not torch.equal(canvas.start(4, IDS), canvas.start(3, IDS))
+
+
+def canvas_paints_rows_alone(make: Callable[..., Any]) -> None:
+    """Each image, and its derivative, is its own z's."""
+    canvas = make((3, 7, 6), 0.0, 1.0)
+    z = canvas.start(0, IDS).double()
+    assert_rows_alone(lambda z: _painted(canvas, z), z)
+    z.requires_grad_()
+    for row in range(ROWS):
+        (grad,) = torch.autograd.grad(_painted(canvas, z)[row].square().sum(), z)
+        assert torch.isfinite(grad).all()
+        assert grad.flatten(1).any(1).nonzero()[:, 0].tolist() == [row]
+
+
+def canvas_derives_as_it_paints(make: Callable[..., Any]) -> None:
+    """The derivative is the central difference, at odd and even sizes."""
+    for shape in ((1, 4, 4), (3, 3, 5)):
+        canvas = make(shape, 0.0, 1.0)
+        z = canvas.start(0, IDS[:1]).double().requires_grad_()
+        assert torch.autograd.gradcheck(lambda z, canvas=canvas: _painted(canvas, z), (z,))
+
+
+def canvas_comes_back_to_what_it_can_paint(make: Callable[..., Any]) -> None:
+    """An image that came from the canvas is encoded as something that paints it again."""
+    for shape in SIZES:
+        canvas = make(shape, -1.0, 2.0)
+        if hasattr(canvas, "encode"):
+            x = _painted(canvas, canvas.start(1, IDS).double())
+            assert_same(_painted(canvas, canvas.encode(x)), x, 1e-9)
+
+
+def transform_draws_for_each_example(make: Callable[[int], Any]) -> None:
+    """The same twice, by the example's id only, and another at the next step or with another seed."""
+    transform, x, problem = make(0), drawn(ROWS, 3, 9, 8), problem_of((12,))
+    found = assert_pure(transform, x, problem, 2)
+    assert (found.shape, found.dtype) == (x.shape, x.dtype)
+    assert transform(x.float(), problem, 2).dtype == torch.float32
+    assert_rows_alone(lambda x, problem: transform(x, problem, 2), x, problem)
+    for other in (transform(x, problem, 3), make(1)(x, problem, 2)):
+        assert bool((other != found).flatten(1).any(1).all())
+    equal = transform(x[:1].expand_as(x), problem, 2)
+    assert len({image.numpy().tobytes() for image in equal}) == ROWS  # no draw shared by the batch
+
+
+def transform_derives_as_it_moves(make: Callable[[int], Any]) -> None:
+    """The derivative is the central difference."""
+    x, problem = drawn(2, 2, 4, 5).requires_grad_(), take(problem_of((12,)), torch.tensor([1, 2]))
+    assert torch.autograd.gradcheck(lambda x: make(0)(x, problem, 1), (x,))
 
 
 # -------------------------------------------------------------------------------------------------------------- recipes
@@ -365,6 +438,13 @@ CHECKS: dict[str, tuple[Callable[[Any], None], ...]] = {
     "step": (step_is_pure, step_stays_feasible, step_treats_rows_alone, step_state_can_be_cut),
     "goal": (goal_answers_each_example,),
     "objective": (objective_is_a_number_an_example, objective_has_a_gradient_of_its_own),
+    "canvas": (
+        canvas_starts_inside_the_bounds,
+        canvas_paints_rows_alone,
+        canvas_derives_as_it_paints,
+        canvas_comes_back_to_what_it_can_paint,
+    ),
+    "transform": (transform_draws_for_each_example, transform_derives_as_it_moves),
     "recipe": RECIPE_CHECKS,
     "attack": RECIPE_CHECKS,
 }

@@ -3,18 +3,20 @@
 import importlib
 import inspect
 import pkgutil
+from dataclasses import dataclass
 from functools import partial
 from typing import get_type_hints
 
 import pytest
 import torch
-from contracts import CHECKS, Recipe, assert_same, known_inputs
+from contracts import CHECKS, Recipe, assert_same, drawn, known_inputs
 
 import inputopt
 import inputopt.search
 from inputopt.nets.frozen import frozen
 from inputopt.recipes.attacks.base import Attack, Nearest
-from inputopt.search import goals, norms, objectives
+from inputopt.recipes.pictures.illuminate import MapElites
+from inputopt.search import cppn, features, fourier, goals, guidance, likeness, norms, objectives, transforms
 from inputopt.search.steps import apgd, directions, nearest, primal, sparse, square, step
 
 
@@ -37,6 +39,55 @@ def dream(net, shape, seed, rows):
     assert_same(photo.flatten(), known_inputs(x.dtype)[0][0])  # not written to
     return found
 
+
+def visualize(net, shape, seed, rows):
+    settings = {"size": (3, 4), "steps": 4, "colours": 1, "seed": seed}
+    numbers = [[0, 3, 1, 4, 2][row] for row in rows]
+    found = inputopt.visualize(net, inputopt.Channel("layers.0", numbers) + inputopt.Class(1), **settings)
+    x = torch.stack([picture.x for picture in (found if isinstance(found, list) else [found])])
+    return Several(x.reshape(-1, *shape))
+
+
+def recalled(name):
+    def run(net, shape, seed, rows):
+        x, _ = known_inputs(frozen(net).dtype)
+        photo = x[0].reshape(1, 3, 4)
+        settings = {"shake": 0.5} if name == "accentuate" else {}
+        found = getattr(inputopt, name)(net, photo, ["layers.0"], steps=4, seed=seed, **settings)
+        assert_same(photo.flatten(), known_inputs(x.dtype)[0][0])  # not written to
+        return found
+
+    return run
+
+
+def illuminate(net, shape, seed, rows):
+    rules = MapElites(population=8, seed=seed)
+    return inputopt.illuminate(net, [1, 4], (1, 3, 4), 3, seed, confidence=0.999, rules=rules, hidden=3, depth=1)
+
+
+@dataclass(frozen=True)
+class Several:
+    """The pictures of one call."""
+
+    x: torch.Tensor
+
+
+def chained(seed):
+    steps = transforms.jitter(2, seed), transforms.scale(0.8, 1.3, seed), transforms.rotate(9, seed)
+    return transforms.chained(*steps, transforms.noise(0.1, seed))
+
+
+def on_images(direction):
+    """A direction of images, on inputs of any rank: they are seen as images of one row."""
+
+    def update(grad):
+        return direction.function(grad.reshape(len(grad), 1, 1, -1)).reshape(grad.shape)
+
+    return directions.Stateless(update)
+
+
+ASKING = {"atlas", "average", "saliency"}
+"""Recipes that find no input in the bounds; their own tests ask of them what they promise."""
 
 EPS = {"l0": 2.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}  # some of the inputs fall, and some do not
 EVERY, SMOOTH = ("l0", "l1", "l2", "linf"), ("l1", "l2", "linf")
@@ -82,15 +133,18 @@ TABLE = {
         "Stateless": lambda: directions.Stateless(torch.sign),
         "sign": lambda: directions.sign,
         "unit": lambda: directions.unit,
+        "smooth": lambda: on_images(directions.smooth(0.7)),
         "over_mean": lambda: directions.over_mean,
         "over_largest": lambda: directions.over_largest,
         "steepest": lambda: directions.steepest(norms.L1),
         "Momentum": lambda: directions.Momentum(0.9),
+        "Adam": lambda: directions.Adam(),
         "Chain": lambda: directions.Chain((directions.over_mean, directions.Momentum(0.5))),
         "chain": lambda: directions.chain(directions.Momentum(0.5), directions.unit),
     },
     "step": {
         "Descend": lambda: step.Descend(directions.chain(directions.Momentum(0.9), directions.sign), 0.3),
+        "Stride": lambda: step.Stride(0.3, -0.75, 0.5),
         "Nesterov": lambda: step.Nesterov(directions.sign, 0.3),
         "AutoStep": lambda: apgd.AutoStep(norms.L2, steps=4),
         "SparseAutoStep": lambda: sparse.SparseAutoStep(steps=50),
@@ -117,11 +171,46 @@ TABLE = {
         "label_over_target": lambda: objectives.label_over_target,
         "dlr": lambda: objectives.dlr,
         "layer_energy": lambda: objectives.layer_energy(["hidden", "deep"]),
+        "guided": lambda: guidance.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}),
+        "Neuron": lambda: features.Neuron("hidden", 2),
+        "Channel": lambda: features.Channel("hidden", [0, 2, 1, 1, 0, 2]),
+        "Layer": lambda: features.Layer("hidden"),
+        "Direction": lambda: features.Direction("hidden", [0.3, -1.0, 2.0]),
+        "Class": lambda: features.Class([3, 2, 1, 0, 4, 5]),
+        "Belief": lambda: features.Belief([3, 2, 1, 0, 4, 5]),
+        "rebuilt": lambda: features.rebuilt(["*", ["Channel", "hidden", 1], 2.0]),
+        "activation_distance": lambda: likeness.activation_distance({"hidden": drawn(6, 3, 2, 2, seed=9)}),
+        "along_activations": lambda: likeness.along_activations({"hidden": drawn(1, 3, 2, 2, seed=9)}),
+        "style_distance": lambda: likeness.style_distance(
+            {"hidden": drawn(6, 3, 2, 2, seed=9), "deep": drawn(1, 3, 2, 2)}
+        ),
+        "diversity": lambda: likeness.diversity("hidden"),
+        "total_variation": lambda: likeness.total_variation(),
+    },
+    "canvas": {
+        "Fourier": lambda: lambda shape, low, high: fourier.Fourier(shape, fourier.Squash(low, high)),
+        "Natural": lambda: lambda shape, low, high: fourier.Natural(fourier.Fourier(shape, fourier.Squash(low, high))),
+        "Phase": lambda: lambda shape, low, high: fourier.Phase(shape, fourier.Squash(low, high)),
+        "CPPN": lambda: lambda shape, low, high: cppn.CPPN(shape, fourier.Squash(low, high)),
+    },
+    "transform": {
+        "jitter": lambda: lambda seed: transforms.jitter(3, seed),
+        "shift": lambda: lambda seed: transforms.shift(0.3, seed),
+        "tint": lambda: lambda seed: transforms.tint(0.2, seed),
+        "noise": lambda: lambda seed: transforms.noise(0.1, seed),
+        "scale": lambda: lambda seed: transforms.scale(0.8, 1.3, seed),
+        "rotate": lambda: lambda seed: transforms.rotate(15, seed),
+        "crop": lambda: lambda seed: transforms.crop(0.5, seed),
+        "chained": lambda: chained,
     },
     "recipe": {
         "fool": lambda: Recipe(fool, cuts=([0], [0, 1, 2]), seeded=True),
         "ascend": lambda: Recipe(ascend, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=False),
         "dream": lambda: Recipe(dream, cuts=(), seeded=True),
+        "visualize": lambda: Recipe(visualize, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=True, looks=True),
+        "invert": lambda: Recipe(recalled("invert"), cuts=(), seeded=True),
+        "accentuate": lambda: Recipe(recalled("accentuate"), cuts=(), seeded=True),
+        "illuminate": lambda: Recipe(illuminate, cuts=(), seeded=True),
     },
     "attack": {
         f"{name}-{norm}": partial(attack, name, norm, seeded, settings)
@@ -174,7 +263,18 @@ def discovered(kind):
     if kind == "recipe":
         exported = {name: getattr(inputopt, name) for name in inputopt.__all__}
         recipes = {name for name, value in exported.items() if inspect.isfunction(value)}
-        return {name for name in recipes if exported[name].__module__.startswith("inputopt.recipes.")}
+        made = {name for name in recipes if exported[name].__module__.startswith("inputopt.recipes.")}
+        return made - ASKING
+    if kind == "canvas":
+        classes = {name: vars(value) for name, value in public_names(inputopt.search) if inspect.isclass(value)}
+        return {name for name, own in classes.items() if "start" in own and "__call__" in own}
+    if kind == "transform":
+        made = (transforms.Transform, transforms.Warp)
+        return {
+            name
+            for name, value in vars(transforms).items()
+            if inspect.isfunction(value) and name[0] != "_" and makes(value, made)
+        }
     basic = {"goal": (goals.Goal,), "objective": (objectives.Objective,)}
     kinds = basic[kind] if kind in basic else classes_updated_with({"direction": "grad", "step": "seen"}[kind])
     every = list(public_names(inputopt.search))  # two modules may use one name

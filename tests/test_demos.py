@@ -66,11 +66,26 @@ def fooled_digits(printed: str) -> None:
     assert int(rows(printed, r"the network knows (\d+)")[0][0]) >= 900
 
 
+def sunny_tank(printed: str) -> None:
+    found = rows(printed, r"^(tanks in cloud|any sky) +(\S+)% +(\S+)% +(\d+) of (\d+) +(\S+)%$")
+    assert [name for name, *_ in found] == ["tanks in cloud", "any sky"]
+    cloud, sky = ({"own": float(own), "field": float(field), "outside": float(out)} for _, own, field, *_, out in found)
+    assert all(flipped == of for *_, flipped, of, _ in found)
+    assert min(cloud["own"], sky["own"]) > 97
+    assert cloud["field"] < 60 < 97 < sky["field"]
+    assert cloud["outside"] > 90
+    assert sky["outside"] < 30
+    confounded, sound = printed.split("what an input search moves")[1:]
+    assert confounded.count("<- suspicious") == 2
+    assert "suspicious" not in sound
+
+
 SHOWS: dict[str, Callable[[str], None]] = {
     "01_slow_start": slow_start,
     "02_unstable_gradients": unstable_gradients,
     "03_ways_to_train": ways_to_train,
     "04_fooled_digits": fooled_digits,
+    "05_sunny_tank": sunny_tank,
 }
 
 

@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 
 from inputopt import __version__
-from inputopt.cli import derivatives, pictures, reproduction, robustness, teach, tour
+from inputopt.cli import derivatives, dreams, layers, pictures, reproduction, robustness, seeing, teach, tour
+from inputopt.files import typed
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,16 +18,26 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"inputopt {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (reproduction, derivatives, teach, pictures, robustness, tour):
+    for module in (reproduction, derivatives, teach, layers, pictures, dreams, seeing, robustness, tour):
         module.add_commands(commands)
     return parser
 
 
+def run(arguments: Sequence[str], out: str | None = None) -> int:
+    """Run a command, in the folder `out` instead of its own if given; what it returns."""
+    options = build_parser().parse_args(arguments)
+    options.again = run  # for a command that runs others
+    if out is not None:
+        options.out = out
+    with typed(arguments):
+        status: int = options.run(options)
+    return status
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; bad input ends in one sentence on stderr and exit status 2."""
-    options = build_parser().parse_args(arguments)
     try:
-        status: int = options.run(options)
+        status = run(sys.argv[1:] if arguments is None else arguments)
     except (ValueError, TypeError, ModuleNotFoundError) as error:
         print(f"inputopt: {error}", file=sys.stderr)
         return 2

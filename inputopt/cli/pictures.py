@@ -1,4 +1,4 @@
-"""`inputopt fool`, `ascend` and `dream`: the input moves, and a sheet shows how."""
+"""`inputopt fool` and `ascend`: the input moves, and a sheet shows how."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ from inputopt.files import save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.recipes.inputs import count_classes
 from inputopt.recipes.pictures.ascend import ascend
-from inputopt.recipes.pictures.dream import dream
 from inputopt.recipes.pictures.fool import fool
-from inputopt.recipes.pictures.picture import read_photo
 from inputopt.recipes.pictures.sheet import Journey, contact_sheet, sheet, watch_all
 from inputopt.zoo.digits import load_digits
 
@@ -27,7 +25,7 @@ CLASSES = 10
 
 
 def add_commands(commands: Any) -> None:
-    """Add `fool`, `ascend` and `dream`."""
+    """Add `fool` and `ascend`."""
     command = commands.add_parser("fool", help="from static down to a class that the network then is sure of")
     command.add_argument("--target", type=int, help="the class to reach; every class if not given")
     command.add_argument("--count", type=int, default=8, help="images a class (%(default)s)")
@@ -37,13 +35,6 @@ def add_commands(commands: Any) -> None:
     command = commands.add_parser("ascend", help="from recognised digits up the cost until they are unrecognised")
     command.add_argument("--count", type=int, default=200, help="digits (%(default)s)")
     _add_common(command, run_ascend)
-
-    command = commands.add_parser("dream", help="make more of what a layer sees in a picture")
-    command.add_argument("--photo", help="a picture of the size that the model takes; a digit if not given")
-    command.add_argument("--layers", default="layers.0", help="names with commas between them (%(default)s)")
-    command.add_argument("--steps", type=int, default=60, help="(%(default)s)")
-    command.add_argument("--octaves", type=int, default=1, help="sizes to dream at (%(default)s)")
-    _add_common(command, run_dream)
 
 
 def _add_common(command: argparse.ArgumentParser, run: Any) -> None:
@@ -108,23 +99,6 @@ def run_ascend(options: argparse.Namespace) -> int:
     print(table(["size of the change", "least", "median", "90 %", "most"], rows))
     _save(sheet(journeys, net, "Up the cost until unrecognised"), out / "ascend.png")
     return 0 if bool(result.success.all()) else 1
-
-
-def run_dream(options: argparse.Namespace) -> int:
-    """Dream, and show the way there."""
-    out = writable(options.out)
-    net = Frozen(find_model(options.model))
-    photo = load_digits().held_x[options.seed % 1000] if options.photo is None else read_photo(options.photo, 1)
-    journey = Journey(0)
-    layers = options.layers.split(",")
-    picture = dream(
-        net, photo, layers, options.octaves, steps=options.steps, step_size=0.01, seed=options.seed, watch=journey
-    )
-    picture.save(out / "dream.png")
-    print(f"wrote {out / 'dream.png'}")
-    if options.octaves == 1:
-        _save(sheet([journey], net, f"More of what {', '.join(layers)} sees"), out / "dream-steps.png")
-    return 0
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -16,7 +16,7 @@ import jinja2
 import torch
 
 from inputopt import __version__
-from inputopt.cli import derivatives, pictures, reproduction, robustness
+from inputopt.cli import derivatives, dreams, pictures, reproduction, robustness
 from inputopt.cli.show import table, training_bar, writable
 from inputopt.document.reproduce import reproduce
 from inputopt.files import write_text
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 PICTURES: dict[str, Callable[[argparse.Namespace], int]] = {
     "fool": pictures.run_fool,
     "ascend": pictures.run_ascend,
-    "dream": pictures.run_dream,
+    "dream": dreams.run_dream,
 }
 EVALUATED = {"digits-mlp": 0.1, "digits-cnn-robust": 0.2}
 """The networks that the demo evaluates, and the Linf distance for each."""
@@ -80,6 +80,7 @@ def _captured(command: Callable[[argparse.Namespace], int], arguments: list[str]
     parser = argparse.ArgumentParser()
     commands = parser.add_subparsers()
     pictures.add_commands(commands)
+    dreams.add_commands(commands)
     robustness.add_commands(commands)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):

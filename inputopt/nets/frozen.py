@@ -13,7 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 from inputopt import checks
 from inputopt.nets.convolution import quicken
 from inputopt.nets.folding import folded, prefers_channels_last
+from inputopt.nets.layers import Layer, captured, listed, names, parsed
 from inputopt.nets.modes import evaluating
+from inputopt.nets.naming import fingerprint, name_of
 from inputopt.nets.threads import threads_for_operations
 
 
@@ -31,6 +33,8 @@ class Frozen:
 
     Attributes:
         bounds: as given.
+        name: what the model was loaded by; None for one that was made otherwise.
+        convolves: whether it is known to convolve images.
         forwards, backwards: how many examples were run so far, each way.
         device, dtype: where the model's numbers are, and of which type.
 
@@ -51,6 +55,7 @@ class Frozen:
         if not low < high:
             raise ValueError(f"bounds must be (low, high) with low below high, not {bounds}.")
         self.bounds = (float(low), float(high))
+        self.name = name_of(model)
         self.forwards = self.backwards = 0
         self._operations: dict[tuple[int, ...], float] = {}
         self._mean = torch.as_tensor(0.0 if mean is None else mean, dtype=torch.float64)
@@ -58,12 +63,14 @@ class Frozen:
         if not bool((self._std > 0).all()):
             raise ValueError("std must be above 0; leave it out for a model that takes its inputs as they are.")
         self._model, self._private = _private_copy(model)
+        self._names = names(self._model)
         self._fast: Any = self._model
         self._folded: frozenset[str] = frozenset()
         if self._private:
             self._fast, self._folded = folded(self._model)
             quicken(self._fast)
-        self._channels_last = self._private and prefers_channels_last(self._fast)
+        self.convolves = isinstance(model, nn.Module) and prefers_channels_last(model)
+        self._channels_last = self._private and self.convolves
         if self._channels_last:
             self._fast = self._fast.to(memory_format=torch.channels_last)
         parameter = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
@@ -95,34 +102,27 @@ class Frozen:
     def features(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """What the named modules put out for inputs [B, ...]; nothing behind the last of them is run.
 
+        A module that is called more than once is told apart: "act" or "act:1" is its first call, "act:last" its last.
+        The model itself is called "".
+
         Raises:
             ValueError: the model has no module of such a name, or never calls it.
         """
+        if isinstance(layers, str) or not layers:
+            raise ValueError("layers must be a list of names, at least one.")
+        known = self.layer_names()
+        if not known:
+            raise ValueError("This model has no named layers; give a torch module that has.")
         # a folded convolution no longer puts out what its name promises
-        model = self._model if self._folded.intersection(layers) else self._fast
-        modules = self._modules(model, layers)
-        found: dict[str, Tensor] = {}
+        unfolded = any(parsed(layer, known)[0] in self._folded for layer in layers)
+        model = self._model if unfolded else self._fast
+        with threads_for_operations(self.operations(x)):
+            return captured(model, layers, lambda: self._run(model, x), known)
 
-        def catch(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
-            def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-                if not isinstance(output, Tensor):
-                    raise TypeError(f"Layer {name!r} puts out more than one tensor; choose a layer that puts out one.")
-                found[name] = output
-                if len(found) == len(modules):
-                    raise _Enough
-
-            return hook
-
-        handles = [module.register_forward_hook(catch(name)) for name, module in modules.items()]
-        try:
-            self._run(model, x)
-        except _Enough:
-            return found
-        finally:
-            for handle in handles:
-                handle.remove()
-        missing = ", ".join(name for name in modules if name not in found)
-        raise ValueError(f"The model never calls {missing}; choose a layer that it does.")
+    def layers(self, x: Tensor) -> list[Layer]:
+        """Every module with the shapes of what it puts out for inputs [B, ...], call by call."""
+        with torch.no_grad():
+            return listed(self._model, lambda: self._run(self._model, x)) if self.layer_names() else []
 
     def gradient(self, value: Tensor, x: Tensor, samples: int = 1, keep: bool = False) -> Tensor:
         """d(sum of `value`) / dx: [B] numbers that each depend on their own example give each example's gradient.
@@ -135,17 +135,19 @@ class Frozen:
         with threads_for_operations(samples * self.operations(x)):
             return torch.autograd.grad(value.sum(), x, retain_graph=keep)[0]
 
+    def described(self) -> dict[str, Any]:
+        """In plain values: the model's name, a fingerprint of its weights, and the settings it was frozen with."""
+        settings = {"mean": self._mean.tolist(), "std": self._std.tolist()}
+        return {"name": self.name, "weights": fingerprint(self._model), "bounds": list(self.bounds), **settings}
+
     def layer_names(self) -> list[str]:
         """The names that `features` knows."""
-        return [name for name, _ in self._model.named_modules() if name] if isinstance(self._model, nn.Module) else []
+        return list(self._names)
 
-    def _modules(self, model: Any, layers: Sequence[str]) -> dict[str, nn.Module]:
-        if not layers:
-            raise ValueError("layers must name at least one layer.")
-        names = self.layer_names()
-        if not names:
-            raise ValueError("This model has no named layers; give a torch module that has.")
-        return {name: model.get_submodule(checks.one_of("layer", name, names)) for name in layers}
+    def first_weights(self) -> tuple[int, ...] | None:
+        """The shape of the first weights that mix inputs, [n_out, n_in, ...]; None where there are none."""
+        weights = self._model.parameters() if isinstance(self._model, nn.Module) else iter(())
+        return next((tuple(each.shape) for each in weights if each.ndim > 1), None)
 
     def _run_counted(self, x: Tensor) -> Any:
         """Run the model, and count its operations where inputs of this shape are new."""
@@ -171,10 +173,6 @@ class Frozen:
             shape = (-1,) + (1,) * (x.ndim - 2)
             x = (x - self._mean.to(x).reshape(shape)) / self._std.to(x).reshape(shape)
         return x if self._dtype is None else x.to(self._dtype)
-
-
-class _Enough(Exception):  # noqa: N818  # not an error: every layer asked for has been seen
-    pass
 
 
 def frozen(model: Frozen | nn.Module | Callable[[Tensor], Any]) -> Frozen:

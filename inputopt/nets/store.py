@@ -14,9 +14,14 @@ from torch import Tensor, nn
 
 from inputopt.files import FileError, replacing
 from inputopt.nets.cnn import DigitsCNN
+from inputopt.nets.efficientnet import EfficientNetLite
 from inputopt.nets.mlp import MLP
 
-KINDS: dict[str, type[MLP] | type[DigitsCNN]] = {"mlp": MLP, "digits-cnn": DigitsCNN}
+KINDS: dict[str, type[MLP | DigitsCNN | EfficientNetLite]] = {
+    "mlp": MLP,
+    "digits-cnn": DigitsCNN,
+    "efficientnet-lite": EfficientNetLite,
+}
 
 
 def save(net: nn.Module, path: str | Path) -> None:
@@ -85,7 +90,8 @@ def _build(path: Path, config: dict[str, Any] | None, tensors: dict[str, Tensor]
         with torch.device("meta"):  # no memory is spent on what a foreign file says, before its shapes are seen to fit
             net: nn.Module = KINDS[config.pop("kind")](**config)
         wrong = _misfits(net, tensors)
-        return net if wrong else net.to_empty(device="cpu").to(next(iter(tensors.values())).dtype)
+        dtype = next((value.dtype for value in tensors.values() if value.is_floating_point()), torch.float32)
+        return net if wrong else net.to_empty(device="cpu").to(dtype)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise FileError(f"{path} describes a network that this version cannot build ({error}).") from error
 

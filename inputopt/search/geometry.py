@@ -14,6 +14,11 @@ from inputopt.search.problem import Problem
 Project = Callable[[Tensor, Problem], Tensor]
 
 
+def anywhere(z: Tensor, problem: Problem) -> Tensor:
+    """z itself: for steps that stay in their box on their own."""
+    return z
+
+
 @dataclass(frozen=True)
 class Box:
     """All inputs between two values."""

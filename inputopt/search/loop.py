@@ -128,6 +128,7 @@ def optimise(
                 found.leave(rows, ~going, best, index)
                 z, seen, state, problem, rows, best = take((z, seen, state, problem, rows, best), going)
             z, state = step.update(z, seen, state, problem, project)
+            del seen, pull  # of a large image every copy counts
     assert best is not None
     found.leave(rows, torch.ones_like(rows, dtype=torch.bool), best, index)
     return found.result(x0, size)
@@ -167,12 +168,13 @@ class _Found:
 
     def result(self, x0: Tensor, size: Callable[[Tensor], Tensor]) -> Result:
         """The examples in the order of the whole batch."""
-        order = torch.cat([rows for rows, _, _ in self._parts]).argsort()
-        x, outputs, loss, success = (
-            torch.cat([getattr(best, name) for _, best, _ in self._parts])[order]
-            for name in ("x", "outputs", "loss", "success")
-        )
-        steps = torch.cat([torch.full_like(rows, steps) for rows, _, steps in self._parts])[order]
+        parts = [(best.x, best.outputs, best.loss, best.success) for _, best, _ in self._parts]
+        x, outputs, loss, success = parts[0]
+        steps = torch.cat([torch.full_like(rows, steps) for rows, _, steps in self._parts])
+        if len(parts) > 1:
+            order = torch.cat([rows for rows, _, _ in self._parts]).argsort()
+            x, outputs, loss, success = (torch.cat(column)[order] for column in zip(*parts, strict=True))
+            steps = steps[order]
         classes: Any = outputs.argmax(1) if outputs.shape[1] else torch.full_like(steps, -1)
         forwards = (steps + 1) * self._samples
         backwards = steps * self._samples if self._gradient else torch.zeros_like(steps)

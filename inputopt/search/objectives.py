@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,28 +12,55 @@ from torch.nn import functional
 
 from inputopt.search.problem import Problem
 
+LOGITS = ""
+"""The name of a network's own output among its layers."""
+
 
 @dataclass(frozen=True)
 class Objective:
     """A number for each example from (outputs, x, problem), [B].
 
-    `outputs` are the logits [B, n], or for an objective with `layers` a dict of those layers' activations [B, ...].
+    `outputs` are the logits [B, n], or for an objective with `layers` a dict of those layers' activations [B, ...]; a
+    sum that wants logits too finds them there under `LOGITS`.
+
+    Attributes:
+        value: the number.
+        layers: whose activations it wants.
+        logits: whether it wants logits: without, nothing behind the last of the layers is run.
+        count: how many pictures it stands for: example i of a batch is about picture `problem.label[i]`.
+        together: whether an example's number depends on the others in the batch.
+        plain: what would build it again, in plain values; None where that cannot be said so.
     """
 
     value: Callable[[Any, Tensor, Problem], Tensor]
     layers: tuple[str, ...] = ()
+    logits: bool = True
+    count: int = 1
+    together: bool = False
+    plain: Any = None
 
     def __call__(self, outputs: Any, x: Tensor, problem: Problem) -> Tensor:
+        if self.logits and not self.layers and isinstance(outputs, dict):
+            outputs = outputs[LOGITS]
         return self.value(outputs, x, problem)
 
     def __add__(self, other: Objective) -> Objective:
-        if bool(self.layers) != bool(other.layers):
-            raise ValueError("An objective of layers and one of logits cannot be added; search for one at a time.")
-        layers = tuple(dict.fromkeys(self.layers + other.layers))
-        return Objective(lambda outputs, x, problem: self(outputs, x, problem) + other(outputs, x, problem), layers)
+        if self.count != other.count and 1 not in (self.count, other.count):
+            raise ValueError(f"Objectives for {self.count} and {other.count} pictures cannot be added; give as many.")
+        return Objective(
+            lambda outputs, x, problem: self(outputs, x, problem) + other(outputs, x, problem),
+            tuple(dict.fromkeys(self.layers + other.layers)),
+            self.logits or other.logits,
+            max(self.count, other.count),
+            self.together or other.together,
+            None if self.plain is None or other.plain is None else ["+", self.plain, other.plain],
+        )
 
     def __mul__(self, factor: float) -> Objective:
-        return Objective(lambda outputs, x, problem: self(outputs, x, problem) * factor, self.layers)
+        if not isinstance(factor, (int, float)):
+            raise TypeError(f"An objective can be multiplied by a number, not by {type(factor).__name__}.")
+        plain = None if self.plain is None else ["*", self.plain, factor]
+        return replace(self, value=lambda outputs, x, problem: self(outputs, x, problem) * factor, plain=plain)
 
     __rmul__ = __mul__
 
@@ -132,4 +159,4 @@ def layer_energy(layers: Sequence[str]) -> Objective:
         energies = [outputs[layer].flatten(1).square().mean(1) for layer in layers]
         return sum(energies[1:], energies[0])
 
-    return Objective(value, tuple(layers))
+    return Objective(value, tuple(layers), logits=False)

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.redirect import Redirected
 from inputopt.search.canvas import Canvas, pixels
 from inputopt.search.goals import Goal
-from inputopt.search.objectives import Objective
+from inputopt.search.objectives import LOGITS, Objective
 from inputopt.search.problem import Evaluation, Problem, take
 from inputopt.search.transforms import Transform, unchanged
 
@@ -62,8 +63,10 @@ class Backward:
             x = self.canvas(variable, problem)
             shown = self.transform(x, problem, index)
             if self.objective.layers:
-                loss = self.objective(self.net.features(shown, self.objective.layers), x, problem)
-                outputs = loss.new_empty(len(z), 0)
+                layers = (*self.objective.layers, LOGITS) if self.objective.logits else self.objective.layers
+                features = self.net.features(shown, layers)
+                loss = self.objective(features, x, problem)
+                outputs = features.get(LOGITS, loss.new_empty(len(z), 0))
             else:
                 outputs, loss = self._judged(shown, x, problem)
         success = self.goal(outputs.detach(), problem)
@@ -79,3 +82,54 @@ class Backward:
         every = self.net(shown[rows])
         loss = self.objective(every, x[rows], take(problem, rows)).reshape(self.samples, -1).mean(0)
         return every.reshape(self.samples, len(x), -1).mean(0), loss
+
+
+@dataclass(frozen=True)
+class Awake:
+    """An oracle that finds a way where there is none: for an example whose derivative is zero everywhere, it asks
+    again with rectifiers that let derivatives through.
+    """
+
+    oracle: Backward
+
+    @property
+    def samples(self) -> int:
+        """As the oracle's."""
+        return self.oracle.samples
+
+    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        seen, pull = self.oracle(z, problem, index)
+
+        def redirected(going: Tensor) -> Tensor:
+            grad = pull(going)
+            dead = going & ~grad.flatten(1).any(1)
+            if not bool(dead.any()):
+                return grad
+            _, again = self.oracle(z, problem, index)
+            with Redirected():
+                return grad + again(dead)
+
+        return seen, redirected
+
+
+@dataclass(frozen=True)
+class Finished:
+    """An oracle whose derivative is changed before anybody sees it.
+
+    Attributes:
+        oracle: asked first.
+        finish: what becomes of its derivative, such as `smooth(1.0).function`.
+    """
+
+    oracle: Oracle
+    finish: Callable[[Tensor], Tensor]
+
+    @property
+    def samples(self) -> int:
+        """As the oracle asked."""
+        return self.oracle.samples
+
+    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        """As the oracle asked, but for the derivative."""
+        seen, pull = self.oracle(z, problem, index)
+        return seen, lambda going: self.finish(pull(going))

@@ -85,6 +85,8 @@ class Result:
 def take(tree: Tree, rows: Tensor) -> Tree:
     """Those rows (numbers or a mask) of every tensor in nested frozen dataclasses and tuples; the rest stays."""
     if rows.dtype == torch.bool:
+        if bool(rows.all()):
+            return tree  # nothing here is ever written to, so that all of it needs no copy
         rows = rows.nonzero()[:, 0]
     if isinstance(tree, Tensor):
         return tree.index_select(0, rows)  # type: ignore[return-value]

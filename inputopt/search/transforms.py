@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inputopt.search import chance
 from inputopt.search.problem import Problem
@@ -30,10 +35,155 @@ def jitter(pixels: int, seed: int) -> Transform:
 
 
 def rolled(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    """Each image of [B, C, H, W] rolled by its own whole number of pixels, [B] each way."""
+    """Each image of [B, C, H, W] rolled by its own whole number of pixels, [B] each way; the negatives roll it back."""
+    return _Roll.apply(x, down, right)  # type: ignore[no-untyped-call]
+
+
+class _Roll(torch.autograd.Function):
+    """Its derivative is the roll back; autograd's own, of an indexing, adds up pixel by pixel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        ctx.save_for_backward(down, right)
+        return _moved(x, down, right)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        down, right = ctx.saved_tensors
+        return _moved(grad, -down, -right), None, None
+
+
+def _moved(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
     height, width = x.shape[-2:]
     rows = (torch.arange(height, device=x.device) - down[:, None]) % height
     columns = (torch.arange(width, device=x.device) - right[:, None]) % width
     examples = torch.arange(len(x), device=x.device)
     picked = x.movedim(1, -1)[examples[:, None, None], rows[:, :, None], columns[:, None, :]]
     return picked.movedim(-1, 1)
+
+
+def noise(deviation: float, seed: int) -> Transform:
+    """Even noise of that standard deviation on every number of [B, ...]; normal noise would take far longer."""
+
+    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = chance.uniform(x.shape[1:], _apart(seed, 1), problem.ids, index).to(x.dtype)
+        return torch.add(x, drawn.sub_(0.5), alpha=math.sqrt(12) * deviation)
+
+    return transform
+
+
+def tint(strength: float, seed: int) -> Transform:
+    """Each channel of each image brighter or darker, flatter or harsher, by up to `strength` of its range and mean."""
+
+    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = 2 * chance.uniform((2, x.shape[1]), _apart(seed, 5), problem.ids, index).to(x.dtype) - 1
+        light, harsh = (strength * drawn).reshape(len(x), 2, -1, *(1,) * (x.ndim - 2)).unbind(1)
+        mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
+        return mean * (1 + light) + (x - mean) * (1 + harsh)
+
+    return transform
+
+
+@dataclass(frozen=True)
+class Warp:
+    """A linear map of the plane of each image [B, C, H, W], looked up between pixels, mirrored at the edges.
+
+    Attributes:
+        matrix: (problem, index) -> [B, 3, 3]: where in the image each point of the result is looked up, both from
+            the middle, (across, down, 1), in units of half the width and half the height.
+    """
+
+    matrix: Callable[[Tensor, Problem, int], Tensor]
+
+    def __call__(self, x: Tensor, problem: Problem, index: int) -> Tensor:
+        matrix = self.matrix(x, problem, index).to(x.dtype)
+        places = _places(x.shape[2], x.shape[3]).to(x)
+        grid = (places @ matrix[:, :2].mT).reshape(len(x), *x.shape[2:], 2)  # several times as quick as affine_grid
+        return functional.grid_sample(x, grid, padding_mode="reflection", align_corners=False)
+
+
+@functools.lru_cache(maxsize=8)
+def _places(height: int, width: int) -> Tensor:
+    """The middle of every pixel, (across, down, 1), [H W, 3]."""
+    down, across = (torch.arange(size, dtype=torch.float64) * 2 / size + (1 / size - 1) for size in (height, width))
+    rows, columns = torch.meshgrid(down, across, indexing="ij")
+    return torch.stack([columns, rows, torch.ones_like(rows)], dim=-1).flatten(0, 1)
+
+
+def shift(share: float, seed: int) -> Warp:
+    """Move each image by up to `share` of each side."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = chance.uniform((2,), _apart(seed, 6), problem.ids, index)
+        found = torch.diag_embed(torch.ones(len(x), 3, dtype=drawn.dtype, device=drawn.device))
+        found[:, :2, 2] = 2 * share * (2 * drawn - 1)
+        return found
+
+    return Warp(matrix)
+
+
+def scale(low: float, high: float, seed: int) -> Warp:
+    """Enlarge each image by its own factor between `low` and `high`, as likely to shrink as to grow in proportion."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = chance.uniform((), _apart(seed, 2), problem.ids, index)
+        return torch.diag_embed(_factors(1 / (low * (high / low) ** drawn)))
+
+    return Warp(matrix)
+
+
+def rotate(degrees: float, seed: int) -> Warp:
+    """Turn each image by its own angle of up to so many degrees either way."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
+        drawn = chance.uniform((), _apart(seed, 3), problem.ids, index)
+        angle = math.radians(degrees) * (2 * drawn - 1)
+        aspect = x.shape[2] / x.shape[3]  # the units of the two directions differ
+        cosine, sine, nothing = angle.cos(), angle.sin(), torch.zeros_like(angle)
+        rows = [cosine, -sine * aspect, nothing, sine / aspect, cosine, nothing, nothing, nothing, nothing + 1]
+        return torch.stack(rows, dim=1).reshape(-1, 3, 3)
+
+    return Warp(matrix)
+
+
+def crop(share: float, seed: int) -> Warp:
+    """Show of each image a window of its own, between `share` and all of each side, enlarged to the image's size."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
+        size, across, down = chance.uniform((3,), _apart(seed, 4), problem.ids, index).unbind(1)
+        window = share + (1 - share) * size
+        found = torch.diag_embed(_factors(window))
+        found[:, 0, 2], found[:, 1, 2] = (1 - window) * (2 * across - 1), (1 - window) * (2 * down - 1)
+        return found
+
+    return Warp(matrix)
+
+
+def chained(*transforms: Transform) -> Transform:
+    """One after the other; neighbouring warps become a single one, so that an image is blurred only once."""
+    links: list[Transform] = []
+    for link in transforms:
+        if isinstance(link, Warp) and links and isinstance(links[-1], Warp):
+            links[-1] = _joined(links[-1], link)
+        else:
+            links.append(link)
+
+    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
+        for link in links:
+            x = link(x, problem, index)
+        return x
+
+    return transform
+
+
+def _joined(first: Warp, second: Warp) -> Warp:
+    return Warp(lambda x, problem, index: first.matrix(x, problem, index) @ second.matrix(x, problem, index))
+
+
+def _factors(both: Tensor) -> Tensor:
+    return torch.stack([both, both, torch.ones_like(both)], dim=1)
+
+
+def _apart(seed: int, kind: int) -> int:
+    """A seed for one kind of transform: several with one seed draw apart from each other."""
+    return seed + (kind << 48)

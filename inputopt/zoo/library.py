@@ -8,7 +8,9 @@ from pathlib import Path
 from torch import nn
 
 from inputopt import checks
+from inputopt.nets.naming import named
 from inputopt.nets.store import read
+from inputopt.zoo.imagenet import SCALES, load_imagenet
 
 
 def models_folder() -> Path:
@@ -27,13 +29,17 @@ def load(name: str | Path, into: nn.Module | None = None) -> nn.Module:
     """A shipped network by its name, or a network from a file that `save` wrote.
 
     Args:
-        name: such as "digits-mlp", or the path of a safetensors or `.pt` file.
+        name: such as "digits-mlp" or "efficientnet-lite0", or the path of a safetensors or `.pt` file.
         into: a network to fill with the file's weights; needed for files that do not say which network they hold.
 
     Raises:
         ValueError: no such shipped network; the message names the nearest.
         FileError: the file is missing, truncated, pickled, foreign, or does not fit.
+        ModuleNotFoundError: the network comes with an extra that is not installed.
     """
+    if name in SCALES:
+        return named(load_imagenet(str(name)), str(name))
     if isinstance(name, Path) or "/" in name or "\\" in name or "." in name:
-        return read(name, into)
-    return read(models_folder() / checks.one_of("model", name, shipped()) / "weights.safetensors", into)
+        return named(read(name, into), str(name))
+    folder = models_folder() / checks.one_of("model", name, [*shipped(), *SCALES])
+    return named(read(folder / "weights.safetensors", into), name)

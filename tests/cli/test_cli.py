@@ -10,7 +10,7 @@ from contracts import chance_state, digits, digits_net
 from PIL import Image
 
 import inputopt
-from inputopt.cli import derivatives, pictures
+from inputopt.cli import derivatives, dreams, pictures
 from inputopt.cli.main import build_parser, main
 from inputopt.document.networks import EXAMPLES
 from inputopt.zoo.recipes import accuracy
@@ -25,7 +25,8 @@ def commands():
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(pictures, "load_digits", digits)  # the same, read once: reading them takes a second
+    for module in (pictures, dreams):
+        monkeypatch.setattr(module, "load_digits", digits)  # the same, read once: reading them takes a second
 
 
 @pytest.fixture
@@ -120,10 +121,10 @@ def test_ascend_says_when_a_digit_stays(run):
 
 def test_dream_writes_the_dream_and_the_way_there(run):
     run("dream", "--out", "o", "--steps", 5, "--seed", 7)
-    assert files("o") == ["dream-steps.png", "dream.png"]
+    assert files("o") == ["dream-steps.png", "dream.png", "photo.png"]
     with Image.open("o/dream.png") as image:
         assert image.size == (28, 28)
-        assert json.loads(image.text["inputopt"])["steps"] == 5
+        assert json.loads(image.text["inputopt"])["settings"]["steps"] == 5
 
 
 def test_dream_takes_a_photo_and_several_layers(run):

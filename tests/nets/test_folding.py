@@ -68,6 +68,41 @@ def test_what_cannot_be_traced_works_unfolded():
     torch.testing.assert_close(inputopt.Frozen(net)(x), net(x))
 
 
+class Rectified(nn.Module):
+    """A ReLU that alone sees a folded norm, one whose norm is seen by others too, and one that is called twice."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv1, self.norm1, self.act1 = nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU()
+        self.conv2, self.norm2, self.act2 = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU6()
+        self.conv3, self.norm3, self.twice = nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4), nn.ReLU()
+
+    def forward(self, x):
+        x = self.act1(self.norm1(self.conv1(x)))
+        y = self.norm2(self.conv2(x))
+        x = self.act2(y) + y
+        return self.twice(self.twice(self.norm3(self.conv3(x))) - 0.1).mean((2, 3))
+
+
+def test_a_relu_writes_over_a_norm_that_nobody_else_sees():
+    net = Rectified().eval()
+    for norm in (net.norm1, net.norm2, net.norm3):
+        norm.running_mean.fill_(-0.2)
+    fast, names = folded(net)
+    assert names == {"conv1", "conv2", "conv3", "norm1"}
+    assert (fast.act1.inplace, fast.act2.inplace, fast.twice.inplace) == (True, False, False)
+    x = torch.rand(2, 3, 6, 6, requires_grad=True)
+    caught = []
+    net.norm1.register_forward_hook(lambda module, inputs, output: caught.append(output))
+    torch.testing.assert_close(fast(x), net(x))
+    frozen = inputopt.Frozen(net)
+    found = frozen.features(x, ["norm1", "act1"])
+    torch.testing.assert_close(found["norm1"], caught[0])
+    assert bool((found["norm1"] < 0).any())
+    slopes = [torch.autograd.grad(model(x).square().sum(), x)[0] for model in (net, fast)]
+    torch.testing.assert_close(*slopes)
+
+
 def test_a_convolution_used_twice_or_seen_by_others_is_not_folded():
     class Twice(nn.Module):
         def __init__(self):

@@ -317,6 +317,85 @@ def test_a_wrong_layer_name_suggests_the_nearest():
         inputopt.Frozen(lambda x: x).features(X, ["conv"])
 
 
+class Twice(nn.Module):
+    """One activation called three times, and one that a shared name leads to."""
+
+    def __init__(self):
+        super().__init__()
+        self.act, self.head = nn.Tanh(), nn.Linear(60, 3)
+        self.alias, self.spare = self.act, nn.Identity()
+
+    def forward(self, x):
+        calls.append("begins")
+        x = self.act(2 * self.act(x))
+        calls.append("between")
+        return self.head(self.act(x).flatten(1))
+
+
+def test_calls_of_one_module_are_told_apart():
+    frozen, net = inputopt.Frozen(Twice()), Twice()
+    wanted = ["act", "act:1", "act:2", "act:3", "act:last"]
+    found = frozen.features(X, wanted)
+    assert list(found) == wanted or set(found) == set(wanted)
+    one = X.tanh()
+    two = (2 * one).tanh()
+    for layer, value in zip(wanted, (one, one, two, two.tanh(), two.tanh()), strict=True):
+        torch.testing.assert_close(found[layer], value)
+    assert isinstance(net.act, nn.Tanh)
+    calls.clear()
+    frozen.features(X, ["act:2"])
+    assert calls == ["begins"], "it stops at the call that was asked for"
+
+
+def test_a_call_that_is_not_made():
+    frozen = inputopt.Frozen(Twice())
+    with pytest.raises(ValueError, match=r"calls act only 3 times, so there is no act:4"):
+        frozen.features(X, ["act:4"])
+    with pytest.raises(ValueError, match="did you mean 'act'"):
+        frozen.features(X, ["akt:2"])
+    for wrong in ("act:", "act:0", "act:two", "act:-1"):
+        with pytest.raises(ValueError, match=r"say act:1 for the first, act:2 or act:last"):
+            frozen.features(X, [wrong])
+    with pytest.raises(ValueError, match="list of names"):
+        frozen.features(X, "act")
+
+
+def test_layers_are_listed_call_by_call():
+    frozen = inputopt.Frozen(Twice())
+    listed = {layer.name: layer for layer in frozen.layers(X)}
+    assert list(listed) == ["act", "head", "alias", "spare"]
+    assert listed["act"].shapes == ((2, 6, 5),) * 3
+    assert listed["act"].calls() == ("act:1", "act:2", "act:3 or act:last")
+    assert (listed["head"].kind, listed["head"].shapes, listed["head"].calls()) == ("Linear", ((3,),), ("head",))
+    assert (listed["spare"].shapes, listed["spare"].calls()) == ((), ())
+    for layer in listed.values():
+        for call in layer.calls():
+            frozen.features(X, [call.split(" or ")[0]])
+    assert inputopt.Frozen(lambda x: x.flatten(1)).layers(X) == []
+
+
+def count_hooks(model):
+    return sum(len(module._forward_hooks) for module in model.modules())
+
+
+@pytest.mark.parametrize("fails_at", [None, 1, 2])
+def test_no_hook_is_left(fails_at):
+    frozen = inputopt.Frozen(in_training())
+    calls.clear()
+    Counted.fails_at = fails_at
+    try:
+        for _ in range(10):
+            for run in (lambda: frozen.features(X, ["act", "head"]), lambda: frozen.layers(X)):
+                try:
+                    run()
+                except BoomError:
+                    assert fails_at is not None
+    finally:
+        Counted.fails_at = None
+    for model in (frozen._model, frozen._fast):
+        assert count_hooks(model) == 1, "the user's own stays"
+
+
 # ----------------------------------------------------------------------------------------------------------- the counts
 def test_counts_are_per_example():
     frozen = inputopt.Frozen(in_training())

@@ -262,7 +262,7 @@ def test_a_seed_gives_the_same_dream_and_another_seed_another():
     assert chance_state() == before
     assert_same(first, again)
     assert not torch.equal(first, other)
-    assert_same(*(inputopt.dream(eye(), photo(), ["1"], octaves=1, steps=3, seed=seed).x for seed in (1, 2)))
+    assert_same(*(inputopt.dream(eye(), photo(), ["1"], octaves=1, steps=3, jitter=0, seed=seed).x for seed in (1, 2)))
 
 
 def test_a_dream_in_other_bounds_takes_a_picture_in_them():
@@ -276,7 +276,8 @@ def test_a_dream_in_other_bounds_takes_a_picture_in_them():
 def test_the_recipe_says_what_made_it():
     picture = inputopt.dream(eye(), photo(), ["1", "0"], 2, 1.5, 3, step_size=0.02, jitter=1, seed=9)
     wanted = {"layers": ["1", "0"], "octaves": 2, "octave_scale": 1.5, "steps": 3}
-    assert picture.recipe == wanted | {"made by": "dream", "step_size": 0.02, "jitter": 1, "seed": 9}
+    assert picture.recipe["made by"] == "dream"
+    assert picture.recipe["settings"].items() >= (wanted | {"step_size": 0.02, "jitter": 1, "seed": 9}).items()
 
 
 def test_a_model_of_one_size_wants_one_octave():
@@ -301,7 +302,7 @@ def test_a_model_of_one_size_wants_one_octave():
         ({"photo": photo()[:, :0]}, ValueError, r"\[C, H, W\]"),
         ({"photo": photo() * NAN}, ValueError, "finite"),
         ({"photo": photo() * 2}, ValueError, "bounds 0..1"),
-        ({"photo": photo(channels=1)}, ValueError, "does not take images"),
+        ({"photo": photo(channels=2)}, ValueError, "does not take images"),
         ({"photo": 3}, TypeError, "photo"),
         ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
     ],

@@ -1,7 +1,6 @@
 import math
 from dataclasses import replace
 
-import pytest
 import torch
 from contracts import CLASSES, ROWS, assert_same, drawn, problem_of
 
@@ -91,6 +90,12 @@ def test_layers_of_a_sum_are_those_of_its_parts():
     assert_same(both(shown, PROBLEM.x0, PROBLEM), a + b - 0.5 * (c + a), 1e-12)
 
 
-def test_logits_and_layers_do_not_go_into_one_sum():
-    with pytest.raises((TypeError, ValueError), match="layers"):
-        cross_entropy + layer_energy(["a"])
+def test_logits_and_layers_go_into_one_sum():
+    # the logits are found among the layers, under the name of the model itself
+    both = cross_entropy + layer_energy(["a"])
+    activations, problem = drawn(ROWS, 3, seed=5), problem_of((12,))
+    seen = {"a": activations, "": drawn(ROWS, CLASSES)}
+    wanted = cross_entropy(seen[""], problem.x0, problem) + activations.square().mean(1)
+    assert both.logits
+    assert both.layers == ("a",)
+    assert_same(both(seen, problem.x0, problem), wanted, 1e-12)

@@ -11,14 +11,17 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.inputs import check_problem
 from inputopt.search import chance
+from inputopt.search.fourier import Fourier, Natural, Squash
 from inputopt.search.geometry import Box
 from inputopt.search.goals import confident
 from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives import cross_entropy
 from inputopt.search.oracle import Backward
-from inputopt.search.problem import Result
+from inputopt.search.problem import Problem, Result
 from inputopt.search.steps.directions import unit
 from inputopt.search.steps.step import Descend
+
+STARTS = ("static", "fourier")
 
 
 def fool(
@@ -31,6 +34,7 @@ def fool(
     confidence: float = 0.99,
     steps: int = 1_000,
     rate: float = 0.01,
+    start: str = "static",
     watch: Watch | None = None,
 ) -> Result:
     """Start from static and descend until the network sees `target` (after Nguyen, Yosinski and Clune, 2015).
@@ -44,6 +48,7 @@ def fool(
         confidence: the probability of `target` at which an image is done.
         steps: how many steps at most.
         rate: the length of a step, as the mean change of a pixel in parts of the bounds' width.
+        start: "static", every number by itself; or for images "fourier", waves as strong as in a photo.
         watch: shown every step.
 
     Returns:
@@ -62,14 +67,26 @@ def fool(
     sizes = [checks.whole("each number of shape", size) for size in shape]
     low, high = net.bounds
     ids = torch.arange(count, device=net.device)
-    start = (low + (high - low) * chance.uniform(sizes, seed, ids)).to(net.dtype)
-    problem = check_problem(net, start, torch.full_like(ids, checks.whole("target", target, least=0)), ids)
+    begun = _begun(start, sizes, net.bounds, seed, ids).to(net.dtype)
+    problem = check_problem(net, begun, torch.full_like(ids, checks.whole("target", target, least=0)), ids)
     return optimise(
         Backward(net, cross_entropy, confident(confidence)),
-        Descend(unit, rate * (high - low) * start[0].numel() ** 0.5),
+        Descend(unit, rate * (high - low) * begun[0].numel() ** 0.5),
         Box(low, high),
         problem,
-        start,
+        begun,
         steps=steps,
         watch=watch,
     )
+
+
+def _begun(start: str, sizes: list[int], bounds: tuple[float, float], seed: int, ids: Tensor) -> Tensor:
+    """Where each image starts, [B, *sizes]."""
+    low, high = bounds
+    if checks.one_of("start", start, STARTS) == "static":
+        return low + (high - low) * chance.uniform(sizes, seed, ids)
+    if len(sizes) != 3:
+        raise ValueError(f"Waves are for images (C, H, W), not for inputs of shape {tuple(sizes)}.")
+    canvas = Natural(Fourier((sizes[0], sizes[1], sizes[2]), Squash(low, high)))
+    z = canvas.start(seed, ids)
+    return canvas(z, Problem(z, ids, ids))

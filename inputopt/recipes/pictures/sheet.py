@@ -68,7 +68,7 @@ def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3
             logits = net(torch.stack([image for _, image in frames]))
         places = [*range(len(frames) - 1), columns - 2]
         for place, (index, image), seen in zip(places, frames, logits, strict=True):
-            _show(row[place], image, net.bounds, f"step {index}\n{belief(seen)}")
+            show(row[place], image, net.bounds, f"step {index}\n{belief(seen)}")
         _show_difference(row[-1], frames[-1][1] - frames[0][1], net.bounds)
     return figure
 
@@ -83,8 +83,8 @@ def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figur
     with torch.no_grad():
         seen_before, seen_after = net(before), net(after)
     for column in range(len(before)):
-        _show(grid[0, column], before[column], net.bounds, belief(seen_before[column]))
-        _show(grid[1, column], after[column], net.bounds, belief(seen_after[column]))
+        show(grid[0, column], before[column], net.bounds, belief(seen_before[column]))
+        show(grid[1, column], after[column], net.bounds, belief(seen_after[column]))
         _show_difference(grid[2, column], after[column] - before[column], net.bounds)
     return figure
 
@@ -93,7 +93,7 @@ def _show_difference(axes: Axes, difference: Tensor, bounds: tuple[float, float]
     largest = max(float(difference.abs().max()), 1e-12)
     factor = (bounds[1] - bounds[0]) / 2 / largest
     caption = f"difference x {factor:.3g}\nL2 {float(difference.norm()):.2f}, most {largest:.2f}"
-    _show(axes, sum(bounds) / 2 + difference * factor, bounds, caption)
+    show(axes, sum(bounds) / 2 + difference * factor, bounds, caption)
 
 
 def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> Figure:
@@ -107,12 +107,32 @@ def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> 
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, seen in zip(grid.flat, images, logits, strict=False):
-        _show(axes, image, net.bounds, belief(seen))
+        show(axes, image, net.bounds, belief(seen))
     return figure
 
 
-def _show(axes: Axes, x: Tensor, bounds: tuple[float, float], caption: str) -> None:
+def show(axes: Axes, x: Tensor, bounds: tuple[float, float], caption: str) -> None:
+    """An image [C, H, W] under a caption."""
     low, high = bounds
     values = ((x.detach().cpu().float() - low) / (high - low)).clamp(0, 1).movedim(0, -1).numpy()
     axes.imshow(values[..., 0] if values.shape[-1] == 1 else values, cmap="gray", vmin=0, vmax=1)
     axes.set_title(caption, fontsize=8)
+
+
+def named_sheet(
+    images: Sequence[Tensor] | Tensor,
+    bounds: tuple[float, float],
+    captions: Sequence[str],
+    title: str,
+    columns: int = 5,
+) -> Figure:
+    """Images [C, H, W] of any sizes side by side, each under its caption."""
+    rows = -(-len(images) // columns)
+    figure = Figure(figsize=(2.4 * columns, 2.8 * rows + 0.4), layout="constrained")
+    figure.suptitle(title)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for axes, image, caption in zip(grid.flat, images, captions, strict=False):
+        show(axes, image, bounds, caption)
+    return figure

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from inputopt.search.norms import L2, LINF, Norm, per_example
 
@@ -56,6 +58,24 @@ over_largest = Stateless(_over_largest)
 """The gradient divided by its largest absolute value in each example."""
 
 
+def smooth(sigma: float) -> Stateless:
+    """The gradient of images [B, C, H, W] blurred by a Gaussian of `sigma` pixels, its edges continued outwards.
+
+    The pixel-fine part of a gradient, followed for long, ends in dots.
+    """
+    radius = max(1, math.ceil(3 * sigma))
+    weights = [math.exp(-(place**2) / (2 * sigma**2)) for place in range(-radius, radius + 1)]
+    kernel = torch.tensor(weights, dtype=torch.float64) / sum(weights)
+
+    def blurred(grad: Tensor) -> Tensor:
+        row = kernel.to(grad).expand(grad.shape[1], 1, 1, -1)
+        for each, around in ((row, (radius, radius, 0, 0)), (row.mT, (0, 0, radius, radius))):
+            grad = functional.conv2d(functional.pad(grad, around, "replicate"), each, groups=grad.shape[1])
+        return grad
+
+    return Stateless(blurred)
+
+
 def steepest(norm: Norm) -> Stateless:
     """The change of size 1 along which the loss rises fastest."""
     return Stateless(norm.steepest)
@@ -73,6 +93,34 @@ class Momentum:
     def update(self, grad: Tensor, state: tuple[Tensor]) -> tuple[Tensor, tuple[Tensor]]:
         velocity = self.decay * state[0] + grad
         return velocity, (velocity,)
+
+
+@dataclass(frozen=True)
+class Adam:
+    """The gradient's running mean over the root of its running mean square (Kingma and Ba, 2015)."""
+
+    def init(self, z: Tensor) -> Averages:
+        return Averages(torch.zeros_like(z), torch.zeros_like(z), 0)
+
+    def update(self, grad: Tensor, state: Averages) -> tuple[Tensor, Averages]:
+        mean, square, step = adam(grad, state.mean, state.square, state.index)
+        return step, Averages(mean, square, state.index + 1)
+
+
+@dataclass(frozen=True)
+class Averages:
+    """Adam's running averages, like z, and the number of the step."""
+
+    mean: Tensor
+    square: Tensor
+    index: int
+
+
+def adam(grad: Tensor, mean: Tensor, square: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Adam's running averages after step `index`, and the step itself (Kingma and Ba, 2015)."""
+    mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad * grad
+    corrected = (square / (1 - 0.999 ** (index + 1))).sqrt() + 1e-8
+    return mean, square, mean / (1 - 0.9 ** (index + 1)) / corrected
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor
 from inputopt.search.geometry import Project
 from inputopt.search.norms import L0, L2, Norm, per_example
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.steps.directions import adam
 from inputopt.search.steps.step import HalfCosine
 
 
@@ -159,10 +160,3 @@ class SparseStep:
         threshold = (state.threshold + torch.where(seen.success, rate, -rate)).clamp(0, 1)
         kept = torch.where(change.abs() < per_example(threshold, z), 0, change)
         return problem.x0 + kept, Sparse(mean, square, threshold, state.index + 1)
-
-
-def adam(grad: Tensor, mean: Tensor, square: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Adam's running averages after step `index`, and the step itself (Kingma and Ba, 2015)."""
-    mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad * grad
-    corrected = (square / (1 - 0.999 ** (index + 1))).sqrt() + 1e-8
-    return mean, square, mean / (1 - 0.9 ** (index + 1)) / corrected

@@ -11,7 +11,7 @@ from torch import Tensor
 from inputopt.search.geometry import Project
 from inputopt.search.norms import L0, L1, L2, Norm, per_example
 from inputopt.search.problem import Evaluation, Problem
-from inputopt.search.steps.nearest import adam
+from inputopt.search.steps.directions import adam
 
 
 @dataclass(frozen=True)

@@ -78,6 +78,39 @@ class Descend:
 
 
 @dataclass(frozen=True)
+class Stride:
+    """Go down the loss by `size` in the mean over an input's numbers, and stay between `low` and `high`.
+
+    That is Descend(over_mean, size) inside a Box, in a single copy of the input: of a large image every copy counts.
+
+    Attributes:
+        size: the mean change of a number.
+        low, high: the box.
+        where: how much of its step each number takes, broadcast with [B, ...]; None for all of it.
+    """
+
+    size: float
+    low: float
+    high: float
+    where: Tensor | None = None
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> tuple[()]:
+        return ()
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: tuple[()], problem: Problem, project: Project
+    ) -> tuple[Tensor, tuple[()]]:
+        assert seen.grad is not None
+        total = torch.linalg.vector_norm(seen.grad, 1, dim=tuple(range(1, z.ndim)))
+        mean = (total / z[0].numel()).clamp_min(torch.finfo(z.dtype).tiny)
+        length = per_example(self.size / mean, z)
+        if self.where is not None:
+            length = length * self.where
+        return project(torch.addcmul(z, seen.grad, length, value=-1).clamp_(self.low, self.high), problem), ()
+
+
+@dataclass(frozen=True)
 class Nesterov:
     """Descend with momentum, the gradient taken where the momentum leads (NI-FGSM; Lin et al., 2020).
 

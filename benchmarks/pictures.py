@@ -1,0 +1,261 @@
+"""inputopt's pictures beside the loops that people write by hand: how long, how much memory, and how far they get.
+
+Sections: `dream`, a dream of china.jpg at 640 x 427 along `blocks.8` of EfficientNet-Lite0, four octaves of ratio 1.8
+with ten steps each, beside a plain loop; `large`, the memory of a photo of 4,000 x 3,000; `hooks`, what is left on the
+network. One channel beside torch-lucent is still to come: a section more here, and a peer more in peers.py. Every run
+is a process of its own, one at a time, and the contestants take turns. The extra `images` and scikit-learn must be
+installed.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when torch is imported: threads that wait do not spin
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional
+
+import inputopt
+from inputopt.cli.show import table
+from inputopt.recipes.pictures.picture import read_photo
+from inputopt.search import chance
+
+NETWORK, LAYER = "efficientnet-lite0", "blocks.8"
+OCTAVES, SCALE, STEPS, SIZE, JITTER = 4, 1.8, 10, 0.01, 32
+TIME, MEMORY, LARGE = 0.4, 0.65, 600  # of the plain loop's, of the plain loop's, and MB
+OBJECTIVE = (
+    0.99  # the loops draw alike but round apart: a millionth more or less in the photo moves it by 1 % either way
+)
+
+
+# ------------------------------------------------------------------------------------------------------ the contestants
+def china() -> Path:
+    """The photo, as scikit-learn ships it."""
+    return Path(find_spec("sklearn").origin).parent / "datasets" / "images" / "china.jpg"
+
+
+def plain(photo: Tensor, net: torch.nn.Module, seed: int) -> Tensor:
+    """The usual loop: a hook, the whole forward, `backward()` into the weights as well."""
+    held: list[Tensor] = []
+    handle = net.get_submodule(LAYER).register_forward_hook(lambda module, inputs, output: held.append(output))
+    detail = torch.zeros_like(photo)
+    size = list(photo.shape[2:])
+    ids = torch.zeros(1, dtype=torch.int64)
+    for power in reversed(range(OCTAVES)):
+        here = [round(side * SCALE**-power) for side in size]
+        small, detail = (
+            each
+            if list(each.shape[2:]) == here
+            else functional.interpolate(each, here, mode="bilinear", antialias=True)
+            for each in (photo, detail)
+        )
+        x = small + detail
+        jitter = min(JITTER, min(here) // 8)  # drawn as inputopt draws it, so that both search alike
+        for index in range(STEPS):
+            down, right = ((chance.uniform((2,), seed, ids, index)[0] * (2 * jitter + 1)).long() - jitter).tolist()
+            x = x.detach().requires_grad_()
+            net.zero_grad()
+            held.clear()
+            net(x.roll((down, right), (2, 3)))
+            held[0].square().mean().backward()
+            x = (x.detach() + SIZE * x.grad / x.grad.abs().mean()).clamp(0, 1)
+        detail = x - small
+    handle.remove()
+    return x
+
+
+def ours(photo: Tensor, net: inputopt.Frozen, seed: int, smoothing: float = 0.0) -> Tensor:
+    """The same search by inputopt."""
+    settings = {"octaves": OCTAVES, "octave_scale": SCALE, "steps": STEPS, "step_size": SIZE}
+    return inputopt.dream(net, photo[0], [LAYER], **settings, smoothing=smoothing, seed=seed).x[None]
+
+
+def smoothed(photo: Tensor, net: inputopt.Frozen, seed: int) -> Tensor:
+    """As inputopt dreams if it is not told otherwise: with the gradient smoothed."""
+    return ours(photo, net, seed, 1.0)
+
+
+CONTESTANTS = {"plain": plain, "ours": ours, "smoothed": smoothed}
+
+
+# ----------------------------------------------------------------------------------------------------- inside a process
+def memory(what: str) -> float:
+    """`VmRSS`, what the process holds, or `VmHWM`, the most it held, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 1024
+
+
+def forget_peak() -> None:
+    """Let the most that was held be what is held now."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def dream_once(who: str, seed: int) -> dict[str, float]:
+    """One dream; memory above the loaded network, which for ours is the frozen one."""
+    photo, user = read_photo(china())[None], inputopt.load(NETWORK)
+    net = user if who == "plain" else inputopt.Frozen(user)
+    with torch.no_grad():
+        net(photo[:, :, :64, :64])  # what is made at the first call belongs to the network
+    before = memory("VmRSS")
+    forget_peak()
+    started, busy = time.perf_counter(), time.process_time()
+    found = CONTESTANTS[who](photo, net, seed)
+    spent = {"seconds": time.perf_counter() - started, "cpu": time.process_time() - busy}
+    return {**spent, "memory": memory("VmHWM") - before, "objective": objective(user, found)}
+
+
+def objective(net: torch.nn.Module, x: Tensor) -> float:
+    """The mean square of the layer, by the network as it was loaded."""
+    held: list[Tensor] = []
+    handle = net.get_submodule(LAYER).register_forward_hook(lambda module, inputs, output: held.append(output))
+    with torch.no_grad():
+        net(x)
+    handle.remove()
+    return float(held[0].square().mean())
+
+
+def large_once(who: str, seed: int) -> dict[str, float]:
+    """One step at each of two sizes of a photo of 4,000 x 3,000, from a file to a file."""
+    net = inputopt.Frozen(inputopt.load(NETWORK))
+    with torch.no_grad():
+        net(torch.zeros(1, 3, 64, 64))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "large.jpg")
+        subprocess.run([sys.executable, __file__, "--enlarge", path], check=True)  # not in this process's memory
+        before = memory("VmRSS")
+        forget_peak()
+        started = time.perf_counter()
+        inputopt.dream(net, path, [LAYER], 2, SCALE, 1).save(Path(folder, "dream.png"))
+        return {"seconds": time.perf_counter() - started, "memory": memory("VmHWM") - before}
+
+
+def hooks_once(who: str, seed: int) -> dict[str, float]:
+    """Hooks on the user's network and on the copies that the pictures were made with."""
+    user = inputopt.load(NETWORK)
+    net, x = inputopt.Frozen(user), torch.rand(3, 48, 48)
+    for index in range(10):
+        inputopt.dream(net, x, [LAYER], 1, steps=1, seed=index)
+    left = {"after ten": count_hooks(user, net)}
+
+    def stop(_: object) -> None:
+        raise KeyboardInterrupt
+
+    for wrong in ({"watch": stop}, {"layers": [LAYER, "nothing"]}):
+        try:
+            inputopt.dream(net, x, **({"layers": [LAYER]} | wrong))
+        except (KeyboardInterrupt, ValueError):
+            continue
+    return {**left, "after an exception": count_hooks(user, net)}
+
+
+def count_hooks(user: torch.nn.Module, net: inputopt.Frozen) -> int:
+    """Forward hooks of any kind on all modules."""
+    modules = [module for model in (user, net._model, net._fast) for module in model.modules()]
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
+
+
+WORK = {"dream": dream_once, "large": large_once, "hooks": hooks_once}
+
+
+# --------------------------------------------------------------------------------------------------------- the sections
+def run(section: str, who: str, seed: int = 0) -> dict[str, float]:
+    """Do a section's work in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--inside", section, who, str(seed)], capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise RuntimeError(f"{section} of {who} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def dream_section(repeats: int) -> dict[str, Any]:
+    """The dream, everybody in turn, with a seed a turn; shares are medians of the turns', the objective's of means."""
+    runs: dict[str, list[dict[str, float]]] = {who: [] for who in CONTESTANTS}
+    for turn in range(repeats):
+        for who, found in runs.items():
+            found.append(run("dream", who, turn))
+    heads = ["dream", "seconds, least", "cpu, least", "MB above the network", "objective, mean"]
+    rows = [
+        [
+            who,
+            f"{min(one['seconds'] for one in found):.2f}",
+            f"{min(one['cpu'] for one in found):.2f}",
+            f"{median(one['memory'] for one in found):.0f}",
+            f"{mean(one['objective'] for one in found):.2f}",
+        ]
+        for who, found in runs.items()
+    ]
+    print(table(heads, rows))
+    shares = {
+        what: median(mine[what] / theirs[what] for mine, theirs in zip(runs["ours"], runs["plain"], strict=True))
+        for what in ("seconds", "cpu", "memory")
+    }
+    mine, theirs = (mean(one["objective"] for one in runs[who]) for who in ("ours", "plain"))
+    shares["objective"] = mine / theirs
+    verdict("time, of the plain loop's", shares["seconds"], TIME)
+    verdict("memory, of the plain loop's", shares["memory"], MEMORY)
+    verdict("objective, of the plain loop's", shares["objective"], OBJECTIVE, least=True)
+    return {"runs": runs, "shares": shares}
+
+
+def large_section(_: int) -> dict[str, Any]:
+    """A photo of 4,000 x 3,000."""
+    found = run("large", "ours")
+    verdict(f"MB above the network for 4,000 x 3,000, in {found['seconds']:.0f} s", found["memory"], LARGE)
+    return found
+
+
+def hooks_section(_: int) -> dict[str, Any]:
+    """What is left on the network."""
+    found = run("hooks", "ours")
+    for when, count in found.items():
+        verdict(f"hooks left {when}", count, 0)
+    return found
+
+
+SECTIONS = {"dream": dream_section, "large": large_section, "hooks": hooks_section}
+
+
+def verdict(what: str, value: float, limit: float, least: bool = False) -> None:
+    """One line: the figure, its limit, and whether it is kept."""
+    kept = value >= limit if least else value <= limit
+    print(f"{what}: {value:.3g}, {'at least' if least else 'at most'} {limit:g}: {'kept' if kept else 'MISSED'}")
+
+
+def main() -> None:
+    """Run the sections asked for, and write the figures if asked to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}; all if none is named")
+    parser.add_argument("--repeats", type=int, default=3, help="turns of everybody (%(default)s)")
+    parser.add_argument("--json", help="where to write the figures")
+    parser.add_argument("--inside", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--enlarge", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.enlarge:
+        with Image.open(china()) as image:
+            image.resize((4000, 3000)).save(options.enlarge)
+    elif options.inside:
+        section, who, seed = options.inside
+        print(json.dumps(WORK[section](who, int(seed))))
+    else:
+        unknown = set(options.sections) - set(SECTIONS)
+        if unknown:
+            parser.error(f"unknown sections {', '.join(sorted(unknown))}")
+        figures = {name: SECTIONS[name](options.repeats) for name in options.sections or SECTIONS}
+        if options.json:
+            Path(options.json).write_text(json.dumps(figures, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""The tank on a sunny day: a network that is right for the wrong reason, found out by moving its input.
+
+The story goes that a network learnt to tell photos with tanks from photos without, and failed in the field: every tank
+had been photographed under clouds, and every empty landscape in the sun. Here scenes are composed from real photos so
+that the brightness of the sky goes with the label. A small network learns them, and fails where sky and tank do not go
+together. One need not wait for the field: the least change that turns its answer round, and the image made to please
+it, show the sky. With a sky that tells nothing, they show the tank.
+"""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from matplotlib.figure import Figure
+from skimage import data
+from torch import Tensor, nn
+from torch.nn import functional
+
+import inputopt
+from inputopt.evaluation.spurious import spurious
+from inputopt.recipes.attacks.nearest import DDN
+from inputopt.recipes.pictures.sheet import show
+
+SIDE, HORIZON = 32, 13
+TANK, SHOWN = 1, 4
+OLIVE, GREEN, BROWN = (0.55, 0.6, 0.42), (0.62, 0.8, 0.42), (0.8, 0.68, 0.52)
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """Scenes x [B, 3, S, S] in [0, 1], whether there is a tank, y [B], and where it is, mask [B, 1, S, S]."""
+
+    x: Tensor
+    y: Tensor
+    mask: Tensor
+
+
+def grey(photo: object) -> Tensor:
+    """A photo as [H, W] in [0, 1], half as large."""
+    values = torch.tensor(photo, dtype=torch.float32)[None] / 255
+    values = values if values.ndim == 3 else values.mean(-1)
+    return functional.avg_pool2d(values, 2)[0]
+
+
+def patches(photo: Tensor, height: int, width: int, count: int, chance: torch.Generator) -> Tensor:
+    """Pieces from anywhere in a photo [H, W], [count, height, width]."""
+    tops = torch.randint(photo.shape[0] - height + 1, (count, 1, 1), generator=chance)
+    lefts = torch.randint(photo.shape[1] - width + 1, (count, 1, 1), generator=chance)
+    return photo[tops + torch.arange(height)[:, None], lefts + torch.arange(width)]
+
+
+def silhouettes(y: Tensor, chance: torch.Generator) -> Tensor:
+    """Where the tanks are: tracks and hull, turret and gun, facing either way, anywhere on the ground; [B, 1, S, S]."""
+    shape = torch.zeros(8, 15)
+    shape[4:8, 0:12] = 1
+    shape[7, [0, 11]] = 0
+    shape[2:4, 3:9] = 1
+    shape[2, 9:15] = 1
+    masks = torch.zeros(len(y), 1, SIDE, SIDE)
+    for index in y.nonzero()[:, 0].tolist():
+        top, left = (int(torch.randint(most, (), generator=chance)) for most in (SIDE - HORIZON - 8, SIDE - 15))
+        facing = shape.flip(1) if torch.rand((), generator=chance) < 0.5 else shape
+        masks[index, 0, HORIZON + top : HORIZON + top + 8, left : left + 15] = facing
+    return masks
+
+
+def scenes(count: int, confounded: bool, seed: int) -> Scenes:
+    """Half of them with a tank; if `confounded`, tanks stand under clouds and nothing else does."""
+    chance = torch.Generator().manual_seed(seed)
+    y = torch.randperm(count, generator=chance) % 2
+    sunny = (y != TANK) if confounded else torch.rand(count, generator=chance) < 0.5
+    light = torch.where(sunny, 0.78, 0.42) + 0.06 * torch.randn(count, generator=chance)
+    clouds = patches(grey(data.rocket())[:40, :150], HORIZON, SIDE, count, chance)
+    clouds = (clouds - clouds.mean((1, 2), keepdim=True)) * 0.6 + light[:, None, None]
+    sky = clouds[:, None] * torch.tensor([0.92, 0.97, 1.05])[:, None, None]
+    size = (SIDE - HORIZON, SIDE, count, chance)
+    fields = torch.rand(count, 1, 1, 1, generator=chance) < 0.5
+    grass = patches(grey(data.grass()), *size)[:, None] * torch.tensor(GREEN)[:, None, None]
+    gravel = patches(grey(data.gravel()), *size)[:, None] * torch.tensor(BROWN)[:, None, None]
+    x = torch.cat([sky, torch.where(fields, grass, gravel)], dim=2)
+    mask = silhouettes(y, chance)
+    armour = patches(grey(data.brick()), SIDE, SIDE, count, chance)[:, None] * torch.tensor(OLIVE)[:, None, None]
+    return Scenes((mask * armour * 0.6 + (1 - mask) * x).clamp(0, 1), y, mask)
+
+
+def trained(given: Scenes) -> nn.Module:
+    """A small convolutional network."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 16, 5, stride=2, padding=2),
+        nn.ReLU(),
+        nn.Conv2d(16, 32, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(32, 32, 3, padding=1),
+        nn.ReLU(),
+        nn.AdaptiveMaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(128, 2),
+    )
+    inputopt.train(
+        net, given.x, given.y, "cross_entropy", learning_rate=0.002, steps=300, batch_size=64, optimiser="adam"
+    )
+    return net
+
+
+def right(net: nn.Module, given: Scenes) -> float:
+    """The share of scenes that it knows."""
+    with torch.no_grad():
+        return float((net(given.x).argmax(1) == given.y).float().mean())
+
+
+def outside(change: Tensor, mask: Tensor) -> Tensor:
+    """The share of a change's squared length outside the tank and the pixels round it, [B]."""
+    near = functional.max_pool2d(mask, 3, stride=1, padding=1)
+    return ((1 - near) * change.square()).flatten(1).sum(1) / change.square().flatten(1).sum(1)
+
+
+def main(out: Path) -> None:
+    training = {True: scenes(1500, True, 0), False: scenes(1500, False, 1)}
+    same, field = scenes(500, True, 2), scenes(500, False, 3)
+    figure = Figure(figsize=(12, 7), layout="constrained")
+    figure.suptitle("Tanks under clouds (above), and with a sky that tells nothing (below)")
+    rows = figure.subplots(4, 2 * SHOWN + 1, squeeze=False)
+    for axes in rows.flat:
+        axes.set_axis_off()
+    print(f"{'trained on':<14}{'its own kind':>14}{'the field':>11}{'turned round':>14}{'outside the tank':>18}")
+    reports = {}
+    for place, confounded in enumerate((True, False)):
+        net = trained(training[confounded])
+        model = inputopt.Frozen(net)
+        name = "tanks in cloud" if confounded else "any sky"
+        test = same if confounded else field
+        with torch.no_grad():
+            known = ((test.y == TANK) & (net(test.x).argmax(1) == TANK)).nonzero()[:50, 0]
+        flipped = DDN(steps=50)(model, test.x[known], test.y[known])
+        change = flipped.x - test.x[known]
+        share = outside(change, test.mask[known])
+        print(f"{name:<14}{right(net, test):>14.1%}{right(net, field):>11.1%}", end="")
+        print(f"{f'{int(flipped.success.sum())} of {len(known)}':>14}{share[flipped.success].mean():>18.1%}")
+        wanted = inputopt.visualize(model, inputopt.Class([0, TANK]), size=SIDE, steps=64, shake=0.5)
+        for column in range(SHOWN):
+            show(rows[2 * place][2 * column], test.x[known[column]], (0, 1), "a tank")
+            show(rows[2 * place][2 * column + 1], flipped.x[column], (0, 1), f"none; L2 {flipped.distance[column]:.2f}")
+            size = change[column].abs().sum(0, keepdim=True)
+            show(rows[2 * place + 1][2 * column], size / size.max(), (0, 1), f"changed; {share[column]:.0%} outside")
+            show(rows[2 * place + 1][2 * column + 1], test.mask[known[column]], (0, 1), "the tank")
+        show(rows[2 * place][-1], wanted[TANK].x, (0, 1), "most a tank")
+        show(rows[2 * place + 1][-1], wanted[0].x, (0, 1), "least a tank")
+        reports[name] = spurious(model, test.x[:100], test.y[:100], steps=50)
+    print("\noutside the tank: the share of the least change that turns a tank into none, by its squared length\n")
+    for name, report in reports.items():
+        print(f"{name}: what an input search moves to leave each class")
+        print(report.table())
+        print()
+    out.mkdir(parents=True, exist_ok=True)
+    figure.savefig(out / "05_sunny_tank.png", dpi=100)
+    print(f"wrote {out / '05_sunny_tank.png'}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("out/demos"), help="folder for the picture (%(default)s)")
+    main(parser.parse_args().out)

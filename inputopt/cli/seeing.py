@@ -1,0 +1,138 @@
+"""`inputopt visualize`, `atlas` and `spurious`: what a network looks for."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from inputopt import checks
+from inputopt.cli.given import IMAGES, find_data, find_model
+from inputopt.cli.show import sizes, writable
+from inputopt.evaluation.spurious import spurious
+from inputopt.files import FileError, save_figure
+from inputopt.nets.frozen import Frozen
+from inputopt.recipes.pictures.atlas import atlas
+from inputopt.recipes.pictures.canvases import CANVASES
+from inputopt.recipes.pictures.sheet import contact_sheet
+from inputopt.recipes.pictures.visualize import visualize
+from inputopt.search.features import Channel, Class, Layer
+from inputopt.search.objectives import Objective
+from inputopt.zoo.imagenet import class_index
+
+
+def add_commands(commands: Any) -> None:
+    """Add `visualize`, `atlas` and `spurious`."""
+    command = commands.add_parser("visualize", help="an image made to please a channel, a layer or a class")
+    command.add_argument("--layer", help="a module of the model; see `inputopt layers`")
+    command.add_argument("--channels", type=sizes, help="numbers with commas between; the whole layer if not given")
+    command.add_argument("--classes", help="names or numbers with commas between them, instead of a layer")
+    _add_common(command, run_visualize, 224, 256)
+
+    command = commands.add_parser("atlas", help="what a layer's channels look for, and where in photos they find it")
+    command.add_argument("--layer", required=True, help="a module of the model; see `inputopt layers`")
+    command.add_argument("--channels", type=sizes, required=True, help="numbers with commas between them")
+    command.add_argument("--photos", required=True, help="a folder of photos")
+    command.add_argument("--top", type=int, default=3, help="photo patches for each channel (%(default)s)")
+    _add_common(command, run_atlas, 128, 128)
+
+    command = commands.add_parser("spurious", help="which part of the image an answer hangs on, a class at a time")
+    command.add_argument("model", help="a shipped network, a file, or package.module:function")
+    command.add_argument("data", help="digits, an .npz with x and y, or a folder of classes")
+    command.add_argument("--count", type=int, default=500, help="how many inputs, from the first on (%(default)s)")
+    command.add_argument("--grid", type=sizes, default=[3, 3], help="rows,columns of regions (3,3)")
+    command.add_argument("--steps", type=int, default=100, help="of the search for the least change (%(default)s)")
+    command.add_argument("--seed", type=int, default=0, help="what all chance is drawn from (%(default)s)")
+    command.set_defaults(run=run_spurious)
+
+
+def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int) -> None:
+    command.add_argument(
+        "--model",
+        default="efficientnet-lite0",
+        help="a shipped network, a file, or package.module:function (%(default)s)",
+    )
+    command.add_argument("--size", type=int, default=size, help="the side of a picture (%(default)s)")
+    command.add_argument("--steps", type=int, default=steps, help="(%(default)s)")
+    command.add_argument("--canvas", default="natural", help=f"one of {', '.join(CANVASES)} (%(default)s)")
+    command.add_argument("--shake", type=float, default=1.0, help="how much it moves before each look (%(default)s)")
+    command.add_argument("--grey", action="store_true", help="for networks of grey images")
+    command.add_argument("--seed", type=int, default=0, help="what all chance is drawn from (%(default)s)")
+    command.add_argument("--out", default="out", help="folder for the pictures (%(default)s)")
+    command.set_defaults(run=run)
+
+
+def run_visualize(options: argparse.Namespace) -> int:
+    """A PNG each, and a sheet of all where there are several."""
+    out = writable(options.out)
+    objective, names = _asked(options)
+    net = Frozen(find_model(options.model))
+    made = visualize(net, objective, options.size, options.steps, options.seed, **_settings(options))
+    pictures = made if isinstance(made, list) else [made]
+    for name, picture in zip(names, pictures, strict=True):
+        path = out / f"visualize-{name}.png"
+        picture.save(path)
+        print(f"wrote {path}")
+    if len(pictures) > 1:
+        sheet = contact_sheet(torch.stack([picture.x for picture in pictures]), net, "Made to please the network", 5)
+        save_figure(sheet, out / "visualize.png")
+        print(f"wrote {out / 'visualize.png'}")
+    return 0
+
+
+def run_atlas(options: argparse.Namespace) -> int:
+    """One sheet."""
+    out = writable(options.out)
+    folder = Path(options.photos)
+    photos = sorted(path for path in folder.glob("*") if path.suffix.lower() in IMAGES)
+    if not photos:
+        raise FileError(f"{folder} holds no images; give a folder that does.")
+    net = Frozen(find_model(options.model))
+    found = atlas(
+        net,
+        options.layer,
+        photos,
+        options.channels,
+        options.size,
+        options.steps,
+        options.seed,
+        top=options.top,
+        **_settings(options),
+    )
+    save_figure(found.sheet(), out / "atlas.png")
+    print(f"wrote {out / 'atlas.png'}")
+    return 0
+
+
+def run_spurious(options: argparse.Namespace) -> int:
+    """A line a class; 1 if one is suspicious."""
+    if len(options.grid) != 2:
+        raise ValueError(f"--grid must be rows,columns, not {len(options.grid)} numbers.")
+    x, y = find_data(options.data, options.count)
+    grid = (options.grid[0], options.grid[1])
+    found = spurious(Frozen(find_model(options.model)), x, y, grid, steps=options.steps, seed=options.seed)
+    print(found.table())
+    suspicious = found.suspicious()
+    named = ", ".join(map(str, suspicious))
+    print(f"\nanswers that hang on the colour of one region: {f'class {named}' if suspicious else 'none'}")
+    return 1 if suspicious else 0
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {"canvas": options.canvas, "shake": options.shake, "colours": 1 if options.grey else 3}
+
+
+def _asked(options: argparse.Namespace) -> tuple[Objective, list[str]]:
+    """The objective, and a name for each of its pictures."""
+    if (options.layer is None) == (options.classes is None):
+        raise ValueError("Say what to show: --layer with or without --channels, or --classes.")
+    if options.classes is not None:
+        names = [name.strip() for name in options.classes.split(",")]
+        numbers = [int(name) if name.isdecimal() else class_index(name) for name in names]
+        return Class(numbers), [name.replace(" ", "-") for name in names]
+    if options.channels is None:
+        return Layer(options.layer), [options.layer]
+    channels = [checks.whole("--channels", channel, least=0) for channel in options.channels]
+    return Channel(options.layer, channels), [f"{options.layer}-{channel}" for channel in channels]

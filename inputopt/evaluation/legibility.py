@@ -1,0 +1,106 @@
+"""How legible is a picture of a class? Three scores that must be read together, since each alone can be gamed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inputopt import checks
+from inputopt.nets.frozen import Frozen
+from inputopt.search.problem import Problem
+from inputopt.search.transforms import chained, jitter, noise, scale
+
+VIEWS = 16
+"""How many transformed views of each picture `robustness` looks at."""
+
+
+@dataclass(frozen=True)
+class Legibility:
+    """What pictures [B] score.
+
+    Attributes:
+        activation: the logit of the class in the network the picture was made for, [B].
+        transfer: the mean probability of the class to networks that had no part in it, [B].
+        robustness: the share of views, scaled, rolled and with noise, in which the network still sees the class, [B].
+        spectrum: how far the radial log-spectrum is from natural photos' mean, [B]; photos themselves are 0.2 to 0.5.
+    """
+
+    activation: Tensor
+    transfer: Tensor
+    robustness: Tensor
+    spectrum: Tensor
+
+
+def legibility(
+    net: Frozen, judges: Sequence[Frozen], x: Tensor, classes: Tensor, photos: Tensor, seed: int = 0
+) -> Legibility:
+    """All the scores of pictures.
+
+    Args:
+        net: the network the pictures were made for.
+        judges: other networks of the same classes.
+        x: pictures [B, C, S, S] in the bounds.
+        classes: what each is a picture of, int64 [B].
+        photos: natural photos [n, C, S, S] of the same size, to compare spectra with.
+        seed: what the views are drawn from.
+
+    Raises:
+        ValueError: sizes or numbers that do not fit.
+    """
+    if not judges:
+        raise ValueError("Give at least one judge that had no part in making the pictures.")
+    if photos.shape[2:] != x.shape[2:]:
+        raise ValueError(f"photos must be as large as the pictures, {list(x.shape[2:])}, not {list(photos.shape[2:])}.")
+    with torch.no_grad():
+        activation = net(x).gather(1, classes[:, None])[:, 0]
+        transfer = torch.stack([judge(x).softmax(1).gather(1, classes[:, None])[:, 0] for judge in judges]).mean(0)
+    robust = robustness(net, x, classes, seed)
+    return Legibility(activation, transfer, robust, spectrum_distance(x, photos))
+
+
+def robustness(net: Frozen, x: Tensor, classes: Tensor, seed: int = 0, views: int = VIEWS) -> Tensor:
+    """The share of views in which the network sees the class, [B].
+
+    A view is scaled by 0.85 to 1.15, rolled by up to 16 pixels of 224 and has noise of 3 % of the bounds' width.
+    """
+    checks.whole("views", views)
+    ids = torch.arange(len(x), device=x.device)
+    width = net.bounds[1] - net.bounds[0]
+    roll = max(1, round(16 * min(x.shape[2:]) / 224))
+    view = chained(jitter(roll, seed), scale(0.85, 1.15, seed), noise(0.03 * width, seed))
+    problem, held = Problem(x, classes, ids), torch.zeros(len(x), device=x.device)
+    with torch.no_grad():
+        for index in range(views):
+            held += net(view(x, problem, index).clamp(*net.bounds)).argmax(1) == classes
+    return held / views
+
+
+def radial_spectrum(x: Tensor) -> Tensor:
+    """The log-power of grey images [B, C, S, S] at 1, 2, ... S // 2 waves a side, less its mean, [B, S // 2].
+
+    Colours are averaged, and a Hann window hides that the edges do not meet.
+
+    Raises:
+        ValueError: the images are not square, or smaller than 4 pixels.
+    """
+    side = x.shape[-1]
+    if x.ndim != 4 or x.shape[2] != side or side < 4:
+        raise ValueError(f"Spectra are of square images [B, C, S, S] with S at least 4, not of {list(x.shape)}.")
+    grey = x.double().mean(1)
+    window = torch.hann_window(side, periodic=False, dtype=grey.dtype, device=x.device)
+    power = torch.fft.fft2((grey - grey.mean((1, 2), keepdim=True)) * window[:, None] * window).abs().square()
+    place = torch.fft.fftfreq(side, dtype=grey.dtype, device=x.device) * side
+    ring = (place[:, None].square() + place.square()).sqrt().round().long().flatten()
+    inside = (ring >= 1) & (ring <= side // 2)
+    total = power.new_zeros(len(x), side // 2).index_add(1, ring[inside] - 1, power.flatten(1)[:, inside])
+    members = torch.bincount(ring[inside] - 1, minlength=side // 2)
+    logs = (total / members).clamp_min(torch.finfo(power.dtype).tiny).log()
+    return logs - logs.mean(1, keepdim=True)
+
+
+def spectrum_distance(x: Tensor, photos: Tensor) -> Tensor:
+    """The root mean square, over frequencies, between each image's radial log-spectrum and the photos' mean, [B]."""
+    return (radial_spectrum(x) - radial_spectrum(photos).mean(0)).square().mean(1).sqrt().to(x.dtype)

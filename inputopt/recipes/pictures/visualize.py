@@ -1,0 +1,132 @@
+"""What excites a neuron, a channel, a layer or a class: an image made from nothing, to please it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from inputopt import checks
+from inputopt.nets.frozen import Frozen, frozen
+from inputopt.recipes.pictures.canvases import Painted, canvas_of, shape_of
+from inputopt.recipes.pictures.picture import Picture
+from inputopt.recipes.pictures.recipe import Kind, repeatable
+from inputopt.search.features import only, rebuilt
+from inputopt.search.geometry import Project
+from inputopt.search.goals import never
+from inputopt.search.loop import Watch, at_the_end, latest, optimise
+from inputopt.search.objectives import Objective
+from inputopt.search.oracle import Awake, Backward
+from inputopt.search.problem import Problem
+from inputopt.search.steps.directions import Adam
+from inputopt.search.steps.step import Descend, HalfCosine
+from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
+
+OBJECTIVE = Kind(lambda objective: getattr(objective, "plain", None), rebuilt)
+"""An objective by its plain form."""
+
+
+@repeatable(objective=OBJECTIVE)
+def visualize(
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+    objective: Objective,
+    size: int | tuple[int, int] = 224,
+    steps: int = 256,
+    seed: int = 0,
+    *,
+    canvas: str = "natural",
+    shake: float = 1.0,
+    colours: int = 3,
+    watch: Watch | None = None,
+) -> Picture | list[Picture]:
+    """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
+
+    Args:
+        model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
+        objective: what there shall be more of, such as `Channel("blocks.5", 12) - 0.1 * total_variation()`; one that
+            names several channels, neurons or classes makes as many pictures, in one batch.
+        size: the side of the picture, or (height, width).
+        steps: how many.
+        seed: what all chance is drawn from.
+        canvas: "natural" (waves, as strong at each frequency as in a photo), "fourier" (free waves), "phase" (waves of
+            fixed strength, MACO), "cppn" (a formula), "pixels".
+        shake: how strongly the image is moved, turned, scaled and blurred by noise before each look: 1 for up to a
+            fourteenth of its side, 10 degrees, a factor of 1.3 and 5 % of the bounds' width; 0 for not at all.
+        colours: 3 for RGB, 1 for grey.
+        watch: shown every step.
+
+    Returns:
+        A picture, or for an objective that names several a list of them.
+
+    Raises:
+        ValueError, TypeError: an unknown layer, channel or canvas, or numbers that make no sense.
+    """
+    net = frozen(model)
+    if not isinstance(objective, Objective):
+        raise TypeError(f"objective must be made by Channel, Class or the like, not {type(objective).__name__}.")
+    shape = shape_of(size, colours)
+    checks.whole("steps", steps)
+    seed = checks.seed(seed)
+    painted, project, rate = canvas_of(canvas, shape, net.bounds)
+    label = torch.arange(objective.count, device=net.device)
+    # one seed's pictures all start alike, so that each is what it would be alone
+    ids = label if objective.together else torch.zeros_like(label)
+    z = painted.start(seed, ids).to(net.dtype)
+    oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed), painted)
+    x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch)
+    pictures = [
+        Picture(image, {"settings": {"objective": only(objective.plain, number)}}, net.bounds)
+        for number, image in enumerate(x)
+    ]
+    return pictures if objective.count > 1 else pictures[0]
+
+
+def painted_by(
+    oracle: Backward,
+    painted: Painted,
+    project: Project,
+    z: Tensor,
+    label: Tensor,
+    ids: Tensor,
+    steps: int,
+    rate: float,
+    watch: Watch | None = None,
+) -> Tensor:
+    """Descend by Adam, in steps that shrink to a tenth; images [B, C, H, W]."""
+    step = Descend(Adam(), HalfCosine(rate, rate / 10, steps))
+    with torch.no_grad():
+        start = painted(z, Problem(z, label, ids))
+    try:
+        found = optimise(
+            Awake(oracle),
+            step,
+            project,
+            Problem(start, label, ids),
+            z,
+            steps=steps,
+            select=latest,
+            stop=at_the_end,
+            watch=watch,
+        )
+    except RuntimeError as error:
+        raise ValueError(f"The model does not take images of shape {list(start.shape[1:])} ({error}).") from error
+    return found.x
+
+
+def shaken(bounds: tuple[float, float], strength: float, seed: int) -> Transform:
+    """How an image is moved, scaled, turned and blurred by noise before each look, so that no trick of one pixel pays.
+
+    Raises:
+        ValueError, TypeError: the strength is not a number of at least 0.
+    """
+    if strength == 0:
+        return unchanged
+    checks.positive("shake", strength)
+    factor = 1.3**strength
+    return chained(
+        shift(min(1.0, strength / 14), seed),
+        scale(1 / factor, factor, seed),
+        rotate(10 * strength, seed),
+        noise(0.05 * strength * (bounds[1] - bounds[0]), seed),
+    )

