@@ -2,8 +2,9 @@
 
 Sections: `dream`, a dream of china.jpg at 640 x 427 along `blocks.8` of EfficientNet-Lite0, four octaves of ratio 1.8
 with ten steps each, beside a plain loop; `large`, the memory of a photo of 4,000 x 3,000; `hooks`, what is left on the
-network. Every run is a process of its own, one at a time, and the contestants take turns. The extra `images` and
-scikit-learn must be installed.
+network. One channel beside torch-lucent is still to come: a section more here, and a peer more in peers.py. Every run
+is a process of its own, one at a time, and the contestants take turns. The extra `images` and scikit-learn must be
+installed.
 """
 
 import argparse

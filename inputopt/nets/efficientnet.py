@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
-from torch.nn import functional
 
 STAGES = (  # expansion, channels, blocks, stride of the first block, kernel
     (1, 16, 1, 1, 3),
@@ -28,8 +28,32 @@ def padded(x: Tensor, kernel: int, stride: int) -> Tensor:
     A function of its own, since a forward that asks for sizes could otherwise not be traced, nor its norms folded.
     """
     total = [max((math.ceil(size / stride) - 1) * stride + kernel - size, 0) for size in x.shape[2:]]
-    (above, below), (left, right) = ((each // 2, each - each // 2) for each in total)
-    return functional.pad(x, (left, right, above, below))
+    return _Pad.apply(x, total) if any(total) else x  # type: ignore[no-untyped-call]
+
+
+class _Pad(torch.autograd.Function):
+    """Padding that writes each number once, and whose derivative is a view; torch's own fills and copies both ways."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, total: list[int]) -> Tensor:
+        height, width = x.shape[2:]
+        last = x.is_contiguous(memory_format=torch.channels_last)
+        wide = torch.empty(
+            (*x.shape[:2], height + total[0], width + total[1]),
+            dtype=x.dtype,
+            device=x.device,
+            memory_format=torch.channels_last if last else torch.contiguous_format,
+        )
+        down, right = (slice(each // 2, each // 2 + side) for each, side in zip(total, (height, width), strict=True))
+        ctx.inner = (slice(None), slice(None), down, right)
+        wide[ctx.inner] = x
+        wide[:, :, : down.start] = wide[:, :, down.stop :] = 0
+        wide[..., : right.start] = wide[..., right.stop :] = 0
+        return wide
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad[ctx.inner], None
 
 
 class ConvNorm(nn.Module):

@@ -116,7 +116,8 @@ class Frozen:
         # a folded convolution no longer puts out what its name promises
         unfolded = any(parsed(layer, known)[0] in self._folded for layer in layers)
         model = self._model if unfolded else self._fast
-        return captured(model, layers, lambda: self._run(model, x), known)
+        with threads_for_operations(self.operations(x)):
+            return captured(model, layers, lambda: self._run(model, x), known)
 
     def layers(self, x: Tensor) -> list[Layer]:
         """Every module with the shapes of what it puts out for inputs [B, ...], call by call."""
