@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from inputopt import checks
 from inputopt.cli.given import IMAGES, find_data, find_model
@@ -16,9 +18,12 @@ from inputopt.files import FileError, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.recipes.pictures.atlas import atlas
 from inputopt.recipes.pictures.canvases import CANVASES
+from inputopt.recipes.pictures.picture import Picture
+from inputopt.recipes.pictures.recipe import recipe_of
 from inputopt.recipes.pictures.sheet import contact_sheet
 from inputopt.recipes.pictures.visualize import visualize
 from inputopt.search.features import Channel, Class, Layer
+from inputopt.search.loop import Snapshot
 from inputopt.search.objectives import Objective
 from inputopt.zoo.imagenet import class_index
 
@@ -69,17 +74,35 @@ def run_visualize(options: argparse.Namespace) -> int:
     out = writable(options.out)
     objective, names = _asked(options)
     net = Frozen(find_model(options.model))
-    made = visualize(net, objective, options.size, options.steps, options.seed, **_settings(options))
+    given: Any = (net, objective, options.size, options.steps, options.seed)
+    seen: list[Snapshot] = []
+    with tqdm(total=options.steps + 1, desc="visualize", unit="step", leave=False, disable=None) as bar:
+
+        def watch(snapshot: Snapshot) -> None:
+            seen[:] = [snapshot]
+            bar.update(1)
+
+        try:
+            made = visualize(*given, **_settings(options), watch=watch)
+        except KeyboardInterrupt:
+            recipe = {**recipe_of("visualize", *given, **_settings(options)), "interrupted": True}
+            so_far = [Picture(x, recipe, net.bounds) for snapshot in seen for x in snapshot.x]
+            _save(so_far, names[: len(so_far)], out, ", as far as it was")
+            raise
     pictures = made if isinstance(made, list) else [made]
-    for name, picture in zip(names, pictures, strict=True):
-        path = out / f"visualize-{name}.png"
-        picture.save(path)
-        print(f"wrote {path}")
+    _save(pictures, names, out)
     if len(pictures) > 1:
         sheet = contact_sheet(torch.stack([picture.x for picture in pictures]), net, "Made to please the network", 5)
         save_figure(sheet, out / "visualize.png")
         print(f"wrote {out / 'visualize.png'}")
     return 0
+
+
+def _save(pictures: Sequence[Picture], names: Sequence[str], out: Path, how: str = "") -> None:
+    for name, picture in zip(names, pictures, strict=True):
+        path = out / f"visualize-{name}.png"
+        picture.save(path)
+        print(f"wrote {path}{how}")
 
 
 def run_atlas(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
+from inputopt.cli import seeing
 from inputopt.cli.main import main
 from inputopt.recipes.pictures.recipe import read_recipe
 
@@ -52,6 +53,25 @@ def test_visualize_shows_classes_and_whole_layers(run):
     assert read_recipe("o/visualize-3.png")["settings"]["objective"] == ["Class", 3]
     run("visualize", *DIGITS, "--layer", "conv1", "--canvas", "pixels")
     assert read_recipe("o/visualize-conv1.png")["settings"]["canvas"] == "pixels"
+
+
+def test_what_is_interrupted_is_kept_and_says_so(monkeypatch, capsys):
+    real = seeing.visualize
+
+    def interrupted(*given, watch, **settings):
+        def until_the_second(snapshot):
+            watch(snapshot)
+            if snapshot.index == 2:
+                raise KeyboardInterrupt
+
+        return real(*given, watch=until_the_second, **settings)
+
+    monkeypatch.setattr(seeing, "visualize", interrupted)
+    assert main([str(part) for part in ("visualize", *DIGITS, "--classes", "3,5")]) == 130
+    assert "wrote o/visualize-5.png, as far as it was" in capsys.readouterr().out
+    assert read_recipe("o/visualize-5.png")["interrupted"]
+    with Image.open("o/visualize-5.png") as image:
+        assert image.size == (28, 28)
 
 
 def test_an_atlas_of_a_folder_of_photos(run):
