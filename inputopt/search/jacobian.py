@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
-from inputopt.search.norms import Norm
-from inputopt.search.objectives import logit_of
-from inputopt.search.problem import Problem
+from inputopt.search.canvas import Canvas, pixels
+from inputopt.search.goals import Goal
+from inputopt.search.norms import Norm, chosen, per_example
+from inputopt.search.objectives import logit_of, margin, others_first
+from inputopt.search.oracle import Pull
+from inputopt.search.problem import Evaluation, Problem
 
 
 def gaps(net: Frozen, x: Tensor, problem: Problem, classes: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -34,3 +38,66 @@ def linear_distances(net: Frozen, problem: Problem, classes: Tensor, norm: Norm)
     """
     found = gaps(net, problem.x0, problem, classes)
     return torch.stack([gap / norm.dual(grad).clamp_min(torch.finfo(gap.dtype).tiny) for gap, grad in found], dim=1)
+
+
+@dataclass(frozen=True)
+class NearestBoundary:
+    """An oracle for steps towards the boundary that seems nearest, whichever class is behind it.
+
+    The loss is the margin. Its derivative is that of the gap to the class whose boundary would be nearest if the
+    network were linear, scaled so that the margin and it describe that boundary's plane: where loss + <grad, c> is 0.
+
+    Attributes:
+        net: the network.
+        goal: when an example is done.
+        norm: what "nearest" is measured in.
+        classes: how many are looked at, those of the highest logits; a backward each. With a target it is one.
+        canvas: what turns z into inputs.
+        samples: how often to run each example and take the mean.
+    """
+
+    net: Frozen
+    goal: Goal
+    norm: Norm
+    classes: int
+    canvas: Canvas = pixels
+    samples: int = 1
+
+    @property
+    def backwards(self) -> int:
+        """A derivative takes one of each class."""
+        return self.classes
+
+    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        variable = z.detach().requires_grad_()
+        with torch.enable_grad():
+            x = self.canvas(variable, problem)
+            outputs = self.net(x.repeat(self.samples, *[1] * (x.ndim - 1)))
+            outputs = outputs.reshape(self.samples, len(z), -1).mean(0)
+        said = outputs.detach()
+        loss = margin(said, x, problem)
+        seen = Evaluation(x.detach(), said, loss, self.goal(said, problem))
+        return seen, lambda going: self._plane(outputs, variable, loss, problem, going)
+
+    def _plane(self, outputs: Tensor, variable: Tensor, loss: Tensor, problem: Problem, going: Tensor) -> Tensor:
+        tiny = torch.finfo(loss.dtype).tiny
+        plane, least = torch.zeros_like(variable), torch.full_like(loss, torch.inf)
+        with torch.enable_grad():
+            ahead = self._gaps(outputs, variable, problem)
+        for number in range(self.classes):
+            gap = ahead[:, number].detach()
+            last = number + 1 == self.classes
+            grad = self.net.gradient(ahead[going, number], variable, self.samples, keep=not last)
+            distance = gap.abs() / self.norm.dual(grad).clamp_min(tiny)
+            on_it = (gap == 0) | (loss == 0)
+            scale = torch.where(on_it, 1, loss / gap.masked_fill(on_it, 1))
+            plane = chosen(distance < least, grad * per_example(scale, grad), plane)
+            least = torch.minimum(distance, least)
+        return plane
+
+    def _gaps(self, outputs: Tensor, variable: Tensor, problem: Problem) -> Tensor:
+        """How far the label is ahead of each class, or the best other class ahead of the target, [B, classes]."""
+        if problem.target is not None:
+            return margin(outputs, variable, problem)[:, None].expand(-1, self.classes)
+        classes = others_first(outputs.detach(), problem.label, self.classes)
+        return logit_of(outputs, problem.label)[:, None] - outputs.gather(1, classes)

@@ -97,6 +97,21 @@ label_over_target = Objective(_pairwise)
 """How far the label is ahead of the target: left as soon as any class wins, led towards one."""
 
 
+def _relative_margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    ranked = outputs.topk(min(3, outputs.shape[1]), dim=1).values
+    spread = ranked[:, 0] - ranked[:, -1]
+    return _margin(outputs, x, problem) / spread.clamp_min(1e-6)
+
+
+relative_margin = Objective(_relative_margin)
+"""The margin over how far the 1st logit is ahead of the 3rd (the 2nd of two): blind to the scale of the logits."""
+
+
+def hinge(confidence: float = 0.0) -> Objective:
+    """The margin as far as it is above -confidence, and 0 below."""
+    return Objective(lambda outputs, x, problem: (_margin(outputs, x, problem) + confidence).clamp(min=0))
+
+
 def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
     """Untargeted: margin / (1st - 3rd). Targeted: label over target / (1st - mean of 3rd and 4th)."""
     ranked = outputs.topk(min(4, outputs.shape[1]), dim=1).values

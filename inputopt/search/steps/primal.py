@@ -48,8 +48,7 @@ class PrimalDualStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> Weighed:
-        weight = torch.full(z.shape[:1], 4.6, dtype=z.dtype, device=z.device)  # the margin first, at odds of 100
-        return Weighed(torch.zeros_like(z), torch.zeros_like(z), weight, weight.sigmoid(), 0)
+        return begun(z)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: Weighed, problem: Problem, project: Project
@@ -64,9 +63,7 @@ class PrimalDualStep:
         weight = rate / largest * (1 - state.shares) / state.shares
         aim = project(z - rate * step, problem)
         ahead = self._shrunk(aim, metric / per_example(largest, z), weight, problem, project)
-        dual_rate = self.dual_rate * (1 - 0.9 * done)
-        odds = (state.weight + torch.where(seen.success, -dual_rate, dual_rate)).clamp(-13.8, 13.8)
-        shares = 0.9 * state.shares + 0.1 * odds.sigmoid()
+        odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * done))
         return ahead, Weighed(mean, square, odds, shares, state.index + 1)
 
     def _shrunk(self, aim: Tensor, metric: Tensor, weight: Tensor, problem: Problem, project: Project) -> Tensor:
@@ -81,6 +78,48 @@ class PrimalDualStep:
             if not bool(moves.any()):
                 break
         return z
+
+
+@dataclass(frozen=True)
+class PrimalDualGradientStep:
+    """PDGD (Matyasko and Chau, 2021), in L2: as `PrimalDualStep`, with the derivative of the size in Adam's place.
+
+    Attributes:
+        steps, rate, dual_rate: as for `PrimalDualStep`.
+    """
+
+    steps: int
+    rate: float = 0.1
+    dual_rate: float = 0.1
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> Weighed:
+        return begun(z)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Weighed, problem: Problem, project: Project
+    ) -> tuple[Tensor, Weighed]:
+        assert seen.grad is not None
+        done, change = state.index / self.steps, z - problem.x0
+        outwards = change / per_example(L2.size(change).clamp_min(1e-12), z)
+        wrong = per_example(state.shares * seen.loss.sigmoid(), z) * seen.grad
+        grad = per_example(1 - state.shares, z) * outwards + wrong
+        mean, square, step = adam(grad, state.mean, state.square, state.index)
+        odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * done))
+        ahead = project(z - self.rate * 0.01**done * step, problem)
+        return ahead, Weighed(mean, square, odds, shares, state.index + 1)
+
+
+def begun(z: Tensor) -> Weighed:
+    """The margin first, at odds of 100."""
+    weight = torch.full(z.shape[:1], 4.6, dtype=z.dtype, device=z.device)
+    return Weighed(torch.zeros_like(z), torch.zeros_like(z), weight, weight.sigmoid(), 0)
+
+
+def turned(state: Weighed, seen: Evaluation, rate: float) -> tuple[Tensor, Tensor]:
+    """The log-odds after a success or a failure, and the running mean of the margin's share, [B] each."""
+    odds = (state.weight + torch.where(seen.success, -rate, rate)).clamp(-13.8, 13.8)
+    return odds, 0.9 * state.shares + 0.1 * odds.sigmoid()
 
 
 def proximal(norm: Norm, change: Tensor, weight: Tensor) -> Tensor:
