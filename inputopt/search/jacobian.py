@@ -14,6 +14,7 @@ from inputopt.search.goals import Goal
 from inputopt.search.norms import Norm, chosen, per_example
 from inputopt.search.objectives import logit_of, margin, others_first
 from inputopt.search.oracle import Pull
+from inputopt.search.planes import to_plane
 from inputopt.search.problem import Evaluation, Problem
 
 
@@ -38,6 +39,13 @@ def linear_distances(net: Frozen, problem: Problem, classes: Tensor, norm: Norm)
     """
     found = gaps(net, problem.x0, problem, classes)
     return torch.stack([gap / norm.dual(grad).clamp_min(torch.finfo(gap.dtype).tiny) for gap, grad in found], dim=1)
+
+
+def plane_distances(net: Frozen, problem: Problem, classes: Tensor, norm: Norm) -> Tensor:
+    """As `linear_distances`, and what may not move does not: the box counts, [B, n]."""
+    found = gaps(net, problem.x0, problem, classes)
+    ways = [to_plane(norm, problem.x0, gap.clamp(min=0), grad, problem) for gap, grad in found]
+    return torch.stack([norm.size(way) for way in ways], dim=1)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from inputopt import checks
-from inputopt.recipes.attacks.nearest import Nearest, begun, nearer, nearest_try, only_in
+from inputopt.recipes.attacks.nearest import Nearest, begun, nearest_try, onto_boundary, only_in
 from inputopt.recipes.attacks.setting import Setting, goal_of
 from inputopt.search.jacobian import NearestBoundary, linear_distances
 from inputopt.search.loop import on_success
@@ -15,7 +15,6 @@ from inputopt.search.objectives import attack_cross_entropy, label_over_target, 
 from inputopt.search.problem import Problem, Result, take
 from inputopt.search.steps.boundary import AdaptiveBoundaryStep, DeepFoolStep, TrustRegionStep
 from inputopt.search.steps.saliency import SaliencyStep
-from inputopt.search.steps.segment import SegmentStep
 
 
 @dataclass(frozen=True)
@@ -191,8 +190,3 @@ def towards_nearest(setting: Setting, classes: int) -> tuple[Problem, int]:
     distance = linear_distances(setting.net, problem, likely, setting.norm)
     nearest = likely.gather(1, distance.argmin(1, keepdim=True))[:, 0]
     return replace(problem, target=nearest), likely.shape[1]
-
-
-def onto_boundary(setting: Setting, found: Result, halvings: int) -> Result:
-    """`found` with each success moved towards x0, along the straight line, as near as it stays a success."""
-    return nearer(found, setting.run_nearest(margin, SegmentStep(), found.x, checks.whole("halvings", halvings)))

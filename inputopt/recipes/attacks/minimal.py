@@ -9,15 +9,14 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.recipes.attacks.base import Attack
-from inputopt.recipes.attacks.nearest import Nearest, nearer
+from inputopt.recipes.attacks.nearest import Nearest, looked_at, nearer
 from inputopt.recipes.attacks.pgd import PGD
 from inputopt.recipes.attacks.setting import Setting
 from inputopt.recipes.attacks.wide import within
-from inputopt.search.jacobian import linear_distances
+from inputopt.search.jacobian import plane_distances
 from inputopt.search.norms import L0, Norm
-from inputopt.search.objectives import margin, others_first
+from inputopt.search.objectives import others_first
 from inputopt.search.problem import Result, take
-from inputopt.search.steps.segment import SegmentStep
 
 
 @dataclass(frozen=True)
@@ -59,21 +58,12 @@ class Minimal(Nearest):
         return found
 
 
-def looked_at(setting: Setting) -> Result:
-    """What the network says where the search begins, and of x0 itself: the distance of failures is infinite."""
-    problem = setting.problem
-    found = setting.run_nearest(margin, SegmentStep(), problem.x0, 0)
-    if problem.start is not None:
-        found = nearer(found, setting.run_nearest(margin, SegmentStep(), problem.start, 0))
-    return replace(found, distance=found.distance.masked_fill(~found.success, torch.inf))
-
-
 def seeming_distance(setting: Setting) -> Tensor:
     """How far away the boundary to the runner-up, or to the target, would be if the network were linear, [B]."""
     problem, net = setting.problem, setting.net
     with torch.no_grad():
         other = others_first(net(problem.x0), problem.label, 1) if problem.target is None else problem.target[:, None]
-    return linear_distances(net, problem, other, setting.norm)[:, 0].clamp_min(1e-6)
+    return plane_distances(net, problem, other, setting.norm)[:, 0].clamp_min(1e-6)
 
 
 def next_ball(norm: Norm, low: Tensor, found: Result, ahead: Tensor) -> Tensor:

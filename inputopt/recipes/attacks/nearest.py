@@ -18,7 +18,9 @@ from inputopt.recipes.attacks.setting import Setting
 from inputopt.recipes.attacks.tries import best_margin
 from inputopt.search.loop import Watch
 from inputopt.search.norms import per_example
+from inputopt.search.objectives import margin
 from inputopt.search.problem import Problem, Result, take
+from inputopt.search.steps.segment import SegmentStep
 
 
 @dataclass(frozen=True)
@@ -117,3 +119,18 @@ def nearest_try(found: Result, tries: int) -> Result:
     examples = len(found.loss) // tries
     parts = [take(found, torch.arange(examples, device=found.x.device) + number * examples) for number in range(tries)]
     return functools.reduce(nearer, parts)
+
+
+def looked_at(setting: Setting) -> Result:
+    """What the network says where the search begins, and of x0 itself: the distance of failures is infinite."""
+    problem = setting.problem
+    found = setting.run_nearest(margin, SegmentStep(setting.norm), problem.x0, 0)
+    if problem.start is not None:
+        found = nearer(found, setting.run_nearest(margin, SegmentStep(setting.norm), problem.start, 0))
+    return replace(found, distance=found.distance.masked_fill(~found.success, torch.inf))
+
+
+def onto_boundary(setting: Setting, found: Result, halvings: int, low: float = 0.0) -> Result:
+    """`found` with each success moved towards x0 as near as it stays one; nearer than `low` of the way is not tried."""
+    step = SegmentStep(setting.norm, low)
+    return nearer(found, setting.run_nearest(margin, step, found.x, checks.whole("halvings", halvings)))

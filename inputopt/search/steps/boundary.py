@@ -18,7 +18,8 @@ from inputopt.search.problem import Evaluation, Problem
 class DeepFoolStep:
     """To the plane, and a little further (DeepFool; Moosavi-Dezfooli et al., 2016), in every norm.
 
-    The least way to the plane takes the box into account; all changes together are made `overshoot` larger.
+    The way to the plane does not take the box into account, as in the paper: what the box cuts off is made up for in
+    later, smaller steps. All changes together are made `overshoot` larger.
 
     Attributes:
         norm: what the way to the plane is least in.
@@ -40,7 +41,8 @@ class DeepFoolStep:
     ) -> tuple[Tensor, tuple[Tensor]]:
         assert seen.grad is not None
         (change,) = state
-        onwards = change + to_plane(self.norm, z, seen.loss, seen.grad, problem)
+        length = seen.loss / self.norm.dual(seen.grad).clamp_min(1e-12)
+        onwards = change - per_example(length, z) * self.norm.steepest(seen.grad)
         if not self.project_back:
             return project(problem.x0 + (1 + self.overshoot) * onwards, problem), (onwards,)
         unit = L2.steepest(seen.grad)

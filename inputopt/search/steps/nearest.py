@@ -99,7 +99,7 @@ class FastStep:
         eps = self._ball(seen, distance, nearest, state.eps, factor)
         length = HalfCosine(self.size, self.size / 100, self.steps)(state.index)
         change = z - problem.x0 - length * L2.steepest(seen.grad)
-        change = self.norm.project(change, eps, problem.low - problem.x0, problem.high - problem.x0)
+        change = self.norm.confine(change, eps, problem.low - problem.x0, problem.high - problem.x0)
         return project(problem.x0 + change, problem), Closing(eps, nearest, state.index + 1)
 
     def _ball(self, seen: Evaluation, distance: Tensor, nearest: Tensor, eps: Tensor, factor: float) -> Tensor:

@@ -44,7 +44,7 @@ class PrimalDualStep:
     steps: int
     rate: float = 0.1
     dual_rate: float = 0.1
-    inner: int = 30
+    inner: int = 5
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> Weighed:
@@ -73,7 +73,7 @@ class PrimalDualStep:
         for _ in range(self.inner):
             change = proximal(self.norm, z - metric * (z - aim) - problem.x0, weight)
             new = torch.where(per_example(moves, z), project(problem.x0 + change, problem), z)
-            moves = moves & (L2.size(new - z) > 1e-5 * L2.size(new - problem.x0))
+            moves = moves & (L2.size(new - z) > 1e-2 * L2.size(new - problem.x0))
             z = new
             if not bool(moves.any()):
                 break
