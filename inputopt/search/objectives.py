@@ -99,8 +99,8 @@ label_over_target = Objective(_pairwise)
 
 def _relative_margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
     ranked = outputs.topk(min(3, outputs.shape[1]), dim=1).values
-    spread = ranked[:, 0] - ranked[:, -1]
-    return _margin(outputs, x, problem) / spread.clamp_min(1e-6)
+    difference, spread = _margin(outputs, x, problem), ranked[:, 0] - ranked[:, -1]
+    return torch.where(constant(difference, spread), difference, difference / spread.clamp_min(1e-12))
 
 
 relative_margin = Objective(_relative_margin)
@@ -125,9 +125,12 @@ def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
         usable = outputs.shape[1] >= 4
     if not usable:
         return difference
-    # where the numerator is the denominator but for a sign, the ratio is constant and its gradient zero
-    vanishes = (spread <= 1e-12) | (difference.abs() >= spread * (1 - 1e-6))
-    return torch.where(vanishes, difference, difference / spread.clamp_min(1e-12))
+    return torch.where(constant(difference, spread), difference, difference / spread.clamp_min(1e-12))
+
+
+def constant(difference: Tensor, spread: Tensor) -> Tensor:
+    """Where the numerator is the denominator but for a sign: the ratio is constant, and its gradient zero, [B]."""
+    return (spread <= 1e-12) | (difference.abs() >= spread * (1 - 1e-6))
 
 
 dlr = Objective(_dlr)

@@ -4,6 +4,7 @@ from inputopt.recipes.attacks.apgd import APGD, TargetedAPGD
 from inputopt.recipes.attacks.boundaries import FAB, JSMA, DeepFool, SuperDeepFool, TargetedFAB, TrustRegion
 from inputopt.recipes.attacks.descents import ALMA, DDN, FMN, PDGD, PDPGD, SigmaZero
 from inputopt.recipes.attacks.minimal import Minimal
+from inputopt.recipes.attacks.minimal_norm import MinimalNorm
 from inputopt.recipes.attacks.penalties import EAD, CarliniWagner
 from inputopt.recipes.attacks.pgd import BIM, FGSM, MIFGSM, NIFGSM, PGD
 from inputopt.recipes.attacks.square import Square
@@ -27,6 +28,7 @@ __all__ = [
     "CarliniWagner",
     "DeepFool",
     "Minimal",
+    "MinimalNorm",
     "Round",
     "SigmaZero",
     "Square",

@@ -38,6 +38,7 @@ class Leg:
     steps: int
     size: float
     fresh: bool = False
+    wide: float = 1.0
 
 
 def legs() -> Iterator[Leg]:
@@ -133,7 +134,7 @@ def chased(setting: Setting, leg: Leg, steps: int, slots: Slots, found: Result) 
         begin = tries.x0
     leave = problem.target is None
     tries = replace(tries, target=slots.classes[rows, places])
-    step = ChaseStep(setting.norm, direction(setting.norm), leg.steps, leg.size)
+    step = ChaseStep(setting.norm, direction(setting.norm), leg.steps, leg.size, wide=leg.wide)
     now = setting.run_nearest(label_over_target if leave else margin, step, begin, steps, tries, leave=leave)
     now = replace(now, distance=now.distance.masked_fill(~now.success, torch.inf))
     better = now.success & (now.distance < slots.distance[rows, places])

@@ -17,6 +17,10 @@ from inputopt.search.steps.nearest import Closing
 from inputopt.search.steps.step import HalfCosine
 
 
+WIDE_SHARE = 0.6
+"""Of the steps are made in wider balls."""
+
+
 @dataclass(frozen=True)
 class ChaseStep:
     """Steps in parts of a ball that shrinks after each success and grows after each failure, never to the nearest again.
@@ -31,6 +35,7 @@ class ChaseStep:
         size: the first step, in parts of the ball; the last is a hundredth of the ball.
         factor: by which the ball changes at first.
         last_factor: by which it changes at last.
+        wide: how many times as large balls are at first; they come down to their size over part of the steps.
     """
 
     norm: Norm
@@ -39,6 +44,7 @@ class ChaseStep:
     size: float = 1.0
     factor: float = 0.1
     last_factor: float = 0.003
+    wide: float = 1.0
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> Closing:
@@ -54,15 +60,21 @@ class ChaseStep:
         distance = self.norm.size(seen.x - problem.x0)
         nearest = torch.where(seen.success, torch.minimum(state.nearest, distance), state.nearest)
         factor = HalfCosine(self.factor, self.last_factor, self.steps)(state.index)
-        eps = torch.where(seen.success, state.eps * (1 - factor), state.eps * (1 + factor))
+        width = 1 + (self.wide - 1) * max(0.0, 1 - state.index / (WIDE_SHARE * self.steps))
+        if width > 1:
+            eps = state.eps
+        else:
+            eps = torch.where(seen.success, state.eps * (1 - factor), state.eps * (1 + factor))
         lost = torch.isinf(nearest)
         if bool(lost.any()):
-            eps[lost] = torch.maximum(eps[lost], (1 + factor) * self._seeming(z, seen, problem, lost))
+            seeming = (1 + factor) * self._seeming(z, seen, problem, lost)
+            eps = eps.masked_scatter(lost, torch.maximum(eps[lost], seeming))
         eps = torch.minimum(eps, nearest * (1 - factor))
-        length = eps * HalfCosine(self.size, 0.01, self.steps)(state.index)
+        ball = eps * width
+        length = ball * HalfCosine(self.size, 0.01, self.steps)(state.index)
         way, _ = self.direction.update(seen.grad, ())
         change = z - problem.x0 - per_example(length, z) * way
-        change = self.norm.confine(change, eps, problem.low - problem.x0, problem.high - problem.x0)
+        change = self.norm.confine(change, ball, problem.low - problem.x0, problem.high - problem.x0)
         return project(problem.x0 + change, problem), Closing(eps, nearest, state.index + 1)
 
     def _seeming(self, z: Tensor, seen: Evaluation, problem: Problem, rows: Tensor) -> Tensor:

@@ -21,6 +21,8 @@ class SaliencyStep:
     probabilities add up to 1 these are the same but for the sign: one backward tells both, and the best pair are the
     best two.
 
+    No number moves twice.
+
     Attributes:
         pixels: how many numbers move at a time.
     """
@@ -28,17 +30,17 @@ class SaliencyStep:
     pixels: int = 2
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> tuple[()]:
-        return ()
+    def init(self, z: Tensor, problem: Problem) -> tuple[Tensor]:
+        return (torch.zeros_like(z, dtype=torch.bool),)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: tuple[()], problem: Problem, project: Project
-    ) -> tuple[Tensor, tuple[()]]:
+        self, z: Tensor, seen: Evaluation, state: tuple[Tensor], problem: Problem, project: Project
+    ) -> tuple[Tensor, tuple[Tensor]]:
         assert seen.grad is not None
         down, up = box_around(z, problem)
         room = torch.where(seen.grad > 0, down, up)
-        untouched = z == problem.x0
-        saliency = (seen.grad.abs() * ((room != 0) & untouched)).flatten(1)
+        (touched,) = state
+        saliency = (seen.grad.abs() * ((room != 0) & ~touched)).flatten(1)
         best = saliency.topk(min(self.pixels, saliency.shape[1]), dim=1)
-        moved = torch.zeros_like(saliency).scatter(1, best.indices, (best.values > 0).to(z.dtype))
-        return project(z + moved.reshape(z.shape) * room, problem), state
+        moved = torch.zeros_like(saliency).scatter(1, best.indices, (best.values > 0).to(z.dtype)).reshape(z.shape)
+        return project(z + moved * room, problem), (touched | (moved > 0),)
