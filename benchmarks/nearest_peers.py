@@ -58,7 +58,12 @@ def adv_lib(net: nn.Module, work: bare.Work) -> Attack:
     from adv_lib.attacks.auto_pgd import minimal_apgd
 
     steps, norm, order = work["queries"] // 2, work["norm"], ORDERS[work["norm"]]
-    searches = {"binary_search_steps": 10, "max_eps": WIDEST.get(norm, 0.0), "norm": order, "use_large_reps": norm == "l1"}
+    searches = {
+        "binary_search_steps": 10,
+        "max_eps": WIDEST.get(norm, 0.0),
+        "norm": order,
+        "use_large_reps": norm == "l1",
+    }
     known: dict[str, Attack] = {
         "DDN": lambda x, y: attacks.ddn(net, x, y, steps=steps, levels=None),
         "FMN": lambda x, y: attacks.fmn(net, x, y, order, steps=steps),

@@ -90,6 +90,7 @@ ATTACKS = {
     "Tournament": (SMOOTH, True, {"rounds": (inputopt.attacks.Round(2, 4), inputopt.attacks.Round(1, 6, (3.0,)))}),
 }
 
+
 def nearest_attack(name, norm, settings):
     """A minimal-norm attack in one norm, likewise."""
 

@@ -46,6 +46,7 @@ def _reached(outputs: Tensor, problem: Problem) -> Tensor:
 reached = Goal(_reached)
 """The network sees the problem's target."""
 
+
 def ahead_by(gap: float) -> Goal:
     """The class to reach, or any but the label, is this far ahead of the others, in logits."""
     return Goal(lambda outputs, problem: margin(outputs, problem.x0, problem) <= -gap)

@@ -106,9 +106,7 @@ class Attack(ABC):
         """Search one batch."""
 
 
-def checked(
-    attack: Settings, net: Frozen, x: Tensor, y: Any, target: Any, ids: Any, eps: float | Tensor
-) -> Problem:
+def checked(attack: Settings, net: Frozen, x: Tensor, y: Any, target: Any, ids: Any, eps: float | Tensor) -> Problem:
     """The problem that an attack was called with; it warns if the model seems to return probabilities."""
     checks.whole("samples", attack.samples)
     problem = bounded(net, check_problem(net, x, y, ids, target), find_norm(attack.norm), eps, attack.mask)

@@ -132,7 +132,9 @@ class TrustRegion(Nearest):
         leave, looks = problem.target is None, 0
         if leave:
             problem, looks = towards_nearest(setting, self.classes)
-        found = setting.run_nearest(label_over_target, step, begun(problem), steps, problem, leave=leave, stop=on_success)
+        found = setting.run_nearest(
+            label_over_target, step, begun(problem), steps, problem, leave=leave, stop=on_success
+        )
         found = replace(found, forwards=found.forwards + leave, backwards=found.backwards + looks)
         return onto_boundary(setting, found, self.halvings)
 

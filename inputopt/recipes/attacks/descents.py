@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inputopt import checks
-from inputopt.recipes.attacks.nearest import Nearest, begun, only_in
+from inputopt.recipes.attacks.nearest import Nearest, begun, only_in, onto_boundary
 from inputopt.recipes.attacks.setting import Setting
 from inputopt.search.objectives import Objective, attack_cross_entropy, margin, relative_margin
 from inputopt.search.problem import Problem, Result
@@ -72,15 +72,21 @@ class SigmaZero(Nearest):
 class PDPGD(Nearest):
     """Primal-dual proximal gradient descent (Matyasko and Chau, 2021), in every norm.
 
+    Its last steps still cross the boundary to and fro, so it ends with a bisection between the input and the nearest
+    success.
+
     Attributes:
-        steps: how many.
+        steps: how many, the bisection's not counted.
+        halvings: steps of the bisection, a forward each.
     """
 
     steps: int = 500
+    halvings: int = 10
 
     def _search(self, setting: Setting) -> Result:
         step = PrimalDualStep(setting.norm, checks.whole("steps", self.steps))
-        return setting.run_nearest(margin, step, begun(setting.problem), self.steps)
+        found = setting.run_nearest(margin, step, begun(setting.problem), self.steps)
+        return onto_boundary(setting, found, self.halvings)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,13 +14,22 @@ from inputopt.recipes.attacks.nearest import Nearest, looked_at, nearer, nearest
 from inputopt.recipes.attacks.pgd import direction
 from inputopt.recipes.attacks.setting import Setting
 from inputopt.search.jacobian import plane_distances
-from inputopt.search.norms import per_example
+from inputopt.search.norms import L1, Norm
 from inputopt.search.objectives import label_over_target, margin, others_first
 from inputopt.search.problem import Problem, Result, take
 from inputopt.search.steps.chase import ChaseStep
 
 CLASSES = 9
 """How many classes are looked at, those of the highest logits."""
+
+HALVINGS = 5
+"""Of the last 2 % of the way to the nearest success, after each leg."""
+
+LEAST = 5
+"""Queries that the first look takes with one class: at x0 and at a start, and for the class a backward."""
+
+FAR = 1e30
+"""What ranks behind every distance at which a class was reached."""
 
 
 @dataclass(frozen=True)
@@ -31,25 +40,24 @@ class Leg:
         targets: how many classes are chased, the nearest so far.
         steps: how many for each.
         size: the first step, in parts of the ball.
-        fresh: begin at the input rather than at the nearest success towards the class.
+        wide: how many times as large balls are at first.
     """
 
     targets: int
     steps: int
-    size: float
-    fresh: bool = False
+    size: float = 2.0
     wide: float = 1.0
 
 
-def legs() -> Iterator[Leg]:
-    """The same for every budget, so that a search with a larger one goes on where one with a smaller one ends."""
-    yield Leg(9, 12, 2.0, fresh=True)
-    yield Leg(3, 30, 2.0)
-    yield Leg(1, 30, 0.5)
-    for number in itertools.count():
-        longer = 1 + number // 2
-        yield Leg(3, 60 * longer, 2.0, fresh=number % 2 == 0)
-        yield Leg(2, 60 * longer, 1.0)
+def legs(norm: Norm) -> Iterator[Leg]:
+    """The same for every budget: a larger one goes on where a smaller one ends.
+
+    A few steps to every class, more to the likeliest; then from wider balls, longer and longer.
+    """
+    wide = 1.0 if norm is L1 else 2.5  # in L1 wide balls take long to come down from
+    yield from (Leg(9, 8), Leg(2, 62, wide=wide), Leg(1, 30, 0.5))
+    for longer in itertools.count(1):
+        yield Leg(5 if norm is not L1 else 3, (110 if norm is not L1 else 180) * longer, wide=3.0)
         yield Leg(1, 60 * longer, 0.3)
 
 
@@ -77,37 +85,32 @@ class MinimalNorm(Nearest):
     """
 
     queries: int = 2000
-    plan: tuple[Leg, ...] = field(default=(), kw_only=True)
 
     @property
     def tries(self) -> int:
         return CLASSES
 
     def _search(self, setting: Setting) -> Result:
-        checks.whole("queries", self.queries, least=3)
-        found = looked_at(setting)
-        slots, found = slots_of(setting, found)
-        for leg in self.plan or legs():
+        most = checks.whole("queries", self.queries, least=LEAST) - LEAST + 1
+        slots, found = slots_of(setting, looked_at(setting), min(CLASSES, most))
+        for leg in legs(setting.norm):
             left = self.queries - int((found.forwards + found.backwards).max()) - HALVINGS - 1
             targets = min(leg.targets, slots.classes.shape[1])
             steps = min(leg.steps, (left // targets - 1) // 2)
             if steps < 1:
                 break
-            now, slots = chased(setting, replace(leg, targets=targets), steps, slots, found)
+            now, slots = chased(setting, replace(leg, targets=targets), steps, slots)
             found = onto_boundary(setting, nearer(found, now), HALVINGS, low=0.98)
         return found
 
 
-HALVINGS = 5
-
-
-def slots_of(setting: Setting, found: Result) -> tuple[Slots, Result]:
-    """The classes that are tried, and the cost of looking at them."""
+def slots_of(setting: Setting, found: Result, most: int) -> tuple[Slots, Result]:
+    """The classes that are tried, `most` at most, and the cost of looking at them."""
     problem, net = setting.problem, setting.net
     with torch.no_grad():
         logits = net(problem.x0)
     if problem.target is None:
-        classes = others_first(logits, problem.label, min(CLASSES, logits.shape[1] - 1))
+        classes = others_first(logits, problem.label, min(most, logits.shape[1] - 1))
     else:
         classes = problem.target[:, None]
     distance = plane_distances(net, problem, classes, setting.norm)
@@ -117,28 +120,19 @@ def slots_of(setting: Setting, found: Result) -> tuple[Slots, Result]:
     return Slots(classes.gather(1, order), FAR * (1 + distance.gather(1, order)), points), found
 
 
-FAR = 1e30
-
-
-def chased(setting: Setting, leg: Leg, steps: int, slots: Slots, found: Result) -> tuple[Result, Slots]:
-    """One leg: the nearest of each example's tries, and what is then known of the classes."""
+def chased(setting: Setting, leg: Leg, steps: int, slots: Slots) -> tuple[Result, Slots]:
+    """`steps` of a leg: the nearest of each example's tries, and what is then known of the classes."""
     problem, count = setting.problem, leg.targets
-    examples = len(problem.ids)
-    chosen = slots.distance.topk(count, dim=1, largest=False, sorted=True).indices
-    places = chosen.T.reshape(-1)
-    rows = torch.arange(examples, device=places.device).repeat(count)
-    tries = take(problem, rows)
-    known = slots.distance[rows, places] < FAR
-    begin = slots.points[rows, places]
-    if leg.fresh:
-        begin = tries.x0
+    places = slots.distance.topk(count, dim=1, largest=False).indices.T.reshape(-1)
+    rows = torch.arange(len(problem.ids), device=places.device).repeat(count)
     leave = problem.target is None
-    tries = replace(tries, target=slots.classes[rows, places])
+    tries = replace(take(problem, rows), target=slots.classes[rows, places])
     step = ChaseStep(setting.norm, direction(setting.norm), leg.steps, leg.size, wide=leg.wide)
-    now = setting.run_nearest(label_over_target if leave else margin, step, begin, steps, tries, leave=leave)
+    loss = label_over_target if leave else margin
+    now = setting.run_nearest(loss, step, slots.points[rows, places], steps, tries, leave=leave)
     now = replace(now, distance=now.distance.masked_fill(~now.success, torch.inf))
-    better = now.success & (now.distance < slots.distance[rows, places])
-    r, p = rows[better], places[better]
-    distance = slots.distance.index_put((r, p), now.distance[better])
-    points = slots.points.clone().index_put((r, p), now.x[better])
+    better = now.distance < slots.distance[rows, places]
+    known = rows[better], places[better]
+    distance = slots.distance.index_put(known, now.distance[better])
+    points = slots.points.index_put(known, now.x[better])
     return nearest_try(now, count), Slots(slots.classes, distance, points)

@@ -17,6 +17,9 @@ from inputopt.search.steps.nearest import Closing
 from inputopt.search.steps.step import HalfCosine
 
 
+LEAST = 1e-3
+"""The least first ball: one that ends on the boundary itself would never be left."""
+
 WIDE_SHARE = 0.6
 """Of the steps are made in wider balls."""
 
@@ -82,4 +85,4 @@ class ChaseStep:
         assert seen.grad is not None
         z, loss, grad, problem = take((z, seen.loss, seen.grad, problem), rows)
         ahead = ahead_at(problem.x0, z, loss, grad).clamp(min=0)
-        return self.norm.size(to_plane(self.norm, problem.x0, ahead, grad, problem))
+        return self.norm.size(to_plane(self.norm, problem.x0, ahead, grad, problem)).clamp_min(LEAST)

@@ -110,7 +110,7 @@ class FastStep:
         assert seen.grad is not None
         ahead = distance + seen.loss.abs() / self.norm.dual(seen.grad).clamp_min(1e-12)
         # a little beyond where the boundary seems to be: a ball that ends on it would never be left
-        wider = torch.where(torch.isfinite(nearest), eps * (1 + factor), ahead * (1 + factor))
+        wider = torch.where(torch.isfinite(nearest), eps, ahead.clamp_min(1e-3)) * (1 + factor)
         return torch.where(seen.success, torch.minimum(eps * (1 - factor), nearest), wider)
 
 
