@@ -2,6 +2,7 @@
 
 from inputopt.derivatives.record import Gradients
 from inputopt.derivatives.ways import gradients
+from inputopt.evaluation.curve import RobustnessCurve, robustness_curve
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
 from inputopt.files import FileError
@@ -33,6 +34,7 @@ __all__ = [
     "Picture",
     "Report",
     "Result",
+    "RobustnessCurve",
     "ascend",
     "attacks",
     "dream",
@@ -41,6 +43,7 @@ __all__ = [
     "fool",
     "gradients",
     "load",
+    "robustness_curve",
     "save",
     "train",
 ]

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from inputopt import __version__
-from inputopt.cli import derivatives, pictures, reproduction, robustness, teach, tour
+from inputopt.cli import derivatives, nearest, pictures, reproduction, robustness, teach, tour
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -17,7 +17,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"inputopt {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (reproduction, derivatives, teach, pictures, robustness, tour):
+    for module in (reproduction, derivatives, teach, pictures, robustness, nearest, tour):
         module.add_commands(commands)
     return parser
 

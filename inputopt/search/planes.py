@@ -1,4 +1,4 @@
-"""The least change, in each norm, that gains so much along a direction and stays in a box: the way to a linear boundary."""
+"""The least change in each norm that gains so much along a direction inside a box: the way to a linear boundary."""
 
 from __future__ import annotations
 

@@ -29,9 +29,9 @@ LINEAR = [
     ("l2", attacks.DDN(steps=300), NEAR),
     *((norm, attacks.FMN(norm, steps=500), NEAR) for norm in ("l2", "linf")),
     ("l1", attacks.FMN("l1", steps=1500), NEAR),
-    *((norm, attacks.PDPGD(norm, steps=600), NEAR) for norm in ("l1", "l2", "linf")),
+    *((norm, attacks.PDPGD(norm, steps=600), FAIR) for norm in ("l1", "l2", "linf")),
     *((norm, attacks.MinimalNorm(norm, queries=600), NEAR) for norm in ("l1", "l2", "linf")),
-    *((norm, attacks.DeepFool(norm), 1.0201) for norm in ("l2", "linf")),
+    *((norm, attacks.DeepFool(norm), 1.021) for norm in ("l2", "linf")),  # its overshoot, and a hair
     ("l2", attacks.SuperDeepFool(), FAIR),
     *((norm, attacks.FAB(norm, steps=40), FAIR) for norm in ("l1", "l2", "linf")),
     *((norm, attacks.TargetedFAB(norm, steps=40), FAIR) for norm in ("l1", "l2", "linf")),
@@ -73,9 +73,18 @@ def quadratic(x):
     return torch.stack([inside, torch.zeros_like(inside)], dim=1)
 
 
-@pytest.mark.parametrize("attack", [attacks.DDN(steps=200), attacks.FMN("l2", steps=400), attacks.MinimalNorm("l2", queries=600),
-                                    attacks.ALMA("l2"), attacks.FAB("l2"), attacks.SuperDeepFool(), attacks.PDPGD("l2")],
-                         ids=lambda attack: type(attack).__name__)  # fmt: skip
+CURVED = [
+    attacks.DDN(steps=200),
+    attacks.FMN("l2", steps=400),
+    attacks.MinimalNorm("l2", queries=600),
+    attacks.ALMA("l2"),
+    attacks.FAB("l2"),
+    attacks.SuperDeepFool(),
+    attacks.PDPGD("l2"),
+]
+
+
+@pytest.mark.parametrize("attack", CURVED, ids=lambda attack: type(attack).__name__)
 def test_curved_boundaries_have_a_known_nearest_point(attack):
     x = torch.tensor([[0.1, 0.2], [0.05, -0.15], [-0.3, 0.25]], dtype=torch.float64)
     angle = torch.linspace(0, 2 * torch.pi, 200_001, dtype=torch.float64)

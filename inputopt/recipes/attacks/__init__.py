@@ -1,4 +1,4 @@
-"""Attacks at a fixed distance: how many inputs can be fooled within eps? And minimal-norm attacks: how little is enough?"""
+"""Attacks at a fixed distance: how many inputs are fooled? And minimal-norm attacks: how little is enough?"""
 
 from inputopt.recipes.attacks.apgd import APGD, TargetedAPGD
 from inputopt.recipes.attacks.boundaries import FAB, JSMA, DeepFool, SuperDeepFool, TargetedFAB, TrustRegion

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from inputopt import checks
-from inputopt.recipes.attacks.nearest import Nearest, begun, nearest_try, onto_boundary, only_in
+from inputopt.recipes.attacks.nearest import Nearest, begun, nearest_try, only_in, onto_boundary
 from inputopt.recipes.attacks.setting import Setting, goal_of
 from inputopt.search.jacobian import NearestBoundary, linear_distances
 from inputopt.search.loop import on_success
@@ -19,7 +19,7 @@ from inputopt.search.steps.saliency import SaliencyStep
 
 @dataclass(frozen=True)
 class DeepFool(Nearest):
-    """DeepFool (Moosavi-Dezfooli et al., 2016), in L2 and Linf: to the nearest plane, again and again until it is wrong.
+    """DeepFool (Moosavi-Dezfooli et al., 2016), in L2 and Linf: to the nearest plane, until it is wrong.
 
     Attributes:
         steps: at most.

@@ -1,4 +1,4 @@
-"""Minimal-norm attacks by one descent: the gradient turns the change, and success and failure shorten and lengthen it."""
+"""Minimal-norm attacks by one descent: the gradient turns the change, success shortens it, failure lengthens it."""
 
 from __future__ import annotations
 

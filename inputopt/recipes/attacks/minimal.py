@@ -31,7 +31,7 @@ class Minimal(Nearest):
     """
 
     norm: str = field(init=False, default="")
-    attack: Attack = PGD("l2")
+    attack: Attack = field(default_factory=lambda: PGD("l2"))
     rounds: int = 10
 
     def __post_init__(self) -> None:

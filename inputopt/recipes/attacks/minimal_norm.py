@@ -16,7 +16,7 @@ from inputopt.recipes.attacks.setting import Setting
 from inputopt.search.jacobian import plane_distances
 from inputopt.search.norms import L1, Norm
 from inputopt.search.objectives import label_over_target, margin, others_first
-from inputopt.search.problem import Problem, Result, take
+from inputopt.search.problem import Result, take
 from inputopt.search.steps.chase import ChaseStep
 
 CLASSES = 9
@@ -63,7 +63,7 @@ def legs(norm: Norm) -> Iterator[Leg]:
 
 @dataclass(frozen=True)
 class Slots:
-    """What is known of each class that is tried, nearest boundary first: how near it came, [B, K], and where, [B, K, ...]."""
+    """What is known of each class that is tried: its number and how near it came, [B, K], and where, [B, K, ...]."""
 
     classes: Tensor
     distance: Tensor
@@ -72,7 +72,7 @@ class Slots:
 
 @dataclass(frozen=True)
 class MinimalNorm(Nearest):
-    """Chase the nearest classes in closing balls, leg after leg, from the nearest successes; then walk onto the boundary.
+    """Chase the nearest classes in closing balls, leg after leg, and walk onto the boundary.
 
     In each leg the classes are tries in one batch, as in `Tournament`: which are worth more steps is told by how near
     they came. Within a leg the ball closes in on the nearest success (`ChaseStep`), and steps begin twice as large as

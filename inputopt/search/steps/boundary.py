@@ -14,16 +14,20 @@ from inputopt.search.planes import ahead_at, to_plane
 from inputopt.search.problem import Evaluation, Problem
 
 
+HAIR = 1e-4
+"""How much further than a plane seems DeepFool goes at least."""
+
+
 @dataclass(frozen=True)
 class DeepFoolStep:
     """To the plane, and a little further (DeepFool; Moosavi-Dezfooli et al., 2016), in every norm.
 
     The way to the plane does not take the box into account, as in the paper: what the box cuts off is made up for in
-    later, smaller steps. All changes together are made `overshoot` larger.
+    later, smaller steps, and a hair more than the plane's distance makes them end.
 
     Attributes:
         norm: what the way to the plane is least in.
-        overshoot: 0.02 for 2 %.
+        overshoot: by how much each step is longer, 0.02 for 2 %.
         project_back: after a success, go where the line through x0 along the derivative meets the plane, as
             SuperDeepFool does (Abdollahpoorrostami et al., 2024): the change turns square to the boundary.
     """
@@ -33,25 +37,21 @@ class DeepFoolStep:
     project_back: bool = False
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> tuple[Tensor]:
-        return (z - problem.x0,)
+    def init(self, z: Tensor, problem: Problem) -> tuple[()]:
+        return ()
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: tuple[Tensor], problem: Problem, project: Project
-    ) -> tuple[Tensor, tuple[Tensor]]:
+        self, z: Tensor, seen: Evaluation, state: tuple[()], problem: Problem, project: Project
+    ) -> tuple[Tensor, tuple[()]]:
         assert seen.grad is not None
-        (change,) = state
-        length = seen.loss / self.norm.dual(seen.grad).clamp_min(1e-12)
-        onwards = change - per_example(length, z) * self.norm.steepest(seen.grad)
-        if not self.project_back:
-            return project(problem.x0 + (1 + self.overshoot) * onwards, problem), (onwards,)
-        unit = L2.steepest(seen.grad)
-        length = torch.linalg.vecdot((z - problem.x0).flatten(1), unit.flatten(1))
-        back = per_example(length, z) * unit
-        change = torch.where(per_example(seen.success, z), back, onwards)
-        reach = torch.where(seen.success, 1.0, 1 + self.overshoot).to(z.dtype)
-        ahead = project(problem.x0 + per_example(reach, z) * change, problem)
-        return ahead, (ahead - problem.x0,)
+        distance = seen.loss.abs() / self.norm.dual(seen.grad).clamp_min(1e-12) + HAIR
+        length = (1 + self.overshoot) * distance * seen.loss.sign()
+        ahead = z - per_example(length, z) * self.norm.steepest(seen.grad)
+        if self.project_back:
+            unit = L2.steepest(seen.grad)
+            straight = torch.linalg.vecdot((z - problem.x0).flatten(1), unit.flatten(1))
+            ahead = torch.where(per_example(seen.success, z), problem.x0 + per_example(straight, z) * unit, ahead)
+        return project(ahead, problem), state
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from inputopt.search.steps.directions import Direction
 from inputopt.search.steps.nearest import Closing
 from inputopt.search.steps.step import HalfCosine
 
-
 LEAST = 1e-3
 """The least first ball: one that ends on the boundary itself would never be left."""
 
@@ -26,7 +25,7 @@ WIDE_SHARE = 0.6
 
 @dataclass(frozen=True)
 class ChaseStep:
-    """Steps in parts of a ball that shrinks after each success and grows after each failure, never to the nearest again.
+    """Steps in parts of a ball that shrinks after a success and grows after a failure, never to the nearest again.
 
     Fast minimum norm (Pintor et al., 2021) with two changes: steps are measured in parts of the ball and steepest in
     its own norm, so that they fit inputs of any scale; and the ball never grows back to where a success is known.
@@ -64,10 +63,7 @@ class ChaseStep:
         nearest = torch.where(seen.success, torch.minimum(state.nearest, distance), state.nearest)
         factor = HalfCosine(self.factor, self.last_factor, self.steps)(state.index)
         width = 1 + (self.wide - 1) * max(0.0, 1 - state.index / (WIDE_SHARE * self.steps))
-        if width > 1:
-            eps = state.eps
-        else:
-            eps = torch.where(seen.success, state.eps * (1 - factor), state.eps * (1 + factor))
+        eps = state.eps if width > 1 else torch.where(seen.success, state.eps * (1 - factor), state.eps * (1 + factor))
         lost = torch.isinf(nearest)
         if bool(lost.any()):
             seeming = (1 + factor) * self._seeming(z, seen, problem, lost)

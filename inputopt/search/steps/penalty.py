@@ -83,7 +83,7 @@ class WeighedStep:
 
 @dataclass(frozen=True)
 class ElasticStep:
-    """Proximal steps on |change|_2^2 + beta |change|_1 + weight x loss, with Nesterov's momentum (EAD; Chen et al., 2018).
+    """Proximal steps on |change|_2^2 + beta |change|_1 + weight x loss, with momentum (EAD; Chen et al., 2018).
 
     `mean` of the state is the last point, and z the point ahead of it.
 
