@@ -1,9 +1,9 @@
 """Minimal-norm attacks on the digits, ours beside adv-lib's and foolbox's: how near is the nearest that fools it?
 
 Every run is a process of its own, one at a time, with the same budget of forwards and backwards a digit; of a peer's
-run the nearest input that it ever tried counts, whatever it returned. LO is local optimality as AttackBench has it: 1 is
-the nearest that any attack of the whole table found, for every digit. With --json FILE, runs that FILE holds are not made
-again, so that a long comparison can be gone on with.
+run the nearest input that it ever tried counts, whatever it returned. LO is local optimality as AttackBench has it: 1
+is the nearest that any attack of the whole table found, for every digit. With --json FILE, runs that FILE holds are not
+made again, so that a long comparison can be gone on with.
 """
 
 import argparse

@@ -13,7 +13,6 @@ from inputopt.search.norms import L2, Norm, per_example
 from inputopt.search.planes import ahead_at, to_plane
 from inputopt.search.problem import Evaluation, Problem
 
-
 HAIR = 1e-4
 """How much further than a plane seems DeepFool goes at least."""
 
