@@ -54,10 +54,12 @@ def legs(norm: Norm) -> Iterator[Leg]:
 
     A few steps to every class, more to the likeliest; then from wider balls, longer and longer.
     """
-    wide = 1.0 if norm is L1 else 2.5  # in L1 wide balls take long to come down from
-    yield from (Leg(9, 8), Leg(2, 62, wide=wide), Leg(1, 30, 0.5))
+    if norm is L1:  # wide balls take long to come down from there
+        yield from (Leg(6, 10, 1.0), Leg(3, 56, 1.0))
+    else:
+        yield from (Leg(9, 8), Leg(2, 62, wide=2.5), Leg(1, 30, 0.5))
     for longer in itertools.count(1):
-        yield Leg(5 if norm is not L1 else 3, (110 if norm is not L1 else 180) * longer, wide=3.0)
+        yield Leg(3, 180 * longer, wide=3.0) if norm is L1 else Leg(5, 110 * longer, wide=3.0)
         yield Leg(1, 60 * longer, 0.3)
 
 
