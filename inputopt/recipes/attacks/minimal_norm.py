@@ -80,7 +80,8 @@ class MinimalNorm(Nearest):
     they came. Within a leg the ball closes in on the nearest success (`ChaseStep`), and steps begin twice as large as
     it: they cross it, and get past hills that searches with small steps end behind.
 
-    A larger budget goes on with the same search: it never finds less.
+    Every budget is the beginning of the same search, but that the last leg is cut to what is left: stopped after any
+    number of queries, it gives the best so far.
 
     Attributes:
         queries: how many forwards and backwards each example may take, together.
@@ -129,7 +130,7 @@ def chased(setting: Setting, leg: Leg, steps: int, slots: Slots) -> tuple[Result
     rows = torch.arange(len(problem.ids), device=places.device).repeat(count)
     leave = problem.target is None
     tries = replace(take(problem, rows), target=slots.classes[rows, places])
-    step = ChaseStep(setting.norm, direction(setting.norm), leg.steps, leg.size, wide=leg.wide)
+    step = ChaseStep(setting.norm, direction(setting.norm), steps, leg.size, wide=leg.wide)
     loss = label_over_target if leave else margin
     now = setting.run_nearest(loss, step, slots.points[rows, places], steps, tries, leave=leave)
     now = replace(now, distance=now.distance.masked_fill(~now.success, torch.inf))
