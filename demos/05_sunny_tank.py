@@ -19,7 +19,6 @@ from torch.nn import functional
 
 import inputopt
 from inputopt.evaluation.spurious import spurious
-from inputopt.recipes.attacks.nearest import DDN
 from inputopt.recipes.pictures.sheet import show
 
 SIDE, HORIZON = 32, 13
@@ -133,7 +132,7 @@ def main(out: Path) -> None:
         test = same if confounded else field
         with torch.no_grad():
             known = ((test.y == TANK) & (net(test.x).argmax(1) == TANK)).nonzero()[:50, 0]
-        flipped = DDN(steps=50)(model, test.x[known], test.y[known])
+        flipped = inputopt.attacks.DDN(steps=50)(model, test.x[known], test.y[known])
         change = flipped.x - test.x[known]
         share = outside(change, test.mask[known])
         print(f"{name:<14}{right(net, test):>14.1%}{right(net, field):>11.1%}", end="")

@@ -2,6 +2,7 @@
 
 from inputopt.derivatives.record import Gradients
 from inputopt.derivatives.ways import gradients
+from inputopt.evaluation.curve import RobustnessCurve, robustness_curve
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.spurious import spurious
@@ -47,6 +48,7 @@ __all__ = [
     "Picture",
     "Report",
     "Result",
+    "RobustnessCurve",
     "accentuate",
     "ascend",
     "atlas",
@@ -61,6 +63,7 @@ __all__ = [
     "illuminate",
     "invert",
     "load",
+    "robustness_curve",
     "saliency",
     "save",
     "spurious",

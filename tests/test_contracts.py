@@ -14,10 +14,24 @@ from contracts import CHECKS, Recipe, assert_same, drawn, known_inputs
 import inputopt
 import inputopt.search
 from inputopt.nets.frozen import frozen
-from inputopt.recipes.attacks.base import Attack, Nearest
+from inputopt.recipes.attacks.base import Attack
+from inputopt.recipes.attacks.nearest import Nearest
 from inputopt.recipes.pictures.illuminate import MapElites
 from inputopt.search import cppn, features, fourier, goals, guidance, likeness, norms, objectives, transforms
-from inputopt.search.steps import apgd, directions, nearest, primal, sparse, square, step
+from inputopt.search.steps import (
+    apgd,
+    boundary,
+    chase,
+    directions,
+    nearest,
+    penalty,
+    primal,
+    saliency,
+    segment,
+    sparse,
+    square,
+    step,
+)
 
 
 def fool(net, shape, seed, rows):
@@ -127,6 +141,48 @@ ATTACKS = {
     "Tournament": (SMOOTH, True, {"rounds": (inputopt.attacks.Round(2, 4), inputopt.attacks.Round(1, 6, (3.0,)))}),
 }
 
+
+def nearest_attack(name, norm, settings):
+    """A minimal-norm attack in one norm, likewise."""
+
+    def run(net, shape, seed, rows):
+        x, y = known_inputs(frozen(net).dtype)
+        x, y = x[rows].reshape(-1, *shape), y[rows]
+        found = made(name, norm, settings)(net, x, y, seed=seed, ids=rows)
+        assert_same((x.flatten(1), y), tuple(value[rows] for value in known_inputs(x.dtype)))  # not written to
+        size = norms.find_norm(norm).size(found.x - x)
+        assert_same(found.distance, torch.where(found.success, size, torch.inf), 1e-6)
+        assert bool(found.success.any())
+        return found
+
+    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=name == "Minimal")
+
+
+def made(name, norm, settings):
+    if name == "Minimal":
+        return inputopt.attacks.Minimal(inputopt.attacks.PGD(norm, steps=8), **settings)
+    return getattr(inputopt.attacks, name)(norm=norm, **settings)
+
+
+NEAREST = {
+    "DDN": (("l2",), {"steps": 20}),
+    "FMN": (EVERY, {"steps": 20}),
+    "PDPGD": (EVERY, {"steps": 60}),
+    "PDGD": (("l2",), {"steps": 60}),
+    "ALMA": (("l1", "l2"), {"steps": 40}),
+    "SigmaZero": (("l0",), {"steps": 20}),
+    "CarliniWagner": (("l2",), {"steps": 60, "rounds": 3, "rate": 0.05}),
+    "EAD": (("l1",), {"steps": 60, "rounds": 3, "rate": 0.05, "weight": 1.0}),
+    "DeepFool": (("l2", "linf"), {}),
+    "SuperDeepFool": (("l2",), {"steps": 8, "halvings": 5}),
+    "FAB": (SMOOTH, {"steps": 8}),
+    "TargetedFAB": (SMOOTH, {"steps": 8}),
+    "TrustRegion": (("l2", "linf"), {"radius": 0.2}),
+    "JSMA": (("l0",), {}),
+    "Minimal": (EVERY, {"rounds": 4}),
+    "MinimalNorm": (EVERY, {"queries": 240}),
+}
+
 # made when checked, so that one that cannot be made fails alone
 TABLE = {
     "direction": {
@@ -154,12 +210,23 @@ TABLE = {
         "FastStep": lambda: nearest.FastStep(norms.L2, steps=4),
         "SparseStep": lambda: nearest.SparseStep(steps=4),
         "PrimalDualStep": lambda: primal.PrimalDualStep(norms.L1, steps=4),
+        "PrimalDualGradientStep": lambda: primal.PrimalDualGradientStep(steps=4),
+        "WeighedStep": lambda: penalty.WeighedStep(steps=2),
+        "ElasticStep": lambda: penalty.ElasticStep(steps=2),
+        "AugmentedStep": lambda: penalty.AugmentedStep(norms.L2, steps=4),
+        "DeepFoolStep": lambda: boundary.DeepFoolStep(norms.L2, project_back=True),
+        "AdaptiveBoundaryStep": lambda: boundary.AdaptiveBoundaryStep(norms.L1),
+        "TrustRegionStep": lambda: boundary.TrustRegionStep(norms.LINF, first=0.5),
+        "SaliencyStep": lambda: saliency.SaliencyStep(),
+        "SegmentStep": lambda: segment.SegmentStep(norms.L1),
+        "ChaseStep": lambda: chase.ChaseStep(norms.L2, directions.unit, steps=4, wide=2.0),
     },
     "goal": {
         "recognised": lambda: goals.recognised,
         "wrong": lambda: goals.wrong,
         "never": lambda: goals.never,
         "reached": lambda: goals.reached,
+        "ahead_by": lambda: goals.ahead_by(0.1),
         "is_class": lambda: goals.is_class(1),
         "confident": lambda: goals.confident(0.4),
         "unrecognised": lambda: goals.unrecognised(0.4),
@@ -170,6 +237,8 @@ TABLE = {
         "margin": lambda: objectives.margin,
         "label_over_target": lambda: objectives.label_over_target,
         "dlr": lambda: objectives.dlr,
+        "relative_margin": lambda: objectives.relative_margin,
+        "hinge": lambda: objectives.hinge(10.0),
         "layer_energy": lambda: objectives.layer_energy(["hidden", "deep"]),
         "guided": lambda: guidance.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}),
         "Neuron": lambda: features.Neuron("hidden", 2),
@@ -215,6 +284,11 @@ TABLE = {
     "attack": {
         f"{name}-{norm}": partial(attack, name, norm, seeded, settings)
         for name, (its_norms, seeded, settings) in ATTACKS.items()
+        for norm in its_norms
+    }
+    | {
+        f"{name}-{norm}": partial(nearest_attack, name, norm, settings)
+        for name, (its_norms, settings) in NEAREST.items()
         for norm in its_norms
     },
 }

@@ -80,12 +80,24 @@ def sunny_tank(printed: str) -> None:
     assert "suspicious" not in sound
 
 
+def nearest_neighbours(printed: str) -> None:
+    found = rows(printed, r"^(digits-\S+) +(l\w+) +(\d+) of 30 +(\S+) +(\S+) +(\S+) +(\d+)$")
+    assert len(found) == 8
+    medians = {(network, norm): float(median) for network, norm, _, _, median, _, _ in found}
+    for network, norm, misread, nearest, median, furthest, queries in found:
+        assert int(misread) == 30
+        assert 0 < float(nearest) <= float(median) <= float(furthest)
+        assert int(queries) <= 400
+        assert medians["digits-cnn-robust", norm] > 1.2 * medians["digits-mlp", norm] or network == "digits-mlp"
+
+
 SHOWS: dict[str, Callable[[str], None]] = {
     "01_slow_start": slow_start,
     "02_unstable_gradients": unstable_gradients,
     "03_ways_to_train": ways_to_train,
     "04_fooled_digits": fooled_digits,
     "05_sunny_tank": sunny_tank,
+    "06_nearest_neighbours": nearest_neighbours,
 }
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from inputopt import __version__
-from inputopt.cli import derivatives, dreams, layers, pictures, reproduction, robustness, seeing, teach, tour
+from inputopt.cli import derivatives, dreams, layers, nearest, pictures, reproduction, robustness, seeing, teach, tour
 from inputopt.files import typed
 
 
@@ -18,7 +18,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"inputopt {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in (reproduction, derivatives, teach, layers, pictures, dreams, seeing, robustness, tour):
+    for module in (reproduction, derivatives, teach, layers, pictures, dreams, seeing, robustness, nearest, tour):
         module.add_commands(commands)
     return parser
 

@@ -89,7 +89,7 @@ def run_attack(options: argparse.Namespace) -> int:
     }
     print(json.dumps(values, indent=2) if options.json else table(["", "value"], _rows(values)))
     title = f"{options.attack}, {options.norm} {options.eps:g}: before, after, difference"
-    _show_pairs(net, x, found.x, found.success & known, title, out / "attack.png", options.json)
+    show_pairs(net, x, found.x, found.success & known, title, out / "attack.png", options.json)
     if options.levels == 256:
         _save_inputs(found.x, y, net.bounds, out / "attack", options.json)
     return 0
@@ -107,7 +107,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     print(json.dumps(report.as_plain(), indent=2) if options.json else report_text(report))
     fooled = (report.x != x).flatten(1).any(1)
     title = f"{options.norm} {options.eps:g}, {options.preset}: before, after, difference"
-    _show_pairs(net, x, report.x, fooled, title, out / "evaluation.png", options.json)
+    show_pairs(net, x, report.x, fooled, title, out / "evaluation.png", options.json)
     return 0
 
 
@@ -144,7 +144,8 @@ def _rows(values: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def _show_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str, path: Path, quiet: bool) -> None:
+def show_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str, path: Path, quiet: bool) -> None:
+    """Write a sheet of the first few of those that were fooled, where they are images."""
     rows = which.nonzero()[:8, 0]
     if not len(rows) or x.ndim != 4 or x.shape[1] not in (1, 3):
         return

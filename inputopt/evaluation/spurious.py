@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.recipes.attacks.nearest import DDN
+from inputopt.recipes.attacks import DDN
 from inputopt.recipes.inputs import check_problem
 from inputopt.search import chance
 

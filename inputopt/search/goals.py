@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inputopt.search.objectives import margin
 from inputopt.search.problem import Problem
 
 
@@ -44,6 +45,12 @@ def _reached(outputs: Tensor, problem: Problem) -> Tensor:
 
 reached = Goal(_reached)
 """The network sees the problem's target."""
+
+
+def ahead_by(gap: float) -> Goal:
+    """The class to reach, or any but the label, is this far ahead of the others, in logits."""
+    return Goal(lambda outputs, problem: margin(outputs, problem.x0, problem) <= -gap)
+
 
 never = Goal(lambda outputs, problem: torch.zeros_like(problem.label, dtype=torch.bool))
 """There is no such thing as done: the search goes on to its last step."""

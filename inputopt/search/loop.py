@@ -111,7 +111,7 @@ def optimise(
     z = project(z, problem)
     x0, rows = problem.x0, torch.arange(len(z), device=z.device)
     best: Evaluation | None = None
-    found = _Found(len(z), oracle.samples, step.uses_gradient)
+    found = _Found(len(z), oracle.samples, oracle.backwards if step.uses_gradient else 0)
     state = step.init(z, problem)
     for index in range(steps + 1):
         with threads_for_numbers(z.numel()):
@@ -158,8 +158,8 @@ def _better(best: Evaluation | None, seen: Evaluation, select: Select) -> Evalua
 class _Found:
     """Collects the best point of every example as it leaves the batch, with what it cost."""
 
-    def __init__(self, examples: int, samples: int, gradient: bool) -> None:
-        self._examples, self._samples, self._gradient = examples, samples, gradient
+    def __init__(self, examples: int, samples: int, backwards: int) -> None:
+        self._examples, self._samples, self._backwards = examples, samples, backwards
         self._parts: list[tuple[Tensor, Evaluation, int]] = []
 
     def leave(self, rows: Tensor, done: Tensor, best: Evaluation, steps: int) -> None:
@@ -176,6 +176,5 @@ class _Found:
             x, outputs, loss, success = (torch.cat(column)[order] for column in zip(*parts, strict=True))
             steps = steps[order]
         classes: Any = outputs.argmax(1) if outputs.shape[1] else torch.full_like(steps, -1)
-        forwards = (steps + 1) * self._samples
-        backwards = steps * self._samples if self._gradient else torch.zeros_like(steps)
+        forwards, backwards = (steps + 1) * self._samples, steps * self._samples * self._backwards
         return Result(x, success, size(x - x0), classes, outputs, loss, forwards, backwards)

@@ -124,6 +124,21 @@ label_over_target = Objective(_pairwise)
 """How far the label is ahead of the target: left as soon as any class wins, led towards one."""
 
 
+def _relative_margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    ranked = outputs.topk(min(3, outputs.shape[1]), dim=1).values
+    difference, spread = _margin(outputs, x, problem), ranked[:, 0] - ranked[:, -1]
+    return torch.where(constant(difference, spread), difference, difference / spread.clamp_min(1e-12))
+
+
+relative_margin = Objective(_relative_margin)
+"""The margin over how far the 1st logit is ahead of the 3rd (the 2nd of two): blind to the scale of the logits."""
+
+
+def hinge(confidence: float = 0.0) -> Objective:
+    """The margin as far as it is above -confidence, and 0 below."""
+    return Objective(lambda outputs, x, problem: (_margin(outputs, x, problem) + confidence).clamp(min=0))
+
+
 def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
     """Untargeted: margin / (1st - 3rd). Targeted: label over target / (1st - mean of 3rd and 4th)."""
     ranked = outputs.topk(min(4, outputs.shape[1]), dim=1).values
@@ -137,9 +152,12 @@ def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
         usable = outputs.shape[1] >= 4
     if not usable:
         return difference
-    # where the numerator is the denominator but for a sign, the ratio is constant and its gradient zero
-    vanishes = (spread <= 1e-12) | (difference.abs() >= spread * (1 - 1e-6))
-    return torch.where(vanishes, difference, difference / spread.clamp_min(1e-12))
+    return torch.where(constant(difference, spread), difference, difference / spread.clamp_min(1e-12))
+
+
+def constant(difference: Tensor, spread: Tensor) -> Tensor:
+    """Where the numerator is the denominator but for a sign: the ratio is constant, and its gradient zero, [B]."""
+    return (spread <= 1e-12) | (difference.abs() >= spread * (1 - 1e-6))
 
 
 dlr = Objective(_dlr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -31,6 +31,10 @@ class Oracle(Protocol):
     def samples(self) -> int:
         """How often each example is run in one call."""
 
+    @property
+    def backwards(self) -> int:
+        """How many backwards of each sample a derivative takes."""
+
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]: ...
 
 
@@ -47,6 +51,7 @@ class Backward:
         samples: how often to run each example, for networks that answer at random: what counts is the mean
             (expectation over transformations; Athalye et al., 2018).
         derives: whether a derivative may be asked for.
+        backwards: how many a derivative takes.
     """
 
     net: Frozen
@@ -56,6 +61,7 @@ class Backward:
     canvas: Canvas = pixels
     samples: int = 1
     derives: bool = True
+    backwards: ClassVar[int] = 1
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
         variable = z.detach().requires_grad_(self.derives)
@@ -97,6 +103,11 @@ class Awake:
         """As the oracle's."""
         return self.oracle.samples
 
+    @property
+    def backwards(self) -> int:
+        """As the oracle's; asking again is not counted."""
+        return self.oracle.backwards
+
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
         seen, pull = self.oracle(z, problem, index)
 
@@ -128,6 +139,11 @@ class Finished:
     def samples(self) -> int:
         """As the oracle asked."""
         return self.oracle.samples
+
+    @property
+    def backwards(self) -> int:
+        """As the oracle asked."""
+        return self.oracle.backwards
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
         """As the oracle asked, but for the derivative."""

@@ -37,6 +37,11 @@ class Tiled:
         """Each pixel is run once, but for the overlaps at the image's edges."""
         return 1
 
+    @property
+    def backwards(self) -> int:
+        """As many as of a tile."""
+        return self.oracle.backwards
+
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
         """The derivative is found along with the loss: to keep what it needs for all tiles is what has no room."""
         grad, loss = torch.empty_like(z), z.new_zeros(len(z))

@@ -317,3 +317,20 @@ def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
     monkeypatch.setattr(pictures, "fool", interrupted)
     assert main(["fool", "--out", "o"]) == 130
     assert capsys.readouterr().err == "inputopt: interrupted.\n"
+
+
+def test_nearest_draws_a_curve_and_says_what_it_found(run, tmp_path):
+    text = run("nearest", "--count", 6, "--queries", 60, "--attack", "minimalnorm", "ddn", "--steps", 5, "--out", "out")
+    rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
+    assert int(rows["minimalnorm"][4]) + int(rows["minimalnorm"][5]) <= 60
+    assert float(rows["all"][2]) <= min(float(rows["minimalnorm"][1]), float(rows["ddn"][1]))
+    assert files("out") == ["curve.png", "nearest.json", "nearest.png"]
+    with Image.open("out/curve.png") as image:
+        assert min(image.size) > 300
+    plain = json.loads(run("nearest", "--count", 4, "--queries", 60, "--out", "out", "--json"))
+    assert [row["attack"] for row in plain] == ["minimalnorm", "all together"]
+
+
+def test_nearest_refuses_a_norm_that_an_attack_is_not_defined_in(capsys):
+    assert main(["nearest", "--attack", "ddn", "--norm", "linf", "--count", "2"]) == 2
+    assert "use FMN" in capsys.readouterr().err

@@ -9,8 +9,9 @@ from functools import partial
 import torch
 
 from inputopt import checks
-from inputopt.recipes.attacks.base import Attack, Setting
+from inputopt.recipes.attacks.base import Attack
 from inputopt.recipes.attacks.pgd import random_start
+from inputopt.recipes.attacks.setting import Setting
 from inputopt.recipes.attacks.tries import best_try, merged, repeated
 from inputopt.recipes.attacks.wide import from_wide, wide_balls
 from inputopt.search.norms import L0, L1, Norm

@@ -1,4 +1,4 @@
-"""What all attacks at a fixed distance share: checking what they are given, and cutting the work into fixed chunks."""
+"""What all attacks share: checking what they are given, and cutting the work into fixed chunks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,12 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.recipes.attacks.setting import Setting, Settings
 from inputopt.recipes.inputs import PROBABILITIES, check_problem, looks_like_probabilities
-from inputopt.search.canvas import Canvas, Levels, pixels
-from inputopt.search.geometry import Ball, tight_bounds
-from inputopt.search.goals import reached, wrong
-from inputopt.search.loop import Watch, at_the_end, at_x0, by_distance, by_loss, on_success, optimise
+from inputopt.search.geometry import tight_bounds
+from inputopt.search.loop import Watch
 from inputopt.search.norms import LINF, Norm, find_norm, per_example
-from inputopt.search.objectives import Objective
-from inputopt.search.oracle import Backward
 from inputopt.search.problem import Problem, Result, concatenated, take
-from inputopt.search.steps.step import Step
 
 BATCHES = (32, 2048)
 """The least and the most rows that are run together."""
@@ -109,122 +105,7 @@ class Attack(ABC):
         """Search one batch."""
 
 
-@dataclass(frozen=True)
-class Nearest(ABC):
-    """A minimal-norm attack: its settings. Called, it looks for the nearest input that the model errs on.
-
-    Attributes:
-        norm: "l0", "l1", "l2" or "linf".
-        levels, mask, samples: as for `Attack`.
-    """
-
-    norm: str = "l2"
-    levels: int | None = field(default=None, kw_only=True)
-    mask: Tensor | None = field(default=None, kw_only=True)
-    samples: int = field(default=1, kw_only=True)
-
-    def __call__(
-        self,
-        model: Frozen | nn.Module | Callable[[Tensor], Tensor],
-        x: Tensor,
-        y: Any,
-        target: Any = None,
-        seed: int = 0,
-        ids: Any = None,
-        start: Tensor | None = None,
-        watch: Watch | None = None,
-    ) -> Result:
-        """Move each input as little as possible so that the model errs, or sees the target.
-
-        Args:
-            model, x, y, target, seed, ids, watch: as for `Attack`.
-            start: where to begin, [B, ...] in the bounds, such as inputs that are wrong already; `x` if not given.
-
-        Returns:
-            `distance` is in the attack's norm, infinite where `success` is false; there `x` is the best failure.
-
-        Raises:
-            ValueError, TypeError: anything that does not fit, before any work.
-        """
-        net, seed = frozen(model), checks.seed(seed)
-        problem = checked(self, net, x, y, target, ids, torch.inf)
-        problem = replace(problem, start=_checked_start(start, problem))
-        found = in_batches(net, problem, lambda part: self._search(Setting(self, net, part, seed, watch)))
-        return replace(found, distance=found.distance.masked_fill(~found.success, torch.inf))
-
-    @abstractmethod
-    def _search(self, setting: Setting) -> Result:
-        """Search one batch."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One batch of work for an attack: whose settings, on what network, on which examples."""
-
-    attack: Attack | Nearest
-    net: Frozen
-    problem: Problem
-    seed: int
-    watch: Watch | None
-
-    @property
-    def norm(self) -> Norm:
-        """The norm of the attack."""
-        return find_norm(self.attack.norm)
-
-    @property
-    def canvas(self) -> Canvas:
-        """The inputs themselves, or rounded to levels.
-
-        Raises:
-            ValueError: the inputs do not lie on the levels.
-        """
-        levels = self.attack.levels
-        if levels is None:
-            return pixels
-        canvas = Levels(checks.whole("levels", levels, least=2), *self.net.bounds, self.norm)
-        if float((canvas.on_levels(self.problem.x0) - self.problem.x0).abs().max()) > 1e-6:
-            raise ValueError(f"x must lie on {levels} levels before it is moved on them; round it first.")
-        return canvas
-
-    def run(
-        self,
-        objective: Objective,
-        step: Step,
-        start: Tensor,
-        steps: int,
-        problem: Problem | None = None,
-        *,
-        leave: bool = False,
-        stop: bool = True,
-        nearest: bool = False,
-    ) -> Result:
-        """Run the one loop on this batch, or on a problem made of it.
-
-        `leave`: the target only leads, and any wrong class is a success. `stop`: drop the examples that succeed.
-        `nearest`: go on to the last step, and keep the nearest success.
-        """
-        problem = self.problem if problem is None else problem
-        goal = wrong if leave or problem.target is None else reached
-        samples, derives = self.attack.samples, step.uses_gradient
-        oracle = Backward(self.net, objective, goal, canvas=self.canvas, samples=samples, derives=derives)
-        return optimise(
-            oracle,
-            step,
-            Ball(self.norm),
-            problem,
-            start,
-            steps=steps,
-            score=by_distance(self.norm.size) if nearest else by_loss,
-            stop=at_x0 if nearest else on_success if stop else at_the_end,
-            size=self.norm.size,
-            watch=self.watch,
-        )
-
-
-def checked(
-    attack: Attack | Nearest, net: Frozen, x: Tensor, y: Any, target: Any, ids: Any, eps: float | Tensor
-) -> Problem:
+def checked(attack: Settings, net: Frozen, x: Tensor, y: Any, target: Any, ids: Any, eps: float | Tensor) -> Problem:
     """The problem that an attack was called with; it warns if the model seems to return probabilities."""
     checks.whole("samples", attack.samples)
     problem = bounded(net, check_problem(net, x, y, ids, target), find_norm(attack.norm), eps, attack.mask)
@@ -232,17 +113,6 @@ def checked(
         if looks_like_probabilities(net(problem.x0[:8])):
             warnings.warn(PROBABILITIES, stacklevel=3)
     return problem
-
-
-def _checked_start(start: Tensor | None, problem: Problem) -> Tensor | None:
-    if start is None:
-        return None
-    made = checks.tensor("start", start, problem.x0.dtype, problem.x0.device)
-    if made.shape != problem.x0.shape:
-        raise ValueError(f"start must have the shape of x, {list(problem.x0.shape)}, not {list(made.shape)}.")
-    assert problem.low is not None
-    assert problem.high is not None
-    return torch.minimum(torch.maximum(made, problem.low), problem.high)
 
 
 def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask: Tensor | None) -> Problem:

@@ -1,87 +1,90 @@
-"""Minimal-norm attacks: how little must change?"""
+"""What all minimal-norm attacks share: what they are given and give back, and several searches made one."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import functools
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from torch import Tensor
-from torch.nn import functional
+import torch
+from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.recipes.attacks.base import Nearest, Setting
-from inputopt.search.norms import L2
-from inputopt.search.objectives import Objective, attack_cross_entropy, margin
-from inputopt.search.problem import Problem, Result
-from inputopt.search.steps.nearest import DecoupledStep, FastStep, SparseStep
-from inputopt.search.steps.primal import PrimalDualStep
+from inputopt.nets.frozen import Frozen, frozen
+from inputopt.recipes.attacks.base import checked, in_batches
+from inputopt.recipes.attacks.setting import Setting
+from inputopt.recipes.attacks.tries import best_margin
+from inputopt.search.loop import Watch
+from inputopt.search.norms import per_example
+from inputopt.search.objectives import margin
+from inputopt.search.problem import Problem, Result, take
+from inputopt.search.steps.segment import SegmentStep
 
 
 @dataclass(frozen=True)
-class DDN(Nearest):
-    """Decoupled direction and norm (Rony et al., 2019), in L2.
+class Nearest(ABC):
+    """A minimal-norm attack: its settings. Called, it looks for the nearest input that the model errs on.
 
     Attributes:
-        steps: how many.
+        norm: "l0", "l1", "l2" or "linf".
+        levels, mask, samples: as for `Attack`.
     """
 
-    steps: int = 100
+    norm: str = "l2"
+    levels: int | None = field(default=None, kw_only=True)
+    mask: Tensor | None = field(default=None, kw_only=True)
+    samples: int = field(default=1, kw_only=True)
 
+    def __call__(
+        self,
+        model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+        x: Tensor,
+        y: Any,
+        target: Any = None,
+        seed: int = 0,
+        ids: Any = None,
+        start: Tensor | None = None,
+        watch: Watch | None = None,
+    ) -> Result:
+        """Move each input as little as possible so that the model errs, or sees the target.
+
+        Args:
+            model, x, y, target, seed, ids, watch: as for `Attack`.
+            start: where to begin, [B, ...] in the bounds, such as inputs that are wrong already; `x` if not given.
+
+        Returns:
+            `distance` is in the attack's norm, infinite where `success` is false; there `x` is the best failure.
+
+        Raises:
+            ValueError, TypeError: anything that does not fit, before any work.
+        """
+        net, seed = frozen(model), checks.seed(seed)
+        problem = checked(self, net, x, y, target, ids, torch.inf)
+        problem = replace(problem, start=_checked_start(start, problem))
+        found = in_batches(net, problem, lambda part: self._search(Setting(self, net, part, seed, watch)), self.tries)
+        return replace(found, distance=found.distance.masked_fill(~found.success, torch.inf))
+
+    @property
+    def tries(self) -> int:
+        """How often each example stands in a batch, at most."""
+        return 1
+
+    @abstractmethod
     def _search(self, setting: Setting) -> Result:
-        if setting.norm is not L2:
-            raise ValueError(f"DDN is defined in l2, not in {setting.norm.name}; use FMN there.")
-        step = DecoupledStep(checks.whole("steps", self.steps))
-        return setting.run(attack_cross_entropy, step, begun(setting.problem), self.steps, nearest=True)
+        """Search one batch."""
 
 
-@dataclass(frozen=True)
-class FMN(Nearest):
-    """Fast minimum norm (Pintor et al., 2021), in every norm.
-
-    Attributes:
-        steps: how many.
-    """
-
-    steps: int = 100
-
-    def _search(self, setting: Setting) -> Result:
-        step = FastStep(setting.norm, checks.whole("steps", self.steps))
-        return setting.run(margin, step, begun(setting.problem), self.steps, nearest=True)
-
-
-@dataclass(frozen=True)
-class SigmaZero(Nearest):
-    """Sigma-zero (Cina et al., 2025), in L0.
-
-    Attributes:
-        steps: how many.
-        sigma: how sharply the smooth count tells a change from none.
-    """
-
-    norm: str = "l0"
-    steps: int = 100
-    sigma: float = 0.001
-
-    def _search(self, setting: Setting) -> Result:
-        if setting.norm.name != "l0":
-            raise ValueError(f"Sigma-zero is defined in l0, not in {setting.norm.name}; use FMN there.")
-        objective = smooth_count(checks.positive("sigma", self.sigma))
-        step = SparseStep(checks.whole("steps", self.steps))
-        return setting.run(objective, step, begun(setting.problem), self.steps, nearest=True)
-
-
-@dataclass(frozen=True)
-class PDPGD(Nearest):
-    """Primal-dual proximal gradient descent (Matyasko and Chau, 2021), in every norm.
-
-    Attributes:
-        steps: how many.
-    """
-
-    steps: int = 500
-
-    def _search(self, setting: Setting) -> Result:
-        step = PrimalDualStep(setting.norm, checks.whole("steps", self.steps))
-        return setting.run(margin, step, begun(setting.problem), self.steps, nearest=True)
+def _checked_start(start: Tensor | None, problem: Problem) -> Tensor | None:
+    if start is None:
+        return None
+    made = checks.tensor("start", start, problem.x0.dtype, problem.x0.device)
+    if made.shape != problem.x0.shape:
+        raise ValueError(f"start must have the shape of x, {list(problem.x0.shape)}, not {list(made.shape)}.")
+    assert problem.low is not None
+    assert problem.high is not None
+    return torch.minimum(torch.maximum(made, problem.low), problem.high)
 
 
 def begun(problem: Problem) -> Tensor:
@@ -89,11 +92,45 @@ def begun(problem: Problem) -> Tensor:
     return problem.x0 if problem.start is None else problem.start
 
 
-def smooth_count(sigma: float) -> Objective:
-    """The margin as far as it is above 0, and the mean of d^2 / (d^2 + sigma) over the changes d."""
+def only_in(setting: Setting, name: str, norms: tuple[str, ...], instead: str) -> None:
+    """Refuse the norms that an attack is not defined in.
 
-    def value(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
-        square = (x - problem.x0).flatten(1).square()
-        return functional.relu(margin(outputs, x, problem)) + (square / (square + sigma)).mean(1)
+    Raises:
+        ValueError: the setting's norm is none of `norms`.
+    """
+    if setting.norm.name not in norms:
+        known = " and ".join(norms)
+        raise ValueError(f"{name} is defined in {known}, not in {setting.norm.name}; use {instead} there.")
 
-    return Objective(value)
+
+def nearer(old: Result, new: Result) -> Result:
+    """For each example the nearer success, or the better failure; the cost of both."""
+    closer = torch.where(old.success, new.distance < old.distance, best_margin(new) < best_margin(old))
+    better = torch.where(new.success == old.success, closer, new.success)
+    picked = {
+        name: torch.where(per_example(better, getattr(old, name)), getattr(new, name), getattr(old, name))
+        for name in ("x", "success", "distance", "prediction", "logits", "loss")
+    }
+    return Result(**picked, forwards=old.forwards + new.forwards, backwards=old.backwards + new.backwards)
+
+
+def nearest_try(found: Result, tries: int) -> Result:
+    """The nearest success of each example's tries, which follow one another in blocks; all their cost."""
+    examples = len(found.loss) // tries
+    parts = [take(found, torch.arange(examples, device=found.x.device) + number * examples) for number in range(tries)]
+    return functools.reduce(nearer, parts)
+
+
+def looked_at(setting: Setting) -> Result:
+    """What the network says where the search begins, and of x0 itself: the distance of failures is infinite."""
+    problem = setting.problem
+    found = setting.run_nearest(margin, SegmentStep(setting.norm), problem.x0, 0)
+    if problem.start is not None:
+        found = nearer(found, setting.run_nearest(margin, SegmentStep(setting.norm), problem.start, 0))
+    return replace(found, distance=found.distance.masked_fill(~found.success, torch.inf))
+
+
+def onto_boundary(setting: Setting, found: Result, halvings: int, low: float = 0.0) -> Result:
+    """`found` with each success moved towards x0 as near as it stays one; nearer than `low` of the way is not tried."""
+    step = SegmentStep(setting.norm, low)
+    return nearer(found, setting.run_nearest(margin, step, found.x, checks.whole("halvings", halvings)))

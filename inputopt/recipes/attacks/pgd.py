@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.recipes.attacks.base import Attack, Setting
+from inputopt.recipes.attacks.base import Attack
+from inputopt.recipes.attacks.setting import Setting
 from inputopt.recipes.attacks.tries import best_try, repeated
 from inputopt.search.norms import L0, L1, Norm
 from inputopt.search.objectives import attack_cross_entropy

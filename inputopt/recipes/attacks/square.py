@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inputopt import checks
-from inputopt.recipes.attacks.base import Attack, Setting
+from inputopt.recipes.attacks.base import Attack
+from inputopt.recipes.attacks.setting import Setting
 from inputopt.search.norms import L2, LINF
 from inputopt.search.objectives import margin
 from inputopt.search.problem import Result

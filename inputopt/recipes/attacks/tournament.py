@@ -10,8 +10,9 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.recipes.attacks.apgd import auto_step
-from inputopt.recipes.attacks.base import Attack, Setting
+from inputopt.recipes.attacks.base import Attack
 from inputopt.recipes.attacks.pgd import falling, random_start
+from inputopt.recipes.attacks.setting import Setting
 from inputopt.recipes.attacks.tries import best_try, merged
 from inputopt.recipes.attacks.wide import from_wide, wide_balls
 from inputopt.search import chance

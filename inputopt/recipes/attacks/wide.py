@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.recipes.attacks.base import Setting
+from inputopt.recipes.attacks.setting import Setting
 from inputopt.search.geometry import tight_bounds
 from inputopt.search.norms import L1, LINF, Norm, per_example
 from inputopt.search.objectives import Objective
@@ -53,7 +53,11 @@ def from_wide(
 def widened(problem: Problem, width: float, norm: Norm, bounds: tuple[float, float]) -> Problem:
     """The same problem in a larger ball; what may not move still may not."""
     assert problem.eps is not None
-    eps = problem.eps * width
+    return within(problem, problem.eps * width, norm, bounds)
+
+
+def within(problem: Problem, eps: Tensor, norm: Norm, bounds: tuple[float, float]) -> Problem:
+    """The same problem in balls of `eps` [B]; what may not move still may not."""
     if norm is not LINF:
         return replace(problem, eps=eps)
     low, high = tight_bounds(problem.x0, per_example(eps, problem.x0), *bounds)

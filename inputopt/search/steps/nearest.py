@@ -100,7 +100,7 @@ class FastStep:
         eps = self._ball(seen, distance, nearest, state.eps, factor)
         length = HalfCosine(self.size, self.size / 100, self.steps)(state.index)
         change = z - problem.x0 - length * L2.steepest(seen.grad)
-        change = self.norm.project(change, eps, problem.low - problem.x0, problem.high - problem.x0)
+        change = self.norm.confine(change, eps, problem.low - problem.x0, problem.high - problem.x0)
         return project(problem.x0 + change, problem), Closing(eps, nearest, state.index + 1)
 
     def _ball(self, seen: Evaluation, distance: Tensor, nearest: Tensor, eps: Tensor, factor: float) -> Tensor:
@@ -111,7 +111,7 @@ class FastStep:
         assert seen.grad is not None
         ahead = distance + seen.loss.abs() / self.norm.dual(seen.grad).clamp_min(1e-12)
         # a little beyond where the boundary seems to be: a ball that ends on it would never be left
-        wider = torch.where(torch.isfinite(nearest), eps * (1 + factor), ahead * (1 + factor))
+        wider = torch.where(torch.isfinite(nearest), eps, ahead.clamp_min(1e-3)) * (1 + factor)
         return torch.where(seen.success, torch.minimum(eps * (1 - factor), nearest), wider)
 
 

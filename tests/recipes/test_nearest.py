@@ -1,0 +1,243 @@
+"""Minimal-norm attacks against answers that are known exactly, and what they promise of every result."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from oracles import NORMS, linear, sizes
+
+import inputopt
+from inputopt import attacks
+from inputopt.search.norms import find_norm
+from inputopt.search.planes import least_change
+
+NEAR, FAIR = 1.005, 1.05
+
+
+def relative_to_optimum(attack, classifier, norm):
+    """How many times as far as the nearest boundary each success is, the furthest of them."""
+    found = attack(classifier.net, classifier.x, classifier.y)
+    assert bool(found.success.all())
+    best = classifier.distances(norm).amin(1)
+    assert bool((found.distance >= best * (1 - 1e-9)).all()), "nearer than can be"
+    torch.testing.assert_close(found.distance.double(), sizes(norm, found.x - classifier.x), rtol=1e-6, atol=0)
+    return float((found.distance / best).max())
+
+
+LINEAR = [
+    ("l2", attacks.DDN(steps=300), NEAR),
+    *((norm, attacks.FMN(norm, steps=500), NEAR) for norm in ("l2", "linf")),
+    ("l1", attacks.FMN("l1", steps=1500), NEAR),
+    *((norm, attacks.PDPGD(norm, steps=600), FAIR) for norm in ("l1", "l2", "linf")),
+    *((norm, attacks.MinimalNorm(norm, queries=600), NEAR) for norm in ("l1", "l2", "linf")),
+    *((norm, attacks.DeepFool(norm), 1.025) for norm in ("l2", "linf")),  # its overshoot, and a hair
+    ("l2", attacks.SuperDeepFool(), FAIR),
+    *((norm, attacks.FAB(norm, steps=40), FAIR) for norm in ("l1", "l2", "linf")),
+    *((norm, attacks.TargetedFAB(norm, steps=40), FAIR) for norm in ("l1", "l2", "linf")),
+    *((norm, attacks.TrustRegion(norm, radius=0.2), FAIR) for norm in ("l2", "linf")),
+    ("l2", attacks.CarliniWagner(steps=900), FAIR),
+    ("l1", attacks.EAD(steps=900, beta=0.1, rate=0.02), FAIR),
+    ("l2", attacks.PDGD(), FAIR),
+    *((norm, attacks.ALMA(norm), FAIR) for norm in ("l2",)),
+    *((norm, attacks.Minimal(attacks.PGD(norm)), FAIR) for norm in ("l2", "linf")),
+]
+
+
+@pytest.mark.parametrize(
+    ("norm", "attack", "within"), LINEAR, ids=lambda value: getattr(type(value), "__name__", "") + str(value)[:5]
+)
+@pytest.mark.parametrize("classes", [2, 4])
+def test_linear_classifiers_have_a_known_answer(norm, attack, within, classes):
+    weights = np.random.default_rng(3).normal(size=(classes, 12))
+    classifier = linear((3, 4), classes, count=6, weights=weights, gaps=(1, 2), spread=0.1, bounds=(-40.0, 40.0))
+    assert relative_to_optimum(attack, classifier, norm) <= within
+
+
+@pytest.mark.parametrize(
+    "attack", [attacks.MinimalNorm("l0", queries=600), attacks.JSMA(pixels=1), attacks.SigmaZero()]
+)
+def test_l0_counts_are_exact_or_one_too_many(attack):
+    weights = np.random.default_rng(3).normal(size=(2, 12))
+    classifier = linear((12,), 2, count=8, weights=weights, gaps=(1, 6), spread=0.1, bounds=(-1.0, 1.0))
+    found = attack(classifier.net, classifier.x, classifier.y)
+    best = classifier.distances("l0").amin(1)
+    over = found.distance - best
+    assert bool((over >= 0).all())
+    assert float(over.max()) <= (0 if isinstance(attack, attacks.MinimalNorm) else 1)
+
+
+def quadratic(x):
+    """Inside the ellipse x0^2 + 4 x1^2 = 1 it is class 0."""
+    inside = 1 - x[:, 0] ** 2 - 4 * x[:, 1] ** 2
+    return torch.stack([inside, torch.zeros_like(inside)], dim=1)
+
+
+CURVED = [
+    attacks.DDN(steps=200),
+    attacks.FMN("l2", steps=400),
+    attacks.MinimalNorm("l2", queries=600),
+    attacks.ALMA("l2"),
+    attacks.FAB("l2"),
+    attacks.SuperDeepFool(),
+    attacks.PDPGD("l2"),
+]
+
+
+@pytest.mark.parametrize("attack", CURVED, ids=lambda attack: type(attack).__name__)
+def test_curved_boundaries_have_a_known_nearest_point(attack):
+    x = torch.tensor([[0.1, 0.2], [0.05, -0.15], [-0.3, 0.25]], dtype=torch.float64)
+    angle = torch.linspace(0, 2 * torch.pi, 200_001, dtype=torch.float64)
+    ellipse = torch.stack([angle.cos(), angle.sin() / 2], dim=1)
+    best = torch.cdist(x, ellipse).amin(1)
+    found = attack(inputopt.Frozen(quadratic, bounds=(-2, 2)), x, torch.zeros(3, dtype=torch.int64))
+    assert bool(found.success.all())
+    assert bool((found.distance >= best * (1 - 1e-6)).all())
+    assert float((found.distance / best).max()) <= (NEAR if isinstance(attack, attacks.MinimalNorm) else FAIR)
+
+
+EVERY = [
+    *(attacks.MinimalNorm(norm, queries=300) for norm in NORMS),
+    attacks.CarliniWagner(steps=300, rounds=3, rate=0.05),
+    attacks.DDN(steps=60),
+    attacks.FMN("linf", steps=60),
+    attacks.FAB("l1", steps=20),
+    attacks.EAD(steps=300, rounds=3, rate=0.05, weight=1.0),
+    attacks.SigmaZero(steps=100),
+    attacks.JSMA(),
+    attacks.Minimal(attacks.PGD("l2")),
+]
+
+
+@pytest.mark.parametrize("attack", EVERY, ids=lambda attack: f"{type(attack).__name__}-{attack.norm}")
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_black_and_white_images_are_moved_too(attack, value):
+    net = inputopt.MLP([12, 16, 6], "tanh", "identity", seed=1).double()
+    with torch.no_grad():
+        net.biases[-1].copy_(torch.linspace(0, 0.3, 6))
+    x = torch.full((4, 1, 3, 4), value, dtype=torch.float64)
+    with torch.no_grad():
+        y = net(x).argmax(1)
+    found = attack(net, x, y)
+    assert bool(found.success.all())
+    assert float(found.x.min()) >= 0
+    assert float(found.x.max()) <= 1
+
+
+def known(count=5):
+    net = inputopt.MLP([12, 16, 6], "tanh", "identity", seed=0).double()
+    with torch.no_grad():
+        net.weights[-1].mul_(4)
+        x = torch.rand(count, 1, 3, 4, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+        return net, x, net(x).argmax(1)
+
+
+@pytest.mark.parametrize("attack", EVERY, ids=lambda attack: f"{type(attack).__name__}-{attack.norm}")
+def test_targets_are_reached_or_it_is_said_that_they_are_not(attack):
+    net, x, y = known()
+    target = (y + torch.tensor([1, 2, 3, 1, 2])) % 6
+    found = attack(net, x, y, target=target)
+    with torch.no_grad():
+        seen = net(found.x).argmax(1)
+    assert torch.equal(found.success, seen == target)
+    assert torch.equal(torch.isfinite(found.distance), found.success)
+    if not isinstance(attack, attacks.JSMA):
+        assert int(found.success.sum()) >= 4
+
+
+def test_what_cannot_be_done_is_said():
+    constant = inputopt.Frozen(lambda x: torch.stack([2 + 0 * x.flatten(1).sum(1), 0 * x.flatten(1).sum(1)], dim=1))
+    x, y = torch.full((2, 4), 0.5), torch.zeros(2, dtype=torch.int64)
+    for attack in EVERY:
+        found = attack(constant, x, y)
+        assert not bool(found.success.any())
+        assert bool((found.distance == torch.inf).all())
+        assert bool(torch.isfinite(found.x).all())
+
+
+def test_what_is_wrong_already_stays_where_it_is():
+    net, x, y = known()
+    for attack in EVERY:
+        found = attack(net, x, (y + 1) % 6)
+        assert bool((found.distance == 0).all())
+        assert torch.equal(found.x, x)
+
+
+@pytest.mark.parametrize("attack", EVERY, ids=lambda attack: f"{type(attack).__name__}-{attack.norm}")
+def test_a_start_is_begun_at_and_never_left_for_worse(attack):
+    net, x, y = known()
+    best = attacks.MinimalNorm(attack.norm, queries=600)(net, x, y)
+    again = attack(net, x, y, start=best.x)
+    assert bool((again.distance <= best.distance * (1 + 1e-9)).all())
+    with pytest.raises(ValueError, match="shape of x"):
+        attack(net, x, y, start=x[:2])
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_more_queries_never_find_less_and_none_are_overdrawn(norm):
+    net, x, y = known()
+    last = torch.full((5,), torch.inf, dtype=torch.float64)
+    for queries in (5, 20, 60, 200, 500):
+        found = attacks.MinimalNorm(norm, queries=queries)(net, x, y)
+        assert int((found.forwards + found.backwards).max()) <= queries
+        assert bool((found.distance <= last * (1 + 0.005)).all())  # the last halvings differ
+        last = found.distance
+
+
+@pytest.mark.parametrize("norm", NORMS)
+def test_levels_and_masks_are_kept_to(norm):
+    net, x, y = known()
+    x = (x * 255).round() / 255
+    mask = torch.ones(1, 3, 4, dtype=torch.bool)
+    mask[:, 0] = False
+    found = attacks.MinimalNorm(norm, queries=300, levels=256, mask=mask)(net, x, y)
+    assert int(found.success.sum()) >= 3
+    torch.testing.assert_close((found.x * 255).round() / 255, found.x, rtol=0, atol=0)
+    assert torch.equal(found.x[:, :, 0], x[:, :, 0])
+    with torch.no_grad():
+        assert torch.equal(net(found.x).argmax(1) != y, found.success)
+
+
+def test_confidence_is_reached():
+    net, x, y = known()
+    found = attacks.CarliniWagner(steps=600, rounds=3, rate=0.05, confidence=0.5)(net, x, y)
+    ahead = found.logits.amax(1) - found.logits.gather(1, y[:, None])[:, 0]
+    assert bool(found.success.all())
+    assert bool((ahead >= 0.5).all())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10_000), st.sampled_from(NORMS))
+def test_the_least_change_to_a_plane_is_the_least(seed, norm):
+    chance = np.random.default_rng(seed)
+    way, gain = torch.from_numpy(chance.normal(size=(1, 5))), torch.from_numpy(chance.uniform(0.1, 2, size=1))
+    low, high = torch.from_numpy(-chance.uniform(0, 1, (1, 5))), torch.from_numpy(chance.uniform(0, 1, (1, 5)))
+    change = least_change(find_norm(norm), way, gain, low, high)
+    assert bool(((change >= low) & (change <= high)).all())
+    most = torch.maximum(way * low, way * high).sum()
+    torch.testing.assert_close((way * change).sum(), torch.minimum(most, gain[0]))
+    size = find_norm(norm).size(change)
+    # no random change in the box that gains as much is smaller
+    tried = torch.from_numpy(chance.uniform(low.numpy(), high.numpy(), size=(4000, 5)))
+    if norm == "l0":
+        tried = tried.sign().clamp(0) * high + (-tried).sign().clamp(0) * low
+        tried = tried * torch.from_numpy(chance.integers(0, 2, (4000, 5)))
+    enough = (tried * way).sum(1) >= torch.minimum(most, gain[0])
+    assert bool((find_norm(norm).size(tried)[enough] >= size * (1 - 1e-9)).all())
+
+
+@pytest.mark.parametrize(
+    ("attack", "says"),
+    [
+        (attacks.DDN("linf"), "use FMN"),
+        (attacks.SigmaZero("l2"), "use FMN"),
+        (attacks.DeepFool("l1"), "use FAB"),
+        (attacks.CarliniWagner(confidence=-1.0), "confidence"),
+        (attacks.MinimalNorm(queries=1), "queries"),
+        (attacks.FMN("l3"), "norm"),
+    ],
+)
+def test_bad_settings_are_refused(attack, says):
+    net, x, y = known()
+    with pytest.raises(ValueError, match=says):
+        attack(net, x, y)
