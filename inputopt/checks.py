@@ -55,7 +55,8 @@ def tensor(what: str, value: Any, dtype: torch.dtype, device: torch.device) -> T
 
 def finite(what: str, value: Tensor) -> Tensor:
     """Return `value` if it holds neither NaN nor infinity."""
-    if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+    # NaN and infinity both show in the least and the largest number, which are found without a mask of all
+    if value.is_floating_point() and value.numel() and not bool(torch.isfinite(torch.stack(value.aminmax())).all()):
         raise ValueError(f"{what} must be finite, but some values are NaN or infinite.")
     return value
 

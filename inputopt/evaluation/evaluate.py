@@ -12,12 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from inputopt import checks
 from inputopt.evaluation.doubts import doubts_after, doubts_before
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
 from inputopt.evaluation.standing import Standing
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.attacks.base import bounded
+from inputopt.recipes.attacks.setting import canvas_of
 from inputopt.recipes.inputs import check_problem
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Result
@@ -57,8 +59,9 @@ def evaluate(
     """
     net = frozen(model)
     stages = find_protocol(preset, find_norm(norm).name)
-    problem = check_problem(net, x, y, ids)
-    problem = bounded(net, problem, find_norm(norm), eps, mask)
+    checks.whole("samples", samples)
+    problem = bounded(net, check_problem(net, x, y, ids), find_norm(norm), eps, mask)
+    canvas_of(levels, net, problem.x0, find_norm(norm))
     assert problem.eps is not None
     doubts = doubts_before(net, problem)
     standing = Standing.at_start(net, problem)

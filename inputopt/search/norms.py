@@ -122,8 +122,8 @@ def _project_l0(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tenso
 
 
 def _sample_linf(like: Tensor, eps: Tensor, seed: int, ids: Tensor, draw: int) -> Tensor:
-    drawn = 2 * chance.uniform(like.shape[1:], seed, ids, draw) - 1
-    return drawn.to(like.dtype) * per_example(eps, like)
+    drawn = chance.uniform(like.shape[1:], seed, ids, draw).mul_(2).sub_(1)
+    return drawn.to(like.dtype).mul_(per_example(eps, like))
 
 
 def _sample_l2(like: Tensor, eps: Tensor, seed: int, ids: Tensor, draw: int) -> Tensor:

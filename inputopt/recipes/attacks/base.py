@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.recipes.attacks.setting import Setting, Settings
+from inputopt.recipes.attacks.setting import Setting, Settings, canvas_of
 from inputopt.recipes.inputs import PROBABILITIES, check_problem, looks_like_probabilities
 from inputopt.search.geometry import tight_bounds
 from inputopt.search.loop import Watch
@@ -109,6 +109,7 @@ def checked(attack: Settings, net: Frozen, x: Tensor, y: Any, target: Any, ids: 
     """The problem that an attack was called with; it warns if the model seems to return probabilities."""
     checks.whole("samples", attack.samples)
     problem = bounded(net, check_problem(net, x, y, ids, target), find_norm(attack.norm), eps, attack.mask)
+    canvas_of(attack.levels, net, problem.x0, find_norm(attack.norm))
     with torch.no_grad():
         if looks_like_probabilities(net(problem.x0[:8])):
             warnings.warn(PROBABILITIES, stacklevel=3)
@@ -160,6 +161,8 @@ def batches(net: Frozen, problem: Problem, tries: int = 1) -> list[Tensor]:
 def in_batches(net: Frozen, problem: Problem, search: Callable[[Problem], Result], tries: int = 1) -> Result:
     """Search batch by batch, and put the results back in the order of the problem."""
     rows = batches(net, problem, tries)
+    if len(rows) == 1 and torch.equal(rows[0], torch.arange(len(problem.ids), device=problem.ids.device)):
+        return search(problem)
     return take(concatenated([search(take(problem, part)) for part in rows]), torch.cat(rows).argsort())
 
 

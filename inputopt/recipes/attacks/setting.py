@@ -67,18 +67,8 @@ class Setting:
 
     @property
     def canvas(self) -> Canvas:
-        """The inputs themselves, or rounded to levels.
-
-        Raises:
-            ValueError: the inputs do not lie on the levels.
-        """
-        levels = self.attack.levels
-        if levels is None:
-            return pixels
-        canvas = Levels(checks.whole("levels", levels, least=2), *self.net.bounds, self.norm)
-        if float((canvas.on_levels(self.problem.x0) - self.problem.x0).abs().max()) > 1e-6:
-            raise ValueError(f"x must lie on {levels} levels before it is moved on them; round it first.")
-        return canvas
+        """The inputs themselves, or rounded to levels."""
+        return canvas_of(self.attack.levels, self.net, self.problem.x0, self.norm)
 
     def run(
         self,
@@ -147,3 +137,17 @@ class Setting:
 def goal_of(problem: Problem, leave: bool) -> Goal:
     """The target, or with `leave` or without a target any class but the label."""
     return wrong if leave or problem.target is None else reached
+
+
+def canvas_of(levels: int | None, net: Frozen, x0: Tensor, norm: Norm) -> Canvas:
+    """The inputs themselves, or rounded to levels.
+
+    Raises:
+        ValueError, TypeError: not a number of levels, or the inputs do not lie on them.
+    """
+    if levels is None:
+        return pixels
+    canvas = Levels(checks.whole("levels", levels, least=2), *net.bounds, norm)
+    if float((canvas.on_levels(x0) - x0).abs().max()) > 1e-6:
+        raise ValueError(f"x must lie on {levels} levels before it is moved on them; round it first.")
+    return canvas
