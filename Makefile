@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/inputopt demo --out out
 
 test: $(READY)
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest  # one thread for each of the two workers
 
 check: $(READY)
 	$(BIN)/ruff check .

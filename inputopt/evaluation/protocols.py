@@ -41,8 +41,8 @@ def _quick() -> list[Stage]:
 
 def _standard() -> list[Stage]:
     wide = Tournament(rounds=(Round(2, 20, WIDER),), candidates=5)
-    second = Tournament(rounds=(Round(9, 8), Round(1, 60, WIDE), Round(1, 100, WIDER)))
-    last = Tournament(rounds=(Round(1, 200, WIDE), Round(3, 60, WIDER)), candidates=5)
+    second = Tournament(rounds=(Round(9, 8), Round(2, 60, WIDE)))
+    last = Tournament(rounds=(Round(3, 100, WIDE),), candidates=5)
     return [
         Stage("PGD, 12 steps", PGD(steps=12)),
         Stage("tournament of classes", Tournament(rounds=(Round(3, 10),))),
