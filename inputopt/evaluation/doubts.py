@@ -13,7 +13,7 @@ from inputopt.recipes.inputs import PROBABILITIES, looks_like_probabilities
 from inputopt.search.objectives import margin
 from inputopt.search.problem import Problem
 
-LOOKED_AT = 256  # examples
+LOOKED_AT = 128  # examples
 
 
 def doubts_before(net: Frozen, problem: Problem) -> list[str]:

@@ -30,8 +30,8 @@ class Stage:
 
 
 def _quick() -> list[Stage]:
-    wide = Tournament(rounds=(Round(1, 24, WIDER),), candidates=3)
-    again = Tournament(rounds=(Round(1, 50, WIDE),), candidates=3)
+    wide = Tournament(rounds=(Round(1, 20, WIDER),), candidates=3)
+    again = Tournament(rounds=(Round(1, 40, WIDE),), candidates=3)
     return [
         Stage("PGD, 8 steps", PGD(steps=8)),
         Stage("likeliest class, from a wide ball", wide, near(0.5)),
