@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 from collections.abc import Sequence
 
@@ -36,6 +37,8 @@ def run(arguments: Sequence[str], out: str | None = None) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; bad input ends in one sentence on stderr and exit status 2."""
+    if arguments is None:  # a process of its own: what is imported stays, and no collection need look at it again
+        gc.freeze()
     try:
         status = run(sys.argv[1:] if arguments is None else arguments)
     except (ValueError, TypeError, ModuleNotFoundError) as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from inputopt.nets.activations import Activation, Array, find_activation
 from inputopt.nets.mlp import MLP
@@ -37,11 +40,17 @@ def arrays(net: MLP) -> Arrays:
     )
 
 
-def forward(net: Arrays, inputs: Array) -> tuple[list[Array], list[Array]]:
-    """Every layer's weighted input Z and output O; the outputs start with the inputs themselves, [B, n_in]."""
+def forward(
+    net: Arrays, inputs: Array, product: Callable[[Any, Any], Any] = operator.matmul
+) -> tuple[list[Array], list[Array]]:
+    """Every layer's weighted input Z and output O; the outputs start with the inputs themselves, [B, n_in].
+
+    `product` multiplies matrices: for two that are small `ndarray.dot` takes half the time of `@`, which does more.
+    """
     Z: list[Array] = []
     O = [inputs]
     for weight, bias, activation in zip(net.weights, net.biases, net.activations, strict=True):
-        Z.append(O[-1] @ weight.mT + bias)
-        O.append(activation.value(Z[-1]))
+        z = product(O[-1], weight.mT) + bias
+        Z.append(z)
+        O.append(activation.value(z))
     return Z, O

@@ -12,7 +12,7 @@ from inputopt.training.history import History
 
 def plot_errors(histories: Mapping[str, History], title: str = "Error over time") -> Figure:
     """The error of each training over its trainings, both axes logarithmic: it falls fast, and the tail is long."""
-    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    figure = Figure(figsize=(8, 4.5))
     axes = figure.add_subplot(title=title, xlabel="training", ylabel="error (length of target - output)")
     for name, history in histories.items():
         axes.loglog(history.index + 1, history.error, label=name)

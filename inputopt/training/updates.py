@@ -38,10 +38,11 @@ class Descent:
     def __init__(self, parameters: list[Any], rate: float) -> None:
         self._parameters = parameters
         # as an array of no dimensions, which numpy multiplies by in half the time that a Python number takes
-        self._rates = [rate if isinstance(value, Tensor) else np.asarray(rate, value.dtype) for value in parameters]
+        rates = [rate if isinstance(value, Tensor) else np.asarray(rate, value.dtype) for value in parameters]
+        self._rated = list(zip(parameters, rates, strict=True))
 
     def __call__(self, derivatives: Sequence[Any]) -> None:
-        for parameter, rate, derivative in zip(self._parameters, self._rates, derivatives, strict=True):
+        for (parameter, rate), derivative in zip(self._rated, derivatives, strict=True):
             parameter -= rate * derivative
 
     def snapshot(self) -> Any:
