@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+import functools
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from inputopt.derivatives.record import Gradients
+from inputopt.derivatives.replay import written_down
 from inputopt.nets.costs import Cost
 from inputopt.nets.mlp import MLP
 
@@ -30,6 +33,11 @@ class Autograd:
     def step(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
         """dCost/dParameter, averaged over the batch."""
         return torch.autograd.grad(self._cost.torch(self._logits(inputs), targets), self._moving)
+
+    def repeated(self, inputs: Tensor, targets: Tensor) -> Callable[[], Sequence[Tensor]]:
+        """Written down once for an MLP, which is known to do the same each time; other modules may not."""
+        again = functools.partial(self.step, inputs, targets)
+        return written_down(again, self.parameters) if isinstance(self._net, MLP) else again
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Every derivative of an MLP, by one forward and one backward."""

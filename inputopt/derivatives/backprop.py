@@ -12,20 +12,19 @@ Each array has a row an example; only the derivatives of weights and biases are 
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from inputopt.derivatives.record import Gradients, as_arrays, in_turn, to_gradients, trainable
+from inputopt.derivatives.tape import taped
 from inputopt.nets.activations import Array
 from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost
 from inputopt.nets.mlp import MLP
-
-
-_product = np.ndarray.dot  # of two small matrices in half the time of @
 
 
 class Chain(NamedTuple):
@@ -40,14 +39,14 @@ class Chain(NamedTuple):
 
 def chain(net: Arrays, cost: Cost, inputs: Array, targets: Array) -> Chain:
     """Run forward, then carry the derivative of the cost back from neuron to neuron."""
-    Z, O = forward(net, inputs, _product)
+    Z, O = forward(net, inputs)
     dO_dZ = []
     for layer, activation in enumerate(net.activations):
         dO_dZ.append(activation.slope(Z[layer], O[layer + 1]))
     dCost_dO = [cost.slope(O[-1], targets)]
     neuron_errors = [dCost_dO[0] * dO_dZ[-1] if cost.neuron_error is None else cost.neuron_error(O[-1], targets)]
     for layer in range(len(Z) - 1, 0, -1):
-        dCost_dO.insert(0, _product(neuron_errors[0], net.weights[layer]))
+        dCost_dO.insert(0, neuron_errors[0] @ net.weights[layer])
         neuron_errors.insert(0, dCost_dO[0] * dO_dZ[layer - 1])
     return Chain(Z, O, dCost_dO, dO_dZ, neuron_errors)
 
@@ -55,23 +54,17 @@ def chain(net: Arrays, cost: Cost, inputs: Array, targets: Array) -> Chain:
 def parameter_derivatives(found: Chain) -> list[Array]:
     """dCost/dWeight and dCost/dBias of each layer in turn, averaged over the examples."""
     derivatives = []
-    count, ones = _counted(len(found.O[0]))
+    examples = len(found.O[0])
     for layer, neuron_error in enumerate(found.neuron_errors):
-        share = neuron_error / count  # of each example in the average
-        derivatives.append(_product(share.T, found.O[layer]))
-        derivatives.append(_product(ones, share))  # the input that a bias multiplies is 1
+        share = neuron_error / examples  # of each example in the average
+        derivatives.append(share.T @ found.O[layer])
+        derivatives.append(np.ones(examples, share.dtype) @ share)  # the input that a bias multiplies is 1
     return derivatives
-
-
-@functools.lru_cache(maxsize=8)
-def _counted(examples: int) -> tuple[Array, Array]:
-    """How many examples, as an array of no dimensions, and a one for each: float32 serves float64 too."""
-    return np.asarray(examples, np.float32), np.ones(examples, np.float32)
 
 
 def input_derivatives(net: Arrays, found: Chain) -> Array:
     """dCost/dInput of each example, [B, n_in]: the derivative that training throws away."""
-    return _product(found.neuron_errors[0], net.weights[0])
+    return found.neuron_errors[0] @ net.weights[0]
 
 
 class Backprop:
@@ -90,6 +83,16 @@ class Backprop:
         """dCost/dParameter, averaged over the batch."""
         found = chain(self._arrays, self._cost, inputs, targets)
         return self._trainable(parameter_derivatives(found))
+
+    def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
+        """Written down once."""
+        depth = len(self._arrays.weights)
+
+        def step(given: Array, wanted: Array, *parameters: Array) -> list[Array]:
+            net = replace(self._arrays, weights=list(parameters[:depth]), biases=list(parameters[depth:]))
+            return self._trainable(parameter_derivatives(chain(net, self._cost, given, wanted)))
+
+        return taped(step, inputs, targets, *self._arrays.weights, *self._arrays.biases)
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Every derivative: one forward and one backward."""

@@ -6,7 +6,8 @@ h^2 instead of h. The nudged copies of the network are run as one population, ma
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from torch import Tensor
@@ -47,6 +48,10 @@ class Differences:
         here = 0.0 if self._central else self._costs(self._arrays, inputs, targets).mean()
         every = range(len(self._values))
         return self._trainable([self._by_parameter(index, here, inputs, targets) for index in every])
+
+    def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
+        """The same each time."""
+        return functools.partial(self.step, inputs, targets)
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Every derivative; one evaluation, and one more for each nudge."""

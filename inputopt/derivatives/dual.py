@@ -7,6 +7,7 @@ elementary function knows its own rule, and the network's forward pass does the 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -229,6 +230,10 @@ class ForwardMode:
         """dCost/dParameter, averaged over the batch."""
         weights, biases, _ = self._split(self._costs(inputs, targets, with_inputs=False).partials)
         return self._trainable(in_turn(weights, biases))
+
+    def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
+        """The same each time."""
+        return functools.partial(self.step, inputs, targets)
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Every derivative in one evaluation, as wide as there are variables."""

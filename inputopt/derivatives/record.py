@@ -44,7 +44,7 @@ class Way(Protocol):
 
     `parameters` are the network's own numbers (tensors or arrays that share its memory), weights and biases in turn
     from the first layer on, those with `requires_grad` only; `step` gives the derivatives in the same order, and takes
-    `evaluations` runs of the network, forwards and backwards counted apart.
+    `evaluations` runs of the network, forwards and backwards counted apart. `parameters` change in place only.
     """
 
     parameters: list[Any]
@@ -55,6 +55,9 @@ class Way(Protocol):
 
     def step(self, inputs: Any, targets: Any) -> Sequence[Any]:
         """dCost/dParameter, averaged over the batch: all that a training needs."""
+
+    def repeated(self, inputs: Any, targets: Any) -> Callable[[], Sequence[Any]]:
+        """`step` on one batch, to be called again and again; what it returns lives until the next call."""
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Every derivative, those of the inputs too."""

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from inputopt.nets.activations import Activation, Array, find_activation
 from inputopt.nets.mlp import MLP
@@ -40,17 +37,12 @@ def arrays(net: MLP) -> Arrays:
     )
 
 
-def forward(
-    net: Arrays, inputs: Array, product: Callable[[Any, Any], Any] = operator.matmul
-) -> tuple[list[Array], list[Array]]:
-    """Every layer's weighted input Z and output O; the outputs start with the inputs themselves, [B, n_in].
-
-    `product` multiplies matrices: for two that are small `ndarray.dot` takes half the time of `@`, which does more.
-    """
+def forward(net: Arrays, inputs: Array) -> tuple[list[Array], list[Array]]:
+    """Every layer's weighted input Z and output O; the outputs start with the inputs themselves, [B, n_in]."""
     Z: list[Array] = []
     O = [inputs]
     for weight, bias, activation in zip(net.weights, net.biases, net.activations, strict=True):
-        z = product(O[-1], weight.mT) + bias
+        z = O[-1] @ weight.mT + bias
         Z.append(z)
         O.append(activation.value(z))
     return Z, O

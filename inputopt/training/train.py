@@ -6,7 +6,7 @@ import functools
 import itertools
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,15 +93,15 @@ def train(
     update = find_update(optimiser, way.parameters, learning_rate)
     recorder = Recorder(net, way, resolved, made, wanted)
     seed = checks.seed(seed)
-    batch = _batches(net, way, made, wanted, batch_size, seed, perturb)
-
-    def training(index: int) -> None:
-        update(way.step(*batch(index)))
-
     started = time.perf_counter()
     with modes_kept(net), torch.enable_grad(), np.errstate(all="ignore"):
         if not net.training:  # else what stands in evaluation mode was put there on purpose
             net.train()
+        derivatives = _derivatives(net, way, made, wanted, batch_size, seed, perturb)
+
+        def training(index: int) -> None:
+            update(derivatives(index))
+
         done, stopped = _run(training, steps, update, way, recorder, stop_error, progress)
     return recorder.history(done, stopped, time.perf_counter() - started)
 
@@ -128,13 +128,13 @@ def _check(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str) ->
     return resolved, made, check_targets(resolved, targets, len(made), outputs.shape[1], outputs)
 
 
-def _batches(
+def _derivatives(
     net: nn.Module, way: Way, inputs: Tensor, targets: Tensor, size: int | None, seed: int, perturb: Perturb | None
-) -> Callable[[int], tuple[Any, Any]]:
-    """What training number `index` learns from; a pure function of the index, so that a training can be replayed."""
+) -> Callable[[int], Sequence[Any]]:
+    """The derivatives of training number `index`; its batch follows from the index, so that it can be made again."""
     if size is None and perturb is None:
-        whole = way.native(inputs, targets)
-        return lambda index: whole
+        again = way.repeated(*way.native(inputs, targets))
+        return lambda index: again()
     size = checks.whole("batch_size", len(inputs) if size is None else size)
     rounds = -(-len(inputs) // size)
 
@@ -143,13 +143,13 @@ def _batches(
         drawn = np.random.default_rng([seed, number]).permutation(len(inputs))
         return torch.from_numpy(drawn).to(inputs.device)
 
-    def batch(index: int) -> tuple[Any, Any]:
+    def step(index: int) -> Sequence[Any]:
         number, part = divmod(index, rounds)
         chosen = order(number)[part * size : (part + 1) * size]
         some, wanted = inputs[chosen], targets[chosen]
-        return way.native(some if perturb is None else perturb(net, some, wanted, index), wanted)
+        return way.step(*way.native(some if perturb is None else perturb(net, some, wanted, index), wanted))
 
-    return batch
+    return step
 
 
 def _run(
