@@ -32,10 +32,20 @@ def written_down(derivatives: Derivatives, moving: Sequence[Tensor]) -> Derivati
         moving: the tensors whose numbers will have changed, in place, when it is called again.
     """
     with _Notes(moving) as notes:
-        expected = derivatives()
-    again = notes.finished(expected)
-    same = all(torch.equal(found, wanted) for found, wanted in zip(again(), expected, strict=True))
-    return again if same else derivatives
+        again = notes.finished(derivatives())
+    return again if _agree(again, derivatives, moving) else derivatives
+
+
+def _agree(one: Derivatives, other: Derivatives, moving: Sequence[Tensor]) -> bool:
+    """Whether both find the same elsewhere."""
+    here = [tensor.clone() for tensor in moving]
+    try:
+        for tensor in moving:
+            tensor.mul_(1.25).add_(0.125)
+        return all(torch.equal(found, wanted) for found, wanted in zip(one(), other(), strict=True))
+    finally:
+        for tensor, kept in zip(moving, here, strict=True):
+            tensor.copy_(kept)
 
 
 class _Notes(TorchDispatchMode):  # type: ignore[no-untyped-call]

@@ -8,13 +8,16 @@ compiled, and the numbers are the same to the last bit.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
 from inputopt.nets.activations import Array
+
+Made = tuple[Callable[..., Any], tuple[Any, ...]]
+"""A function and its operands, to be called."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +34,21 @@ class Tape:
     """Calls to be made again whenever the arrays that they read have changed in place.
 
     Attributes:
-        calls: (function, operands), in order.
+        calls: in order.
         results: the same arrays each time, overwritten by the next call of the tape.
     """
 
-    calls: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
+    calls: tuple[Made, ...]
     results: list[Array]
 
     def __call__(self) -> list[Array]:
         for run, operands in self.calls:
             run(*operands)
         return self.results
+
+    def then(self, calls: Sequence[Made]) -> Tape:
+        """The tape with more calls at its end."""
+        return replace(self, calls=(*self.calls, *calls))
 
 
 def taped(function: Callable[..., Sequence[Any]], *arrays: Array) -> Tape:
@@ -106,7 +113,7 @@ class Watched(np.lib.mixins.NDArrayOperatorsMixin):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Watched:
         plain = tuple(self._operand(operand) for operand in operands)
-        if method != "__call__" or options:
+        if method != "__call__" or options or ufunc in (np.maximum, np.minimum):  # those take no third operand
             return self._copied(partial(getattr(ufunc, method), **options), plain)
         # of two matrices: dot has less to find out than @, which multiplies stacks of them too
         run = np.dot if ufunc is np.matmul and plain[0].ndim <= 2 else ufunc
@@ -114,14 +121,16 @@ class Watched(np.lib.mixins.NDArrayOperatorsMixin):
         return self._noted(run, (*plain, result), result)
 
     def __array_function__(self, function: Any, types: Any, operands: Any, options: Any) -> Any:
-        plain = tuple(self._operand(operand) for operand in operands)
+        plain = tuple(_plain(operand) for operand in operands)
         if function in (np.ones_like, np.zeros_like):  # constants
             return function(*plain, **options)
         return self._copied(partial(function, **options), plain)
 
     def _operand(self, operand: Any) -> Any:
         """A number becomes an array of no dimensions, which numpy takes in half the time."""
-        return np.asarray(operand, self.dtype) if isinstance(operand, (int, float)) else _plain(operand)
+        if isinstance(operand, (int, float)) and self.dtype.kind == "f":
+            return np.asarray(operand, self.dtype)
+        return _plain(operand)
 
     def _copied(self, function: Callable[..., Array], operands: tuple[Any, ...]) -> Watched:
         """A function that has memory of its own for its result."""

@@ -6,7 +6,7 @@ import functools
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from inputopt.nets.mlp import MLP
 from inputopt.nets.modes import evaluating, modes_kept
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
-from inputopt.training.updates import MakeOptimiser, Update, find_update
+from inputopt.training.updates import MakeOptimiser, Update, find_update, training_of
 
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
@@ -97,11 +97,7 @@ def train(
     with modes_kept(net), torch.enable_grad(), np.errstate(all="ignore"):
         if not net.training:  # else what stands in evaluation mode was put there on purpose
             net.train()
-        derivatives = _derivatives(net, way, made, wanted, batch_size, seed, perturb)
-
-        def training(index: int) -> None:
-            update(derivatives(index))
-
+        training = _training(net, way, update, made, wanted, batch_size, seed, perturb)
         done, stopped = _run(training, steps, update, way, recorder, stop_error, progress)
     return recorder.history(done, stopped, time.perf_counter() - started)
 
@@ -128,12 +124,19 @@ def _check(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str) ->
     return resolved, made, check_targets(resolved, targets, len(made), outputs.shape[1], outputs)
 
 
-def _derivatives(
-    net: nn.Module, way: Way, inputs: Tensor, targets: Tensor, size: int | None, seed: int, perturb: Perturb | None
-) -> Callable[[int], Sequence[Any]]:
-    """The derivatives of training number `index`; its batch follows from the index, so that it can be made again."""
+def _training(
+    net: nn.Module,
+    way: Way,
+    update: Update,
+    inputs: Tensor,
+    targets: Tensor,
+    size: int | None,
+    seed: int,
+    perturb: Perturb | None,
+) -> Callable[[int], Any]:
+    """Training number `index`; its batch follows from the index, so that it can be made again."""
     if size is None and perturb is None:
-        again = way.repeated(*way.native(inputs, targets))
+        again = training_of(way.repeated(*way.native(inputs, targets)), update)
         return lambda index: again()
     size = checks.whole("batch_size", len(inputs) if size is None else size)
     rounds = -(-len(inputs) // size)
@@ -143,17 +146,17 @@ def _derivatives(
         drawn = np.random.default_rng([seed, number]).permutation(len(inputs))
         return torch.from_numpy(drawn).to(inputs.device)
 
-    def step(index: int) -> Sequence[Any]:
+    def training(index: int) -> None:
         number, part = divmod(index, rounds)
         chosen = order(number)[part * size : (part + 1) * size]
         some, wanted = inputs[chosen], targets[chosen]
-        return way.step(*way.native(some if perturb is None else perturb(net, some, wanted, index), wanted))
+        update(way.step(*way.native(some if perturb is None else perturb(net, some, wanted, index), wanted)))
 
-    return step
+    return training
 
 
 def _run(
-    training: Callable[[int], None],
+    training: Callable[[int], Any],
     steps: int,
     update: Update,
     way: Way,
@@ -192,7 +195,7 @@ def _finite(way: Way) -> bool:
     return all(bool(torch.isfinite(torch.as_tensor(parameter)).all()) for parameter in way.parameters)
 
 
-def _replay(training: Callable[[int], None], start: int, end: int, update: Update, way: Way) -> tuple[int, str] | None:
+def _replay(training: Callable[[int], Any], start: int, end: int, update: Update, way: Way) -> tuple[int, str] | None:
     """Go through a stretch that ended in infinite weights once more, training by training, and stop before they do.
 
     None if it ends well this time, as it may where a training is random.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.nets.activations import Array
+from inputopt.derivatives.tape import Made, Tape
 
 MakeOptimiser = Callable[[list[Tensor], float], torch.optim.Optimizer]
 
@@ -41,8 +42,12 @@ class Descent:
         self._moves = [_down(parameter, rate) for parameter in parameters]
 
     def __call__(self, derivatives: Sequence[Any]) -> None:
-        for move, derivative in zip(self._moves, derivatives, strict=True):
-            move(derivative)
+        for run, operands in self.calls(derivatives):
+            run(*operands)
+
+    def calls(self, derivatives: Sequence[Any]) -> list[Made]:
+        """The calls that make the step."""
+        return [call for move, derivative in zip(self._moves, derivatives, strict=True) for call in move(derivative)]
 
     def snapshot(self) -> Any:
         return copy.deepcopy(self._parameters)
@@ -52,18 +57,17 @@ class Descent:
             parameter[...] = saved
 
 
-def _down(parameter: Any, rate: float) -> Callable[[Any], Any]:
-    """What moves one parameter down a derivative by it."""
+def _down(parameter: Any, rate: float) -> Callable[[Any], list[Made]]:
+    """The calls that move one parameter, from a derivative by it."""
     if isinstance(parameter, Tensor):
-        return lambda derivative: parameter.sub_(derivative, alpha=rate)
+        move = functools.partial(parameter.sub_, alpha=rate)
+        return lambda derivative: [(move, (derivative,))]
     # kept memory, and the rate as an array of no dimensions: numpy takes half the time
     step, scale = np.empty_like(parameter), np.asarray(rate, parameter.dtype)
-
-    def move(derivative: Array) -> None:
-        np.multiply(scale, derivative, step)
-        np.subtract(parameter, step, parameter)
-
-    return move
+    return lambda derivative: [
+        (np.multiply, (scale, derivative, step)),
+        (np.subtract, (parameter, step, parameter)),
+    ]
 
 
 class TorchOptimiser:
@@ -96,3 +100,13 @@ def find_update(optimiser: str | MakeOptimiser, parameters: list[Any], rate: flo
     if optimiser == "descent":
         return Descent(parameters, rate)
     return TorchOptimiser(parameters, rate, OPTIMISERS[optimiser])
+
+
+def training_of(derivatives: Callable[[], Sequence[Any]], update: Update) -> Callable[[], Any]:
+    """One whole training: find the derivatives, and make the step.
+
+    A tape whose results lie in the same memory each time takes the step's calls up.
+    """
+    if isinstance(derivatives, Tape) and isinstance(update, Descent):
+        return derivatives.then(update.calls(derivatives.results))
+    return lambda: update(derivatives())
