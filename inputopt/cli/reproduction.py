@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -31,14 +32,20 @@ def run(options: argparse.Namespace) -> int:
     """Print the tables; 1 if a figure is not derived as printed."""
     out = writable(options.out)
     methods = METHODS if options.method is None else (options.method,)
-    found = reproduce(methods, small=options.method is None, watch=_bar)
+    found = reproduce(methods, small=options.method is None, watch=bar, processes=processes())
     print(as_text(found))
     for path in save(found, out):
         print(f"wrote {path}")
     return 1 if found.mismatches else 0
 
 
-def _bar(example: str, method: str, trainings: int) -> AbstractContextManager[Callable[[Progress], None]]:
+def processes() -> int:
+    """As many as there are processors for."""
+    return os.cpu_count() or 1
+
+
+def bar(example: str, method: str, trainings: int) -> AbstractContextManager[Callable[[Progress], None]]:
+    """A bar for one training."""
     return training_bar(f"network {example} by {method}", trainings)
 
 

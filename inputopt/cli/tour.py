@@ -17,7 +17,7 @@ import torch
 
 from inputopt import __version__
 from inputopt.cli import derivatives, dreams, pictures, reproduction, robustness
-from inputopt.cli.show import table, training_bar, writable
+from inputopt.cli.show import table, writable
 from inputopt.document.reproduce import reproduce
 from inputopt.files import write_text
 
@@ -33,7 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Run everything; 1 if anything did not come out as it should."""
     out = writable(options.out)
     started = time.perf_counter()
-    found = reproduce(watch=lambda name, way, count: training_bar(f"network {name} by {way}", count))
+    found = reproduce(watch=reproduction.bar, processes=reproduction.processes())
     reproduction.save(found, out / "reproduce")
     print(reproduction.verdict(found))
     agreed = derivatives.gradcheck([20, 30, 20, 10], "sigmoid", None, "mse", batch=7, seed=0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import torch
 from inputopt.derivatives.ways import find_way, gradients
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
+from inputopt.document.processes import shared_out
 from inputopt.nets.activations import find_activation
 from inputopt.nets.costs import find_cost
 from inputopt.training.genetic import evolve
@@ -24,6 +25,7 @@ METHODS = ("autograd", "backprop")
 SMALL = ("1", "3a", "4")  # what the slower ways train too
 SMALL_WAYS = ("dual", "differences", "one_sided")
 
+Derived = tuple[dict[str, float], History]
 Watch = Callable[[str, str, int], AbstractContextManager[Callable[[Progress], None] | None]]
 
 
@@ -66,34 +68,54 @@ class Reproduction:
         return tuple(row for row in self.rows if not row.agrees)
 
 
-def reproduce(methods: Sequence[str] = METHODS, small: bool = True, watch: Watch | None = None) -> Reproduction:
+def reproduce(
+    methods: Sequence[str] = METHODS, small: bool = True, watch: Watch | None = None, processes: int = 1
+) -> Reproduction:
     """Train every network of the document by each method, in float32, and compare with what is printed.
 
     Args:
         methods: ways to a derivative, a column each.
         small: train the small networks by the slower ways too, and by evolution.
-        watch: (example, method, trainings) -> a context that may give a progress callback.
+        watch: (example, method, trainings) -> a context that may give a progress callback, for what is trained in this
+            process.
+        processes: how many share the trainings. With more than one, a script must call this under
+            `if __name__ == "__main__":`, as it is run again in each.
     """
     watch = watch or (lambda example, method, trainings: nullcontext())
-    histories: dict[tuple[str, str], History] = {}
-    derived: dict[str, dict[str, dict[str, float]]] = {}
-    for method in methods:
-        derived[method] = {"warm-up": _warm_up()}
-        for name, example in EXAMPLES.items():
-            with watch(name, method, example.trainings) as progress:
-                found, histories[method, name] = derive(example, method, progress)
-            derived[method][name] = found
-    rows = (
-        Row(figure, {method: derived[method][figure.example][figure.figure] for method in methods})
-        for figure in figures()
+    tabled = [(method, name) for method in methods for name in EXAMPLES]
+    slower = [(method, name) for name in SMALL for method in SMALL_WAYS] if small else []
+
+    def here(example: Example, method: str, name: str) -> Derived:
+        with watch(name, method, example.trainings) as progress:
+            return derive(example, method, progress)
+
+    jobs = [(EXAMPLES[name], method, name) for method, name in dict.fromkeys(tabled + slower)]
+    jobs.sort(key=lambda job: -job[0].trainings)
+    done = shared_out(here, _there, jobs, processes)
+    found = {(method, name): derived for (_, method, name), derived in zip(jobs, done, strict=True)}
+    rows = (Row(figure, {method: _number(found, method, figure) for method in methods}) for figure in figures())
+    return Reproduction(
+        tuple(rows),
+        {key: found[key][1] for key in tabled},
+        tuple(_small_runs({key: found[key][1] for key in slower})),
     )
-    return Reproduction(tuple(rows), histories, tuple(_small_runs(watch)) if small else ())
 
 
-def derive(
-    example: Example, method: str, progress: Callable[[Progress], None] | None = None
-) -> tuple[dict[str, float], History]:
-    """Train one network; every number that the document could print of it, under the name it has in figures.json."""
+def _there(example: Example, method: str, name: str) -> Derived:
+    return derive(example, method)
+
+
+def _number(found: dict[tuple[str, str], Derived], method: str, figure: Figure) -> float:
+    numbers = _warm_up() if figure.example == "warm-up" else found[method, figure.example][0]
+    return numbers[figure.figure]
+
+
+def derive(example: Example, method: str, progress: Callable[[Progress], None] | None = None) -> Derived:
+    """Train one network; every number that the document could print of it, under the name it has in figures.json.
+
+    Raises:
+        KeyboardInterrupt: it was interrupted.
+    """
     first = gradients(example.network(), example.inputs, example.targets, method=method)
     net = example.network()
     once = _train(example, net, method, trainings=1)
@@ -101,6 +123,8 @@ def derive(
     numbers |= _named("first neuron error", first.neuron_errors)
     net = example.network()
     history = _train(example, net, method, example.trainings, progress)
+    if history.stopped == "interrupted":  # a training keeps what it has, but half of one derives nothing
+        raise KeyboardInterrupt
     numbers |= _under("last", history, -1)
     with torch.no_grad():
         outputs = net(torch.tensor(example.inputs, dtype=torch.float32))
@@ -139,20 +163,15 @@ def _warm_up() -> dict[str, float]:
     return {"O at Z = 0.53": float(find_activation("sigmoid").value(Z)[0])}
 
 
-def _small_runs(watch: Watch) -> list[SmallRun]:
+def _small_runs(histories: dict[tuple[str, str], History]) -> Iterator[SmallRun]:
     """The small networks by the slower ways, and by evolution down to the error that descent reached."""
-    runs = []
-    for name in SMALL:
-        example = EXAMPLES[name]
-        for way in SMALL_WAYS:
-            with watch(name, way, example.trainings) as progress:
-                history = _train(example, example.network(), way, example.trainings, progress)
-            net = example.network()
-            each = find_way(way)(net, find_cost("mse", net.output)).evaluations
-            error = float(history.error[-1])
-            runs.append(SmallRun(name, way, history.trainings, each * history.trainings, history.seconds, error))
-        runs.append(_evolved(name, example, runs[-1].error))
-    return runs
+    for (way, name), history in histories.items():
+        example, error = EXAMPLES[name], float(history.error[-1])
+        net = example.network()
+        each = find_way(way)(net, find_cost("mse", net.output)).evaluations
+        yield SmallRun(name, way, history.trainings, each * history.trainings, history.seconds, error)
+        if way == SMALL_WAYS[-1]:
+            yield _evolved(name, example, error)
 
 
 def _evolved(name: str, example: Example, error: float) -> SmallRun:
