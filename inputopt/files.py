@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,6 +66,13 @@ def typed(arguments: Sequence[str]) -> Iterator[None]:
         yield
     finally:
         _command.reset(token)
+
+
+def blank_figure(**options: Any) -> Figure:
+    """An empty figure: matplotlib is loaded when something is drawn, and costs nobody else its half a second."""
+    from matplotlib.figure import Figure
+
+    return Figure(**options)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 
 from inputopt import checks
 from inputopt.cli.given import find_model
@@ -22,6 +21,9 @@ from inputopt.zoo.digits import load_digits
 
 SHAPE = (1, 28, 28)
 CLASSES = 10
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def add_commands(commands: Any) -> None:

@@ -6,18 +6,21 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.attacks.minimal_norm import MinimalNorm
 from inputopt.recipes.attacks.nearest import Nearest
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,7 @@ class RobustnessCurve:
 
     def figure(self) -> Figure:
         """Accuracy against distance, a line an attack; the envelope is what is known of the network."""
-        figure = Figure(figsize=(7, 4.2), layout="constrained")
+        figure = blank_figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot(xlabel=f"distance ({self.norm})", ylabel="accuracy", title="Robustness curve")
         right = 1.05 * self.furthest or 1.0
         for name, distance in {**self.distances, "all together": self.lowest}.items():

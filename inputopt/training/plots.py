@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import matplotlib
-from matplotlib.figure import Figure
-
+from inputopt.files import blank_figure
 from inputopt.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def plot_errors(histories: Mapping[str, History], title: str = "Error over time") -> Figure:
     """The error of each training over its trainings, both axes logarithmic: it falls fast, and the tail is long."""
-    figure = Figure(figsize=(8, 4.5))
+    figure = blank_figure(figsize=(8, 4.5))
     axes = figure.add_subplot(title=title, xlabel="training", ylabel="error (length of target - output)")
     for name, history in histories.items():
         axes.loglog(history.index + 1, history.error, label=name)
@@ -22,8 +24,10 @@ def plot_errors(histories: Mapping[str, History], title: str = "Error over time"
 
 def plot_gradient_sizes(histories: Mapping[str, History], title: str = "Gradient size, layer by layer") -> Figure:
     """The length of each layer's derivative over the trainings, a panel a network: do early layers still learn?"""
-    figure = Figure(figsize=(4 * len(histories), 3.4), layout="constrained")
+    figure = blank_figure(figsize=(4 * len(histories), 3.4), layout="constrained")
     figure.suptitle(title)
+    import matplotlib  # as in blank_figure: when something is drawn
+
     first = None
     for position, (name, history) in enumerate(histories.items()):
         first = axes = figure.add_subplot(1, len(histories), position + 1, sharey=first)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.nn import functional
 
 from inputopt import checks
+from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.pictures.picture import Picture
 from inputopt.recipes.pictures.recalled import Photo, activations, in_bounds
 from inputopt.recipes.pictures.sheet import show
 from inputopt.recipes.pictures.visualize import visualize
 from inputopt.search.features import Channel
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class Atlas:
         """The channels side by side, each with its photo patches on its right."""
         width = 1 + self.patches.shape[1]
         rows = -(-len(self.channels) // columns)
-        figure = Figure(figsize=(1.15 * columns * width, 1.35 * rows + 0.4), layout="constrained")
+        figure = blank_figure(figsize=(1.15 * columns * width, 1.35 * rows + 0.4), layout="constrained")
         figure.suptitle(f"{self.layer}: what excites each channel, and the photo patches that excite it most")
         grid = figure.subplots(rows, columns * width, squeeze=False)
         for axes in grid.flat:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from torch import Tensor
 
+from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.search.loop import Snapshot, Watch
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,7 @@ def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3
     Above each image stands what the network sees in it.
     """
     columns = between + 3
-    figure = Figure(figsize=(1.7 * columns, 2.0 * len(journeys) + 0.5), layout="constrained")
+    figure = blank_figure(figsize=(1.7 * columns, 2.0 * len(journeys) + 0.5), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(len(journeys), columns, squeeze=False)
     for axes in grid.flat:
@@ -75,7 +79,7 @@ def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3
 
 def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figure:
     """A column a pair of images [B, C, H, W]: before, after, and the difference magnified to full range."""
-    figure = Figure(figsize=(1.7 * len(before) + 0.3, 6.2), layout="constrained")
+    figure = blank_figure(figsize=(1.7 * len(before) + 0.3, 6.2), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(3, len(before), squeeze=False)
     for axes in grid.flat:
@@ -101,7 +105,7 @@ def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> 
     with torch.no_grad():
         logits = net(images)
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(1.3 * columns, 1.5 * rows + 0.5), layout="constrained")
+    figure = blank_figure(figsize=(1.3 * columns, 1.5 * rows + 0.5), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
@@ -128,7 +132,7 @@ def named_sheet(
 ) -> Figure:
     """Images [C, H, W] of any sizes side by side, each under its caption."""
     rows = -(-len(images) // columns)
-    figure = Figure(figsize=(2.4 * columns, 2.8 * rows + 0.4), layout="constrained")
+    figure = blank_figure(figsize=(2.4 * columns, 2.8 * rows + 0.4), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
