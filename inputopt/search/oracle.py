@@ -113,7 +113,7 @@ class Awake:
 
         def redirected(going: Tensor) -> Tensor:
             grad = pull(going)
-            dead = going & ~grad.flatten(1).any(1)
+            dead = going & (grad.flatten(1).abs().amax(1) == 0)  # `any` takes many times as long
             if not bool(dead.any()):
                 return grad
             _, again = self.oracle(z, problem, index)
