@@ -147,12 +147,6 @@ def _painted(
     shape = (image.shape[1], image.shape[2], image.shape[3])
     painted, project, rate = canvas_of(canvas, shape, net.bounds)
     label = torch.zeros(1, dtype=torch.int64, device=net.device)
-    if start is None:
-        z = painted.start(checks.seed(seed), label).to(net.dtype)
-    else:
-        encode = getattr(painted, "encode", None)
-        if encode is None:
-            raise ValueError(f"A photo cannot be put on the canvas {canvas!r}; choose 'fourier' or 'pixels'.")
-        z = encode(start)
+    z = painted.start(checks.seed(seed), label).to(net.dtype) if start is None else painted.encode(start)
     oracle = Backward(net, objective, never, transform, painted)
     return painted_by(oracle, painted, project, z, label, label, steps, rate, watch)
