@@ -57,7 +57,8 @@ def _mixed(y: Tensor, colours: Tensor) -> Tensor:
 
 @functools.lru_cache(maxsize=8)
 def _colours(dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.tensor(COLOURS, dtype=dtype, device=device) * torch.tensor(SPREADS, dtype=dtype, device=device)[:, None]
+    """`COLOURS` as far apart as `SPREADS`, [K, C]."""
+    return torch.tensor(SPREADS, dtype=dtype, device=device).diag() @ torch.tensor(COLOURS, dtype=dtype, device=device)
 
 
 def frequencies(height: int, width: int) -> Tensor:
