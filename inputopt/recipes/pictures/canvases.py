@@ -136,9 +136,7 @@ CANVASES = {
 }
 
 
-def canvas_of(
-    name: str, shape: Shape, bounds: tuple[float, float], shared: int = 0
-) -> tuple[Painted, Project, float]:
+def canvas_of(name: str, shape: Shape, bounds: tuple[float, float], shared: int = 0) -> tuple[Painted, Project, float]:
     """The canvas of that name, the set its z must stay in, and the step of a search on it.
 
     Waves that repeat up to `shared` times over the image are one for all pictures of a batch; 0 for none.

@@ -79,9 +79,7 @@ def visualize(
     z = painted.start(seed, ids).to(net.dtype)
     oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed), painted)
     x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch)
-    pictures = [
-        Picture(image, _own_recipe(objective, number, shared), net.bounds) for number, image in enumerate(x)
-    ]
+    pictures = [Picture(image, _own_recipe(objective, number, shared), net.bounds) for number, image in enumerate(x)]
     return pictures if objective.count > 1 else pictures[0]
 
 
