@@ -22,6 +22,7 @@ from inputopt.recipes.pictures.saliency import average, saliency
 from inputopt.recipes.pictures.visualize import visualize
 from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron
 from inputopt.search.likeness import diversity, total_variation
+from inputopt.search.loop import Interrupted
 from inputopt.search.problem import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History
@@ -43,6 +44,7 @@ __all__ = [
     "Genetic",
     "Gradients",
     "History",
+    "Interrupted",
     "Layer",
     "Neuron",
     "Picture",

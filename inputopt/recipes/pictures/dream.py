@@ -17,7 +17,7 @@ from inputopt.recipes.pictures.recipe import FILE, repeatable
 from inputopt.search.geometry import anywhere
 from inputopt.search.goals import never
 from inputopt.search.guidance import guided
-from inputopt.search.loop import Watch, latest, optimise
+from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives import Objective, layer_energy
 from inputopt.search.oracle import Backward, Finished, Oracle
 from inputopt.search.problem import Problem
@@ -112,6 +112,9 @@ def dream(
         del small
         try:
             dreamt = _moved(oracle, step, started, steps, watch)
+        except Interrupted as stopped:
+            stopped.pictures = [so_far(net, photo, stopped.result.x)]
+            raise
         except RuntimeError as error:
             raise ValueError(
                 f"The model does not take images of {height} x {across} ({error}); a model of one size wants octaves=1."
