@@ -24,7 +24,6 @@ from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost
 from inputopt.nets.mlp import MLP
 
-
 _product = np.ndarray.dot  # of two small matrices in half the time of @
 
 
