@@ -19,7 +19,7 @@ from inputopt.search.goals import never
 from inputopt.search.guidance import guided
 from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives import Objective, layer_energy
-from inputopt.search.oracle import Backward, Finished, Oracle
+from inputopt.search.oracle import Backward, Oracle, finished
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import smooth
 from inputopt.search.steps.step import Stride
@@ -186,7 +186,7 @@ def _oracle(
     roll = jittered(jitter, seed) if jitter and whole else unchanged
     oracle: Oracle = Backward(net, objective, never, roll)
     if smoothing:
-        oracle = Finished(oracle, smooth(smoothing).function)
+        oracle = finished(oracle, smooth(smoothing).function)
     return oracle if whole else Tiled(oracle, side, seed)
 
 

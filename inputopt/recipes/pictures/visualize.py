@@ -18,13 +18,13 @@ from inputopt.search.geometry import Project
 from inputopt.search.goals import never
 from inputopt.search.loop import Watch, at_the_end, latest, optimise
 from inputopt.search.objectives import Objective
-from inputopt.search.oracle import Awake, Backward
+from inputopt.search.oracle import Backward, awake
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
 from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
 
-OBJECTIVE = Kind(lambda objective: getattr(objective, "plain", None), rebuilt)
+OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
 """An objective by its plain form."""
 
 
@@ -85,7 +85,9 @@ def visualize(
 
 def _own_recipe(objective: Objective, number: int, shared: int) -> dict[str, Any]:
     """How one of several pictures is made again: alone, or as one of all where they depend on each other."""
-    if objective.count > 1 and (objective.together or shared):
+    if objective.count == 1:
+        return {}
+    if objective.together or shared or objective.plain is None:
         return {"picture": number}
     return {"settings": {"objective": only(objective.plain, number)}}
 
@@ -107,7 +109,7 @@ def painted_by(
         start = painted(z, Problem(z, label, ids))
     try:
         found = optimise(
-            Awake(oracle),
+            awake(oracle),
             step,
             project,
             Problem(start, label, ids),
