@@ -58,9 +58,7 @@ def invert(
         ValueError, TypeError: an unknown layer or canvas, or numbers or a photo that make no sense.
         FileError: the photo cannot be read.
     """
-    net = frozen(model)
-    image = in_bounds(net, photo)
-    wanted = activations(net, image, layers)
+    net, image, wanted = _seen(model, photo, layers)
     distance = activation_distance(wanted)
     weight = checks.positive("smooth", smooth) if smooth else 0.0
     objective = distance + weight / (net.bounds[1] - net.bounds[0]) * total_variation()
@@ -94,13 +92,21 @@ def accentuate(
     Raises:
         ValueError, TypeError, FileError: as for `invert`.
     """
-    net = frozen(model)
-    image = in_bounds(net, photo)
-    objective = -along_activations(activations(net, image, layers))
+    net, image, wanted = _seen(model, photo, layers)
+    objective = -along_activations(wanted)
     seed = checks.seed(seed)
     transform = shaken(net.bounds, shake, seed)
     x = _painted(net, objective, image, image, steps, seed, canvas, transform, watch)
     return Picture(x[0], bounds=net.bounds)
+
+
+def _seen(
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor], photo: Photo, layers: Sequence[str]
+) -> tuple[Frozen, Tensor, dict[str, Tensor]]:
+    """The network, the photo [1, C, H, W], and what the layers see in it."""
+    net = frozen(model)
+    image = in_bounds(net, photo)
+    return net, image, activations(net, image, layers)
 
 
 def in_bounds(net: Frozen, photo: Photo) -> Tensor:
