@@ -8,6 +8,7 @@ import inputopt
 from inputopt.recipes.pictures.canvases import CANVASES, canvas_of
 from inputopt.recipes.pictures.recipe import remade
 from inputopt.search.fourier import Squash, frequencies
+from inputopt.search.problem import Problem
 
 
 def eye():
@@ -60,6 +61,22 @@ def test_every_objective_improves(name):
     with torch.no_grad():
         by_chance = max(float(of(net, x[None])) for x in drawn)
     assert amount(net, picture, of) > by_chance
+
+
+@pytest.mark.parametrize("make", [inputopt.activation_distance, inputopt.style_distance])
+def test_activations_and_styles_are_matched(make):
+    net, painted = eye(), canvas_of("natural", (3, 13, 10), (0.0, 1.0))[0]
+    drawn = painted(painted.start(5, torch.arange(101)), None)
+    distance = make({"0": net[0](drawn[:1]).detach()})
+
+    def apart(x):
+        label = torch.zeros(len(x), dtype=torch.int64)
+        return distance({"0": net[0](x).detach()}, x, Problem(x, label, label))
+
+    picture = inputopt.visualize(net, -distance, **LOOKS | {"steps": 80, "shake": 0.0})
+    assert float(apart(picture.x[None])) < 0.5 * float(apart(drawn[1:]).min())
+    with pytest.raises(ValueError, match="does not say which objective"):
+        remade(picture.recipe | {"model": picture.recipe["model"] | {"name": "eye"}}, lambda name: net)
 
 
 def test_a_channel_that_is_dead_at_the_start_comes_alive():
