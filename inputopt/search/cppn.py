@@ -14,7 +14,7 @@ from inputopt.search import chance
 from inputopt.search.fourier import Squash
 from inputopt.search.geometry import anywhere
 from inputopt.search.goals import never
-from inputopt.search.loop import at_the_end, optimise
+from inputopt.search.loop import Interrupted, at_the_end, optimise
 from inputopt.search.objectives import Objective
 from inputopt.search.oracle import Backward
 from inputopt.search.problem import Problem
@@ -77,7 +77,10 @@ class CPPN:
         apart = Objective(lambda outputs, z, problem: (outputs - wanted[problem.label]).square().mean(1))
         step = Descend(Adam(), HalfCosine(0.1, 0.001, FITTING))
         oracle = Backward(drawn, apart, never)
-        return optimise(oracle, step, anywhere, problem, problem.x0, steps=FITTING, stop=at_the_end).x
+        try:
+            return optimise(oracle, step, anywhere, problem, problem.x0, steps=FITTING, stop=at_the_end).x
+        except Interrupted as stopped:
+            raise KeyboardInterrupt from stopped  # what it holds is no picture
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
