@@ -25,17 +25,15 @@ import one_channel
 import peers
 import torch
 from PIL import Image
+from plain_dream import LAYER, OCTAVES, SCALE, SIZE, STEPS, plain
 from safetensors.torch import save_file
 from torch import Tensor
-from torch.nn import functional
 
 import inputopt
 from inputopt.cli.show import table
 from inputopt.recipes.pictures.picture import read_photo
-from inputopt.search import chance
 
-NETWORK, LAYER = "efficientnet-lite0", "blocks.8"
-OCTAVES, SCALE, STEPS, SIZE, JITTER = 4, 1.8, 10, 0.01, 32
+NETWORK = "efficientnet-lite0"
 TIME, MEMORY, LARGE = 0.4, 0.65, 600  # of the plain loop's, of the plain loop's, and MB
 BARE, LUCENT = 1.25, 0.25  # a step of one channel: of the bare loop's, of lucent's
 CHANNEL_STEPS = 40
@@ -46,36 +44,6 @@ SEEDS = 8  # of dreams whose objectives are compared; one dream alone decides no
 def china() -> Path:
     """The photo, as scikit-learn ships it."""
     return Path(find_spec("sklearn").origin).parent / "datasets" / "images" / "china.jpg"
-
-
-def plain(photo: Tensor, net: torch.nn.Module, seed: int) -> Tensor:
-    """The usual loop: a hook, the whole forward, `backward()` into the weights as well."""
-    held: list[Tensor] = []
-    handle = net.get_submodule(LAYER).register_forward_hook(lambda module, inputs, output: held.append(output))
-    detail = torch.zeros_like(photo)
-    size = list(photo.shape[2:])
-    ids = torch.zeros(1, dtype=torch.int64)
-    for power in reversed(range(OCTAVES)):
-        here = [round(side * SCALE**-power) for side in size]
-        small, detail = (
-            each
-            if list(each.shape[2:]) == here
-            else functional.interpolate(each, here, mode="bilinear", antialias=True)
-            for each in (photo, detail)
-        )
-        x = small + detail
-        jitter = min(JITTER, min(here) // 8)  # drawn as inputopt draws it, so that both search alike
-        for index in range(STEPS):
-            down, right = ((chance.uniform((2,), seed, ids, index)[0] * (2 * jitter + 1)).long() - jitter).tolist()
-            x = x.detach().requires_grad_()
-            net.zero_grad()
-            held.clear()
-            net(x.roll((down, right), (2, 3)))
-            held[0].square().mean().backward()
-            x = (x.detach() + SIZE * x.grad / x.grad.abs().mean()).clamp(0, 1)
-        detail = x - small
-    handle.remove()
-    return x
 
 
 def ours(photo: Tensor, net: inputopt.Frozen, seed: int, smoothing: float = 0.0) -> Tensor:
@@ -238,7 +206,7 @@ def channel_section(repeats: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         weights = str(Path(folder, "weights.safetensors"))
         save_file(inputopt.load(NETWORK).state_dict(), weights)
-        for _ in range(repeats):
+        for _ in range(2 * repeats):  # short turns: whatever else the machine does, each has quick steps
             for who, taken in steps.items():
                 found = run("channel", who, 1) if who in ("ours", "bare") else run_elsewhere(who, weights)
                 stamps = torch.tensor(found["stamps"], dtype=torch.float64)[3:]  # the first ones warm up
