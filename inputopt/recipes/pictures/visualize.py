@@ -85,11 +85,9 @@ def visualize(
 
 def _own_recipe(objective: Objective, number: int, shared: int) -> dict[str, Any]:
     """How one of several pictures is made again: alone, or as one of all where they depend on each other."""
-    if objective.count == 1:
-        return {}
-    if objective.together or shared or objective.plain is None:
+    if objective.count > 1 and (objective.together or shared):
         return {"picture": number}
-    return {"settings": {"objective": only(objective.plain, number)}}
+    return {} if objective.plain is None else {"settings": {"objective": only(objective.plain, number)}}
 
 
 def painted_by(
