@@ -45,6 +45,17 @@ PEERS = {
     ),
     "torchattacks": Peer("torchattacks==3.5.1"),
     "foolbox": Peer("foolbox==3.3.4", needs=("eagerpy==0.30.0", "GitPython", "requests", "setuptools")),
+    "lucent": Peer(
+        "torch-lucent==0.1.8",
+        needs=("kornia==0.4.1", "decorator", "future", "pillow", "scikit-learn", "setuptools"),
+        stubs={
+            "torchvision": "from torchvision import models, transforms\n",
+            "torchvision/models": "",
+            "torchvision/transforms": "Normalize = None\n",
+            "IPython": "from IPython import display\n",
+            "IPython/display": "",
+        },
+    ),
     "art": Peer("adversarial-robustness-toolbox==1.20.1", needs=("scikit-learn", "six", "setuptools", "packaging")),
 }
 

@@ -21,7 +21,8 @@ from inputopt.recipes.pictures.recalled import accentuate, invert
 from inputopt.recipes.pictures.saliency import average, saliency
 from inputopt.recipes.pictures.visualize import visualize
 from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron
-from inputopt.search.likeness import diversity, total_variation
+from inputopt.search.likeness import activation_distance, diversity, style_distance, total_variation
+from inputopt.search.loop import Interrupted
 from inputopt.search.problem import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History
@@ -43,6 +44,7 @@ __all__ = [
     "Genetic",
     "Gradients",
     "History",
+    "Interrupted",
     "Layer",
     "Neuron",
     "Picture",
@@ -50,6 +52,7 @@ __all__ = [
     "Result",
     "RobustnessCurve",
     "accentuate",
+    "activation_distance",
     "ascend",
     "atlas",
     "attacks",
@@ -67,6 +70,7 @@ __all__ = [
     "saliency",
     "save",
     "spurious",
+    "style_distance",
     "total_variation",
     "train",
     "visualize",

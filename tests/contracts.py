@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 import inputopt
+from inputopt.search.cppn import CPPN
 from inputopt.search.geometry import Box
 from inputopt.search.problem import Evaluation, Problem, take
 from inputopt.zoo.digits import Digits, load_digits
@@ -325,12 +326,14 @@ def canvas_derives_as_it_paints(make: Callable[..., Any]) -> None:
 
 
 def canvas_comes_back_to_what_it_can_paint(make: Callable[..., Any]) -> None:
-    """An image that came from the canvas is encoded as something that paints it again."""
+    """An image that came from the canvas is encoded as something that paints it again.
+
+    A formula is found by a search, which may end at another one: up to 0.023 of the bounds' width apart in a pixel.
+    """
     for shape in SIZES:
         canvas = make(shape, -1.0, 2.0)
-        if hasattr(canvas, "encode"):
-            x = _painted(canvas, canvas.start(1, IDS).double())
-            assert_same(_painted(canvas, canvas.encode(x)), x, 1e-9)
+        x = _painted(canvas, canvas.start(1, IDS).double())
+        assert_same(_painted(canvas, canvas.encode(x)), x, 3 * 0.04 if isinstance(canvas, CPPN) else 1e-9)
 
 
 def transform_draws_for_each_example(make: Callable[[int], Any]) -> None:

@@ -7,9 +7,7 @@ import contextlib
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +19,15 @@ from tqdm import tqdm
 from inputopt import checks
 from inputopt.cli.given import find_model
 from inputopt.cli.show import writable
+from inputopt.cli.watching import Watching, add_watch, save_interrupted, unfinished
 from inputopt.files import FileError, replacing, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.recipes.pictures.dream import dream, so_far
 from inputopt.recipes.pictures.picture import to_image
-from inputopt.recipes.pictures.recipe import read_recipe, recipe_of, remade, versions
+from inputopt.recipes.pictures.recipe import read_recipe, remade, versions
 from inputopt.recipes.pictures.sheet import Journey, sheet
 from inputopt.recipes.pictures.zoom import film, zoom
-from inputopt.search.loop import Snapshot
+from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.zoo.digits import load_digits
 from inputopt.zoo.imagenet import SCALES
 
@@ -54,9 +53,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--guide", help="a photo: make more of what the layers see in it")
     command.add_argument("--mask", help="a photo: white is dreamt in, black stays")
     command.add_argument("--tile", type=int, help="side of the tiles that a large photo is cut into")
-    command.add_argument(
-        "--watch", type=int, nargs="?", const=10, metavar="STEPS", help="write a preview so often (10)"
-    )
+    add_watch(command)
     command.set_defaults(run=run_dream)
 
     command = commands.add_parser("zoom", help="a film that goes into a dream; one that was stopped goes on")
@@ -98,17 +95,25 @@ def run_dream(options: argparse.Namespace) -> int:
     }
     settings |= {name: getattr(options, name) for name in ("jitter", "guide", "mask", "tile")}
     photo = options.photo or _digit(options, out / "photo.png")
-    made: Any = (net, photo, layers)
     settings["seed"] = options.seed
     steps = max(0, int(settings["octaves"])) * (max(0, int(settings["steps"])) + 1)
-    seen = _Seen(net, photo, out / "dream-preview.png", options.watch, keep=settings["octaves"] == 1)
-    with seen.bar(steps):
+    journey = Journey(0) if usual is ON_DIGITS and settings["octaves"] == 1 else None
+
+    def preview(snapshot: Snapshot) -> None:
+        unfinished(so_far(net, photo, snapshot.x), out / "dream-preview.png")
+
+    seen = Watching(options.watch, preview)
+
+    def watch(snapshot: Snapshot) -> None:
+        seen(snapshot)
+        if journey is not None:
+            journey(snapshot)
+
+    with seen.bar("dream", steps):
         try:
-            picture = dream(*made, **settings, watch=seen)
-        except KeyboardInterrupt:
-            if seen.last is not None:
-                seen.save(out / "dream.png", recipe_of("dream", *made, **settings))
-                print(f"wrote {out / 'dream.png'}, as far as it was")
+            picture = dream(net, photo, layers, **settings, watch=watch)
+        except Interrupted as stopped:
+            save_interrupted(stopped.pictures, [out / "dream.png"])
             raise
         except (ValueError, TypeError):
             if options.photo is None:
@@ -116,49 +121,11 @@ def run_dream(options: argparse.Namespace) -> int:
             raise
     picture.save(out / "dream.png")
     print(f"wrote {out / 'dream.png'}")
-    if seen.keep and usual is ON_DIGITS:
+    if journey is not None:
         path = out / "dream-steps.png"
-        save_figure(sheet([seen.journey], net, f"More of what {', '.join(layers)} sees"), path)
+        save_figure(sheet([journey], net, f"More of what {', '.join(layers)} sees"), path)
         print(f"wrote {path}")
     return 0
-
-
-@dataclass
-class _Seen:
-    """What a dream looked like last; shown as a bar, written as previews."""
-
-    net: Frozen
-    photo: str
-    preview: Path
-    often: int | None
-    keep: bool
-    last: Snapshot | None = None
-    count: int = 0
-    journey: Journey = field(default_factory=lambda: Journey(0))
-    _bar: Any = None
-
-    def __call__(self, snapshot: Snapshot) -> None:
-        self.last = snapshot
-        self.count += 1
-        self._bar.update(1)
-        if self.keep:
-            self.journey(snapshot)
-        if self.often and self.count % self.often == 0:
-            self.save(self.preview, {})
-
-    def save(self, path: Path, recipe: dict[str, Any]) -> None:
-        """Write what there is at the photo's size; its recipe says that it does not lead there."""
-        assert self.last is not None
-        picture = so_far(self.net, self.photo, self.last.x)
-        type(picture)(picture.x, {**recipe, "interrupted": True}, picture.bounds).save(path)
-
-    @contextmanager
-    def bar(self, steps: int) -> Iterator[None]:
-        """A bar on stderr inside."""
-        if self.often is not None:
-            checks.whole("--watch", self.often)
-        with tqdm(total=steps, desc="dream", unit="step", leave=False, disable=None) as self._bar:
-            yield
 
 
 def run_zoom(options: argparse.Namespace) -> int:

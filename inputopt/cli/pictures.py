@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from inputopt import checks
 from inputopt.cli.given import find_model
@@ -17,6 +19,7 @@ from inputopt.recipes.inputs import count_classes
 from inputopt.recipes.pictures.ascend import ascend
 from inputopt.recipes.pictures.fool import fool
 from inputopt.recipes.pictures.sheet import Journey, contact_sheet, sheet, watch_all
+from inputopt.search.loop import Interrupted
 from inputopt.zoo.digits import load_digits
 
 SHAPE = (1, 28, 28)
@@ -52,12 +55,17 @@ def run_fool(options: argparse.Namespace) -> int:
     net = Frozen(find_model(options.model))
     targets = range(CLASSES) if options.target is None else [options.target]
     checks.whole("--count", options.count)
-    rows, journeys, images = [], [], []
+    rows, journeys = [], []
+    images: list[Tensor] = []
     for target in targets:
         journey = Journey(0)
         seed = options.seed + target  # other static for each class
-        result = fool(net, target, SHAPE, options.count, seed, confidence=options.confidence, watch=journey)
         journeys.append(journey)
+        try:
+            result = fool(net, target, SHAPE, options.count, seed, confidence=options.confidence, watch=journey)
+        except Interrupted as stopped:
+            _save_fooled(journeys, [*images, stopped.result.x], net, out)
+            raise
         images.append(result.x)
         sure = result.logits.softmax(1)[:, target]
         rows.append(
@@ -72,9 +80,13 @@ def run_fool(options: argparse.Namespace) -> int:
     print(table(["class", "fooled", "least sure", "forwards an image", "L2 from static"], rows))
     done = sum(int(row[1].split()[0]) for row in rows)
     print(f"\n{done} of {options.count * len(rows)} images of static are now seen as the class asked for.")
+    _save_fooled(journeys, images, net, out)
+    return 0 if done == options.count * len(rows) else 1
+
+
+def _save_fooled(journeys: Sequence[Journey], images: list[Tensor], net: Frozen, out: Path) -> None:
     _save(sheet(journeys, net, "From static down to each class"), out / "fool.png")
     _save(contact_sheet(torch.cat(images), net, "Each of these is a digit to the network"), out / "fool-all.png")
-    return 0 if done == options.count * len(rows) else 1
 
 
 def run_ascend(options: argparse.Namespace) -> int:
@@ -91,7 +103,12 @@ def run_ascend(options: argparse.Namespace) -> int:
     generator = torch.Generator().manual_seed(checks.seed(options.seed))
     order = known[torch.randperm(len(known), generator=generator)][: options.count]
     journeys = [Journey(number) for number in range(min(8, len(order)))]
-    result = ascend(net, data.held_x[order], data.held_y[order], watch=watch_all(journeys))
+    title, path = "Up the cost until unrecognised", out / "ascend.png"
+    try:
+        result = ascend(net, data.held_x[order], data.held_y[order], watch=watch_all(journeys))
+    except Interrupted:
+        _save(sheet(journeys, net, title), path)
+        raise
     moved = (result.x - data.held_x[order]).flatten(1)
     print(f"{int(result.success.sum())} of {len(order)} recognised digits are no longer recognised.\n")
     sizes = {"L2 distance": result.distance, "largest change of a pixel": moved.abs().amax(1)}
@@ -99,7 +116,7 @@ def run_ascend(options: argparse.Namespace) -> int:
         [what, *(f"{float(size.quantile(share)):.3f}" for share in (0, 0.5, 0.9, 1))] for what, size in sizes.items()
     ]
     print(table(["size of the change", "least", "median", "90 %", "most"], rows))
-    _save(sheet(journeys, net, "Up the cost until unrecognised"), out / "ascend.png")
+    _save(sheet(journeys, net, title), path)
     return 0 if bool(result.success.all()) else 1
 
 

@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from inputopt import checks
 from inputopt.cli.given import IMAGES, find_data, find_model
 from inputopt.cli.show import sizes, writable
+from inputopt.cli.watching import Watching, add_watch, save_interrupted, unfinished
 from inputopt.evaluation.spurious import spurious
 from inputopt.files import FileError, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.recipes.pictures.atlas import atlas
 from inputopt.recipes.pictures.canvases import CANVASES
 from inputopt.recipes.pictures.picture import Picture
-from inputopt.recipes.pictures.recipe import recipe_of
 from inputopt.recipes.pictures.sheet import contact_sheet
 from inputopt.recipes.pictures.visualize import visualize
 from inputopt.search.features import Channel, Class, Layer
-from inputopt.search.loop import Snapshot
+from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.search.objectives import Objective
 from inputopt.zoo.imagenet import class_index
 
@@ -34,6 +32,8 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--layer", help="a module of the model; see `inputopt layers`")
     command.add_argument("--channels", type=sizes, help="numbers with commas between; the whole layer if not given")
     command.add_argument("--classes", help="names or numbers with commas between them, instead of a layer")
+    command.add_argument("--shared", type=int, default=0, help="waves up to here are one for all pictures (0: none)")
+    add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
     command = commands.add_parser("atlas", help="what a layer's channels look for, and where in photos they find it")
@@ -74,35 +74,29 @@ def run_visualize(options: argparse.Namespace) -> int:
     out = writable(options.out)
     objective, names = _asked(options)
     net = Frozen(find_model(options.model))
-    given: Any = (net, objective, options.size, options.steps, options.seed)
-    seen: list[Snapshot] = []
-    with tqdm(total=options.steps + 1, desc="visualize", unit="step", leave=False, disable=None) as bar:
+    paths = [out / f"visualize-{name}.png" for name in names]
 
-        def watch(snapshot: Snapshot) -> None:
-            seen[:] = [snapshot]
-            bar.update(1)
+    def preview(snapshot: Snapshot) -> None:
+        for x, path in zip(snapshot.x, paths, strict=True):
+            unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
 
+    seen = Watching(options.watch, preview)
+    settings = _settings(options) | {"shared": options.shared}
+    with seen.bar("visualize", options.steps + 1):
         try:
-            made = visualize(*given, **_settings(options), watch=watch)
-        except KeyboardInterrupt:
-            recipe = {**recipe_of("visualize", *given, **_settings(options)), "interrupted": True}
-            so_far = [Picture(x, recipe, net.bounds) for snapshot in seen for x in snapshot.x]
-            _save(so_far, names[: len(so_far)], out, ", as far as it was")
+            made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=seen)
+        except Interrupted as stopped:
+            save_interrupted(stopped.pictures, paths)
             raise
     pictures = made if isinstance(made, list) else [made]
-    _save(pictures, names, out)
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+        print(f"wrote {path}")
     if len(pictures) > 1:
         sheet = contact_sheet(torch.stack([picture.x for picture in pictures]), net, "Made to please the network", 5)
         save_figure(sheet, out / "visualize.png")
         print(f"wrote {out / 'visualize.png'}")
     return 0
-
-
-def _save(pictures: Sequence[Picture], names: Sequence[str], out: Path, how: str = "") -> None:
-    for name, picture in zip(names, pictures, strict=True):
-        path = out / f"visualize-{name}.png"
-        picture.save(path)
-        print(f"wrote {path}{how}")
 
 
 def run_atlas(options: argparse.Namespace) -> int:
@@ -113,17 +107,15 @@ def run_atlas(options: argparse.Namespace) -> int:
     if not photos:
         raise FileError(f"{folder} holds no images; give a folder that does.")
     net = Frozen(find_model(options.model))
-    found = atlas(
-        net,
-        options.layer,
-        photos,
-        options.channels,
-        options.size,
-        options.steps,
-        options.seed,
-        top=options.top,
-        **_settings(options),
-    )
+    settings = _settings(options) | {"top": options.top}
+    made = (options.layer, photos, options.channels, options.size, options.steps, options.seed)
+    seen = Watching(None, lambda snapshot: None)
+    with seen.bar("atlas", options.steps + 1):
+        try:
+            found = atlas(net, *made, **settings, watch=seen)
+        except Interrupted as stopped:
+            save_interrupted(stopped.pictures, [out / f"atlas-{channel}.png" for channel in options.channels])
+            raise
     save_figure(found.sheet(), out / "atlas.png")
     print(f"wrote {out / 'atlas.png'}")
     return 0

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from inputopt.nets.frozen import Frozen
 from inputopt.search import chance
 from inputopt.search.fourier import Squash
+from inputopt.search.geometry import anywhere
+from inputopt.search.goals import never
+from inputopt.search.loop import Interrupted, at_the_end, optimise
+from inputopt.search.objectives import Objective
+from inputopt.search.oracle import Backward
 from inputopt.search.problem import Problem
+from inputopt.search.steps.directions import Adam
+from inputopt.search.steps.step import Descend, HalfCosine
+
+FITTED, FITTING = 64, 600
+"""The longer side of what a photo is fitted at, and in how many steps."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +59,28 @@ class CPPN:
             for layer, (rows, columns) in enumerate(self.sizes)
         ]
         return deviation * drawn * torch.cat(scales).to(drawn)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Weights that draw about what images [B, C, H, W] show: the one loop leads there, from `start(0)`.
+
+        So few weights keep shapes and colours, and no detail: of six photos of 48 x 64 pixels the root mean square
+        error is 0.04 to 0.09 of the bounds' width, a fifth to two fifths of the photos' own spread, and of 128 x 128 it
+        is 0.05 to 0.12. Larger images are scaled down to `FITTED` pixels first, since a formula draws at any size.
+        """
+        factor = min(1.0, FITTED / max(self.shape[1:]))
+        height, width = (max(1, round(side * factor)) for side in self.shape[1:])
+        wanted = functional.interpolate(x, (height, width), mode="bilinear", antialias=True).flatten(1)
+        small = replace(self, shape=(self.shape[0], height, width))
+        rows = torch.arange(len(x), device=x.device)
+        problem = Problem(self.start(0, torch.zeros_like(rows)).to(x), rows, rows)
+        drawn = Frozen(lambda z: small(z, problem).flatten(1))
+        apart = Objective(lambda outputs, z, problem: (outputs - wanted[problem.label]).square().mean(1))
+        step = Descend(Adam(), HalfCosine(0.1, 0.001, FITTING))
+        oracle = Backward(drawn, apart, never)
+        try:
+            return optimise(oracle, step, anywhere, problem, problem.x0, steps=FITTING, stop=at_the_end).x
+        except Interrupted as stopped:
+            raise KeyboardInterrupt from stopped  # what it holds is no picture
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from inputopt.search import chance
 from inputopt.search.problem import Problem
+from inputopt.search.rings import Rings, held
 
 COLOURS = ((-0.661, -0.497, -0.562), (-0.734, 0.272, 0.622), (0.157, -0.824, 0.544))
 """Photos' principal directions of colour (red, green, blue): lightness, red against blue, green against the rest."""
@@ -37,19 +38,27 @@ class Squash:
     def __call__(self, y: Tensor) -> Tensor:
         """[B, C, H, W] of any value -> colours in the bounds."""
         if self.decorrelated and y.shape[1] == 3:
-            y = torch.einsum("bkhw,kc->bchw", y, _colours(y))
-        return self.low + (self.high - self.low) * y.sigmoid()
+            y = _mixed(y, _colours(y.dtype, y.device))
+        inside = y.sigmoid()
+        return inside if (self.low, self.high) == (0, 1) else self.low + (self.high - self.low) * inside
 
     def undo(self, x: Tensor) -> Tensor:
         """What gives these colours; black and white are infinitely far, and held a thousandth away."""
         y = ((x - self.low) / (self.high - self.low)).clamp(1e-3, 1 - 1e-3).logit()
         if self.decorrelated and y.shape[1] == 3:
-            y = torch.einsum("bchw,ck->bkhw", y, torch.linalg.inv(_colours(y).double()).to(y))
+            y = _mixed(y, torch.linalg.inv(_colours(torch.float64, y.device)).to(y))
         return y
 
 
-def _colours(like: Tensor) -> Tensor:
-    return like.new_tensor(COLOURS) * like.new_tensor(SPREADS)[:, None]
+def _mixed(y: Tensor, colours: Tensor) -> Tensor:
+    """Images [B, K, H, W] whose channels are K colours [K, C], as [B, C, H, W]."""
+    return (colours.T @ y.flatten(2)).reshape(len(y), -1, *y.shape[2:])
+
+
+@functools.lru_cache(maxsize=8)
+def _colours(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """`COLOURS` as far apart as `SPREADS`, [K, C]."""
+    return torch.tensor(SPREADS, dtype=dtype, device=device).diag() @ torch.tensor(COLOURS, dtype=dtype, device=device)
 
 
 def frequencies(height: int, width: int) -> Tensor:
@@ -92,7 +101,7 @@ class Fourier:
 
     def spectrum(self, z: Tensor) -> Tensor:
         """The waves as complex numbers, [B, C, H, W // 2 + 1]."""
-        return torch.view_as_complex((z * self._amplitude(z)[..., None]).contiguous())
+        return torch.view_as_complex(z.contiguous()) * self._amplitude(z)
 
     def _amplitude(self, like: Tensor) -> Tensor:
         return _falling(self.shape, self.fall).to(dtype=like.dtype, device=like.device)
@@ -127,16 +136,8 @@ class Natural:
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
-        rings, members, wanted = _rings(self.free.shape, self.fall)
-        rings, wanted = rings.to(z.device), wanted.to(z)
-        spectrum = _of_real(self.free.spectrum(z), self.free.shape[2])
-        size = spectrum.real.square() + spectrum.imag.square()
-        power = size.sum(1).flatten(1) * members.to(z)  # over colours too: how grey it is, is free
-        total = power.new_zeros(len(z), len(wanted)).index_add(1, rings, power)
-        factor = self.contrast * wanted.sqrt() * total.clamp_min(1e-20).rsqrt()
-        factor = torch.cat([torch.ones_like(factor[:, :1]), factor[:, 1:]], dim=1)[:, rings]  # the mean is free
-        spectrum = spectrum * factor.reshape(len(z), 1, *z.shape[2:4])
-        return self.free.squash(torch.fft.irfft2(spectrum, s=self.free.shape[1:], norm="ortho"))
+        rings = _rings(self.free.shape, self.fall, self.contrast, z.device)
+        return self.free.squash(held(self.free.spectrum(z), rings))
 
 
 @dataclass(frozen=True)
@@ -168,9 +169,9 @@ class Phase:
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
-        rings, members, wanted = _rings(self.shape, self.fall)
-        counts = torch.zeros_like(wanted).index_add(0, rings, members)
-        amplitude = (self.contrast * (wanted / counts).sqrt())[rings].reshape(self.shape[1], -1)
+        rings = _rings(self.shape, self.fall, self.contrast, z.device)
+        counts = torch.zeros_like(rings.power).index_add(0, rings.number, rings.members)
+        amplitude = (rings.power / counts).sqrt()[rings.number].reshape(self.shape[1], -1)
         waves = torch.polar(amplitude.to(z).expand_as(z).contiguous(), _odd(z, self.shape[2]))
         return self.squash(torch.fft.irfft2(waves, s=self.shape[1:], norm="ortho"))
 
@@ -182,11 +183,8 @@ def _falling(shape: tuple[int, int, int], fall: float) -> Tensor:
 
 
 @functools.lru_cache(maxsize=8)
-def _rings(shape: tuple[int, int, int], fall: float) -> tuple[Tensor, Tensor, Tensor]:
-    """The ring of each wave [H * (W // 2 + 1)], how many waves it stands for, and the power of each ring of a photo.
-
-    The powers are those of an image of standard deviation 1; ring 0, the image's mean, has none.
-    """
+def _rings(shape: tuple[int, int, int], fall: float, contrast: float, device: torch.device) -> Rings:
+    """Rings with the power that a photo of that contrast has on each; ring 0, the image's mean, has none."""
     height, width = shape[1:]
     every = frequencies(height, width)
     rings = every.round().long().flatten()
@@ -197,21 +195,8 @@ def _rings(shape: tuple[int, int, int], fall: float) -> tuple[Tensor, Tensor, Te
     members = twice.flatten()
     power = torch.where(every > 0, every.clamp_min(0.5), torch.inf).flatten() ** (-2 * fall) * members
     wanted = torch.zeros(int(rings.max()) + 1).index_add(0, rings, power)
-    return rings, members, wanted / wanted.sum().clamp_min(1e-20) * (height * width)
-
-
-def _of_real(spectrum: Tensor, width: int) -> Tensor:
-    """The part of a spectrum that a real image has: in the first column, and the last of an even width, opposite waves
-    are conjugate.
-    """
-    opposite = (-torch.arange(spectrum.shape[-2], device=spectrum.device)) % spectrum.shape[-2]
-
-    def column(own: Tensor) -> Tensor:
-        return ((own + own[..., opposite].conj()) / 2)[..., None]
-
-    ends = [column(spectrum[..., -1])] if width % 2 == 0 else []
-    inside = spectrum[..., 1 : spectrum.shape[-1] - len(ends)]
-    return torch.cat([column(spectrum[..., 0]), inside, *ends], dim=-1)
+    wanted = contrast**2 * wanted / wanted.sum().clamp_min(1e-20) * (height * width)
+    return Rings(rings.to(device), members.to(device), wanted.to(device), width)
 
 
 def _odd(phases: Tensor, width: int) -> Tensor:

@@ -79,6 +79,20 @@ def latest(seen: Evaluation, loss: Tensor, success: Tensor) -> Tensor:
     return torch.ones_like(success)
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C in the middle of a search.
+
+    Attributes:
+        result: the best of each example so far.
+        pictures: the pictures so far, where pictures were being made.
+    """
+
+    def __init__(self, result: Result) -> None:
+        super().__init__("interrupted")
+        self.result = result
+        self.pictures: list[Any] = []
+
+
 def optimise(
     oracle: Oracle,
     step: Step,
@@ -107,28 +121,39 @@ def optimise(
         stop: which examples are done, and dropped from the batch.
         size: measures each example's change from `problem.x0`, [B].
         watch: shown every step.
+
+    Raises:
+        Interrupted: by Ctrl-C, once every example was scored; it holds the result so far.
     """
     z = project(z, problem)
     x0, rows = problem.x0, torch.arange(len(z), device=z.device)
     best: Evaluation | None = None
     found = _Found(len(z), oracle.samples, oracle.backwards if step.uses_gradient else 0)
     state = step.init(z, problem)
-    for index in range(steps + 1):
-        with threads_for_numbers(z.numel()):
-            seen, pull = oracle(z, problem, index)
-            best = _better(best, replace(seen, loss=score(seen, problem)), select)
-            if watch is not None:
-                watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
-            going = ~_together(stop(seen, problem), problem.group)
-            if index == steps or not bool(going.any()):
-                break
-            if step.uses_gradient:
-                seen = replace(seen, grad=where_movable(pull(going), problem))
-            if not bool(going.all()):
-                found.leave(rows, ~going, best, index)
-                z, seen, state, problem, rows, best = take((z, seen, state, problem, rows, best), going)
-            z, state = step.update(z, seen, state, problem, project)
-            del seen, pull  # of a large image every copy counts
+    try:
+        for index in range(steps + 1):
+            with threads_for_numbers(z.numel()):
+                seen, pull = oracle(z, problem, index)
+                best = _better(best, replace(seen, loss=score(seen, problem)), select)
+                if watch is not None:
+                    watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
+                going = ~_together(stop(seen, problem), problem.group)
+                if index == steps or not bool(going.any()):
+                    break
+                if step.uses_gradient:
+                    seen = replace(seen, grad=where_movable(pull(going), problem))
+                if not bool(going.all()):
+                    kept = take((z, seen, state, problem, rows, best), going)
+                    found.leave(rows, ~going, best, index)
+                    z, seen, state, problem, rows, best = kept
+                    del kept
+                z, state = step.update(z, seen, state, problem, project)
+                del seen, pull  # of a large image every copy counts
+    except KeyboardInterrupt as stopped:
+        if best is None:
+            raise
+        found.leave(rows, torch.ones_like(rows, dtype=torch.bool), best, index)
+        raise Interrupted(found.result(x0, size)) from stopped
     assert best is not None
     found.leave(rows, torch.ones_like(rows, dtype=torch.bool), best, index)
     return found.result(x0, size)

@@ -90,50 +90,21 @@ class Backward:
         return every.reshape(self.samples, len(x), -1).mean(0), loss
 
 
-@dataclass(frozen=True)
-class Awake:
-    """An oracle that finds a way where there is none: for an example whose derivative is zero everywhere, it asks
-    again with rectifiers that let derivatives through.
-    """
-
-    oracle: Backward
-
-    @property
-    def samples(self) -> int:
-        """As the oracle's."""
-        return self.oracle.samples
-
-    @property
-    def backwards(self) -> int:
-        """As the oracle's; asking again is not counted."""
-        return self.oracle.backwards
-
-    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
-        seen, pull = self.oracle(z, problem, index)
-
-        def redirected(going: Tensor) -> Tensor:
-            grad = pull(going)
-            dead = going & ~grad.flatten(1).any(1)
-            if not bool(dead.any()):
-                return grad
-            _, again = self.oracle(z, problem, index)
-            with Redirected():
-                return grad + again(dead)
-
-        return seen, redirected
+Change = Callable[[Pull, Callable[[], Pull], Tensor], Tensor]
+"""(the derivative, a way to ask for it once more, which examples want it) -> what becomes of it."""
 
 
 @dataclass(frozen=True)
-class Finished:
-    """An oracle whose derivative is changed before anybody sees it.
+class Changed:
+    """An oracle whose derivative is changed before anybody sees it; what it costs is what the oracle asked costs.
 
     Attributes:
         oracle: asked first.
-        finish: what becomes of its derivative, such as `smooth(1.0).function`.
+        change: what becomes of its derivative.
     """
 
     oracle: Oracle
-    finish: Callable[[Tensor], Tensor]
+    change: Change
 
     @property
     def samples(self) -> int:
@@ -142,10 +113,32 @@ class Finished:
 
     @property
     def backwards(self) -> int:
-        """As the oracle asked."""
+        """As the oracle asked; asking again is not counted."""
         return self.oracle.backwards
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
         """As the oracle asked, but for the derivative."""
         seen, pull = self.oracle(z, problem, index)
-        return seen, lambda going: self.finish(pull(going))
+        return seen, lambda going: self.change(pull, lambda: self.oracle(z, problem, index)[1], going)
+
+
+def finished(oracle: Oracle, finish: Callable[[Tensor], Tensor]) -> Changed:
+    """With a function of the derivative instead, such as `smooth(1.0).function`."""
+    return Changed(oracle, lambda pull, again, going: finish(pull(going)))
+
+
+def awake(oracle: Oracle) -> Changed:
+    """Finds a way where there is none: for an example whose derivative is zero everywhere, it asks again with
+    rectifiers that let derivatives through.
+    """
+
+    def redirected(pull: Pull, again: Callable[[], Pull], going: Tensor) -> Tensor:
+        grad = pull(going)
+        dead = going & (grad.flatten(1).abs().amax(1) == 0)  # `any` takes many times as long
+        if not bool(dead.any()):
+            return grad
+        other = again()
+        with Redirected():
+            return grad + other(dead)
+
+    return Changed(oracle, redirected)

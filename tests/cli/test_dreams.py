@@ -85,14 +85,14 @@ def test_previews_are_written(small):
 
 
 def test_a_stopped_dream_keeps_what_there_is(small, monkeypatch, capsys):
-    shown = dreams._Seen.__call__
+    shown = dreams.Watching.__call__
 
     def stop(self, snapshot):
         shown(self, snapshot)
         if self.count == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(dreams._Seen, "__call__", stop)
+    monkeypatch.setattr(dreams.Watching, "__call__", stop)
     assert typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o --octaves 2") == 130
     assert "as far as it was" in capsys.readouterr().out
     with Image.open("o/dream.png") as image, Image.open(small) as before:

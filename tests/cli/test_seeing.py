@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,7 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
-from inputopt.cli import seeing
+from inputopt.cli import pictures, seeing
 from inputopt.cli.main import main
 from inputopt.recipes.pictures.recipe import read_recipe
 
@@ -56,22 +57,66 @@ def test_visualize_shows_classes_and_whole_layers(run):
 
 
 def test_what_is_interrupted_is_kept_and_says_so(monkeypatch, capsys):
-    real = seeing.visualize
-
-    def interrupted(*given, watch, **settings):
-        def until_the_second(snapshot):
-            watch(snapshot)
-            if snapshot.index == 2:
-                raise KeyboardInterrupt
-
-        return real(*given, watch=until_the_second, **settings)
-
-    monkeypatch.setattr(seeing, "visualize", interrupted)
+    stopped(monkeypatch, seeing, "visualize", 2)
     assert main([str(part) for part in ("visualize", *DIGITS, "--classes", "3,5")]) == 130
     assert "wrote o/visualize-5.png, as far as it was" in capsys.readouterr().out
     assert read_recipe("o/visualize-5.png")["interrupted"]
     with Image.open("o/visualize-5.png") as image:
         assert image.size == (28, 28)
+
+
+def test_previews_are_written_while_it_runs(run, monkeypatch):
+    written = []
+    real = seeing.unfinished
+    monkeypatch.setattr(seeing, "unfinished", lambda picture, path: (real(picture, path), written.append(path.name)))
+    run("visualize", *DIGITS, "--classes", "3,5", "--watch", 2)
+    assert written == ["visualize-3-preview.png", "visualize-5-preview.png"] * 2
+    with Image.open("o/visualize-3-preview.png") as image:
+        assert image.size == (28, 28)
+    assert read_recipe_text("o/visualize-3-preview.png") == {"interrupted": True}
+
+
+def read_recipe_text(path):
+    with Image.open(path) as image:
+        return json.loads(image.text["inputopt"])
+
+
+def test_pictures_that_share_waves_are_repeated_to_the_byte(run, capsys):
+    run("visualize", *DIGITS, "--classes", "3,5", "--shared", 2)
+    assert read_recipe("o/visualize-5.png")["picture"] == 1
+    assert "the same bytes" in run("repeat", "o/visualize-5.png", "--out", "again")
+
+
+def stopped(monkeypatch, module, name, after):
+    """From now on the function of that name is interrupted at a step."""
+    real = getattr(module, name)
+
+    def interrupted(*given, watch=None, **settings):
+        def until(snapshot):
+            if watch is not None:
+                watch(snapshot)
+            if snapshot.index == after:
+                raise KeyboardInterrupt
+
+        return real(*given, watch=until, **settings)
+
+    monkeypatch.setattr(module, name, interrupted)
+
+
+def test_an_interrupted_atlas_keeps_its_pictures(monkeypatch, capsys):
+    inputopt.Picture(digits().held_x[0]).save("photos/0.png")
+    stopped(monkeypatch, seeing, "atlas", 1)
+    given = ("atlas", *DIGITS, "--layer", "conv1", "--channels", "0,3", "--photos", "photos")
+    assert main([str(part) for part in given]) == 130
+    assert "wrote o/atlas-3.png, as far as it was" in capsys.readouterr().out
+    assert read_recipe("o/atlas-3.png")["interrupted"]
+
+
+@pytest.mark.parametrize(("command", "names"), [("fool", ["fool-all.png", "fool.png"]), ("ascend", ["ascend.png"])])
+def test_interrupted_searches_keep_their_sheets(monkeypatch, capsys, command, names):
+    stopped(monkeypatch, pictures, command, 2)
+    assert main([command, "--count", "2", "--out", "o"]) == 130
+    assert sorted(path.name for path in Path("o").iterdir()) == names
 
 
 def test_an_atlas_of_a_folder_of_photos(run):
@@ -97,6 +142,9 @@ def test_spurious_reads_a_model_and_data(run):
         (("visualize", *DIGITS, "--layer", "conv2", "--classes", "3"), "Say what to show"),
         (("visualize", *DIGITS, "--layer", "conv3"), "did you mean"),
         (("visualize", *DIGITS, "--classes", "10"), "at most 9"),
+        (("visualize", *DIGITS, "--classes", "1", "--watch", "0"), "--watch"),
+        (("visualize", *DIGITS, "--classes", "1", "--shared", "-1"), "shared"),
+        (("visualize", *DIGITS, "--classes", "1", "--shared", "1", "--canvas", "cppn"), "no waves"),
         (("visualize", *DIGITS, "--classes", "dasy"), "daisy"),
         (("visualize", *DIGITS, "--layer", "conv2", "--canvas", "oil"), "canvas"),
         (("atlas", *DIGITS, "--layer", "conv1", "--channels", "0", "--photos", "nowhere"), "no images"),

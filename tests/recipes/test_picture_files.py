@@ -9,7 +9,9 @@ from PIL import Image
 import inputopt
 from inputopt import FileError, Picture
 from inputopt.recipes.pictures.picture import read_photo, to_image
+from inputopt.recipes.pictures.recipe import remade
 from inputopt.recipes.pictures.sheet import Journey, contact_sheet, sheet
+from inputopt.recipes.pictures.zoom import nearer
 
 RECIPE = {"made by": "a test", "layers": ["a", "b"], "seed": -3, "rate": 0.1, "name": "Größe 3 × 4"}
 
@@ -71,6 +73,37 @@ def test_saving_replaces_a_file_whole_or_not_at_all(tmp_path):
         Picture(values(1, 4, 4), {"not plain": torch.zeros(2)}).save(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def stop_at(step):
+    def watch(snapshot):
+        if snapshot.index == step:
+            raise KeyboardInterrupt
+
+    return watch
+
+
+@pytest.mark.parametrize("name", ["dream", "nearer", "visualize", "invert", "accentuate"])
+def test_every_picture_that_is_interrupted_is_kept_and_says_that_it_is_not_done(name, tmp_path):
+    net, photo, layers = digits_net(), digits().held_x[0], ["layers.0"]
+    made = {
+        "dream": lambda watch: inputopt.dream(net, photo, layers, octaves=1, watch=watch),
+        "nearer": lambda watch: nearer(net, photo, layers, octaves=1, watch=watch),
+        "visualize": lambda watch: inputopt.visualize(net, inputopt.Class([1, 2]), 28, 9, colours=1, watch=watch),
+        "invert": lambda watch: inputopt.invert(net, photo, layers, 9, watch=watch),
+        "accentuate": lambda watch: inputopt.accentuate(net, photo, layers, 9, watch=watch),
+    }[name]
+    shown = []
+    with pytest.raises(inputopt.Interrupted) as caught:
+        made(lambda snapshot: (shown.append(snapshot.x), stop_at(2)(snapshot)))
+    pictures = caught.value.pictures
+    assert len(shown) == 3
+    assert_same(torch.stack([picture.x for picture in pictures]), shown[-1], 1e-6)
+    for picture in pictures:
+        picture.save(tmp_path / "a.png")
+        assert (picture.recipe["made by"], picture.recipe["interrupted"]) == (name, True)
+        with pytest.raises(ValueError, match="interrupted"):
+            remade(picture.recipe, inputopt.load)
 
 
 @pytest.mark.parametrize("channels", [2, 4])

@@ -58,8 +58,13 @@ def test_a_caricature_goes_further_the_photos_own_way():
     along = float(after @ before / before.square().sum())
     assert along > 1.1
     assert float(torch.cosine_similarity(before, after, 0)) > 0.8
-    with pytest.raises(ValueError, match="cppn"):
-        inputopt.accentuate(net, start, ["1"], steps=1, canvas="cppn")
+
+
+@pytest.mark.parametrize(("canvas", "within"), [("fourier", 1e-5), ("pixels", 1e-7), ("cppn", 0.06)])
+def test_a_caricature_starts_from_the_photo(canvas, within):
+    seen = []
+    inputopt.accentuate(eye(), photo(), ["0"], steps=1, canvas=canvas, watch=seen.append)
+    assert float((seen[0].x[0] - photo()).square().mean().sqrt()) < within
 
 
 def test_pictures_are_made_again_from_their_recipes(tmp_path):

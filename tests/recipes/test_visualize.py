@@ -6,6 +6,9 @@ from torch import nn
 
 import inputopt
 from inputopt.recipes.pictures.canvases import CANVASES, canvas_of
+from inputopt.recipes.pictures.recipe import remade
+from inputopt.search.fourier import Squash, frequencies
+from inputopt.search.problem import Problem
 
 
 def eye():
@@ -60,6 +63,22 @@ def test_every_objective_improves(name):
     assert amount(net, picture, of) > by_chance
 
 
+@pytest.mark.parametrize("make", [inputopt.activation_distance, inputopt.style_distance])
+def test_activations_and_styles_are_matched(make):
+    net, painted = eye(), canvas_of("natural", (3, 13, 10), (0.0, 1.0))[0]
+    drawn = painted(painted.start(5, torch.arange(101)), None)
+    distance = make({"0": net[0](drawn[:1]).detach()})
+
+    def apart(x):
+        label = torch.zeros(len(x), dtype=torch.int64)
+        return distance({"0": net[0](x).detach()}, x, Problem(x, label, label))
+
+    picture = inputopt.visualize(net, -distance, **LOOKS | {"steps": 80, "shake": 0.0})
+    assert float(apart(picture.x[None])) < 0.5 * float(apart(drawn[1:]).min())
+    with pytest.raises(ValueError, match="does not say which objective"):
+        remade(picture.recipe | {"model": picture.recipe["model"] | {"name": "eye"}}, lambda name: net)
+
+
 def test_a_channel_that_is_dead_at_the_start_comes_alive():
     net = eye()
     with torch.no_grad():
@@ -96,6 +115,58 @@ def test_pictures_that_shall_differ_do():
     apart = inputopt.visualize(net, inputopt.Channel("1", [2, 2, 2]) + inputopt.diversity("1"), **LOOKS)
     assert float((apart[0].x - apart[1].x).abs().mean()) > 0.01
     assert float((apart[1].x - apart[2].x).abs().mean()) > 0.01
+
+
+def waves(pictures):
+    """Of each picture the waves of what its canvas squashed."""
+    x = torch.stack([picture.x for picture in pictures]).double()
+    return torch.fft.rfft2(Squash(0, 1).undo(x), norm="ortho")
+
+
+@pytest.mark.parametrize("canvas", ["natural", "fourier", "phase", "pixels"])
+def test_coarse_waves_can_be_one_for_all(canvas):
+    net, objective = eye(), inputopt.Channel("0", [0, 3, 5])
+    settings = LOOKS | {"size": (16, 16), "steps": 40, "canvas": canvas}
+    pictures = inputopt.visualize(net, objective, shared=3, **settings)
+    alone = inputopt.visualize(net, objective, **settings)
+    x = torch.stack([picture.x for picture in pictures]).double()
+    found = torch.fft.rfft2(x, norm="ortho") if canvas == "pixels" else waves(pictures)
+    ring = frequencies(16, 16).round()
+    apart = (found - found.mean(0)).abs().amax((0, 1))
+    assert float(apart[ring <= 3].max()) < 1e-3 * float(found.abs().max())
+    assert float(apart[ring > 3].max()) > 0.02
+    for number, (picture, other) in enumerate(zip(pictures, alone, strict=True)):
+        channel = objective_of(net, picture, (0, 3, 5)[number])
+        assert channel > max(objective_of(net, each, (0, 3, 5)[number]) for each in pictures if each is not picture)
+        assert channel <= objective_of(net, other, (0, 3, 5)[number]) + 0.02  # what is shared is not free
+
+
+def objective_of(net, picture, channel):
+    return amount(net, picture, lambda net, x: net[0](x)[:, channel].mean())
+
+
+def test_sharing_nothing_changes_nothing_and_a_formula_has_no_waves():
+    pair = inputopt.Channel("1", [1, 2])
+    plain, none = (inputopt.visualize(eye(), pair, **LOOKS, **more) for more in ({}, {"shared": 0}))
+    assert_same([picture.x for picture in none], [picture.x for picture in plain])
+    with pytest.raises(ValueError, match="no waves to share"):
+        inputopt.visualize(eye(), pair, canvas="cppn", shared=2, **LOOKS)
+
+
+def test_pictures_that_depend_on_each_other_are_made_again_together():
+    net = inputopt.load("digits-cnn")
+    for objective, more in (
+        (inputopt.Class([3, 8, 5]), {"shared": 2}),
+        (inputopt.Channel("conv2", [1, 1, 1]) + 2 * inputopt.diversity("conv2"), {}),
+    ):
+        made = inputopt.visualize(net, objective, 28, 6, colours=1, **more)
+        for number, picture in enumerate(made):
+            assert picture.recipe["picture"] == number
+            assert_same(remade(picture.recipe, inputopt.load).x, picture.x)
+        assert not torch.equal(made[0].x, made[1].x)
+    spoilt = {**made[0].recipe, "picture": 3}
+    with pytest.raises(ValueError, match="which of 3 pictures"):
+        remade(spoilt, inputopt.load)
 
 
 def test_less_variation_is_smoother():

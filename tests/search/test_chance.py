@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 import torch
 from contracts import assert_same, chance_state
@@ -42,9 +43,19 @@ def test_the_reference_gives_the_published_numbers():
 @modest
 @given(st.lists(WHOLE, min_size=1, max_size=9))
 def test_the_hash_is_that_of_splitmix(states):
-    found = chance._mixed(torch.tensor(states))
+    found = chance._mixed(np.array([state & MASK for state in states], dtype=np.uint64))
     want = [splitmix((state - 0x9E3779B97F4A7C15) & MASK)[1] for state in states]
-    assert [number & MASK for number in found.tolist()] == want
+    assert found.tolist() == want
+    assert [chance._mixed_one(state) for state in states] == want
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (2, 4)])
+def test_few_numbers_are_those_of_many(shape, monkeypatch):
+    ids = torch.tensor([0, -5, 2**63 - 1, -(2**63)])
+    few = [kind(shape, seed, ids, 3) for kind in (chance.uniform, chance.centred) for seed in (0, -1, 2**70)]
+    monkeypatch.setattr(chance, "FEW", -1)
+    many = [kind(shape, seed, ids, 3) for kind in (chance.uniform, chance.centred) for seed in (0, -1, 2**70)]
+    assert_same(few, many)
 
 
 @modest
@@ -71,6 +82,19 @@ def test_uniform_lies_in_the_half_open_interval(seed, id_):
     found = chance.uniform((50,), seed, torch.tensor([id_]))
     assert 0 <= float(found.min()) <= float(found.max()) < 1
     assert len(found.unique()) == 50
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_centred_numbers_are_even_and_belong_to_their_row(dtype):
+    ids = torch.arange(9)
+    found = chance.centred((COUNT // 9,), 5, ids, 3, dtype)
+    assert found.dtype == dtype
+    assert_same(found.unique(), ((torch.arange(256) - 127.5) / 256).to(dtype))
+    assert within(float(found.mean()), 0, (1 / 12) ** 0.5)
+    assert within(float(found.square().mean()), 1 / 12, (1 / 180) ** 0.5)
+    assert within(float(12 * (found[:, 1:] * found[:, :-1]).mean()), 0, 1)
+    assert_same(chance.centred((COUNT // 9,), 5, ids[[7, 2]], 3, dtype), found[[7, 2]])
+    assert not torch.equal(chance.centred((3,), 5, ids, 4, dtype), found[:, :3])
 
 
 def test_seeds_ids_and_draws_all_count_and_are_not_added_up():

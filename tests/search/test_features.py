@@ -15,7 +15,7 @@ from inputopt.search.likeness import (
     total_variation,
 )
 from inputopt.search.objectives import Objective
-from inputopt.search.oracle import Awake, Backward
+from inputopt.search.oracle import Backward, awake
 from inputopt.search.problem import Problem
 
 PROBLEM = problem_of((2, 3, 4))
@@ -191,7 +191,7 @@ def test_where_every_unit_is_dead_the_way_to_life_is_shown():
         net[0].bias.fill_(-5.0)
     _, _, dead = asked(Channel("1", 2), net)
     assert not bool(dead.any())
-    x, seen, grad = asked(Channel("1", 2), net, Awake)
+    x, seen, grad = asked(Channel("1", 2), net, awake)
     assert_same(seen.loss, torch.zeros(2, dtype=torch.float64))
     x.requires_grad_()
     assert_same(grad, torch.autograd.grad(net[0](x)[:, 2].mean((1, 2)).sum(), x)[0], 1e-9)  # as without the ReLU
@@ -199,7 +199,7 @@ def test_where_every_unit_is_dead_the_way_to_life_is_shown():
 
 def test_where_a_unit_lives_its_derivative_is_its_own():
     net = eye()
-    assert_same(asked(Channel("1", 2), net)[2], asked(Channel("1", 2), net, Awake)[2])
+    assert_same(asked(Channel("1", 2), net)[2], asked(Channel("1", 2), net, awake)[2])
 
 
 def test_objectives_are_frozen_and_still_minimised_by_the_losses_of_attacks():

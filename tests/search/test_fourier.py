@@ -5,6 +5,7 @@ import torch
 from contracts import assert_same, drawn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from photos import pixels
 
 from inputopt.search.cppn import CPPN
 from inputopt.search.fourier import FALL, Fourier, Natural, Phase, Squash, frequencies
@@ -22,6 +23,29 @@ def test_any_image_survives_encoding_as_waves(channels, height, width):
     x = 0.01 + 0.98 * x
     canvas = Fourier((channels, height, width), Squash(0, 1))
     assert_same(canvas(canvas.encode(x), PROBLEM), x, 1e-9)
+
+
+@modest
+@given(channels=st.sampled_from([1, 3]), height=st.integers(1, 9), width=st.integers(1, 9))
+def test_what_other_wave_canvases_can_hold_survives_encoding(channels, height, width):
+    shape, squash = (channels, height, width), Squash(0, 1)
+    for canvas in (Natural(Fourier(shape, squash), contrast=0.3), Phase(shape, squash, contrast=0.3)):
+        x = canvas(canvas.start(0, IDS).double(), PROBLEM)
+        assert_same(canvas(canvas.encode(x), PROBLEM), x, 1e-7)
+
+
+@pytest.mark.parametrize("size", [(5, 4), (4, 5), (6, 6), (1, 4), (4, 1), (2, 2), (1, 1), (3, 7)])
+def test_the_derivative_of_the_natural_canvas_is_that_of_differences(size):
+    canvas = Natural(Fourier((3, *size), Squash(-1, 2)))
+    z = canvas.start(0, IDS).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda z: canvas(z, PROBLEM), z)
+
+
+def test_waves_that_are_all_zero_have_a_derivative_too():
+    canvas = Natural(Fourier((3, 6, 5), Squash(0, 1)))
+    z = torch.zeros_like(canvas.start(0, IDS)).requires_grad_()
+    (found,) = torch.autograd.grad(canvas(z, PROBLEM).sum(), z)
+    assert bool(torch.isfinite(found).all())
 
 
 def test_squashing_is_undone_and_black_and_white_are_held_a_thousandth_away():
@@ -77,3 +101,20 @@ def test_a_formula_draws_the_same_image_at_any_size():
     z = small.start(4, IDS).double()
     assert_same(small(z, PROBLEM)[:, :, 2, 2], large(z, PROBLEM)[:, :, 7, 7], 1e-9)  # the middle pixel
     assert_same(small.start(4, IDS), large.start(4, IDS))
+
+
+@pytest.mark.parametrize("size", [(12, 17), (17, 12), (16, 16), (15, 15), (100, 140)])
+def test_a_formula_takes_a_photo_up_as_nearly_as_it_says(size):
+    x = torch.cat([pixels(name, *size) for name in ("coffee.png", "chelsea.png")])
+    canvas = CPPN((3, *size), Squash(0, 1))
+    z = canvas.encode(x)
+    error = (canvas(z, PROBLEM) - x).square().mean((1, 2, 3)).sqrt()
+    spread = (x - x.mean((2, 3), keepdim=True)).square().mean((1, 2, 3)).sqrt()
+    assert float(error.max()) < 0.1
+    assert bool((error < 0.55 * spread).all())
+
+
+def test_a_formula_takes_each_photo_up_by_itself():
+    x = torch.cat([pixels(name, 9, 7) for name in ("coffee.png", "chelsea.png")]).double()  # float32 would drift apart
+    canvas = CPPN((3, 9, 7), Squash(0, 1))
+    assert_same(canvas.encode(x[1:]), canvas.encode(x)[1:], 1e-6)

@@ -101,6 +101,33 @@ def test_counts_of_a_real_search_add_up_to_what_frozen_counted():
     assert len(result.forwards.unique()) > 3
 
 
+def test_an_interrupted_search_keeps_what_it_had():
+    x, y = at_height(0.5 * LENGTH, 3.5 * LENGTH, 8.5 * LENGTH)
+
+    def stop(at):
+        def watch(snapshot):
+            if snapshot.index == at:
+                raise KeyboardInterrupt
+
+        return watch
+
+    with pytest.raises(inputopt.Interrupted) as caught:
+        inputopt.ascend(WIDE, x, y, rate=RATE, watch=stop(5))
+    result = caught.value.result
+    assert result.success.tolist() == [True, True, False]
+    assert_same(result.distance, torch.tensor([1, 4, 5], dtype=torch.float64) * LENGTH, 1e-12)
+    assert result.forwards.tolist() == [2, 5, 6]
+    assert_same(result.logits, two_sides(result.x), 1e-12)
+    assert isinstance(caught.value, KeyboardInterrupt)  # who knows nothing of it stops as usual
+
+    def never(x):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt) as early:  # before anything was scored
+        inputopt.fool(never, 1, (4,))
+    assert not isinstance(early.value, inputopt.Interrupted)
+
+
 def trace():
     """A watcher, and all that it was shown."""
     seen = []

@@ -12,7 +12,7 @@ from inputopt.search.geometry import Box
 from inputopt.search.goals import never
 from inputopt.search.guidance import guided
 from inputopt.search.objectives import layer_energy
-from inputopt.search.oracle import Backward, Finished
+from inputopt.search.oracle import Backward, finished
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.steps.directions import over_mean, smooth
 from inputopt.search.steps.step import Descend, Stride
@@ -97,7 +97,7 @@ def test_a_finished_derivative_is_the_old_one_changed():
     x, problem = task(20, 24)
     whole = Backward(net(), -layer_energy(["3"]), never)
     _, pull = whole(x, problem, 0)
-    _, smoothed = Finished(whole, smooth(1.0).function)(x, problem, 0)
+    _, smoothed = finished(whole, smooth(1.0).function)(x, problem, 0)
     assert_same(smoothed(ALL), smooth(1.0).function(pull(ALL)))
 
 

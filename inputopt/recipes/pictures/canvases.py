@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from inputopt import checks
 from inputopt.search import chance
 from inputopt.search.cppn import CPPN
-from inputopt.search.fourier import Fourier, Natural, Phase, Squash
+from inputopt.search.fourier import Fourier, Natural, Phase, Squash, frequencies
 from inputopt.search.geometry import Box, Project
 from inputopt.search.problem import Problem
 
@@ -19,10 +20,13 @@ Shape = tuple[int, int, int]
 
 
 class Painted(Protocol):
-    """A canvas that knows where to start, [B, ...] for `ids` [B]."""
+    """A canvas that knows where to start, [B, ...] for `ids` [B], and how to take a photo up."""
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
         """Where a search begins, each example's own."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The z of images [B, C, H, W], or of the nearest that it can hold."""
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
@@ -41,9 +45,65 @@ class Pixels:
         drawn = chance.normal(self.shape, seed, ids).float()
         return ((self.low + self.high) / 2 + 0.02 * (self.high - self.low) * drawn).clamp(self.low, self.high)
 
+    def encode(self, x: Tensor) -> Tensor:
+        """x itself."""
+        return x
+
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """z itself."""
         return z
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A canvas on which the pictures of a batch have their coarse waves in common.
+
+    So they lie upon each other: what differs between two is what their objectives ask for, and not where things happen
+    to be (after the shared parameterisation of Mordvintsev et al., 2018).
+
+    Attributes:
+        own: the canvas of each.
+        mixed: z with the waves in common, all else each example's own.
+    """
+
+    own: Painted
+    mixed: Callable[[Tensor], Tensor]
+
+    def start(self, seed: int, ids: Tensor) -> Tensor:
+        """As on the canvas of each."""
+        return self.own.start(seed, ids)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """As on the canvas of each; the waves in common become the batch's mean."""
+        return self.own.encode(x)
+
+    def __call__(self, z: Tensor, problem: Problem) -> Tensor:
+        """Images [B, C, H, W]."""
+        return self.own(self.mixed(z), problem)
+
+
+def _coarse(shape: Shape, waves: int) -> Tensor:
+    """Which waves repeat no more than so often over the image, whole rings of them, bool [H, W // 2 + 1]."""
+    return frequencies(*shape[1:]).round() <= waves
+
+
+def _in_common(z: Tensor, coarse: Tensor) -> Tensor:
+    return torch.where(coarse.to(z.device), z.mean(0, keepdim=True), z)
+
+
+def _mixed_waves(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
+    coarse = _coarse(shape, waves)[..., None]
+    return lambda z: _in_common(z, coarse)
+
+
+def _mixed_phases(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
+    coarse = _coarse(shape, waves)
+    return lambda z: _in_common(z, coarse)
+
+
+def _mixed_pixels(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
+    coarse = _coarse(shape, waves)
+    return lambda z: torch.fft.irfft2(_in_common(torch.fft.rfft2(z), coarse), s=shape[1:])
 
 
 def _free(z: Tensor, problem: Problem) -> Tensor:
@@ -57,33 +117,42 @@ class Kind:
     Attributes:
         make: from (shape, low, high).
         rate: the step of a search on it; in parts of the bounds' width if `boxed`.
+        mixed: from (shape, waves): what puts the waves up to there in common; None for a canvas without waves.
         boxed: whether z are pixels, held inside the bounds.
     """
 
-    make: Callable[[Shape, float, float], Any]
+    make: Callable[[Shape, float, float], Painted]
     rate: float
+    mixed: Callable[[Shape, int], Callable[[Tensor], Tensor]] | None
     boxed: bool = False
 
 
 CANVASES = {
-    "natural": Kind(lambda shape, low, high: Natural(Fourier(shape, Squash(low, high))), 0.5),
-    "fourier": Kind(lambda shape, low, high: Fourier(shape, Squash(low, high)), 0.05),
-    "phase": Kind(lambda shape, low, high: Phase(shape, Squash(low, high)), 0.1),
-    "cppn": Kind(lambda shape, low, high: CPPN(shape, Squash(low, high)), 0.02),
-    "pixels": Kind(Pixels, 0.02, boxed=True),
+    "natural": Kind(lambda shape, low, high: Natural(Fourier(shape, Squash(low, high))), 0.5, _mixed_waves),
+    "fourier": Kind(lambda shape, low, high: Fourier(shape, Squash(low, high)), 0.05, _mixed_waves),
+    "phase": Kind(lambda shape, low, high: Phase(shape, Squash(low, high)), 0.1, _mixed_phases),
+    "cppn": Kind(lambda shape, low, high: CPPN(shape, Squash(low, high)), 0.02, None),
+    "pixels": Kind(Pixels, 0.02, _mixed_pixels, boxed=True),
 }
 
 
-def canvas_of(name: str, shape: Shape, bounds: tuple[float, float]) -> tuple[Painted, Project, float]:
+def canvas_of(name: str, shape: Shape, bounds: tuple[float, float], shared: int = 0) -> tuple[Painted, Project, float]:
     """The canvas of that name, the set its z must stay in, and the step of a search on it.
 
+    Waves that repeat up to `shared` times over the image are one for all pictures of a batch; 0 for none.
+
     Raises:
-        ValueError: no canvas is called so.
+        ValueError, TypeError: no canvas is called so, or it has no waves to share.
     """
     kind = CANVASES[checks.one_of("canvas", name, CANVASES)]
     low, high = bounds
+    made = kind.make(shape, low, high)
+    if checks.whole("shared", shared, least=0):
+        if kind.mixed is None:
+            raise ValueError(f"The canvas {name!r} has no waves to share; choose another, or shared=0.")
+        made = Shared(made, kind.mixed(shape, shared))
     project = Box(low, high) if kind.boxed else _free
-    return kind.make(shape, low, high), project, kind.rate * (high - low if kind.boxed else 1.0)
+    return made, project, kind.rate * (high - low if kind.boxed else 1.0)
 
 
 def shape_of(size: int | tuple[int, int], colours: int) -> Shape:

@@ -17,9 +17,9 @@ from inputopt.recipes.pictures.recipe import FILE, repeatable
 from inputopt.search.geometry import anywhere
 from inputopt.search.goals import never
 from inputopt.search.guidance import guided
-from inputopt.search.loop import Watch, latest, optimise
+from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives import Objective, layer_energy
-from inputopt.search.oracle import Backward, Finished, Oracle
+from inputopt.search.oracle import Backward, Oracle, finished
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import smooth
 from inputopt.search.steps.step import Stride
@@ -112,6 +112,9 @@ def dream(
         del small
         try:
             dreamt = _moved(oracle, step, started, steps, watch)
+        except Interrupted as stopped:
+            stopped.pictures = [so_far(net, photo, stopped.result.x)]
+            raise
         except RuntimeError as error:
             raise ValueError(
                 f"The model does not take images of {height} x {across} ({error}); a model of one size wants octaves=1."
@@ -183,7 +186,7 @@ def _oracle(
     roll = jittered(jitter, seed) if jitter and whole else unchanged
     oracle: Oracle = Backward(net, objective, never, roll)
     if smoothing:
-        oracle = Finished(oracle, smooth(smoothing).function)
+        oracle = finished(oracle, smooth(smoothing).function)
     return oracle if whole else Tiled(oracle, side, seed)
 
 

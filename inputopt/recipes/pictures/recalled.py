@@ -58,9 +58,7 @@ def invert(
         ValueError, TypeError: an unknown layer or canvas, or numbers or a photo that make no sense.
         FileError: the photo cannot be read.
     """
-    net = frozen(model)
-    image = in_bounds(net, photo)
-    wanted = activations(net, image, layers)
+    net, image, wanted = _seen(model, photo, layers)
     distance = activation_distance(wanted)
     weight = checks.positive("smooth", smooth) if smooth else 0.0
     objective = distance + weight / (net.bounds[1] - net.bounds[0]) * total_variation()
@@ -94,13 +92,21 @@ def accentuate(
     Raises:
         ValueError, TypeError, FileError: as for `invert`.
     """
-    net = frozen(model)
-    image = in_bounds(net, photo)
-    objective = -along_activations(activations(net, image, layers))
+    net, image, wanted = _seen(model, photo, layers)
+    objective = -along_activations(wanted)
     seed = checks.seed(seed)
     transform = shaken(net.bounds, shake, seed)
     x = _painted(net, objective, image, image, steps, seed, canvas, transform, watch)
     return Picture(x[0], bounds=net.bounds)
+
+
+def _seen(
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor], photo: Photo, layers: Sequence[str]
+) -> tuple[Frozen, Tensor, dict[str, Tensor]]:
+    """The network, the photo [1, C, H, W], and what the layers see in it."""
+    net = frozen(model)
+    image = in_bounds(net, photo)
+    return net, image, activations(net, image, layers)
 
 
 def in_bounds(net: Frozen, photo: Photo) -> Tensor:
@@ -147,12 +153,6 @@ def _painted(
     shape = (image.shape[1], image.shape[2], image.shape[3])
     painted, project, rate = canvas_of(canvas, shape, net.bounds)
     label = torch.zeros(1, dtype=torch.int64, device=net.device)
-    if start is None:
-        z = painted.start(checks.seed(seed), label).to(net.dtype)
-    else:
-        encode = getattr(painted, "encode", None)
-        if encode is None:
-            raise ValueError(f"A photo cannot be put on the canvas {canvas!r}; choose 'fourier' or 'pixels'.")
-        z = encode(start)
+    z = painted.start(checks.seed(seed), label).to(net.dtype) if start is None else painted.encode(start)
     oracle = Backward(net, objective, never, transform, painted)
     return painted_by(oracle, painted, project, z, label, label, steps, rate, watch)

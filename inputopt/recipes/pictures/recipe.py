@@ -30,9 +30,10 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.files import FileError
-from inputopt.nets.frozen import Frozen
+from inputopt.nets.frozen import Frozen, frozen
 from inputopt.nets.naming import fingerprint, name_of
 from inputopt.recipes.pictures.picture import Picture
+from inputopt.search.loop import Interrupted
 
 SILENT = ("watch",)
 """Arguments that leave no trace in the picture."""
@@ -64,27 +65,37 @@ MAKERS: dict[str, Maker] = {}
 def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[Arguments, Made]]:
     """Decorate a function whose pictures carry their recipe; `kinds` are those of its arguments that are not plain.
 
-    Of several pictures each may bring "settings" of its own, by which it alone is made again.
+    Of several pictures each may bring "settings" of its own, by which it alone is made again, or its number as
+    "picture", where they are only made together. Pictures that Ctrl-C interrupts leave by `Interrupted`.
     """
 
     def decorate(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
         @functools.wraps(function)
         def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
-            found = function(*args, **kwargs)
+            try:
+                found = function(*args, **kwargs)
+            except Interrupted as stopped:
+                _, net = next(iter(inspect.signature(function).bind(*args, **kwargs).arguments.items()))
+                recipe = {**recipe_of(function.__name__, *args, **kwargs), "interrupted": True}
+                shown = stopped.pictures or [Picture(x, bounds=frozen(net).bounds) for x in stopped.result.x]
+                stopped.pictures = [_told(picture, recipe) for picture in shown]
+                raise
             recipe = recipe_of(function.__name__, *args, **kwargs)
-
-            def told(picture: Picture) -> Picture:
-                # what the function itself has to say; of one that calls another the last word counts
-                own = {} if "made by" in picture.recipe else picture.recipe
-                settings = {**recipe["settings"], **own.get("settings", {})}
-                return replace(picture, recipe={**recipe, **own, "settings": settings})
-
-            return cast(Made, [told(picture) for picture in found] if isinstance(found, list) else told(found))
+            if isinstance(found, list):
+                return cast(Made, [_told(picture, recipe) for picture in found])
+            return cast(Made, _told(found, recipe))
 
         MAKERS[function.__name__] = Maker(made, kinds)
         return made
 
     return decorate
+
+
+def _told(picture: Picture, recipe: Mapping[str, Any]) -> Picture:
+    """With its recipe, and what its function has to say itself; of one that calls another the last word counts."""
+    own = {} if "made by" in picture.recipe else picture.recipe
+    settings = {**recipe["settings"], **own.get("settings", {})}
+    return replace(picture, recipe={**recipe, **own, "settings": settings})
 
 
 def recipe_of(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
@@ -201,7 +212,15 @@ def remade(
         settings[name] = value if plain else maker.kinds[name].read(value)
     if watch is not None:
         settings["watch"] = watch
-    return replace(maker.function(net, **settings), recipe=recipe)
+    made = maker.function(net, **settings)
+    return replace(made[_number(recipe, len(made))] if isinstance(made, list) else made, recipe=recipe)
+
+
+def _number(recipe: Mapping[str, Any], count: int) -> int:
+    number = recipe.get("picture")
+    if not isinstance(number, int) or not 0 <= number < count:
+        raise ValueError(f"The recipe does not say which of {count} pictures it is; it has been changed.")
+    return number
 
 
 def _network(model: Any, find: Callable[[str], nn.Module]) -> Frozen:

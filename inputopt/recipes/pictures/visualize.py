@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +18,13 @@ from inputopt.search.geometry import Project
 from inputopt.search.goals import never
 from inputopt.search.loop import Watch, at_the_end, latest, optimise
 from inputopt.search.objectives import Objective
-from inputopt.search.oracle import Awake, Backward
+from inputopt.search.oracle import Backward, awake
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
 from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
 
-OBJECTIVE = Kind(lambda objective: getattr(objective, "plain", None), rebuilt)
+OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
 """An objective by its plain form."""
 
 
@@ -38,6 +39,7 @@ def visualize(
     canvas: str = "natural",
     shake: float = 1.0,
     colours: int = 3,
+    shared: int = 0,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -54,6 +56,8 @@ def visualize(
         shake: how strongly the image is moved, turned, scaled and blurred by noise before each look: 1 for up to a
             fourteenth of its side, 10 degrees, a factor of 1.3 and 5 % of the bounds' width; 0 for not at all.
         colours: 3 for RGB, 1 for grey.
+        shared: waves that repeat up to so often over the image are one for all pictures, so that they lie upon each
+            other; 0 for none. Not for "cppn".
         watch: shown every step.
 
     Returns:
@@ -68,18 +72,22 @@ def visualize(
     shape = shape_of(size, colours)
     checks.whole("steps", steps)
     seed = checks.seed(seed)
-    painted, project, rate = canvas_of(canvas, shape, net.bounds)
+    painted, project, rate = canvas_of(canvas, shape, net.bounds, shared)
     label = torch.arange(objective.count, device=net.device)
     # one seed's pictures all start alike, so that each is what it would be alone
     ids = label if objective.together else torch.zeros_like(label)
     z = painted.start(seed, ids).to(net.dtype)
     oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed), painted)
     x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch)
-    pictures = [
-        Picture(image, {"settings": {"objective": only(objective.plain, number)}}, net.bounds)
-        for number, image in enumerate(x)
-    ]
+    pictures = [Picture(image, _own_recipe(objective, number, shared), net.bounds) for number, image in enumerate(x)]
     return pictures if objective.count > 1 else pictures[0]
+
+
+def _own_recipe(objective: Objective, number: int, shared: int) -> dict[str, Any]:
+    """How one of several pictures is made again: alone, or as one of all where they depend on each other."""
+    if objective.count > 1 and (objective.together or shared):
+        return {"picture": number}
+    return {} if objective.plain is None else {"settings": {"objective": only(objective.plain, number)}}
 
 
 def painted_by(
@@ -99,7 +107,7 @@ def painted_by(
         start = painted(z, Problem(z, label, ids))
     try:
         found = optimise(
-            Awake(oracle),
+            awake(oracle),
             step,
             project,
             Problem(start, label, ids),

@@ -118,9 +118,9 @@ class Averages:
 
 def adam(grad: Tensor, mean: Tensor, square: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Adam's running averages after step `index`, and the step itself (Kingma and Ba, 2015)."""
-    mean, square = 0.9 * mean + 0.1 * grad, 0.999 * square + 0.001 * grad * grad
-    corrected = (square / (1 - 0.999 ** (index + 1))).sqrt() + 1e-8
-    return mean, square, mean / (1 - 0.9 ** (index + 1)) / corrected
+    mean, square = mean.lerp(grad, 0.1), torch.addcmul(0.999 * square, grad, grad, value=0.001)
+    first, second = 1 - 0.9 ** (index + 1), 1 - 0.999 ** (index + 1)  # both started at 0, and this corrects for it
+    return mean, square, mean / square.sqrt().mul_(first / math.sqrt(second)).add_(1e-8 * first)
 
 
 @dataclass(frozen=True)
