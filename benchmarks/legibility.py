@@ -29,7 +29,7 @@ from inputopt.zoo.imagenet import class_name
 CLASSES = tuple(range(25, 1000, 50))
 EVOLVED = tuple(range(50, 1000, 100))
 EVOLVED_SIDE, POPULATION = 96, 48  # evolved images have no fine detail, and small ones are quick to judge
-TEMPERATURE = 4.0  # of Belief: chosen on six other classes (60, 460, 510, 560, 660, 860)
+TEMPERATURE = 4.0  # of Belief: chosen on six other classes (60, 460, 510, 560, 660, 860) in half the steps
 TRANSFER, SPECTRUM, ROBUST, CONFIDENCE = 0.9, 0.6, 1.0, 0.9
 PHOTOS = {
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),

@@ -95,8 +95,8 @@ def Belief(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
     Args:
         number: the class, or several, one a picture.
         temperature: the logits are divided by it, and the log-probability then multiplied. At 1 nothing is left to
-            gain once the network is sure; at 4 every class that comes near is pushed down long after, which pictures
-            that other networks shall read need (the logits of one network alone are soon sure enough).
+            gain once the network is sure; at more, every class that comes near is pushed down long after. That other
+            networks read the picture better was seen in short searches only.
 
     Raises:
         ValueError, TypeError: no class, or a temperature that is not above 0.
