@@ -1,6 +1,9 @@
-"""How legible are pictures of classes? Twenty of ImageNet, made for one network and read by two others.
+"""How legible are pictures of classes, and does evolution reach classes without a derivative?
 
     python benchmarks/legibility.py --out out/legibility
+
+Sections: `classes`, twenty pictures of ImageNet's classes, made for one network and read by two others; `evolution`,
+ten other classes that images evolve towards by the network's answers alone.
 
 The classes are every fiftieth, from the twenty-fifth on, and not chosen by how they come out. The pictures are made
 for EfficientNet-Lite0 alone; Lite1 and Lite2, trained apart from it, say what they see. Spectra are compared with
@@ -18,11 +21,16 @@ from torch import Tensor
 import inputopt
 from inputopt.evaluation.legibility import Legibility, legibility, spectrum_distance
 from inputopt.files import save_figure
+from inputopt.recipes.pictures.illuminate import MapElites
 from inputopt.recipes.pictures.picture import read_photo
 from inputopt.recipes.pictures.sheet import named_sheet
 from inputopt.zoo.imagenet import class_name
 
 CLASSES = tuple(range(25, 1000, 50))
+EVOLVED = tuple(range(50, 1000, 100))
+EVOLVED_SIDE, POPULATION = 96, 48  # evolved images have no fine detail, and small ones are quick to judge
+TEMPERATURE = 4.0  # of Belief: chosen on six other classes (60, 460, 510, 560, 660, 860) in half the steps
+TRANSFER, SPECTRUM, ROBUST, CONFIDENCE = 0.9, 0.6, 1.0, 0.9
 PHOTOS = {
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
     "skimage": ("data/coffee.png", "data/chelsea.png", "data/rocket.jpg", "data/astronaut.png"),
@@ -61,13 +69,13 @@ def table(found: Legibility, sure: Tensor) -> str:
     return "\n".join([*lines, f"{'worst':<24}{'':>14}{worst}"])
 
 
-def main(out: Path, steps: int, canvas: str) -> None:
+def legible(out: Path, steps: int, canvas: str) -> None:
+    """The twenty pictures, their scores and their sheet."""
     net = inputopt.Frozen(inputopt.load("efficientnet-lite0"))
     pictures, started = [], time.perf_counter()
     for first in range(0, len(CLASSES), TOGETHER):
         numbers = CLASSES[first : first + TOGETHER]
-        objective = inputopt.Belief(numbers) + 0.1 * inputopt.Class(numbers)
-        pictures += inputopt.visualize(net, objective, SIZE, steps, canvas=canvas)
+        pictures += inputopt.visualize(net, inputopt.Belief(numbers, TEMPERATURE), SIZE, steps, canvas=canvas)
         print(f"{len(pictures)} of {len(CLASSES)} after {time.perf_counter() - started:.0f} s", flush=True)
     for number, picture in zip(CLASSES, pictures, strict=True):
         picture.save(out / f"{number:03}.png")
@@ -79,6 +87,9 @@ def main(out: Path, steps: int, canvas: str) -> None:
     with torch.no_grad():
         sure = torch.cat([net(part) for part in x.split(TOGETHER)]).softmax(1).gather(1, classes[:, None])[:, 0]
     print(table(found, sure))
+    verdict("mean transfer", float(found.transfer.mean()), TRANSFER, least=True)
+    verdict("worst robustness", float(found.robustness.min()), ROBUST, least=True)
+    verdict("worst spectrum", float(found.spectrum.max()), SPECTRUM)
     own = ", ".join(f"{float(value):.2f}" for value in spectrum_distance(natural, natural))
     print(f"photos' own distance from their mean spectrum: {own}")
     captions = [
@@ -91,10 +102,37 @@ def main(out: Path, steps: int, canvas: str) -> None:
     print(f"wrote {out / 'classes.png'}")
 
 
+def evolution(generations: int) -> None:
+    """How far evolution gets, how long it takes, and how many images it shows the network."""
+    net = inputopt.Frozen(inputopt.load("efficientnet-lite0"))
+    started, shape = time.perf_counter(), (3, EVOLVED_SIDE, EVOLVED_SIDE)
+    found = inputopt.illuminate(net, EVOLVED, shape, generations, rules=MapElites(population=POPULATION))
+    seconds = time.perf_counter() - started
+    for number, sure in zip(EVOLVED, found.probability, strict=True):
+        print(f"{class_name(number)[:23]:<24}{float(sure):>7.3f}")
+    print(f"{found.generations} generations, {found.forwards} forwards, {seconds:.0f} s")
+    verdict(f"classes evolved to {CONFIDENCE}", int((found.probability >= CONFIDENCE).sum()), len(EVOLVED), least=True)
+
+
+def verdict(what: str, value: float, limit: float, least: bool = False) -> None:
+    """One line: the figure, its limit, and whether it is kept."""
+    kept = value >= limit if least else value <= limit
+    print(f"{what}: {value:.3g}, {'at least' if least else 'at most'} {limit:g}: {'kept' if kept else 'MISSED'}")
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sections", nargs="*", help="of classes, evolution; both if none is named")
     parser.add_argument("--out", type=Path, default=Path("out/legibility"), help="folder for pictures (%(default)s)")
     parser.add_argument("--steps", type=int, default=256, help="(%(default)s)")
     parser.add_argument("--canvas", default="natural", help="as for visualize (%(default)s)")
+    parser.add_argument("--generations", type=int, default=700, help="of the evolution (%(default)s)")
     options = parser.parse_args()
-    main(options.out, options.steps, options.canvas)
+    unknown = set(options.sections) - {"classes", "evolution"}
+    if unknown:
+        parser.error(f"unknown sections {', '.join(sorted(unknown))}")
+    sections = options.sections or ["classes", "evolution"]
+    if "classes" in sections:
+        legible(options.out, options.steps, options.canvas)
+    if "evolution" in sections:
+        evolution(options.generations)

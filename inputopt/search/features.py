@@ -89,14 +89,27 @@ def Class(number: int | Sequence[int]) -> Objective:
     return Objective(value, count=len(numbers), plain=["Class", number if isinstance(number, int) else list(number)])
 
 
-def Belief(number: int | Sequence[int]) -> Objective:
-    """The log-probability of a class: unlike its logit, it also falls as other classes rise."""
+def Belief(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
+    """The log-probability of a class: unlike its logit, it also falls as other classes rise.
+
+    Args:
+        number: the class, or several, one a picture.
+        temperature: the logits are divided by it, and the log-probability then multiplied. At 1 nothing is left to
+            gain once the network is sure; at more, every class that comes near is pushed down long after. That other
+            networks read the picture better was seen in short searches only.
+
+    Raises:
+        ValueError, TypeError: no class, or a temperature that is not above 0.
+    """
     numbers = _numbers("class", number)
+    checks.positive("temperature", temperature)
 
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
-        return _picked(outputs.log_softmax(1), numbers, "the output", problem)
+        return temperature * _picked((outputs / temperature).log_softmax(1), numbers, "the output", problem)
 
-    return Objective(value, count=len(numbers), plain=["Belief", number if isinstance(number, int) else list(number)])
+    plain = ["Belief", number if isinstance(number, int) else list(number)]
+    # a plain Belief says what it always said, so that recipes of old pictures stay what they are
+    return Objective(value, count=len(numbers), plain=plain if temperature == 1 else [*plain, temperature])
 
 
 FEATURES = {

@@ -36,6 +36,7 @@ def test_each_objective_is_the_number_it_names():
     assert_same(of(Layer("a")), SEEN["a"].square().mean((1, 2, 3)), 1e-12)
     assert_same(of(Class(3), LOGITS), LOGITS[:, 3])
     assert_same(of(Belief(3), LOGITS), LOGITS.softmax(1)[:, 3].log(), 1e-12)
+    assert_same(of(Belief(3, 4.0), LOGITS), 4 * (LOGITS / 4).softmax(1)[:, 3].log(), 1e-12)
     along = torch.tensor([3.0, 0, 0, 4, 0, 0], dtype=torch.float64)
     assert_same(of(Direction("a", along)), (0.6 * SEEN["a"][:, 0] + 0.8 * SEEN["a"][:, 3]).mean((1, 2)), 1e-12)
     assert_same(of(Direction("b", along)), 0.6 * SEEN["b"][:, 0] + 0.8 * SEEN["b"][:, 3], 1e-12)
@@ -53,6 +54,17 @@ def test_one_of_several_is_about_the_example_with_that_label():
     whole = of(Direction("a", vectors))
     for row, label in enumerate(PROBLEM.label.tolist()):
         assert_same(whole[row], of(Direction("a", vectors[label]))[row], 1e-12)
+
+
+def test_a_warm_belief_goes_on_pushing_others_down_where_a_plain_one_is_sure():
+    sure = torch.tensor([[12.0, 0, -8]], requires_grad=True)
+    one = Problem(torch.zeros(1, 1), torch.tensor([0]), torch.tensor([0]))
+    plain, warm = (
+        torch.autograd.grad(Belief(0, temperature)(sure, one.x0, one).sum(), sure)[0] for temperature in (1.0, 4.0)
+    )
+    assert float(plain.abs().max()) < 1e-4
+    assert float(warm[0, 1]) < -0.04  # e^-3 to 1
+    assert float(warm[0, 0]) > 0.04
 
 
 def test_objectives_add_up_across_layers_and_logits():
@@ -76,6 +88,10 @@ def test_an_objective_can_be_rebuilt_from_plain_values():
         alone = rebuilt(only(objective.plain, label))
         assert alone.count == 1
         assert_same(of(alone)[row], of(objective)[row], 1e-12)
+    soft = Belief([3, 2, 1, 0, 4, 5], 4.0)
+    assert_same(of(rebuilt(soft.plain), LOGITS), of(soft, LOGITS), 1e-12)
+    assert_same(of(rebuilt(only(soft.plain, 2)), LOGITS), of(Belief(1, 4.0), LOGITS), 1e-12)
+    assert Belief(3).plain == ["Belief", 3]  # as recipes of older pictures have it
     assert (Channel("a", 1) + activation_distance({"a": SEEN["a"][:1]})).plain is None
     with pytest.raises(ValueError, match="did you mean 'Channel'"):
         rebuilt(["Chanel", "a", 1])
@@ -90,6 +106,7 @@ def test_an_objective_can_be_rebuilt_from_plain_values():
         (lambda: Channel(3, 1), TypeError, "layer"),
         (lambda: Neuron("a", 1, y=-1), ValueError, "y"),
         (lambda: Class("3"), TypeError, "class"),
+        (lambda: Belief(3, 0.0), ValueError, "temperature"),
         (lambda: Direction("a", [0.0, 0.0]), ValueError, "direction"),
         (lambda: Direction("a", [float("nan")]), ValueError, "finite"),
         (lambda: Layer("a") * Layer("a"), TypeError, "number"),
