@@ -44,7 +44,7 @@ PEERS = {
         },
     ),
     "torchattacks": Peer("torchattacks==3.5.1"),
-    "foolbox": Peer("foolbox==3.3.4", needs=("eagerpy==0.30.0", "GitPython", "requests", "setuptools")),
+    "foolbox": Peer("foolbox==3.3.4", needs=("eagerpy==0.30.0", "GitPython", "requests", "setuptools", "numba")),
     "art": Peer("adversarial-robustness-toolbox==1.20.1", needs=("scikit-learn", "six", "setuptools", "packaging")),
 }
 
