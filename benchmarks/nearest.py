@@ -54,7 +54,7 @@ PEERS = {
         "foolbox": ("DeepFool",),
     },
 }  # fmt: skip
-SLOW = {"foolbox": ("BrendelBethge",)}  # in every norm: some 12 ms a step and digit, 40 minutes and more a run
+SLOW = ("foolbox", "BrendelBethge", SHORT)  # some 12 ms a step and digit: ten minutes a run with fewer queries
 
 
 def ours(norm: str, queries: int) -> dict[str, Any]:
@@ -127,9 +127,8 @@ def run(who: str, work: bare.Work) -> dict[str, Any]:
 def contestants(norm: str, queries: int, slow: bool) -> list[tuple[str, str, int]]:
     """(who, attack, queries) of every run in one norm, ours and the peers' of one attack beside each other."""
     mine = [(OURS, name, queries) for name in ours(norm, queries)]
-    peers = [*PEERS[norm].items(), *(SLOW.items() if slow else ())]
-    theirs = [(who, name, queries) for who, names in peers for name in names]
-    return [*sorted(mine + theirs, key=lambda one: one[1]), (OURS, PORTFOLIO, SHORT)]
+    theirs = [(who, name, queries) for who, names in PEERS[norm].items() for name in names]
+    return [*sorted(mine + theirs, key=lambda one: one[1]), (OURS, PORTFOLIO, SHORT), *([SLOW] if slow else [])]
 
 
 def made(network: str, norm: str, options: argparse.Namespace, folder: str, held: dict[str, Any]) -> dict[Any, Any]:
@@ -202,7 +201,7 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, default=200, help="digits (%(default)s)")
     parser.add_argument("--queries", type=int, default=2000, help="forwards and backwards a digit (%(default)s)")
     parser.add_argument("--json", metavar="FILE", help="keep the runs here, and go on from there")
-    parser.add_argument("--slow", action="store_true", help="foolbox's Brendel-Bethge attacks as well, hours of them")
+    parser.add_argument("--slow", action="store_true", help="foolbox's Brendel-Bethge attack as well")
     parser.add_argument("--peers", action="store_true", help="only the peers' runs, which do not change with ours")
     parser.add_argument("--ours", metavar="WORK", type=json.loads, help=argparse.SUPPRESS)  # how this file calls itself
     options = parser.parse_args()
