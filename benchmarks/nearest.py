@@ -63,7 +63,7 @@ def ours(norm: str, queries: int) -> dict[str, Any]:
     every = {
         PORTFOLIO: attacks.MinimalNorm(norm, queries),
         "FMN": attacks.FMN(norm, steps=steps),
-        "PDPGD": attacks.PDPGD(norm, steps=steps - 5),
+        "PDPGD": attacks.PDPGD(norm, steps=steps - 17),
     }
     if norm == "l0":
         return {**every, "SigmaZero": attacks.SigmaZero(steps=steps), "JSMA": attacks.JSMA()}
