@@ -48,6 +48,7 @@ class Leg:
     size: float = 2.0
     wide: float = 1.0
 
+
 def legs(norm: Norm) -> Iterator[Leg]:
     """The same for every budget: a larger one goes on where a smaller one ends.
 
