@@ -35,7 +35,7 @@ SHORT = 500  # queries, against the best peer's with all
 TARGETS = {"l0": 0.995, "l1": 0.99, "l2": 0.99, "linf": 0.99}
 OF_PEER = 0.98
 PEERS = {
-    "l0": {"adv-lib": ("SigmaZero", "FMN", "PDPGD")},
+    "l0": {"adv-lib": ("SigmaZero", "FMN", "PDPGD", "VFGA"), "foolbox": ("FMN",)},
     "l1": {
         "adv-lib": ("FMN", "PDPGD", "ALMA", "FAB", "TargetedFAB", "Minimal APGD", "Minimal TargetedAPGD"),
         "foolbox": ("EAD",),
@@ -54,6 +54,7 @@ PEERS = {
         "foolbox": ("DeepFool",),
     },
 }  # fmt: skip
+SLOW = ("foolbox", "BrendelBethge", SHORT)  # some 12 ms a step and digit: ten minutes a run with fewer queries
 
 
 def ours(norm: str, queries: int) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def ours(norm: str, queries: int) -> dict[str, Any]:
     every = {
         PORTFOLIO: attacks.MinimalNorm(norm, queries),
         "FMN": attacks.FMN(norm, steps=steps),
-        "PDPGD": attacks.PDPGD(norm, steps=steps - 5),
+        "PDPGD": attacks.PDPGD(norm, steps=steps - 17),
     }
     if norm == "l0":
         return {**every, "SigmaZero": attacks.SigmaZero(steps=steps), "JSMA": attacks.JSMA()}
@@ -123,17 +124,19 @@ def run(who: str, work: bare.Work) -> dict[str, Any]:
     return found
 
 
-def contestants(norm: str, queries: int) -> list[tuple[str, str, int]]:
+def contestants(norm: str, queries: int, slow: bool) -> list[tuple[str, str, int]]:
     """(who, attack, queries) of every run in one norm, ours and the peers' of one attack beside each other."""
     mine = [(OURS, name, queries) for name in ours(norm, queries)]
     theirs = [(who, name, queries) for who, names in PEERS[norm].items() for name in names]
-    return [*sorted(mine + theirs, key=lambda one: one[1]), (OURS, PORTFOLIO, SHORT)]
+    return [*sorted(mine + theirs, key=lambda one: one[1]), (OURS, PORTFOLIO, SHORT), *([SLOW] if slow else [])]
 
 
-def compare(network: str, norm: str, options: argparse.Namespace, folder: str, held: dict[str, Any]) -> list[list[str]]:
-    """Make the runs of one network and norm, print their table, and return the rows of its targets."""
+def made(network: str, norm: str, options: argparse.Namespace, folder: str, held: dict[str, Any]) -> dict[Any, Any]:
+    """The runs of one network and norm by (who, attack, queries); those that `held` lacks are made, and kept there."""
     found = {}
-    for who, attack, queries in contestants(norm, options.queries):
+    for who, attack, queries in contestants(norm, options.queries, options.slow):
+        if options.peers and who == OURS:
+            continue
         key = "|".join((network, norm, who, attack, str(queries), str(options.count)))
         if key not in held:
             print(f"  {key}", file=sys.stderr, flush=True)
@@ -142,6 +145,11 @@ def compare(network: str, norm: str, options: argparse.Namespace, folder: str, h
             if options.json:
                 Path(options.json).write_text(json.dumps(held) + "\n")
         found[who, attack, queries] = held[key]
+    return found
+
+
+def compare(network: str, norm: str, options: argparse.Namespace, found: dict[Any, Any]) -> list[list[str]]:
+    """Print the table of one network's and norm's runs, and return the rows of its targets."""
     distance = {one: torch.tensor(run["distance"], dtype=torch.float64) for one, run in found.items()}
     optimal = optimality(distance)
     rows = [
@@ -158,7 +166,7 @@ def compare(network: str, norm: str, options: argparse.Namespace, folder: str, h
     ]
     heads = ["attack", "of", "LO", "median", "failed", "forwards", "backwards", "seconds"]
     print(f"\n{norm}, {network}, {options.count} digits\n\n{table(heads, rows)}", flush=True)
-    return targets(network, norm, options.queries, optimal)
+    return [] if options.peers else targets(network, norm, options.queries, optimal)
 
 
 def optimality(distance: dict[Any, torch.Tensor]) -> dict[Any, float]:
@@ -181,7 +189,7 @@ def targets(network: str, norm: str, queries: int, optimal: dict[tuple[str, str,
         (f"{where}: {PORTFOLIO} with {SHORT}, at least the best peer", optimal[OURS, PORTFOLIO, SHORT], peers),
     ]
     for (who, attack, _), value in optimal.items():
-        if who != OURS:
+        if who != OURS and (OURS, attack, queries) in optimal:
             rows.append((f"{where}: {attack}, beside {who}", optimal[OURS, attack, queries], OF_PEER * value))
     return [[what, f"{value:.4f}", f"{least:.4f}", "yes" if value >= least else "NO"] for what, value, least in rows]
 
@@ -193,6 +201,8 @@ if __name__ == "__main__":
     parser.add_argument("--count", type=int, default=200, help="digits (%(default)s)")
     parser.add_argument("--queries", type=int, default=2000, help="forwards and backwards a digit (%(default)s)")
     parser.add_argument("--json", metavar="FILE", help="keep the runs here, and go on from there")
+    parser.add_argument("--slow", action="store_true", help="foolbox's Brendel-Bethge attack as well")
+    parser.add_argument("--peers", action="store_true", help="only the peers' runs, which do not change with ours")
     parser.add_argument("--ours", metavar="WORK", type=json.loads, help=argparse.SUPPRESS)  # how this file calls itself
     options = parser.parse_args()
     if options.ours:
@@ -205,7 +215,8 @@ if __name__ == "__main__":
             row
             for network in options.networks
             for norm in options.norms
-            for row in compare(network, norm, options, temporary, held)
+            for row in compare(network, norm, options, made(network, norm, options, temporary, held))
         ]
-    print(f"\n{table(['target', 'LO', 'at least', 'met'], rows)}")
+    if rows:
+        print(f"\n{table(['target', 'LO', 'at least', 'met'], rows)}")
     print(f"\n{sum(row[-1] == 'yes' for row in rows)} of {len(rows)} targets met; torch {torch.__version__}")

@@ -44,7 +44,7 @@ PEERS = {
         },
     ),
     "torchattacks": Peer("torchattacks==3.5.1"),
-    "foolbox": Peer("foolbox==3.3.4", needs=("eagerpy==0.30.0", "GitPython", "requests", "setuptools")),
+    "foolbox": Peer("foolbox==3.3.4", needs=("eagerpy==0.30.0", "GitPython", "requests", "setuptools", "numba")),
     "lucent": Peer(
         "torch-lucent==0.1.8",
         needs=("kornia==0.4.1", "decorator", "future", "pillow", "scikit-learn", "setuptools"),

@@ -31,6 +31,7 @@ from inputopt.search.steps import (
     sparse,
     square,
     step,
+    walk,
 )
 
 
@@ -220,6 +221,7 @@ TABLE = {
         "SaliencyStep": lambda: saliency.SaliencyStep(),
         "SegmentStep": lambda: segment.SegmentStep(norms.L1),
         "ChaseStep": lambda: chase.ChaseStep(norms.L2, directions.unit, steps=4, wide=2.0),
+        "WalkStep": lambda: walk.WalkStep(norms.L2),
     },
     "goal": {
         "recognised": lambda: goals.recognised,

@@ -115,9 +115,12 @@ def _project_l1(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tenso
 def _project_l0(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
     """Keep the numbers whose loss would take the point furthest from `change`, as many as may move."""
     clipped = change.clamp(low, high)
+    if bool((_count(clipped) <= eps).all()):
+        return clipped
     gain = (change * change - (change - clipped) ** 2).flatten(1)
-    rank = gain.argsort(dim=1, descending=True, stable=True).argsort(dim=1)
-    kept = (rank < eps.floor()[:, None]).reshape(change.shape)
+    order = gain.argsort(dim=1, descending=True, stable=True)
+    few = torch.arange(order.shape[1], device=order.device) < eps.floor()[:, None]
+    kept = torch.zeros_like(few).scatter(1, order, few).reshape(change.shape)
     return torch.where(kept, clipped, 0)
 
 

@@ -29,7 +29,7 @@ LINEAR = [
     ("l2", attacks.DDN(steps=300), NEAR),
     *((norm, attacks.FMN(norm, steps=500), NEAR) for norm in ("l2", "linf")),
     ("l1", attacks.FMN("l1", steps=1500), NEAR),
-    *((norm, attacks.PDPGD(norm, steps=600), FAIR) for norm in ("l1", "l2", "linf")),
+    *((norm, attacks.PDPGD(norm, steps=300), NEAR) for norm in ("l1", "l2", "linf")),
     *((norm, attacks.MinimalNorm(norm, queries=600), NEAR) for norm in ("l1", "l2", "linf")),
     *((norm, attacks.DeepFool(norm), 1.025) for norm in ("l2", "linf")),  # its overshoot, and a hair
     ("l2", attacks.SuperDeepFool(), FAIR),

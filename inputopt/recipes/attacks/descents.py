@@ -8,13 +8,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from inputopt import checks
-from inputopt.recipes.attacks.nearest import Nearest, begun, only_in, onto_boundary
+from inputopt.recipes.attacks.nearest import Nearest, begun, nearer, only_in, onto_boundary
 from inputopt.recipes.attacks.setting import Setting
+from inputopt.search.norms import L0
 from inputopt.search.objectives import Objective, attack_cross_entropy, margin, relative_margin
 from inputopt.search.problem import Problem, Result
 from inputopt.search.steps.nearest import DecoupledStep, FastStep, SparseStep
 from inputopt.search.steps.penalty import AugmentedStep
 from inputopt.search.steps.primal import PrimalDualGradientStep, PrimalDualStep
+from inputopt.search.steps.walk import WalkStep
 
 
 @dataclass(frozen=True)
@@ -72,20 +74,25 @@ class SigmaZero(Nearest):
 class PDPGD(Nearest):
     """Primal-dual proximal gradient descent (Matyasko and Chau, 2021), in every norm.
 
-    Its last steps still cross the boundary to and fro, so it ends with a bisection between the input and the nearest
-    success.
+    Its last steps still cross the boundary to and fro, so it ends with a walk along the boundary from the nearest
+    success (but in L0), and a bisection between the input and what is then the nearest.
 
     Attributes:
-        steps: how many, the bisection's not counted.
+        steps: how many, the walk's and the bisection's not counted.
+        walk: steps of the walk.
         halvings: steps of the bisection, a forward each.
     """
 
     steps: int = 500
+    walk: int = 10
     halvings: int = 10
 
     def _search(self, setting: Setting) -> Result:
         step = PrimalDualStep(setting.norm, checks.whole("steps", self.steps))
         found = setting.run_nearest(margin, step, begun(setting.problem), self.steps)
+        if setting.norm is not L0:
+            walk = checks.whole("walk", self.walk)
+            found = nearer(found, setting.run_nearest(margin, WalkStep(setting.norm), found.x, walk))
         return onto_boundary(setting, found, self.halvings)
 
 

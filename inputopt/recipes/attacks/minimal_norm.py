@@ -14,7 +14,7 @@ from inputopt.recipes.attacks.nearest import Nearest, looked_at, nearer, nearest
 from inputopt.recipes.attacks.pgd import direction
 from inputopt.recipes.attacks.setting import Setting
 from inputopt.search.jacobian import plane_distances
-from inputopt.search.norms import L1, Norm
+from inputopt.search.norms import L0, L1, Norm
 from inputopt.search.objectives import label_over_target, margin
 from inputopt.search.problem import Result, take
 from inputopt.search.steps.chase import ChaseStep
@@ -52,14 +52,19 @@ class Leg:
 def legs(norm: Norm) -> Iterator[Leg]:
     """The same for every budget: a larger one goes on where a smaller one ends.
 
-    A few steps to every class, more to the likeliest; then from wider balls, longer and longer.
+    A few steps to every class, more to the likeliest; then from wider balls. Sparse changes lie far apart, and only
+    much wider balls lead from one to another: in L0 many short ways, else longer and longer.
     """
+    if norm is L0:
+        yield from (Leg(9, 8), Leg(2, 62, wide=8.0), Leg(1, 30, 0.5))
+        for wide, less in itertools.cycle(((20.0, 5.0), (8.0, 3.0), (40.0, 5.0))):
+            yield from (Leg(3, 60, wide=wide), Leg(2, 40, wide=less))
     if norm is L1:  # wide balls take long to come down from there
         yield from (Leg(6, 10, 1.0), Leg(3, 56, 1.0))
     else:
         yield from (Leg(9, 8), Leg(2, 62, wide=2.5), Leg(1, 30, 0.5))
     for longer in itertools.count(1):
-        yield Leg(3, 180 * longer, wide=3.0) if norm is L1 else Leg(5, 110 * longer, wide=3.0)
+        yield Leg(3, 120 * longer, 0.5, wide=8.0) if norm is L1 else Leg(5, 110 * longer, wide=3.0)
         yield Leg(1, 60 * longer, 0.3)
 
 
