@@ -33,6 +33,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--channels", type=sizes, help="numbers with commas between; the whole layer if not given")
     command.add_argument("--classes", help="names or numbers with commas between them, instead of a layer")
     command.add_argument("--shared", type=int, default=0, help="waves up to here are one for all pictures (0: none)")
+    command.add_argument("--starts", type=int, default=1, help="searches each picture begins with (%(default)s)")
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
@@ -77,11 +78,13 @@ def run_visualize(options: argparse.Namespace) -> int:
     paths = [out / f"visualize-{name}.png" for name in names]
 
     def preview(snapshot: Snapshot) -> None:
+        if len(snapshot.x) > len(paths):  # several starts are going
+            return
         for x, path in zip(snapshot.x, paths, strict=True):
             unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
 
     seen = Watching(options.watch, preview)
-    settings = _settings(options) | {"shared": options.shared}
+    settings = _settings(options) | {"shared": options.shared, "starts": options.starts}
     with seen.bar("visualize", options.steps + 1):
         try:
             made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=seen)

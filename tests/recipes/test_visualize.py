@@ -6,9 +6,10 @@ from torch import nn
 
 import inputopt
 from inputopt.recipes.pictures.canvases import CANVASES, canvas_of
+from inputopt.recipes.pictures.knockout import Knockout
 from inputopt.recipes.pictures.recipe import remade
 from inputopt.search.fourier import Squash, frequencies
-from inputopt.search.problem import Problem
+from inputopt.search.problem import Evaluation, Problem
 
 
 def eye():
@@ -231,3 +232,43 @@ def test_visualize_refuses(changed, kind, words):
     given = {"model": eye(), "objective": inputopt.Channel("1", 2), "size": 8, "steps": 2} | changed
     with pytest.raises(kind, match=words):
         inputopt.visualize(**given)
+
+
+def test_of_several_starts_the_one_that_pleases_most_goes_on():
+    """Between two hills a search climbs the one that it begins on; the knockout finds out which is higher."""
+    net, objective = eye(), inputopt.Class(3)
+    shown = []
+    one = [inputopt.visualize(net, objective, seed=seed, **LOOKS) for seed in range(4)]
+    several = inputopt.visualize(net, objective, starts=8, watch=shown.append, **LOOKS)
+    assert [len(shown[index].x) for index in (0, 5, 6, 10, 11, 15, 16, 30)] == [8, 8, 4, 4, 2, 2, 1, 1]
+    amounts = [amount(net, picture, lambda net, x: net(x)[:, 3]) for picture in one]
+    assert amount(net, several, lambda net, x: net(x)[:, 3]) >= sorted(amounts)[2]
+    assert several.recipe["settings"]["starts"] == 8
+
+
+def test_each_picture_keeps_its_own_best_start():
+    net, numbers = eye(), [0, 1, 2, 3]
+    together = inputopt.visualize(net, inputopt.Class(numbers), starts=3, **LOOKS)
+    for number, picture in zip(numbers, together, strict=True):
+        alone = inputopt.visualize(net, inputopt.Class(number), starts=3, **LOOKS)
+        torch.testing.assert_close(picture.x, alone.x, rtol=0, atol=1e-5)
+        assert picture.recipe["settings"]["objective"] == alone.recipe["settings"]["objective"]
+
+
+@pytest.mark.parametrize("starts", range(1, 10))
+def test_a_knockout_ends_with_one_start_of_the_lowest_mean(starts):
+    losses = torch.tensor([float((7 * start) % starts) for start in range(starts)])
+    stop, ids = Knockout(1, starts, 20), torch.arange(starts)
+    for index in range(21):
+        noise = 3.0 if starts > 1 and index % 2 else -3.0  # a lucky look does not decide
+        seen = Evaluation(torch.zeros(len(ids), 1), torch.zeros(len(ids), 2), losses[ids] + noise, ids < 0)
+        ids = ids[~stop(seen, Problem(torch.zeros(len(ids), 1), torch.zeros_like(ids), ids))]
+    assert losses[ids].tolist() == [0.0]
+
+
+def test_pictures_that_depend_on_each_other_have_one_start():
+    objective = inputopt.Class([0, 1])
+    for more in ({"shared": 2}, {}):
+        dependent = objective if more else objective + inputopt.diversity("0")
+        with pytest.raises(ValueError, match="have one start each"):
+            inputopt.visualize(eye(), dependent, starts=2, **more, **LOOKS)

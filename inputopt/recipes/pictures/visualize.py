@@ -11,15 +11,16 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.pictures.canvases import Painted, canvas_of, shape_of
+from inputopt.recipes.pictures.knockout import Knockout, last_standing
 from inputopt.recipes.pictures.picture import Picture
 from inputopt.recipes.pictures.recipe import Kind, repeatable
 from inputopt.search.features import only, rebuilt
 from inputopt.search.geometry import Project
 from inputopt.search.goals import never
-from inputopt.search.loop import Watch, at_the_end, latest, optimise
+from inputopt.search.loop import Interrupted, Stop, Watch, at_the_end, latest, optimise
 from inputopt.search.objectives import Objective
 from inputopt.search.oracle import Backward, awake
-from inputopt.search.problem import Problem
+from inputopt.search.problem import Problem, take
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
 from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
@@ -40,6 +41,7 @@ def visualize(
     shake: float = 1.0,
     colours: int = 3,
     shared: int = 0,
+    starts: int = 1,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -58,6 +60,9 @@ def visualize(
         colours: 3 for RGB, 1 for grey.
         shared: waves that repeat up to so often over the image are one for all pictures, so that they lie upon each
             other; 0 for none. Not for "cppn".
+        starts: how many searches each picture begins with. In rounds over the first half of the steps the better half
+            of them goes on, by the objective itself, until one is left: it costs more, and gets out of bad beginnings.
+            Not for pictures that depend on each other.
         watch: shown every step.
 
     Returns:
@@ -73,12 +78,15 @@ def visualize(
     checks.whole("steps", steps)
     seed = checks.seed(seed)
     painted, project, rate = canvas_of(canvas, shape, net.bounds, shared)
-    label = torch.arange(objective.count, device=net.device)
+    if checks.whole("starts", starts) > 1 and (objective.together or shared):
+        raise ValueError("Pictures that depend on each other have one start each; set starts to 1.")
+    label = torch.arange(objective.count, device=net.device).repeat_interleave(starts)
     # one seed's pictures all start alike, so that each is what it would be alone
-    ids = label if objective.together else torch.zeros_like(label)
+    ids = label if objective.together else torch.arange(starts, device=net.device).repeat(objective.count)
     z = painted.start(seed, ids).to(net.dtype)
     oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed), painted)
-    x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch)
+    stop = Knockout(objective.count, starts, steps) if starts > 1 else at_the_end
+    x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch, stop)
     pictures = [Picture(image, _own_recipe(objective, number, shared), net.bounds) for number, image in enumerate(x)]
     return pictures if objective.count > 1 else pictures[0]
 
@@ -100,8 +108,9 @@ def painted_by(
     steps: int,
     rate: float,
     watch: Watch | None = None,
+    stop: Stop = at_the_end,
 ) -> Tensor:
-    """Descend by Adam, in steps that shrink to a tenth; images [B, C, H, W]."""
+    """Descend by Adam, in steps that shrink to a tenth; of each picture `label` the image that went furthest."""
     step = Descend(Adam(), HalfCosine(rate, rate / 10, steps))
     with torch.no_grad():
         start = painted(z, Problem(z, label, ids))
@@ -114,12 +123,15 @@ def painted_by(
             z,
             steps=steps,
             select=latest,
-            stop=at_the_end,
+            stop=stop,
             watch=watch,
         )
     except RuntimeError as error:
         raise ValueError(f"The model does not take images of shape {list(start.shape[1:])} ({error}).") from error
-    return found.x
+    except Interrupted as stopped:
+        stopped.result = take(stopped.result, last_standing(stopped.result, label))
+        raise
+    return found.x[last_standing(found, label)]
 
 
 def shaken(bounds: tuple[float, float], strength: float, seed: int) -> Transform:
