@@ -23,9 +23,8 @@ class Knockout:
 
     def __init__(self, pictures: int, starts: int, steps: int) -> None:
         rounds = (starts - 1).bit_length()
-        self._ends = {
-            round(DECIDED * steps * (number + 1) / rounds): starts >> (number + 1) for number in range(rounds)
-        }
+        length = DECIDED * steps / max(1, rounds)
+        self._left = {round(length * number): max(1, starts >> number) for number in range(1, rounds + 1)}
         self._loss = torch.full((pictures, starts), torch.nan, dtype=torch.float64)
         self._index = 0
 
@@ -33,7 +32,7 @@ class Knockout:
         place = problem.label.cpu(), problem.ids.cpu()
         loss, before = seen.loss.detach().double().cpu(), self._loss[place]
         self._loss[place] = torch.where(before.isnan(), loss, MEMORY * before + (1 - MEMORY) * loss)
-        left = self._ends.get(self._index)
+        left = self._left.get(self._index)
         self._index += 1
         if left is None:
             return torch.zeros_like(seen.success)
