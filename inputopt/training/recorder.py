@@ -38,19 +38,17 @@ class Recorder:
     def error(self) -> float:
         """The mean error now."""
         with evaluating(self._net):
-            return self._errors().mean().item()
+            return self._cost.error(self._net(self._inputs), self._targets).mean().item()
 
     @torch.no_grad()
-    def _errors(self) -> Tensor:
-        return self._cost.error(self._net(self._inputs), self._targets)
-
-    @torch.no_grad()
-    def _mean_cost(self) -> float:
-        """The mean cost now, by way of the error where that is how the document defines it."""
+    def _error_and_cost(self) -> tuple[float, float]:
+        """The means now, of one forward; the cost by way of the error where that is how the document defines it."""
+        outputs = self._net(self._inputs)
+        errors = self._cost.error(outputs, self._targets)
         if self._cost.of_error is not None:
-            return self._cost.of_error(self._errors()).mean().item()
-        logits = self._net.logits(self._inputs) if isinstance(self._net, MLP) else self._net(self._inputs)
-        return self._cost.torch(logits, self._targets).item()
+            return errors.mean().item(), self._cost.of_error(errors).mean().item()
+        logits = self._net.logits(self._inputs) if isinstance(self._net, MLP) else outputs
+        return errors.mean().item(), self._cost.torch(logits, self._targets).item()
 
     def record(self, index: int) -> Sample:
         """Measure the network before training `index`, on all examples, and keep what was found."""
@@ -65,7 +63,7 @@ class Recorder:
         for layer, derivative in zip(self._layer_of, derivatives, strict=True):
             squares[layer] += derivative.square().sum().item()
         norms = tuple(square**0.5 for square in squares.values())
-        return Sample(index, self._errors().mean().item(), self._mean_cost(), norms, self._details())
+        return Sample(index, *self._error_and_cost(), norms, self._details())
 
     def history(self, trainings: int, stopped: str, seconds: float) -> History:
         """The finished record; a training that ended early is sampled once more where it ended."""
