@@ -116,7 +116,7 @@ def outside(change: Tensor, mask: Tensor) -> Tensor:
 
 
 def main(out: Path) -> None:
-    training = {True: scenes(1500, True, 0), False: scenes(1500, False, 1)}
+    training = {True: scenes(800, True, 0), False: scenes(800, False, 1)}
     same, field = scenes(500, True, 2), scenes(500, False, 3)
     figure = Figure(figsize=(12, 7), layout="constrained")
     figure.suptitle("Tanks under clouds (above), and with a sky that tells nothing (below)")
