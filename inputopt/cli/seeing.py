@@ -1,33 +1,40 @@
-"""`inputopt visualize`, `atlas` and `spurious`: what a network looks for."""
+"""`inputopt visualize`, `illuminate`, `atlas` and `spurious`: what a network looks for."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
+from tqdm import tqdm
 
 from inputopt import checks
 from inputopt.cli.given import IMAGES, find_data, find_model
-from inputopt.cli.show import sizes, writable
+from inputopt.cli.show import sizes, table, writable
 from inputopt.cli.watching import Watching, add_watch, save_interrupted, unfinished
 from inputopt.evaluation.spurious import spurious
 from inputopt.files import FileError, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.recipes.pictures.atlas import atlas
 from inputopt.recipes.pictures.canvases import CANVASES
+from inputopt.recipes.pictures.illuminate import MapElites, illuminate
 from inputopt.recipes.pictures.picture import Picture
 from inputopt.recipes.pictures.sheet import contact_sheet
 from inputopt.recipes.pictures.visualize import visualize
-from inputopt.search.features import Channel, Class, Layer
+from inputopt.search.features import Belief, Channel, Layer
 from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.search.objectives import Objective
 from inputopt.zoo.imagenet import class_index
 
+TEMPERATURE = 4.0
+"""Of the belief that a picture of a class raises: at 1 the class is sure, and nothing left to raise, too soon."""
+
 
 def add_commands(commands: Any) -> None:
-    """Add `visualize`, `atlas` and `spurious`."""
+    """Add `visualize`, `illuminate`, `atlas` and `spurious`."""
     command = commands.add_parser("visualize", help="an image made to please a channel, a layer or a class")
     command.add_argument("--layer", help="a module of the model; see `inputopt layers`")
     command.add_argument("--channels", type=sizes, help="numbers with commas between; the whole layer if not given")
@@ -36,6 +43,14 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--starts", type=int, default=1, help="searches each picture begins with (%(default)s)")
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
+
+    command = commands.add_parser("illuminate", help="images that evolve until the network takes them for classes")
+    command.add_argument("--classes", required=True, help="names or numbers with commas between them")
+    command.add_argument("--generations", type=int, default=1000, help="at most (%(default)s)")
+    command.add_argument("--population", type=int, default=64, help="children in a generation (%(default)s)")
+    command.add_argument("--confidence", type=float, default=0.9, help="the probability to reach (%(default)s)")
+    _add_model(command, 96)
+    command.set_defaults(run=run_illuminate)
 
     command = commands.add_parser("atlas", help="what a layer's channels look for, and where in photos they find it")
     command.add_argument("--layer", required=True, help="a module of the model; see `inputopt layers`")
@@ -54,19 +69,23 @@ def add_commands(commands: Any) -> None:
     command.set_defaults(run=run_spurious)
 
 
-def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int) -> None:
+def _add_model(command: argparse.ArgumentParser, size: int) -> None:
     command.add_argument(
         "--model",
         default="efficientnet-lite0",
         help="a shipped network, a file, or package.module:function (%(default)s)",
     )
     command.add_argument("--size", type=int, default=size, help="the side of a picture (%(default)s)")
-    command.add_argument("--steps", type=int, default=steps, help="(%(default)s)")
-    command.add_argument("--canvas", default="natural", help=f"one of {', '.join(CANVASES)} (%(default)s)")
-    command.add_argument("--shake", type=float, default=1.0, help="how much it moves before each look (%(default)s)")
     command.add_argument("--grey", action="store_true", help="for networks of grey images")
     command.add_argument("--seed", type=int, default=0, help="what all chance is drawn from (%(default)s)")
     command.add_argument("--out", default="out", help="folder for the pictures (%(default)s)")
+
+
+def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int) -> None:
+    _add_model(command, size)
+    command.add_argument("--steps", type=int, default=steps, help="(%(default)s)")
+    command.add_argument("--canvas", default="natural", help=f"one of {', '.join(CANVASES)} (%(default)s)")
+    command.add_argument("--shake", type=float, default=1.0, help="how much it moves before each look (%(default)s)")
     command.set_defaults(run=run)
 
 
@@ -91,15 +110,50 @@ def run_visualize(options: argparse.Namespace) -> int:
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, paths)
             raise
-    pictures = made if isinstance(made, list) else [made]
+    _save(made if isinstance(made, list) else [made], paths, net, out / "visualize.png")
+    return 0
+
+
+def run_illuminate(options: argparse.Namespace) -> int:
+    """A PNG each and a sheet; 1 if the network is not sure enough of one."""
+    out = writable(options.out)
+    numbers, names = _classes(options.classes)
+    net = Frozen(find_model(options.model))
+    shape = (1 if options.grey else 3, options.size, options.size)
+    rules = MapElites(population=options.population, seed=checks.seed(options.seed))
+    paths = [out / f"illuminate-{name}.png" for name in names]
+    with tqdm(total=options.generations, desc="illuminate", unit="generation", leave=False, disable=None) as bar:
+
+        def progress(generation: int, sure: Tensor) -> None:
+            bar.set_postfix_str(f"{int((sure >= options.confidence).sum())} of {len(sure)} reached", refresh=False)
+            bar.update(1)
+
+        settings: dict[str, Any] = {"confidence": options.confidence, "rules": rules, "progress": progress}
+        try:
+            found = illuminate(net, numbers, shape, options.generations, options.seed, **settings)
+        except Interrupted as stopped:
+            save_interrupted(stopped.pictures, paths)
+            raise
+    print(
+        table(
+            ["class", "sure"],
+            [[name, f"{float(sure):.4f}"] for name, sure in zip(names, found.probability, strict=True)],
+        )
+    )
+    print(f"\n{found.generations} generations, {found.forwards} images shown")
+    _save(found.pictures, paths, net, out / "illuminate.png")
+    return 0 if bool(found.success.all()) else 1
+
+
+def _save(pictures: Sequence[Picture], paths: Sequence[Path], net: Frozen, sheet: Path) -> None:
+    """A PNG each, and a sheet of all where there are several."""
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
         print(f"wrote {path}")
     if len(pictures) > 1:
-        sheet = contact_sheet(torch.stack([picture.x for picture in pictures]), net, "Made to please the network", 5)
-        save_figure(sheet, out / "visualize.png")
-        print(f"wrote {out / 'visualize.png'}")
-    return 0
+        every = torch.stack([picture.x for picture in pictures])
+        save_figure(contact_sheet(every, net, "Made to please the network", 5), sheet)
+        print(f"wrote {sheet}")
 
 
 def run_atlas(options: argparse.Namespace) -> int:
@@ -147,10 +201,16 @@ def _asked(options: argparse.Namespace) -> tuple[Objective, list[str]]:
     if (options.layer is None) == (options.classes is None):
         raise ValueError("Say what to show: --layer with or without --channels, or --classes.")
     if options.classes is not None:
-        names = [name.strip() for name in options.classes.split(",")]
-        numbers = [int(name) if name.isdecimal() else class_index(name) for name in names]
-        return Class(numbers), [name.replace(" ", "-") for name in names]
+        numbers, names = _classes(options.classes)
+        return Belief(numbers, TEMPERATURE), names
     if options.channels is None:
         return Layer(options.layer), [options.layer]
     channels = [checks.whole("--channels", channel, least=0) for channel in options.channels]
     return Channel(options.layer, channels), [f"{options.layer}-{channel}" for channel in channels]
+
+
+def _classes(text: str) -> tuple[list[int], list[str]]:
+    """The numbers of classes, and names that a file can have."""
+    names = [name.strip() for name in text.split(",")]
+    numbers = [int(name) if name.isdecimal() else class_index(name) for name in names]
+    return numbers, [name.replace(" ", "-") for name in names]

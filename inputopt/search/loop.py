@@ -83,11 +83,11 @@ class Interrupted(KeyboardInterrupt):
     """Ctrl-C in the middle of a search.
 
     Attributes:
-        result: the best of each example so far.
+        result: the best so far, as it would have been returned.
         pictures: the pictures so far, where pictures were being made.
     """
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Any) -> None:
         super().__init__("interrupted")
         self.result = result
         self.pictures: list[Any] = []

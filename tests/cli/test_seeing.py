@@ -51,7 +51,7 @@ def test_visualize_writes_a_picture_each_and_a_sheet(run):
 
 def test_visualize_shows_classes_and_whole_layers(run):
     run("visualize", *DIGITS, "--classes", "3")
-    assert read_recipe("o/visualize-3.png")["settings"]["objective"] == ["Class", 3]
+    assert read_recipe("o/visualize-3.png")["settings"]["objective"] == ["Belief", 3, 4.0]
     run("visualize", *DIGITS, "--layer", "conv1", "--canvas", "pixels")
     assert read_recipe("o/visualize-conv1.png")["settings"]["canvas"] == "pixels"
 
@@ -119,6 +119,36 @@ def test_interrupted_searches_keep_their_sheets(monkeypatch, capsys, command, na
     assert sorted(path.name for path in Path("o").iterdir()) == names
 
 
+EVOLVE = ("illuminate", "--model", "digits-mlp", "--grey", "--size", 28, "--out", "o", "--classes", "1,7")
+
+
+def test_images_evolve_and_are_repeated_to_the_byte(run):
+    text = run(*EVOLVE, "--generations", 3, "--population", 6, "--confidence", 1e-12)
+    assert "wrote o/illuminate-7.png" in text
+    recipe = read_recipe("o/illuminate-7.png")
+    assert recipe["made by"] == "illuminate"
+    assert recipe["picture"] == 1
+    assert recipe["settings"]["rules"]["population"] == 6
+    assert "the same bytes" in run("repeat", "o/illuminate-7.png", "--out", "again")
+    run(*EVOLVE, "--generations", 1, "--population", 2, "--confidence", 0.999999, status=1)
+
+
+def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
+    real = seeing.illuminate
+
+    def interrupted(*given, progress, **settings):
+        def until(generation, sure):
+            if generation == 2:
+                raise KeyboardInterrupt
+
+        return real(*given, progress=until, **settings)
+
+    monkeypatch.setattr(seeing, "illuminate", interrupted)
+    assert main([str(part) for part in (*EVOLVE, "--population", 6)]) == 130
+    assert "wrote o/illuminate-7.png, as far as it was" in capsys.readouterr().out
+    assert read_recipe("o/illuminate-7.png")["interrupted"]
+
+
 def test_an_atlas_of_a_folder_of_photos(run):
     for number in range(3):
         inputopt.Picture(digits().held_x[number]).save(f"photos/{number}.png")
@@ -142,6 +172,8 @@ def test_spurious_reads_a_model_and_data(run):
         (("visualize", *DIGITS, "--layer", "conv2", "--classes", "3"), "Say what to show"),
         (("visualize", *DIGITS, "--layer", "conv3"), "did you mean"),
         (("visualize", *DIGITS, "--classes", "10"), "at most 9"),
+        ((*EVOLVE, "--population", "0"), "population"),
+        ((*EVOLVE, "--confidence", "1"), "confidence"),
         (("visualize", *DIGITS, "--classes", "1", "--watch", "0"), "--watch"),
         (("visualize", *DIGITS, "--classes", "1", "--shared", "-1"), "shared"),
         (("visualize", *DIGITS, "--classes", "1", "--shared", "1", "--canvas", "cppn"), "no waves"),

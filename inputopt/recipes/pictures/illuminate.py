@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,12 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.inputs import count_classes
+from inputopt.recipes.pictures.picture import Picture
+from inputopt.recipes.pictures.recipe import Kind, repeatable
 from inputopt.search import chance
 from inputopt.search.cppn import CPPN
 from inputopt.search.fourier import Squash
+from inputopt.search.loop import Interrupted
 from inputopt.search.problem import Problem
 
 Progress = Callable[[int, Tensor], None]
@@ -92,20 +95,30 @@ class Illuminated:
     """What an evolution found.
 
     Attributes:
-        x: the best image of each target, [n, C, H, W].
+        pictures: the best of each target.
         probability: what the network gives the target for it, [n].
         success: whether that is the confidence asked for, bool [n].
         generations: how many there were.
         forwards: how many images the network was shown.
     """
 
-    x: Tensor
+    pictures: list[Picture]
     probability: Tensor
     success: Tensor
     generations: int
     forwards: int
 
+    @property
+    def x(self) -> Tensor:
+        """All pictures, [n, C, H, W]."""
+        return torch.stack([picture.x for picture in self.pictures])
 
+
+TARGETS = Kind(lambda targets: [int(target) for target in targets], lambda targets: targets)
+RULES = Kind(asdict, lambda settings: MapElites(**settings))
+
+
+@repeatable(targets=TARGETS, rules=RULES)
 def illuminate(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     targets: Sequence[int],
@@ -136,6 +149,7 @@ def illuminate(
 
     Raises:
         ValueError, TypeError: targets, a shape or numbers that make no sense.
+        Interrupted: by Ctrl-C, after the first generation; it holds the best so far.
     """
     net = frozen(model)
     seed = checks.seed(seed)
@@ -149,22 +163,33 @@ def illuminate(
     rules = rules or MapElites(seed=seed)
     with torch.no_grad():
         genomes = canvas.start(seed, torch.arange(rules.population, device=net.device)).to(net.dtype)
-        first = _shown(canvas, genomes[:1])
-        classes = count_classes(net, first)
+        classes = count_classes(net, _shown(canvas, genomes[:1]))
         goals = checks.classes("targets", torch.tensor(targets, device=net.device), classes)
-        nobody = genomes.new_full((classes,), -torch.inf)
-        elites = Elites(genomes.new_zeros(classes, genomes.shape[1]), nobody)
-        for _ in range(generations):
-            elites = rules.tell(elites, genomes, net(_shown(canvas, genomes)).log_softmax(1))
-            reached = elites.beliefs[goals] >= math.log(confidence)
-            if progress is not None:
-                progress(elites.generation, elites.beliefs[goals].exp())
-            if bool(reached.all()):
-                break
-            genomes = rules.ask(elites, goals[~reached])
-        x = _shown(canvas, elites.genomes[goals])
-        sure = net(x).softmax(1).gather(1, goals[:, None])[:, 0]
-    return Illuminated(x, sure, sure >= confidence, elites.generation, elites.generation * rules.population)
+        elites = Elites(genomes.new_zeros(classes, genomes.shape[1]), genomes.new_full((classes,), -torch.inf))
+        try:
+            for _ in range(generations):
+                elites = rules.tell(elites, genomes, net(_shown(canvas, genomes)).log_softmax(1))
+                reached = elites.beliefs[goals] >= math.log(confidence)
+                if progress is not None:
+                    progress(elites.generation, elites.beliefs[goals].exp())
+                if bool(reached.all()):
+                    break
+                genomes = rules.ask(elites, goals[~reached])
+        except KeyboardInterrupt as stopped:
+            if not elites.generation:
+                raise
+            raise Interrupted(_judged(net, canvas, elites, goals, confidence, rules)) from stopped
+        return _judged(net, canvas, elites, goals, confidence, rules)
+
+
+def _judged(
+    net: Frozen, canvas: CPPN, elites: Elites, goals: Tensor, confidence: float, rules: MapElites
+) -> Illuminated:
+    """What the network says of the elites of `goals`."""
+    x = _shown(canvas, elites.genomes[goals])
+    sure = net(x).softmax(1).gather(1, goals[:, None])[:, 0]
+    pictures = [Picture(image, {"picture": number}, net.bounds) for number, image in enumerate(x)]
+    return Illuminated(pictures, sure, sure >= confidence, elites.generation, elites.generation * rules.population)
 
 
 def _shown(canvas: CPPN, genomes: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
 import torch
 from PIL import Image, UnidentifiedImageError
@@ -35,11 +35,20 @@ from inputopt.nets.naming import fingerprint, name_of
 from inputopt.recipes.pictures.picture import Picture
 from inputopt.search.loop import Interrupted
 
-SILENT = ("watch",)
+SILENT = ("watch", "progress")
 """Arguments that leave no trace in the picture."""
 
+
+class Album(Protocol):
+    """A frozen dataclass that holds pictures, beside what else is known of them."""
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """All of them."""
+
+
 Arguments = ParamSpec("Arguments")
-Made = TypeVar("Made", bound="Picture | list[Picture]")
+Made = TypeVar("Made", bound="Picture | list[Picture] | Album")
 
 
 @dataclass(frozen=True)
@@ -81,14 +90,21 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
                 stopped.pictures = [_told(picture, recipe) for picture in shown]
                 raise
             recipe = recipe_of(function.__name__, *args, **kwargs)
-            if isinstance(found, list):
-                return cast(Made, [_told(picture, recipe) for picture in found])
-            return cast(Made, _told(found, recipe))
+            told = [_told(picture, recipe) for picture in _pictures(found)]
+            if isinstance(found, Picture):
+                return cast(Made, told[0])
+            return cast(Made, told if isinstance(found, list) else replace(cast(Any, found), pictures=told))
 
         MAKERS[function.__name__] = Maker(made, kinds)
         return made
 
     return decorate
+
+
+def _pictures(found: Picture | list[Picture] | Album) -> list[Picture]:
+    if isinstance(found, Picture):
+        return [found]
+    return found if isinstance(found, list) else found.pictures
 
 
 def _told(picture: Picture, recipe: Mapping[str, Any]) -> Picture:
@@ -213,7 +229,8 @@ def remade(
     if watch is not None:
         settings["watch"] = watch
     made = maker.function(net, **settings)
-    return replace(made[_number(recipe, len(made))] if isinstance(made, list) else made, recipe=recipe)
+    every = _pictures(made)
+    return replace(made if isinstance(made, Picture) else every[_number(recipe, len(every))], recipe=recipe)
 
 
 def _number(recipe: Mapping[str, Any], count: int) -> int:
