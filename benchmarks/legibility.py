@@ -29,10 +29,9 @@ from inputopt.zoo.imagenet import class_name
 CLASSES = tuple(range(25, 1000, 50))
 EVOLVED = tuple(range(50, 1000, 100))
 EVOLVED_SIDE, POPULATION = 96, 48  # evolved images have no fine detail, and small ones are quick to judge
-TEMPERATURE, STARTS = (
-    4.0,
-    8,
-)  # chosen on ten other classes (60, 460, 510, 560, 610, 660, 710, 760, 810, 860) in 192 steps
+# chosen on ten other classes (60, 460, 510, 560, 610, 660, 710, 760, 810, 860) in 192 steps
+SETTINGS = {"starts": 8, "coarse": 0.7}
+TEMPERATURE = 4.0
 TRANSFER, SPECTRUM, ROBUST, CONFIDENCE = 0.9, 0.6, 1.0, 0.9
 PHOTOS = {
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
@@ -79,7 +78,7 @@ def legible(out: Path, steps: int, canvas: str) -> None:
     for first in range(0, len(CLASSES), TOGETHER):
         numbers = CLASSES[first : first + TOGETHER]
         pictures += inputopt.visualize(
-            net, inputopt.Belief(numbers, TEMPERATURE), SIZE, steps, canvas=canvas, starts=STARTS
+            net, inputopt.Belief(numbers, TEMPERATURE), SIZE, steps, canvas=canvas, **SETTINGS
         )
         print(f"{len(pictures)} of {len(CLASSES)} after {time.perf_counter() - started:.0f} s", flush=True)
     for number, picture in zip(CLASSES, pictures, strict=True):

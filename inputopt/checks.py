@@ -35,6 +35,13 @@ def positive(what: str, value: float) -> float:
     return value
 
 
+def share(what: str, value: float) -> float:
+    """Return `value` if it is a number above 0 and at most 1."""
+    if positive(what, value) > 1:
+        raise ValueError(f"{what} must be at most 1, not {value}.")
+    return value
+
+
 def whole(what: str, value: int, least: int = 1) -> int:
     """Return `value` if it is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, numbers.Integral):

@@ -41,6 +41,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--classes", help="names or numbers with commas between them, instead of a layer")
     command.add_argument("--shared", type=int, default=0, help="waves up to here are one for all pictures (0: none)")
     command.add_argument("--starts", type=int, default=1, help="searches each picture begins with (%(default)s)")
+    command.add_argument("--coarse", type=float, default=1.0, help="share of each side first shown (%(default)s)")
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
@@ -103,7 +104,7 @@ def run_visualize(options: argparse.Namespace) -> int:
             unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
 
     seen = Watching(options.watch, preview)
-    settings = _settings(options) | {"shared": options.shared, "starts": options.starts}
+    settings = _settings(options) | {"shared": options.shared, "starts": options.starts, "coarse": options.coarse}
     with seen.bar("visualize", options.steps + 1):
         try:
             made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=seen)

@@ -223,6 +223,8 @@ def test_a_class_of_a_real_network():
         ({"seed": 0.5}, TypeError, "seed"),
         ({"canvas": "fourrier"}, ValueError, "'fourier'"),
         ({"shake": -1.0}, ValueError, "shake"),
+        ({"coarse": 0.0}, ValueError, "coarse"),
+        ({"coarse": 1.1}, ValueError, "coarse"),
         ({"colours": 1}, ValueError, "does not take images"),
         ({"model": 3}, TypeError, "model"),
         ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
@@ -264,6 +266,22 @@ def test_a_knockout_ends_with_one_start_of_the_lowest_mean(starts):
         seen = Evaluation(torch.zeros(len(ids), 1), torch.zeros(len(ids), 2), losses[ids] + noise, ids < 0)
         ids = ids[~stop(seen, Problem(torch.zeros(len(ids), 1), torch.zeros_like(ids), ids))]
     assert losses[ids].tolist() == [0.0]
+
+
+def test_the_network_is_shown_smaller_pictures_first():
+    sides = []
+
+    class Noted(nn.Module):
+        def forward(self, x):
+            sides.append(x.shape[2])
+            return x.mean((2, 3))
+
+    picture = inputopt.visualize(Noted(), inputopt.Class(0), 96, 8, coarse=1 / 3)
+    assert sides[:4] == sorted(sides[:4])
+    assert sides[0] == 32
+    assert set(sides[4:]) == {96}
+    assert picture.x.shape == (3, 96, 96)
+    assert picture.recipe["settings"]["coarse"] == 1 / 3
 
 
 def test_pictures_that_depend_on_each_other_have_one_start():

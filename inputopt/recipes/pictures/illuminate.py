@@ -37,13 +37,15 @@ class MapElites:
     """Multi-dimensional archive of elites (Mouret and Clune, 2015), a cell a class; `ask` and `tell` are pure.
 
     A child comes from the elite of a class that is still wanted or, to keep stepping stones, from that of any class
-    (Nguyen, Yosinski and Clune, 2015: an image is often found on the way to another). Some children mix two parents;
-    all mutate, by sizes from `spread` down to a hundredth of it.
+    (Nguyen, Yosinski and Clune, 2015: an image is often found on the way to another). Some children move along the
+    line to another elite (Vassiliades and Mouret, 2018: what the elites differ in is what matters); all mutate, by
+    sizes from `spread` down to a hundredth of it.
 
     Attributes:
         population: children in a generation.
         wander: the share whose parent is the elite of any class.
-        mixing: the share that takes each gene from one of two parents.
+        mixing: the share that moves along the line to the elite of any other class.
+        reach: the standard deviation of the largest moves along it, in parts of the way; the least are a tenth.
         mutation: the largest share of genes that mutate.
         spread: the standard deviation of the largest mutations.
         seed: what all chance is drawn from.
@@ -51,7 +53,8 @@ class MapElites:
 
     population: int = 64
     wander: float = 0.25
-    mixing: float = 0.25
+    mixing: float = 0.5
+    reach: float = 0.5
     mutation: float = 1.0
     spread: float = 0.6
     seed: int = 0
@@ -61,23 +64,25 @@ class MapElites:
         for what in ("wander", "mixing", "mutation"):
             if not 0 <= getattr(self, what) <= 1:
                 raise ValueError(f"{what} must be a share between 0 and 1, not {getattr(self, what)}.")
-        checks.positive("spread", self.spread)
+        for what in ("reach", "spread"):
+            checks.positive(what, getattr(self, what))
 
     def ask(self, elites: Elites, wanted: Tensor) -> Tensor:
         """The next generation, [population, P], towards the classes `wanted`, int64 [m]."""
         ids = torch.arange(self.population, device=wanted.device)
         genes = elites.genomes.shape[1]
-        drawn = chance.uniform((6,), self.seed, ids, 3 * elites.generation).to(elites.genomes.device)
+        drawn = chance.uniform((7,), self.seed, ids, 3 * elites.generation).to(elites.genomes.device)
         known = torch.isfinite(elites.beliefs).nonzero()[:, 0]
         aim, anyone = (pool[(draw * len(pool)).long()] for pool, draw in ((wanted, drawn[:, 0]), (known, drawn[:, 1])))
         parents = elites.genomes[torch.where(drawn[:, 2] < self.wander, anyone, aim)]
         others = elites.genomes[known[(drawn[:, 3] * len(known)).long()]]
-        each = chance.uniform((2, genes), self.seed, ids, 3 * elites.generation + 1)
-        mixed = (drawn[:, 4:5] < self.mixing) & (each[:, 0] < 0.5)
+        along = (drawn[:, 4:5] < self.mixing) * self.reach * 10 ** -drawn[:, 6:7]
+        along = along * chance.normal((1,), self.seed + 2, ids, elites.generation).to(along)
         share = self.mutation * 10 ** (-1.5 * drawn[:, 5:6])  # a few genes far as often as all of them a little
         size = self.spread * 10 ** (-2 * chance.uniform((1,), self.seed + 1, ids, elites.generation))
-        step = size * chance.normal((genes,), self.seed, ids, 3 * elites.generation + 2) * (each[:, 1] < share)
-        return torch.where(mixed, others, parents) + step.to(parents)
+        mutates = chance.uniform((genes,), self.seed, ids, 3 * elites.generation + 1).to(share) < share
+        step = size * chance.normal((genes,), self.seed, ids, 3 * elites.generation + 2)
+        return parents + (along * (others - parents)).to(parents) + step.to(parents) * mutates
 
     def tell(self, elites: Elites, genomes: Tensor, beliefs: Tensor) -> Elites:
         """The elites after a generation, given each child's log-probability of each class, [population, n]."""

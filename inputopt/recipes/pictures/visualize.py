@@ -23,7 +23,7 @@ from inputopt.search.oracle import Backward, awake
 from inputopt.search.problem import Problem, take
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
-from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
+from inputopt.search.transforms import Transform, chained, growing, noise, rotate, scale, shift, unchanged
 
 OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
 """An objective by its plain form."""
@@ -42,6 +42,7 @@ def visualize(
     colours: int = 3,
     shared: int = 0,
     starts: int = 1,
+    coarse: float = 1.0,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -63,6 +64,9 @@ def visualize(
         starts: how many searches each picture begins with. In rounds over the first half of the steps the better half
             of them goes on, by the objective itself, until one is left: it costs more, and gets out of bad beginnings.
             Not for pictures that depend on each other.
+        coarse: the share of each side at which the network is shown the picture at first, 1 or less; over half of the
+            steps it rises to 1. Quicker, and better for whole scenes, such as those of classes. For networks that take
+            images of any size.
         watch: shown every step.
 
     Returns:
@@ -77,6 +81,7 @@ def visualize(
     shape = shape_of(size, colours)
     checks.whole("steps", steps)
     seed = checks.seed(seed)
+    look = growing(checks.share("coarse", coarse), max(1, steps // 2))
     painted, project, rate = canvas_of(canvas, shape, net.bounds, shared)
     if checks.whole("starts", starts) > 1 and (objective.together or shared):
         raise ValueError("Pictures that depend on each other have one start each; set starts to 1.")
@@ -84,7 +89,7 @@ def visualize(
     # one seed's pictures all start alike, so that each is what it would be alone
     ids = label if objective.together else torch.arange(starts, device=net.device).repeat(objective.count)
     z = painted.start(seed, ids).to(net.dtype)
-    oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed), painted)
+    oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed, look), painted)
     stop = Knockout(objective.count, starts, steps) if starts > 1 else at_the_end
     x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch, stop)
     pictures = [Picture(image, _own_recipe(objective, number, shared), net.bounds) for number, image in enumerate(x)]
@@ -134,19 +139,22 @@ def painted_by(
     return found.x[last_standing(found, label)]
 
 
-def shaken(bounds: tuple[float, float], strength: float, seed: int) -> Transform:
+def shaken(bounds: tuple[float, float], strength: float, seed: int, look: Transform = unchanged) -> Transform:
     """How an image is moved, scaled, turned and blurred by noise before each look, so that no trick of one pixel pays.
+
+    `look` comes after the moves and before the noise.
 
     Raises:
         ValueError, TypeError: the strength is not a number of at least 0.
     """
     if strength == 0:
-        return unchanged
+        return look
     checks.positive("shake", strength)
     factor = 1.3**strength
     return chained(
         shift(min(1.0, strength / 14), seed),
         scale(1 / factor, factor, seed),
         rotate(10 * strength, seed),
+        look,
         noise(0.05 * strength * (bounds[1] - bounds[0]), seed),
     )
