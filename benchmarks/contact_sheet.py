@@ -88,7 +88,7 @@ def main(out: Path, generations: int, side: int, steps: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("out/sheets"), help="folder for the sheets (%(default)s)")
-    parser.add_argument("--generations", type=int, default=700, help="of the evolution (%(default)s)")
+    parser.add_argument("--generations", type=int, default=1500, help="of the evolution (%(default)s)")
     parser.add_argument("--side", type=int, default=128, help="of the pictures (%(default)s)")
     parser.add_argument("--steps", type=int, default=128, help="of the atlas and the caricatures (%(default)s)")
     options = parser.parse_args()

@@ -130,7 +130,7 @@ if __name__ == "__main__":
     parser.add_argument("--out", type=Path, default=Path("out/legibility"), help="folder for pictures (%(default)s)")
     parser.add_argument("--steps", type=int, default=320, help="(%(default)s)")
     parser.add_argument("--canvas", default="natural", help="as for visualize (%(default)s)")
-    parser.add_argument("--generations", type=int, default=700, help="of the evolution (%(default)s)")
+    parser.add_argument("--generations", type=int, default=1500, help="of the evolution (%(default)s)")
     options = parser.parse_args()
     unknown = set(options.sections) - {"classes", "evolution"}
     if unknown:
