@@ -71,7 +71,7 @@ def ours(norm: str, queries: int) -> dict[str, Any]:
         "FAB": attacks.FAB(norm, steps=queries // 10),
         "TargetedFAB": attacks.TargetedFAB(norm, steps=queries // 18 - 1),
         "Minimal APGD": attacks.Minimal(attacks.APGD(norm, steps=steps // 10, loss="dlr")),
-        "Minimal TargetedAPGD": attacks.Minimal(attacks.TargetedAPGD(norm, steps=steps // 50)),
+        "Minimal TargetedAPGD": attacks.Minimal(attacks.TargetedAPGD(norm, steps=steps // 32, targets=3)),
     }
     if norm == "linf":
         return {**every, "DeepFool": attacks.DeepFool(norm), "TrustRegion": attacks.TrustRegion(norm)}
