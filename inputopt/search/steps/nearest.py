@@ -99,9 +99,8 @@ class FastStep:
         nearest = torch.where(seen.success, torch.minimum(state.nearest, distance), state.nearest)
         factor = HalfCosine(self.factor, 0.001, self.steps)(state.index)
         eps = self._ball(seen, distance, nearest, state.eps, factor)
-        length = HalfCosine(self.size, self.size / 100, self.steps)(state.index)
-        length = per_example(length * self._radius(eps, z), z)
-        change = z - problem.x0 - length * L2.steepest(seen.grad)
+        length = HalfCosine(self.size, self.size / 100, self.steps)(state.index) * self._radius(eps, z)
+        change = z - problem.x0 - per_example(length, z) * L2.steepest(seen.grad)
         change = self.norm.confine(change, eps, problem.low - problem.x0, problem.high - problem.x0)
         return project(problem.x0 + change, problem), Closing(eps, nearest, state.index + 1)
 
