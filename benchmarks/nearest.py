@@ -59,7 +59,7 @@ SLOW = ("foolbox", "BrendelBethge", SHORT)  # some 12 ms a step and digit: ten m
 
 def ours(norm: str, queries: int) -> dict[str, Any]:
     """Our attacks in one norm, with what steps the budget allows."""
-    steps = queries // 2
+    steps = (queries - 1) // 2  # the last point is scored too
     every = {
         PORTFOLIO: attacks.MinimalNorm(norm, queries),
         "FMN": attacks.FMN(norm, steps=steps),
@@ -68,10 +68,10 @@ def ours(norm: str, queries: int) -> dict[str, Any]:
     if norm == "l0":
         return {**every, "SigmaZero": attacks.SigmaZero(steps=steps), "JSMA": attacks.JSMA()}
     every |= {
-        "FAB": attacks.FAB(norm, steps=queries // 10),
+        "FAB": attacks.FAB(norm, steps=(queries - 1) // 10),
         "TargetedFAB": attacks.TargetedFAB(norm, steps=queries // 18 - 1),
         "Minimal APGD": attacks.Minimal(attacks.APGD(norm, steps=steps // 10, loss="dlr")),
-        "Minimal TargetedAPGD": attacks.Minimal(attacks.TargetedAPGD(norm, steps=steps // 50)),
+        "Minimal TargetedAPGD": attacks.Minimal(attacks.TargetedAPGD(norm, steps=steps // 32, targets=3)),
     }
     if norm == "linf":
         return {**every, "DeepFool": attacks.DeepFool(norm), "TrustRegion": attacks.TrustRegion(norm)}
@@ -84,7 +84,7 @@ def ours(norm: str, queries: int) -> dict[str, Any]:
         "PDGD": attacks.PDGD(steps=steps),
         "CarliniWagner": attacks.CarliniWagner(steps=steps, rate=0.05, weight=1.0),
         "DeepFool": attacks.DeepFool(norm),
-        "SuperDeepFool": attacks.SuperDeepFool(steps=queries // 10 - 1),
+        "SuperDeepFool": attacks.SuperDeepFool(steps=queries // 10 - 2),
         "TrustRegion": attacks.TrustRegion(norm),
     }
 

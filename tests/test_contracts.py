@@ -217,7 +217,7 @@ TABLE = {
         "AugmentedStep": lambda: penalty.AugmentedStep(norms.L2, steps=4),
         "DeepFoolStep": lambda: boundary.DeepFoolStep(norms.L2, project_back=True),
         "AdaptiveBoundaryStep": lambda: boundary.AdaptiveBoundaryStep(norms.L1),
-        "TrustRegionStep": lambda: boundary.TrustRegionStep(norms.LINF, first=0.5),
+        "TrustRegionStep": lambda: boundary.TrustRegionStep(norms.LINF, largest=0.5),
         "SaliencyStep": lambda: saliency.SaliencyStep(),
         "SegmentStep": lambda: segment.SegmentStep(norms.L1),
         "ChaseStep": lambda: chase.ChaseStep(norms.L2, directions.unit, steps=4, wide=2.0),

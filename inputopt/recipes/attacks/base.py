@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -44,22 +43,17 @@ def chunk_size(net: Frozen, x: Tensor) -> int:
 
 
 @dataclass(frozen=True)
-class Attack(ABC):
+class Attack(Settings):
     """An attack at a fixed distance: its settings. Called, it moves inputs.
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf".
         eps: the distance, a number or one for each example, [B].
-        levels: search only what a file with so many levels can hold (256 for PNG); the inputs must lie on them.
-        mask: bool, of the shape of one input or of all: the only numbers that may move.
-        samples: run each example so often and go by the mean, for networks that answer at random.
+        levels, mask, samples: as for `Settings`.
     """
 
     norm: str = "linf"
     eps: float | Tensor = 0.1
-    levels: int | None = field(default=None, kw_only=True)
-    mask: Tensor | None = field(default=None, kw_only=True)
-    samples: int = field(default=1, kw_only=True)
 
     def __call__(
         self,
@@ -94,15 +88,6 @@ class Attack(ABC):
             raise ValueError("eps must be finite; to look for the nearest input, use a minimal-norm attack.")
         checks.whole("the number of tries", self.tries)
         return in_batches(net, problem, lambda part: self._search(Setting(self, net, part, seed, watch)), self.tries)
-
-    @property
-    def tries(self) -> int:
-        """How often each example stands in a batch, at most."""
-        return 1
-
-    @abstractmethod
-    def _search(self, setting: Setting) -> Result:
-        """Search one batch."""
 
 
 def checked(attack: Settings, net: Frozen, x: Tensor, y: Any, target: Any, ids: Any, eps: float | Tensor) -> Problem:

@@ -116,13 +116,13 @@ class TrustRegion(Nearest):
     Attributes:
         steps: at most.
         classes: how many are looked at before the first step.
-        radius: of the first step, in parts of the distance that it then seems to have to go.
+        radius: the longest step, in parts of the distance that it seems to have to go at first.
         halvings: as for `SuperDeepFool`.
     """
 
-    steps: int = 200
+    steps: int = 400
     classes: int = 9
-    radius: float = 0.02
+    radius: float = 0.01
     halvings: int = 10
 
     def _search(self, setting: Setting) -> Result:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import functools
-from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.recipes.attacks.base import checked, in_batches
-from inputopt.recipes.attacks.setting import Setting
+from inputopt.recipes.attacks.setting import Setting, Settings
 from inputopt.recipes.attacks.tries import best_margin
 from inputopt.search.loop import Watch
 from inputopt.search.norms import per_example
@@ -24,18 +23,15 @@ from inputopt.search.steps.segment import SegmentStep
 
 
 @dataclass(frozen=True)
-class Nearest(ABC):
+class Nearest(Settings):
     """A minimal-norm attack: its settings. Called, it looks for the nearest input that the model errs on.
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf".
-        levels, mask, samples: as for `Attack`.
+        levels, mask, samples: as for `Settings`.
     """
 
     norm: str = "l2"
-    levels: int | None = field(default=None, kw_only=True)
-    mask: Tensor | None = field(default=None, kw_only=True)
-    samples: int = field(default=1, kw_only=True)
 
     def __call__(
         self,
@@ -65,15 +61,6 @@ class Nearest(ABC):
         problem = replace(problem, start=_checked_start(start, problem))
         found = in_batches(net, problem, lambda part: self._search(Setting(self, net, part, seed, watch)), self.tries)
         return replace(found, distance=found.distance.masked_fill(~found.success, torch.inf))
-
-    @property
-    def tries(self) -> int:
-        """How often each example stands in a batch, at most."""
-        return 1
-
-    @abstractmethod
-    def _search(self, setting: Setting) -> Result:
-        """Search one batch."""
 
 
 def _checked_start(start: Tensor | None, problem: Problem) -> Tensor | None:

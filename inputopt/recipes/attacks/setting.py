@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
@@ -30,24 +30,30 @@ from inputopt.search.problem import Problem, Result
 from inputopt.search.steps.step import Step
 
 
-class Settings(Protocol):
-    """What every attack has among its settings."""
+@dataclass(frozen=True)
+class Settings(ABC):
+    """What every attack has among its settings, and that it searches batch by batch.
+
+    Attributes:
+        norm: "l0", "l1", "l2" or "linf".
+        levels: search only what a file with so many levels can hold (256 for PNG); the inputs must lie on them.
+        mask: bool, of the shape of one input or of all: the only numbers that may move.
+        samples: run each example so often and go by the mean, for networks that answer at random.
+    """
+
+    norm: str
+    levels: int | None = field(default=None, kw_only=True)
+    mask: Tensor | None = field(default=None, kw_only=True)
+    samples: int = field(default=1, kw_only=True)
 
     @property
-    def norm(self) -> str:
-        """The norm's name."""
+    def tries(self) -> int:
+        """How often each example stands in a batch, at most."""
+        return 1
 
-    @property
-    def levels(self) -> int | None:
-        """How many levels a number may have; None for any."""
-
-    @property
-    def mask(self) -> Tensor | None:
-        """What may move; None for everything."""
-
-    @property
-    def samples(self) -> int:
-        """How often each example is run."""
+    @abstractmethod
+    def _search(self, setting: Setting) -> Result:
+        """Search one batch."""
 
 
 @dataclass(frozen=True)

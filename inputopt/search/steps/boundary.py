@@ -95,34 +95,35 @@ class AdaptiveBoundaryStep:
 
 @dataclass(frozen=True)
 class Trusted:
-    """How far the plane is trusted, [B]; the last loss and what it was to become, [B]; the number of the step."""
+    """How far the plane is trusted, and how far at most, [B]; the last loss and by how much it was to fall, [B]."""
 
     radius: Tensor
+    most: Tensor
     last: Tensor
     expected: Tensor
-    index: int
 
 
 @dataclass(frozen=True)
 class TrustRegionStep:
     """Trust region (Yao et al., 2019): towards the plane, no further at a time than it was right about before.
 
-    The radius grows where the loss fell as the plane said, and shrinks where it did not.
+    The radius grows where the loss fell as the plane said, and shrinks where it did not, up to a bound as in the
+    paper: loss may fall as foreseen on a way that long steps lead far round.
 
     Attributes:
         norm: what steps are steepest in.
-        first: the first radius, in parts of the way that the first plane shows.
+        largest: radius, which is the first as well, in parts of the way that the first plane shows.
         factor: by which the radius changes.
     """
 
     norm: Norm
-    first: float = 0.05
+    largest: float = 0.01
     factor: float = 1.2
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> Trusted:
-        unknown = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-        return Trusted(unknown, unknown, unknown, 0)
+        none = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+        return Trusted(none, none, none, none)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: Trusted, problem: Problem, project: Project
@@ -130,14 +131,11 @@ class TrustRegionStep:
         assert seen.grad is not None
         way = to_plane(self.norm, z, seen.loss, seen.grad, problem)
         length = self.norm.size(way)
-        if state.index == 0:
-            radius = self.first * length
-        else:
-            right = (state.last - seen.loss) / state.expected.clamp_min(torch.finfo(z.dtype).tiny)
-            grown = torch.where(right > 0.9, state.radius * self.factor, state.radius)
-            radius = torch.where(right < 0.5, state.radius / self.factor, grown)
+        right = (state.last - seen.loss) / state.expected.clamp_min(torch.finfo(z.dtype).tiny)
+        grown = torch.where(right > 0.9, state.radius * self.factor, state.radius)
+        radius = torch.where(right < 0.5, state.radius / self.factor, grown)
+        most = torch.where(state.most == 0, self.largest * length, state.most)
+        radius = torch.where(state.most == 0, most, torch.minimum(radius, most))
         share = (1.02 * radius / length.clamp_min(torch.finfo(z.dtype).tiny)).clamp(max=1.02)
         share = torch.where(seen.success, 0, share)
-        return project(z + per_example(share, z) * way, problem), Trusted(
-            radius, seen.loss, share * seen.loss, state.index + 1
-        )
+        return project(z + per_example(share, z) * way, problem), Trusted(radius, most, seen.loss, share * seen.loss)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt.search.geometry import Project
-from inputopt.search.norms import L0, L2, Norm, per_example
+from inputopt.search.norms import L0, L2, LINF, Norm, per_example
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.steps.directions import adam
 from inputopt.search.steps.step import HalfCosine
@@ -73,13 +73,14 @@ class FastStep:
     Attributes:
         norm: of the ball.
         steps: how many there will be: step size and factor fall along half a cosine.
-        size: the first step's length (L2).
+        size: the first step's length, in parts of the ball's radius, both measured in L2: such steps cross the ball,
+            and get past hills that shorter ones end behind.
         factor: by which the ball changes at first.
     """
 
     norm: Norm
     steps: int
-    size: float = 1.0
+    size: float = 6.0
     factor: float = 0.05
     uses_gradient: ClassVar[bool] = True
 
@@ -98,10 +99,16 @@ class FastStep:
         nearest = torch.where(seen.success, torch.minimum(state.nearest, distance), state.nearest)
         factor = HalfCosine(self.factor, 0.001, self.steps)(state.index)
         eps = self._ball(seen, distance, nearest, state.eps, factor)
-        length = HalfCosine(self.size, self.size / 100, self.steps)(state.index)
-        change = z - problem.x0 - length * L2.steepest(seen.grad)
+        length = HalfCosine(self.size, self.size / 100, self.steps)(state.index) * self._radius(eps, z)
+        change = z - problem.x0 - per_example(length, z) * L2.steepest(seen.grad)
         change = self.norm.confine(change, eps, problem.low - problem.x0, problem.high - problem.x0)
         return project(problem.x0 + change, problem), Closing(eps, nearest, state.index + 1)
+
+    def _radius(self, eps: Tensor, z: Tensor) -> Tensor:
+        """How far away the corners of the ball are in L2, [B]; in L0 those that change each number by 1."""
+        if self.norm is L0:
+            return eps.sqrt()
+        return eps * z[0].numel() ** 0.5 if self.norm is LINF else eps
 
     def _ball(self, seen: Evaluation, distance: Tensor, nearest: Tensor, eps: Tensor, factor: float) -> Tensor:
         if self.norm is L0:
