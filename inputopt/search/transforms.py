@@ -156,26 +156,6 @@ def crop(share: float, seed: int) -> Warp:
     return Warp(matrix)
 
 
-GRAIN = 32
-"""Sides that are smaller than the image are multiples of this: networks halve them up to five times."""
-
-
-def growing(share: float, steps: int) -> Transform:
-    """Show each image [B, C, H, W] smaller at first: from `share` of each side to all of it over so many steps.
-
-    What is small must please as a whole: a search settles where things are before it settles what they are made of.
-    """
-
-    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
-        part = share + (1 - share) * min(1.0, index / steps)
-        height, width = (min(side, max(1, round(part * side / GRAIN)) * GRAIN) for side in x.shape[2:])
-        if part == 1 or (height, width) == x.shape[2:]:
-            return x
-        return functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
-
-    return transform
-
-
 def chained(*transforms: Transform) -> Transform:
     """One after the other; neighbouring warps become a single one, so that an image is blurred only once."""
     links: list[Transform] = []

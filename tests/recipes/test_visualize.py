@@ -1,6 +1,6 @@
 import pytest
 import torch
-from contracts import assert_same, chance_state, digits_net, fingerprint
+from contracts import assert_same, chance_state, digits_net, drawn, fingerprint
 from photos import frozen_lite0
 from torch import nn
 
@@ -8,6 +8,7 @@ import inputopt
 from inputopt.recipes.pictures.canvases import CANVASES, canvas_of
 from inputopt.recipes.pictures.knockout import Knockout
 from inputopt.recipes.pictures.recipe import remade
+from inputopt.recipes.pictures.visualize import growing
 from inputopt.search.fourier import Squash, frequencies
 from inputopt.search.problem import Evaluation, Problem
 
@@ -290,3 +291,19 @@ def test_pictures_that_depend_on_each_other_have_one_start():
         dependent = objective if more else objective + inputopt.diversity("0")
         with pytest.raises(ValueError, match="have one start each"):
             inputopt.visualize(eye(), dependent, starts=2, **more, **LOOKS)
+
+
+def test_looks_grow_to_the_whole_image():
+    x = drawn(2, 3, 224, 128)
+    problem = Problem(x, torch.zeros(2, dtype=torch.long), torch.arange(2))
+    look = growing(0.5, 10)
+    sides = [tuple(look(x, problem, index).shape[2:]) for index in range(12)]
+    assert sides[0] == (128, 64)
+    assert sides[5] == (160, 96)
+    assert sides[10:] == [(224, 128)] * 2
+    assert sides == sorted(sides)
+    plain = torch.arange(6.0, dtype=x.dtype).reshape(2, 3, 1, 1).expand_as(x)
+    assert_same(look(plain, problem, 0), plain[..., :128, :64], 1e-9)
+    assert look(x, problem, 10) is x
+    small = drawn(2, 1, 28, 20)
+    assert look(small, problem, 0) is small  # nothing smaller than the grain is left out

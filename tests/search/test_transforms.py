@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inputopt.search.problem import Problem, take
-from inputopt.search.transforms import Warp, chained, crop, growing, jitter, noise, rolled, rotate, scale, unchanged
+from inputopt.search.transforms import Warp, chained, crop, jitter, noise, rolled, rotate, scale, unchanged
 
 modest = settings(max_examples=60, derandomize=True, deadline=None)
 SHIFT = st.lists(st.integers(-50, 50), min_size=3, max_size=3).map(torch.tensor)
@@ -123,22 +123,6 @@ def test_neighbouring_warps_are_looked_up_once():
     smooth = torch.linspace(0, 1, 63, dtype=torch.float64).reshape(1, 1, 9, 7).expand(5, 1, -1, -1)
     both = second(first(smooth, PROBLEM, 4), PROBLEM, 4)
     assert float((chained(first, second)(smooth, PROBLEM, 4) - both)[:, :, 3:-3, 3:-3].abs().max()) < 0.02
-
-
-def test_looks_grow_to_the_whole_image():
-    x = drawn(2, 3, 224, 128)
-    problem = Problem(x, torch.zeros(2, dtype=torch.long), torch.arange(2))
-    look = growing(0.5, 10)
-    sides = [tuple(look(x, problem, index).shape[2:]) for index in range(12)]
-    assert sides[0] == (128, 64)
-    assert sides[5] == (160, 96)
-    assert sides[10:] == [(224, 128)] * 2
-    assert sides == sorted(sides)
-    plain = torch.arange(6.0, dtype=x.dtype).reshape(2, 3, 1, 1).expand_as(x)
-    assert_same(look(plain, problem, 0), plain[..., :128, :64], 1e-9)
-    assert look(x, problem, 10) is x
-    small = drawn(2, 1, 28, 20)
-    assert look(small, problem, 0) is small  # nothing smaller than the grain is left out
 
 
 def test_noise_is_as_strong_as_it_says_and_independent_of_other_draws():

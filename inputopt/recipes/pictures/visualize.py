@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
@@ -23,7 +24,7 @@ from inputopt.search.oracle import Backward, awake
 from inputopt.search.problem import Problem, take
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
-from inputopt.search.transforms import Transform, chained, growing, noise, rotate, scale, shift, unchanged
+from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
 
 OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
 """An objective by its plain form."""
@@ -158,3 +159,23 @@ def shaken(bounds: tuple[float, float], strength: float, seed: int, look: Transf
         look,
         noise(0.05 * strength * (bounds[1] - bounds[0]), seed),
     )
+
+
+GRAIN = 32
+"""Sides that are smaller than the image are multiples of this: networks halve them up to five times."""
+
+
+def growing(share: float, steps: int) -> Transform:
+    """Show each image [B, C, H, W] smaller at first: from `share` of each side to all of it over so many steps.
+
+    What is small must please as a whole: a search settles where things are before it settles what they are made of.
+    """
+
+    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
+        part = share + (1 - share) * min(1.0, index / steps)
+        height, width = (min(side, max(1, round(part * side / GRAIN)) * GRAIN) for side in x.shape[2:])
+        if part == 1 or (height, width) == x.shape[2:]:
+            return x
+        return functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
+
+    return transform
