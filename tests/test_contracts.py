@@ -220,7 +220,7 @@ TABLE = {
         "TrustRegionStep": lambda: boundary.TrustRegionStep(norms.LINF, first=0.5),
         "SaliencyStep": lambda: saliency.SaliencyStep(),
         "SegmentStep": lambda: segment.SegmentStep(norms.L1),
-        "ChaseStep": lambda: chase.ChaseStep(norms.L2, directions.unit, steps=4, wide=2.0),
+        "ChaseStep": lambda: chase.ChaseStep(norms.L2, directions.unit, steps=4, wide=2.0, noise=1.0),
         "WalkStep": lambda: walk.WalkStep(norms.L2),
     },
     "goal": {
