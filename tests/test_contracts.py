@@ -156,7 +156,7 @@ def nearest_attack(name, norm, settings):
         assert bool(found.success.any())
         return found
 
-    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=name == "Minimal")
+    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=name in ("Minimal", "MinimalNorm"))
 
 
 def made(name, norm, settings):
