@@ -156,7 +156,7 @@ def nearest_attack(name, norm, settings):
         assert bool(found.success.any())
         return found
 
-    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=name == "Minimal")
+    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=name in ("Minimal", "MinimalNorm"))
 
 
 def made(name, norm, settings):
@@ -220,7 +220,7 @@ TABLE = {
         "TrustRegionStep": lambda: boundary.TrustRegionStep(norms.LINF, largest=0.5),
         "SaliencyStep": lambda: saliency.SaliencyStep(),
         "SegmentStep": lambda: segment.SegmentStep(norms.L1),
-        "ChaseStep": lambda: chase.ChaseStep(norms.L2, directions.unit, steps=4, wide=2.0),
+        "ChaseStep": lambda: chase.ChaseStep(norms.L2, directions.unit, steps=4, wide=2.0, noise=1.0),
         "WalkStep": lambda: walk.WalkStep(norms.L2),
     },
     "goal": {

@@ -1,5 +1,7 @@
 """Minimal-norm attacks against answers that are known exactly, and what they promise of every result."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,11 @@ from oracles import NORMS, linear, sizes
 
 import inputopt
 from inputopt import attacks
-from inputopt.search.norms import find_norm
+from inputopt.search.norms import L2, find_norm
 from inputopt.search.planes import least_change
+from inputopt.search.problem import Problem
+from inputopt.search.steps.chase import ChaseStep
+from inputopt.search.steps.directions import unit
 
 NEAR, FAIR = 1.005, 1.05
 
@@ -182,6 +187,19 @@ def test_more_queries_never_find_less_and_none_are_overdrawn(norm):
         assert int((found.forwards + found.backwards).max()) <= queries
         assert bool((found.distance <= last * (1 + 0.005)).all())  # the last halvings differ
         last = found.distance
+
+
+def test_the_noise_of_a_chase_is_each_example_s_own_and_gone_at_last():
+    problem = Problem(torch.full((3, 12), 0.5), torch.zeros(3, dtype=torch.int64), ids=torch.tensor([7, 8, 7]))
+    grad = torch.ones(3, 12)
+    step = ChaseStep(L2, unit, steps=10, noise=1.0)
+    first = step.noisy(grad, problem, 0)
+    assert torch.equal(first[0], first[2])
+    assert not torch.allclose(first[0], first[1])
+    torch.testing.assert_close(L2.size(first - grad), L2.size(grad))
+    assert not torch.allclose(first, replace(step, drawn=1).noisy(grad, problem, 0))
+    assert not torch.allclose(first, replace(step, seed=1).noisy(grad, problem, 0))
+    assert torch.equal(step.noisy(grad, problem, 6), grad)
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -14,7 +14,7 @@ from inputopt.recipes.attacks.nearest import Nearest, looked_at, nearer, nearest
 from inputopt.recipes.attacks.pgd import direction
 from inputopt.recipes.attacks.setting import Setting
 from inputopt.search.jacobian import plane_distances
-from inputopt.search.norms import L0, L1, Norm
+from inputopt.search.norms import L0, L1, L2, LINF
 from inputopt.search.objectives import label_over_target, margin
 from inputopt.search.problem import Result, take
 from inputopt.search.steps.chase import ChaseStep
@@ -39,33 +39,32 @@ class Leg:
     Attributes:
         targets: how many classes are chased, the nearest so far.
         steps: how many for each.
-        size: the first step, in parts of the ball.
         wide: how many times as large balls are at first.
+        noise: how long the first noise is, in parts of the gradient.
     """
 
     targets: int
     steps: int
-    size: float = 2.0
-    wide: float = 1.0
+    wide: float
+    noise: float
 
 
-def legs(norm: Norm) -> Iterator[Leg]:
-    """The same for every budget: a larger one goes on where a smaller one ends.
+OPENING = (Leg(4, 35, 8.0, 2.0), Leg(2, 45, 3.0, 0.5))
+"""Most of the way to the likeliest classes, in few queries."""
 
-    A few steps to every class, more to the likeliest; then from wider balls. Sparse changes lie far apart, and only
-    much wider balls lead from one to another: in L0 many short ways, else longer and longer.
-    """
-    if norm is L0:
-        yield from (Leg(9, 8), Leg(2, 62, wide=8.0), Leg(1, 30, 0.5))
-        for wide, less in itertools.cycle(((20.0, 5.0), (8.0, 3.0), (40.0, 5.0))):
-            yield from (Leg(3, 60, wide=wide), Leg(2, 40, wide=less))
-    if norm is L1:  # wide balls take long to come down from there
-        yield from (Leg(6, 10, 1.0), Leg(3, 56, 1.0))
-    else:
-        yield from (Leg(9, 8), Leg(2, 62, wide=2.5), Leg(1, 30, 0.5))
-    for longer in itertools.count(1):
-        yield Leg(3, 120 * longer, 0.5, wide=8.0) if norm is L1 else Leg(5, 110 * longer, wide=3.0)
-        yield Leg(1, 60 * longer, 0.3)
+ROUND = (Leg(9, 20, 8.0, 2.0), Leg(3, 36, 3.0, 0.5))
+"""Again and again: short ways with ever new noise end in more places than long ones, and no class is given up."""
+
+SIZE = {L0: 2.0, L1: 0.5, L2: 2.0, LINF: 2.0}
+"""The first step, in parts of the ball."""
+
+QUIET = {L0: 1.0, L1: 1.0, L2: 1.0, LINF: 0.3}
+"""What noise is multiplied by: in Linf every number moves, and less of it is enough."""
+
+
+def legs() -> Iterator[Leg]:
+    """The same for every budget: a larger one goes on where a smaller one ends."""
+    return itertools.chain(OPENING, itertools.cycle(ROUND))
 
 
 @dataclass(frozen=True)
@@ -82,8 +81,8 @@ class MinimalNorm(Nearest):
     """Chase the nearest classes in closing balls, leg after leg, and walk onto the boundary.
 
     In each leg the classes are tries in one batch, as in `Tournament`: which are worth more steps is told by how near
-    they came. Within a leg the ball closes in on the nearest success (`ChaseStep`), and steps begin twice as large as
-    it: they cross it, and get past hills that searches with small steps end behind.
+    they came. Within a leg the ball closes in on the nearest success (`ChaseStep`). Its first steps are large and
+    its gradients noisy: they get past hills that searches with small steps end behind, each elsewhere.
 
     Every budget is the beginning of the same search, but that the last leg is cut to what is left: stopped after any
     number of queries, it gives the best so far.
@@ -101,14 +100,16 @@ class MinimalNorm(Nearest):
     def _search(self, setting: Setting) -> Result:
         most = checks.whole("queries", self.queries, least=LEAST) - LEAST + 1
         slots, found = slots_of(setting, looked_at(setting), min(CLASSES, most))
-        for leg in legs(setting.norm):
+        drawn = 0
+        for leg in legs():
             left = self.queries - int((found.forwards + found.backwards).max()) - HALVINGS - 1
             targets = min(leg.targets, slots.classes.shape[1])
             steps = min(leg.steps, (left // targets - 1) // 2)
             if steps < 1:
                 break
-            now, slots = chased(setting, replace(leg, targets=targets), steps, slots)
+            now, slots = chased(setting, replace(leg, targets=targets, steps=steps), drawn, slots)
             found = onto_boundary(setting, nearer(found, now), HALVINGS, low=0.98)
+            drawn += steps
         return found
 
 
@@ -122,16 +123,25 @@ def slots_of(setting: Setting, found: Result, most: int) -> tuple[Slots, Result]
     return Slots(classes.gather(1, order), FAR * (1 + distance.gather(1, order)), points), found
 
 
-def chased(setting: Setting, leg: Leg, steps: int, slots: Slots) -> tuple[Result, Slots]:
-    """`steps` of a leg: the nearest of each example's tries, and what is then known of the classes."""
+def chased(setting: Setting, leg: Leg, drawn: int, slots: Slots) -> tuple[Result, Slots]:
+    """A leg, after so many draws: the nearest of each example's tries, and what is then known of the classes."""
     problem, count = setting.problem, leg.targets
     places = slots.distance.topk(count, dim=1, largest=False).indices.T.reshape(-1)
     rows = torch.arange(len(problem.ids), device=places.device).repeat(count)
     leave = problem.target is None
     tries = replace(take(problem, rows), target=slots.classes[rows, places])
-    step = ChaseStep(setting.norm, direction(setting.norm), steps, leg.size, wide=leg.wide)
+    step = ChaseStep(
+        setting.norm,
+        direction(setting.norm),
+        leg.steps,
+        SIZE[setting.norm],
+        wide=leg.wide,
+        noise=QUIET[setting.norm] * leg.noise,
+        seed=setting.seed,
+        drawn=drawn,
+    )
     loss = label_over_target if leave else margin
-    now = setting.run_nearest(loss, step, slots.points[rows, places], steps, tries, leave=leave)
+    now = setting.run_nearest(loss, step, slots.points[rows, places], leg.steps, tries, leave=leave)
     now = replace(now, distance=now.distance.masked_fill(~now.success, torch.inf))
     better = now.distance < slots.distance[rows, places]
     known = rows[better], places[better]
