@@ -120,7 +120,7 @@ class TrustRegion(Nearest):
         halvings: as for `SuperDeepFool`.
     """
 
-    steps: int = 400
+    steps: int = 900
     classes: int = 9
     radius: float = 0.01
     halvings: int = 10
