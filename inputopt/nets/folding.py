@@ -7,6 +7,8 @@ import copy
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from inputopt.nets.rectifier import written_over
+
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -31,7 +33,7 @@ def folded(model: nn.Module) -> tuple[nn.Module, frozenset[str]]:
         _replace(copied, norm, nn.Identity())
         changed.add(convolution)
         if rectifier is not None:
-            setattr(copied.get_submodule(rectifier), "inplace", True)  # noqa: B010
+            _replace(copied, rectifier, written_over(copied.get_submodule(rectifier)))
             changed.add(norm)
     return copied, frozenset(changed)
 

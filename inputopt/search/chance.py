@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 Words: TypeAlias = npt.NDArray[np.uint64]
+Numbers: TypeAlias = npt.NDArray[np.float64]
 
 _GOLDEN = 0x9E3779B97F4A7C15
 _STAGES = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 
 FEW = 16
-"""Examples, up to which whole numbers of Python are quicker than numpy."""
+"""Examples, or words, up to which whole numbers of Python are quicker than numpy."""
 
 
 def _mixed(words: Words) -> Words:
@@ -58,13 +59,16 @@ def _started(seed: int) -> int:
     return _mixed_one((seed + 1) * _GOLDEN)
 
 
-def _whole(kind: type[np.signedinteger[Any]], count: int, seed: int, ids: Tensor, draw: int) -> Tensor:
+def _whole(kind: type[np.signedinteger[Any]], count: int, seed: int, ids: Tensor, draw: int) -> npt.NDArray[Any]:
     """Whole numbers of that kind, any as likely as any other, [B, count]; a word of 64 bits gives two or eight."""
     keys = (_keys_one_by_one if len(ids) <= FEW else _keys)(seed, ids, draw)
-    counter = np.arange(1, -(-count * np.dtype(kind).itemsize // 8) + 1, dtype=np.uint64)
+    words = -(-count * np.dtype(kind).itemsize // 8)
+    if len(ids) * words <= FEW:
+        each = [[_mixed_one(key + number * _GOLDEN) for number in range(1, words + 1)] for key in keys]
+        return np.array(each, dtype=np.uint64).reshape(len(ids), words).view(kind)[:, :count]
+    counter = np.arange(1, words + 1, dtype=np.uint64)
     counter *= _GOLD
-    words = _mixed(keys[:, None] + counter)
-    return torch.from_numpy(words.view(kind)[:, :count]).to(ids.device)
+    return _mixed(np.asarray(keys, dtype=np.uint64)[:, None] + counter).view(kind)[:, :count]
 
 
 def _keys(seed: int, ids: Tensor, draw: int) -> Words:
@@ -73,10 +77,9 @@ def _keys(seed: int, ids: Tensor, draw: int) -> Words:
     return _mixed(own + _word((draw + 1) * _GOLDEN))
 
 
-def _keys_one_by_one(seed: int, ids: Tensor, draw: int) -> Words:
+def _keys_one_by_one(seed: int, ids: Tensor, draw: int) -> list[int]:
     start, step = _started(seed), (draw + 1) * _GOLDEN
-    keys = [_mixed_one(_mixed_one(start + (number + 1) * _GOLDEN) + step) for number in ids.tolist()]
-    return np.array(keys, dtype=np.uint64)
+    return [_mixed_one(_mixed_one(start + (number + 1) * _GOLDEN) + step) for number in ids.tolist()]
 
 
 def uniform(shape: Sequence[int], seed: int, ids: Tensor, draw: int = 0) -> Tensor:
@@ -86,13 +89,20 @@ def uniform(shape: Sequence[int], seed: int, ids: Tensor, draw: int = 0) -> Tens
     >>> bool((uniform((3,), 0, ids)[1] == uniform((3,), 0, ids[1:])[0]).all())
     True
     """
+    return torch.from_numpy(numbers(shape, seed, ids, draw)).to(ids.device)
+
+
+def numbers(shape: Sequence[int], seed: int, ids: Tensor, draw: int = 0) -> Numbers:
+    """`uniform`'s as an array: for arithmetic on so few that each of torch's calls would take longer than they do."""
     whole = _whole(np.int32, math.prod(shape), seed, ids, draw)
-    return whole.double().add_(2.0**31).mul_(2.0**-32).reshape(len(ids), *shape)
+    found = np.add(whole, 2.0**31, dtype=np.float64)
+    found *= 2.0**-32
+    return found.reshape(len(ids), *shape)
 
 
 def centred(shape: Sequence[int], seed: int, ids: Tensor, draw: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
     """256 numbers spread evenly round 0 between -1/2 and 1/2, of `dtype` [B, *shape]: for noise, and much quicker."""
-    whole = _whole(np.int8, math.prod(shape), seed, ids, draw)
+    whole = torch.from_numpy(_whole(np.int8, math.prod(shape), seed, ids, draw)).to(ids.device)
     return whole.to(dtype).add_(0.5).mul_(2.0**-8).reshape(len(ids), *shape)
 
 

@@ -6,8 +6,10 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -54,12 +56,19 @@ class _Roll(torch.autograd.Function):
 
 
 def _moved(x: Tensor, down: Tensor, right: Tensor) -> Tensor:
-    height, width = x.shape[-2:]
-    rows = (torch.arange(height, device=x.device) - down[:, None]) % height
-    columns = (torch.arange(width, device=x.device) - right[:, None]) % width
-    examples = torch.arange(len(x), device=x.device)
-    picked = x.movedim(1, -1)[examples[:, None, None], rows[:, :, None], columns[:, None, :]]
-    return picked.movedim(-1, 1)
+    """Block by block: what stays in the image and what comes in again, of the rows and of the columns."""
+    moved = torch.empty_like(x, memory_format=torch.channels_last)
+    for one, into, below, across in zip(x, moved, down.tolist(), right.tolist(), strict=True):
+        for rows, to_rows in _halves(below, x.shape[2]):
+            for columns, to_columns in _halves(across, x.shape[3]):
+                into[:, to_rows, to_columns] = one[:, rows, columns]
+    return moved
+
+
+def _halves(by: int, size: int) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Of a line of that size rolled by so many: both parts, each with its new place."""
+    by %= size
+    return (slice(size - by), slice(by, None)), (slice(size - by, None), slice(by))
 
 
 def noise(deviation: float, seed: int) -> Transform:
@@ -84,19 +93,23 @@ def tint(strength: float, seed: int) -> Transform:
     return transform
 
 
+Matrices: TypeAlias = npt.NDArray[np.float64]
+
+
 @dataclass(frozen=True)
 class Warp:
     """A linear map of the plane of each image [B, C, H, W], looked up between pixels, mirrored at the edges.
 
     Attributes:
-        matrix: (problem, index) -> [B, 3, 3]: where in the image each point of the result is looked up, both from
+        matrix: (x, problem, index) -> [B, 3, 3]: where in the image each point of the result is looked up, both from
             the middle, (across, down, 1), in units of half the width and half the height.
     """
 
-    matrix: Callable[[Tensor, Problem, int], Tensor]
+    matrix: Callable[[Tensor, Problem, int], Matrices]
 
     def __call__(self, x: Tensor, problem: Problem, index: int) -> Tensor:
-        across, down, middle = self.matrix(x, problem, index).to(x.dtype)[:, :2, :, None, None].unbind(2)
+        matrix = torch.from_numpy(self.matrix(x, problem, index)).to(x)
+        across, down, middle = matrix[:, :2, :, None, None].unbind(2)
         columns, rows = (_middles(size).to(x) for size in (x.shape[3], x.shape[2]))
         # several times as quick as affine_grid; one whole plane after the other is what grid_sample reads fastest
         grid = (across * columns + middle) + down * rows[:, None]
@@ -112,10 +125,9 @@ def _middles(size: int) -> Tensor:
 def shift(share: float, seed: int) -> Warp:
     """Move each image by up to `share` of each side."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
-        drawn = chance.uniform((2,), _apart(seed, 6), problem.ids, index)
-        across, down = (2 * share * (2 * drawn - 1)).unbind(1)
-        return _matrices((1, 0, across), (0, 1, down))
+    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+        across, down = 2 * share * (2 * chance.numbers((2,), _apart(seed, 6), problem.ids, index).T - 1)
+        return _matrices(len(x), (1, 0, across), (0, 1, down))
 
     return Warp(matrix)
 
@@ -123,10 +135,9 @@ def shift(share: float, seed: int) -> Warp:
 def scale(low: float, high: float, seed: int) -> Warp:
     """Enlarge each image by its own factor between `low` and `high`, as likely to shrink as to grow in proportion."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
-        drawn = chance.uniform((), _apart(seed, 2), problem.ids, index)
-        factor = (low / high) ** drawn / low
-        return _matrices((factor, 0, 0), (0, factor, 0))
+    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+        factor = (low / high) ** chance.numbers((), _apart(seed, 2), problem.ids, index) / low
+        return _matrices(len(x), (factor, 0, 0), (0, factor, 0))
 
     return Warp(matrix)
 
@@ -134,12 +145,11 @@ def scale(low: float, high: float, seed: int) -> Warp:
 def rotate(degrees: float, seed: int) -> Warp:
     """Turn each image by its own angle of up to so many degrees either way."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
-        drawn = chance.uniform((), _apart(seed, 3), problem.ids, index)
-        angle = math.radians(degrees) * (2 * drawn - 1)
+    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+        angle = math.radians(degrees) * (2 * chance.numbers((), _apart(seed, 3), problem.ids, index) - 1)
         aspect = x.shape[2] / x.shape[3]  # the units of the two directions differ
-        cosine, sine = angle.cos(), angle.sin()
-        return _matrices((cosine, sine * -aspect, 0), (sine / aspect, cosine, 0))
+        cosine, sine = np.cos(angle), np.sin(angle)
+        return _matrices(len(x), (cosine, sine * -aspect, 0), (sine / aspect, cosine, 0))
 
     return Warp(matrix)
 
@@ -147,11 +157,11 @@ def rotate(degrees: float, seed: int) -> Warp:
 def crop(share: float, seed: int) -> Warp:
     """Show of each image a window of its own, between `share` and all of each side, enlarged to the image's size."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Tensor:
-        size, across, down = chance.uniform((3,), _apart(seed, 4), problem.ids, index).unbind(1)
+    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+        size, across, down = chance.numbers((3,), _apart(seed, 4), problem.ids, index).T
         window = share + (1 - share) * size
         right, below = (1 - window) * (2 * across - 1), (1 - window) * (2 * down - 1)
-        return _matrices((window, 0, right), (0, window, below))
+        return _matrices(len(x), (window, 0, right), (0, window, below))
 
     return Warp(matrix)
 
@@ -177,15 +187,16 @@ def _joined(first: Warp, second: Warp) -> Warp:
     return Warp(lambda x, problem, index: first.matrix(x, problem, index) @ second.matrix(x, problem, index))
 
 
-Row = tuple[Tensor | float, Tensor | float, Tensor | float]
+Row: TypeAlias = tuple[npt.NDArray[np.float64] | float, ...]
 
 
-def _matrices(first: Row, second: Row) -> Tensor:
-    """[B, 3, 3] from the first two rows of each, numbers for everyone or [B]; the third is 0, 0, 1."""
-    entries = (*first, *second, 0, 0, 1)
-    like = next(entry for entry in entries if isinstance(entry, Tensor))
-    every = [entry if isinstance(entry, Tensor) else torch.full_like(like, entry) for entry in entries]
-    return torch.stack(every, dim=1).reshape(-1, 3, 3)
+def _matrices(count: int, *rows: Row) -> Matrices:
+    """[count, 3, 3] from the first two rows, numbers for everyone or one each; the third is 0, 0, 1."""
+    found = np.zeros((count, 3, 3))
+    for number, row in enumerate((*rows, (0, 0, 1))):
+        for column, entry in enumerate(row):
+            found[:, number, column] = entry
+    return found
 
 
 def _apart(seed: int, kind: int) -> int:

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from contracts import assert_same
 from torch import nn
 
 import inputopt
@@ -101,6 +102,23 @@ def test_a_relu_writes_over_a_norm_that_nobody_else_sees():
     assert bool((found["norm1"] < 0).any())
     slopes = [torch.autograd.grad(model(x).square().sum(), x)[0] for model in (net, fast)]
     torch.testing.assert_close(*slopes)
+
+
+@pytest.mark.parametrize("kind", [nn.ReLU, nn.ReLU6])
+def test_a_rectifier_that_writes_over_a_norm_keeps_its_derivative_and_its_hooks(kind):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), kind(), nn.Conv2d(4, 2, 3)).eval()
+    net[0].bias.data.copy_(torch.tensor([-0.5, 0.0, 3.0, 6.0]))  # units at rest, at work, and as far as ReLU6 goes
+    caught = []
+    net[2].register_forward_hook(lambda module, inputs, output: caught.append(output.clone()))
+    fast, _ = folded(net)
+    x = torch.rand(2, 3, 9, 9, requires_grad=True)
+    slopes = [torch.autograd.grad(model(x).square().sum(), x)[0] for model in (net, fast)]
+    torch.testing.assert_close(*slopes)
+    torch.testing.assert_close(*caught)
+    overwritten = []
+    fast[1].register_forward_hook(lambda module, inputs, output: overwritten.append(output))
+    fast(x)
+    assert_same(overwritten[0], caught[2])
 
 
 def test_a_convolution_used_twice_or_seen_by_others_is_not_folded():
