@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 import inputopt
+from inputopt.cli.seeing import TEMPERATURE
 from inputopt.evaluation.legibility import Legibility, legibility, spectrum_distance
 from inputopt.files import save_figure
 from inputopt.recipes.pictures.illuminate import MapElites
@@ -30,8 +31,7 @@ CLASSES = tuple(range(25, 1000, 50))
 EVOLVED = tuple(range(50, 1000, 100))
 EVOLVED_SIDE, POPULATION = 96, 48  # evolved images have no fine detail, and small ones are quick to judge
 # chosen on ten other classes (60, 460, 510, 560, 610, 660, 710, 760, 810, 860) in 192 and 320 steps
-SETTINGS = {"starts": 8, "coarse": 0.7}
-TEMPERATURE = 4.0
+SETTINGS = {"starts": 8, "coarse": 0.7, "mirrored": True}
 TRANSFER, SPECTRUM, ROBUST, CONFIDENCE = 0.9, 0.6, 1.0, 0.9
 PHOTOS = {
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),

@@ -269,6 +269,8 @@ TABLE = {
         "shift": lambda: lambda seed: transforms.shift(0.3, seed),
         "tint": lambda: lambda seed: transforms.tint(0.2, seed),
         "noise": lambda: lambda seed: transforms.noise(0.1, seed),
+        # with a turn, since a mirror alone has but two ways to show an image
+        "mirror": lambda: lambda seed: transforms.chained(transforms.mirror(seed), transforms.rotate(15, seed)),
         "scale": lambda: lambda seed: transforms.scale(0.8, 1.3, seed),
         "rotate": lambda: lambda seed: transforms.rotate(15, seed),
         "crop": lambda: lambda seed: transforms.crop(0.5, seed),

@@ -42,6 +42,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--shared", type=int, default=0, help="waves up to here are one for all pictures (0: none)")
     command.add_argument("--starts", type=int, default=1, help="searches each picture begins with (%(default)s)")
     command.add_argument("--coarse", type=float, default=1.0, help="share of each side first shown (%(default)s)")
+    command.add_argument("--mirrored", action="store_true", help="half of the looks are in a mirror; for classes")
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
@@ -104,7 +105,8 @@ def run_visualize(options: argparse.Namespace) -> int:
             unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
 
     seen = Watching(options.watch, preview)
-    settings = _settings(options) | {"shared": options.shared, "starts": options.starts, "coarse": options.coarse}
+    own = {name: getattr(options, name) for name in ("shared", "starts", "coarse", "mirrored")}
+    settings = _settings(options) | own
     with seen.bar("visualize", options.steps + 1):
         try:
             made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=seen)

@@ -132,6 +132,16 @@ def shift(share: float, seed: int) -> Warp:
     return Warp(matrix)
 
 
+def mirror(seed: int) -> Warp:
+    """Left and right exchanged, or not: as likely the one as the other, for each image apart."""
+
+    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+        drawn = chance.numbers((), _apart(seed, 7), problem.ids, index)
+        return _matrices(len(x), (np.where(drawn < 0.5, -1.0, 1.0), 0, 0), (0, 1, 0))
+
+    return Warp(matrix)
+
+
 def scale(low: float, high: float, seed: int) -> Warp:
     """Enlarge each image by its own factor between `low` and `high`, as likely to shrink as to grow in proportion."""
 

@@ -285,6 +285,20 @@ def test_the_network_is_shown_smaller_pictures_first():
     assert picture.recipe["settings"]["coarse"] == 1 / 3
 
 
+def test_in_a_mirror_left_and_right_please_alike():
+    class Left(nn.Module):
+        def forward(self, x):
+            left, right = (half.mean((1, 2, 3)) for half in x.chunk(2, dim=3))
+            return torch.stack([left - right, left + right], 1)
+
+    def lighter_left(**more):
+        x = inputopt.visualize(Left(), inputopt.Class(0), 16, 100, shake=0.0, **more).x
+        return float((x[..., :8] - x[..., 8:]).mean())
+
+    assert lighter_left() > 0.3
+    assert abs(lighter_left(mirrored=True)) < 0.1
+
+
 def test_pictures_that_depend_on_each_other_have_one_start():
     objective = inputopt.Class([0, 1])
     for more in ({"shared": 2}, {}):

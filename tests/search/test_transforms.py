@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inputopt.search.problem import Problem, take
-from inputopt.search.transforms import Warp, chained, crop, jitter, noise, rolled, rotate, scale, unchanged
+from inputopt.search.transforms import Warp, chained, crop, jitter, mirror, noise, rolled, rotate, scale, unchanged
 
 modest = settings(max_examples=60, derandomize=True, deadline=None)
 SHIFT = st.lists(st.integers(-50, 50), min_size=3, max_size=3).map(torch.tensor)
@@ -105,6 +105,14 @@ def test_drawn_warps_stay_in_their_ranges():
     assert 0.4 <= float(share.min()) < 0.42
     assert float(share.max()) <= 1
     assert (abs(middle) <= 1 - share[:, None] + 1e-12).all()  # inside the image
+
+
+def test_a_mirror_shows_each_image_as_it_is_or_exchanged_as_often():
+    x, problem = drawn(400, 2, 5, 6), Problem(drawn(400, 1), torch.zeros(400), torch.arange(400))
+    shown = mirror(3)(x, problem, 0)
+    same, exchanged = ((shown - like).flatten(1).abs().amax(1) < 1e-12 for like in (x, x.flip(3)))
+    assert bool((same ^ exchanged).all())
+    assert 160 < int(same.sum()) < 240
 
 
 def test_a_turn_keeps_the_shape_of_an_oblong_image():

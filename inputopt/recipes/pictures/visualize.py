@@ -24,7 +24,7 @@ from inputopt.search.oracle import Backward, awake
 from inputopt.search.problem import Problem, take
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
-from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
+from inputopt.search.transforms import Transform, chained, mirror, noise, rotate, scale, shift, unchanged
 
 OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
 """An objective by its plain form."""
@@ -44,6 +44,7 @@ def visualize(
     shared: int = 0,
     starts: int = 1,
     coarse: float = 1.0,
+    mirrored: bool = False,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -68,6 +69,8 @@ def visualize(
         coarse: the share of each side at which the network is shown the picture at first, 1 or less; over half of the
             steps it rises to 1. Quicker, and better for whole scenes, such as those of classes. For networks that take
             images of any size.
+        mirrored: whether about half of the looks are at the picture in a mirror. For what has no left and right, such
+            as most classes: it takes more steps, and other networks read the picture better.
         watch: shown every step.
 
     Returns:
@@ -90,7 +93,7 @@ def visualize(
     # one seed's pictures all start alike, so that each is what it would be alone
     ids = label if objective.together else torch.arange(starts, device=net.device).repeat(objective.count)
     z = painted.start(seed, ids).to(net.dtype)
-    oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed, look), painted)
+    oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed, look, mirrored), painted)
     stop = Knockout(objective.count, starts, steps) if starts > 1 else at_the_end
     x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch, stop)
     pictures = [Picture(image, _own_recipe(objective, number, shared), net.bounds) for number, image in enumerate(x)]
@@ -140,7 +143,9 @@ def painted_by(
     return found.x[last_standing(found, label)]
 
 
-def shaken(bounds: tuple[float, float], strength: float, seed: int, look: Transform = unchanged) -> Transform:
+def shaken(
+    bounds: tuple[float, float], strength: float, seed: int, look: Transform = unchanged, mirrored: bool = False
+) -> Transform:
     """How an image is moved, scaled, turned and blurred by noise before each look, so that no trick of one pixel pays.
 
     `look` comes after the moves and before the noise.
@@ -148,11 +153,13 @@ def shaken(bounds: tuple[float, float], strength: float, seed: int, look: Transf
     Raises:
         ValueError, TypeError: the strength is not a number of at least 0.
     """
+    turned_round = [mirror(seed)] if mirrored else []
     if strength == 0:
-        return look
+        return chained(*turned_round, look)
     checks.positive("shake", strength)
     factor = 1.3**strength
     return chained(
+        *turned_round,
         shift(min(1.0, strength / 14), seed),
         scale(1 / factor, factor, seed),
         rotate(10 * strength, seed),
