@@ -30,7 +30,7 @@ from inputopt.zoo.imagenet import class_name
 CLASSES = tuple(range(25, 1000, 50))
 EVOLVED = tuple(range(50, 1000, 100))
 EVOLVED_SIDE, POPULATION = 96, 48  # evolved images have no fine detail, and small ones are quick to judge
-# chosen on ten other classes (60, 460, 510, 560, 610, 660, 710, 760, 810, 860) in 192 and 320 steps
+# chosen on ten other classes (410, 460, 510, 560, 660, 760, 810, 860, 910, 960) in 128 to 448 steps
 SETTINGS = {"starts": 8, "coarse": 0.7, "mirrored": True}
 TRANSFER, SPECTRUM, ROBUST, CONFIDENCE = 0.9, 0.6, 1.0, 0.9
 PHOTOS = {
@@ -128,7 +128,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sections", nargs="*", help="of classes, evolution; both if none is named")
     parser.add_argument("--out", type=Path, default=Path("out/legibility"), help="folder for pictures (%(default)s)")
-    parser.add_argument("--steps", type=int, default=320, help="(%(default)s)")
+    parser.add_argument("--steps", type=int, default=448, help="(%(default)s)")
     parser.add_argument("--canvas", default="natural", help="as for visualize (%(default)s)")
     parser.add_argument("--generations", type=int, default=1500, help="of the evolution (%(default)s)")
     options = parser.parse_args()
