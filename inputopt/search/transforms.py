@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from inputopt.search import chance
+from inputopt.search.chance import Numbers
 from inputopt.search.problem import Problem
 
 Transform = Callable[[Tensor, Problem, int], Tensor]
@@ -93,9 +93,6 @@ def tint(strength: float, seed: int) -> Transform:
     return transform
 
 
-Matrices: TypeAlias = npt.NDArray[np.float64]
-
-
 @dataclass(frozen=True)
 class Warp:
     """A linear map of the plane of each image [B, C, H, W], looked up between pixels, mirrored at the edges.
@@ -105,7 +102,7 @@ class Warp:
             the middle, (across, down, 1), in units of half the width and half the height.
     """
 
-    matrix: Callable[[Tensor, Problem, int], Matrices]
+    matrix: Callable[[Tensor, Problem, int], Numbers]
 
     def __call__(self, x: Tensor, problem: Problem, index: int) -> Tensor:
         matrix = torch.from_numpy(self.matrix(x, problem, index)).to(x)
@@ -125,7 +122,7 @@ def _middles(size: int) -> Tensor:
 def shift(share: float, seed: int) -> Warp:
     """Move each image by up to `share` of each side."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+    def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
         across, down = 2 * share * (2 * chance.numbers((2,), _apart(seed, 6), problem.ids, index).T - 1)
         return _matrices(len(x), (1, 0, across), (0, 1, down))
 
@@ -135,7 +132,7 @@ def shift(share: float, seed: int) -> Warp:
 def mirror(seed: int) -> Warp:
     """Left and right exchanged, or not: as likely the one as the other, for each image apart."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+    def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
         drawn = chance.numbers((), _apart(seed, 7), problem.ids, index)
         return _matrices(len(x), (np.where(drawn < 0.5, -1.0, 1.0), 0, 0), (0, 1, 0))
 
@@ -145,7 +142,7 @@ def mirror(seed: int) -> Warp:
 def scale(low: float, high: float, seed: int) -> Warp:
     """Enlarge each image by its own factor between `low` and `high`, as likely to shrink as to grow in proportion."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+    def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
         factor = (low / high) ** chance.numbers((), _apart(seed, 2), problem.ids, index) / low
         return _matrices(len(x), (factor, 0, 0), (0, factor, 0))
 
@@ -155,7 +152,7 @@ def scale(low: float, high: float, seed: int) -> Warp:
 def rotate(degrees: float, seed: int) -> Warp:
     """Turn each image by its own angle of up to so many degrees either way."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+    def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
         angle = math.radians(degrees) * (2 * chance.numbers((), _apart(seed, 3), problem.ids, index) - 1)
         aspect = x.shape[2] / x.shape[3]  # the units of the two directions differ
         cosine, sine = np.cos(angle), np.sin(angle)
@@ -167,7 +164,7 @@ def rotate(degrees: float, seed: int) -> Warp:
 def crop(share: float, seed: int) -> Warp:
     """Show of each image a window of its own, between `share` and all of each side, enlarged to the image's size."""
 
-    def matrix(x: Tensor, problem: Problem, index: int) -> Matrices:
+    def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
         size, across, down = chance.numbers((3,), _apart(seed, 4), problem.ids, index).T
         window = share + (1 - share) * size
         right, below = (1 - window) * (2 * across - 1), (1 - window) * (2 * down - 1)
@@ -197,10 +194,10 @@ def _joined(first: Warp, second: Warp) -> Warp:
     return Warp(lambda x, problem, index: first.matrix(x, problem, index) @ second.matrix(x, problem, index))
 
 
-Row: TypeAlias = tuple[npt.NDArray[np.float64] | float, ...]
+Row: TypeAlias = tuple[Numbers | float, ...]
 
 
-def _matrices(count: int, *rows: Row) -> Matrices:
+def _matrices(count: int, *rows: Row) -> Numbers:
     """[count, 3, 3] from the first two rows, numbers for everyone or one each; the third is 0, 0, 1."""
     found = np.zeros((count, 3, 3))
     for number, row in enumerate((*rows, (0, 0, 1))):
