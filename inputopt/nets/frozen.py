@@ -14,6 +14,7 @@ from inputopt import checks
 from inputopt.nets.convolution import quicken
 from inputopt.nets.folding import folded, prefers_channels_last
 from inputopt.nets.layers import Layer, captured, listed, names, parsed
+from inputopt.nets.memory import keep_freed
 from inputopt.nets.modes import evaluating
 from inputopt.nets.naming import fingerprint, name_of
 from inputopt.nets.threads import threads_for_operations
@@ -54,6 +55,7 @@ class Frozen:
         low, high = bounds
         if not low < high:
             raise ValueError(f"bounds must be (low, high) with low below high, not {bounds}.")
+        keep_freed()
         self.bounds = (float(low), float(high))
         self.name = name_of(model)
         self.forwards = self.backwards = 0
