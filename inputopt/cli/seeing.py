@@ -43,6 +43,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--starts", type=int, default=1, help="searches each picture begins with (%(default)s)")
     command.add_argument("--coarse", type=float, default=1.0, help="share of each side first shown (%(default)s)")
     command.add_argument("--mirrored", action="store_true", help="half of the looks are in a mirror; for classes")
+    command.add_argument("--branches", type=float, default=1.0, help="share of derivatives past skips (%(default)s)")
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
@@ -105,7 +106,7 @@ def run_visualize(options: argparse.Namespace) -> int:
             unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
 
     seen = Watching(options.watch, preview)
-    own = {name: getattr(options, name) for name in ("shared", "starts", "coarse", "mirrored")}
+    own = {name: getattr(options, name) for name in ("shared", "starts", "coarse", "mirrored", "branches")}
     settings = _settings(options) | own
     with seen.bar("visualize", options.steps + 1):
         try:

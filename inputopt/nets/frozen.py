@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ from inputopt.nets.layers import Layer, captured, listed, names, parsed
 from inputopt.nets.memory import keep_freed
 from inputopt.nets.modes import evaluating
 from inputopt.nets.naming import fingerprint, name_of
+from inputopt.nets.skips import branches, damped
 from inputopt.nets.threads import threads_for_operations
 
 
@@ -136,6 +138,27 @@ class Frozen:
         self.backwards += samples * len(value)
         with threads_for_operations(samples * self.operations(x)):
             return torch.autograd.grad(value.sum(), x, retain_graph=keep)[0]
+
+    @contextmanager
+    def skipping(self, share: float) -> Iterator[None]:
+        """Inside, derivatives take the network's skip connections: only `share` of each passes the branches beside.
+
+        The skip gradient method (Wu et al., 2020). What networks have in common lies along their skips, so an input
+        that is led like this pleases, or fools, other networks as well. With a share of 1 nothing changes.
+
+        Raises:
+            ValueError: no residual branches are known of this model.
+        """
+        if checks.share("branches", share) == 1:
+            yield
+            return
+        names = branches(self._model) if isinstance(self._model, nn.Module) else []
+        if not names:
+            raise ValueError("This model has no residual branches that tracing its forward finds; leave branches at 1.")
+        with ExitStack() as stack:
+            for model in {self._model, self._fast}:  # one and the same where nothing was folded
+                stack.enter_context(damped(model, names, share))
+            yield
 
     def described(self) -> dict[str, Any]:
         """In plain values: the model's name, a fingerprint of its weights, and the settings it was frozen with."""

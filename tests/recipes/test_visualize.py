@@ -299,6 +299,25 @@ def test_in_a_mirror_left_and_right_please_alike():
     assert abs(lighter_left(mirrored=True)) < 0.1
 
 
+def test_branches_are_followed_less_than_skips():
+    class Outweighed(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.branch = nn.Conv2d(3, 3, 1, bias=False)
+            nn.init.zeros_(self.branch.weight)
+            self.branch.weight.data[0, 0] = -1.5
+
+        def forward(self, x):
+            return (x + self.branch(x)).mean((2, 3))
+
+    def red(**more):
+        picture = inputopt.visualize(Outweighed(), inputopt.Class(0), 16, 50, canvas="pixels", shake=0.0, **more)
+        return float(picture.x[0].mean()), picture.recipe["settings"]["branches"]
+
+    assert red() == (0.0, 1.0)  # d logit / d red is 1 - 1.5
+    assert red(branches=0.5) == (1.0, 0.5)  # and 1 - 0.75 by the skip
+
+
 def test_pictures_that_depend_on_each_other_have_one_start():
     objective = inputopt.Class([0, 1])
     for more in ({"shared": 2}, {}):

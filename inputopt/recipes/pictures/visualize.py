@@ -45,6 +45,7 @@ def visualize(
     starts: int = 1,
     coarse: float = 1.0,
     mirrored: bool = False,
+    branches: float = 1.0,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -71,6 +72,9 @@ def visualize(
             images of any size.
         mirrored: whether about half of the looks are at the picture in a mirror. For what has no left and right, such
             as most classes: it takes more steps, and other networks read the picture better.
+        branches: the share of the derivative that passes through the network's residual branches; all of it takes the
+            skip connections beside them (`Frozen.skipping`). With about a half other networks read the picture far
+            better, in fewer steps. For networks with skip connections.
         watch: shown every step.
 
     Returns:
@@ -95,7 +99,8 @@ def visualize(
     z = painted.start(seed, ids).to(net.dtype)
     oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed, look, mirrored), painted)
     stop = Knockout(objective.count, starts, steps) if starts > 1 else at_the_end
-    x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch, stop)
+    with net.skipping(branches):
+        x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch, stop)
     pictures = [Picture(image, _own_recipe(objective, number, shared), net.bounds) for number, image in enumerate(x)]
     return pictures if objective.count > 1 else pictures[0]
 
