@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ from torch import Tensor
 from inputopt.search import chance
 from inputopt.search.problem import Problem
 from inputopt.search.rings import Rings, held
+
+Shape: TypeAlias = tuple[int, int, int]
+"""(C, H, W)."""
 
 COLOURS = ((-0.661, -0.497, -0.562), (-0.734, 0.272, 0.622), (0.157, -0.824, 0.544))
 """Photos' principal directions of colour (red, green, blue): lightness, red against blue, green against the rest."""
@@ -86,7 +90,7 @@ class Fourier:
         fall: a step moves a wave in proportion to its frequency to minus this power.
     """
 
-    shape: tuple[int, int, int]
+    shape: Shape
     squash: Squash
     fall: float = 1.0
 
@@ -140,8 +144,8 @@ class Natural:
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
-        rings = _rings(self.free.shape, self.fall, self.contrast, z.device)
-        return self.free.squash(held(self.free.spectrum(z), rings))
+        rings = _rings(self.free.shape, self.fall, self.contrast, z.device, self.free.fall)
+        return self.free.squash(held(z, rings))
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ class Phase:
         contrast: the standard deviation of the image before it is squashed, in units of the first colour.
     """
 
-    shape: tuple[int, int, int]
+    shape: Shape
     squash: Squash
     fall: float = FALL
     contrast: float = 2.0
@@ -174,21 +178,24 @@ class Phase:
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
         rings = _rings(self.shape, self.fall, self.contrast, z.device)
-        counts = torch.zeros_like(rings.power).index_add(0, rings.number, rings.members)
+        counts = torch.zeros_like(rings.power).index_add(0, rings.number, rings.members.flatten())
         amplitude = (rings.power / counts).sqrt()[rings.number].reshape(self.shape[1], -1)
         waves = torch.polar(amplitude.to(z).expand_as(z).contiguous(), _odd(z, self.shape[2]))
         return self.squash(torch.fft.irfft2(waves, s=self.shape[1:], norm="ortho"))
 
 
 @functools.lru_cache(maxsize=8)
-def _falling(shape: tuple[int, int, int], fall: float) -> Tensor:
+def _falling(shape: Shape, fall: float) -> Tensor:
     found = frequencies(*shape[1:]).clamp_min(1.0) ** -fall
     return found / found.square().mean().sqrt()
 
 
 @functools.lru_cache(maxsize=8)
-def _rings(shape: tuple[int, int, int], fall: float, contrast: float, device: torch.device) -> Rings:
-    """Rings with the power that a photo of that contrast has on each; ring 0, the image's mean, has none."""
+def _rings(shape: Shape, fall: float, contrast: float, device: torch.device, free_fall: float = 0.0) -> Rings:
+    """Rings with the power that a photo of that contrast has on each; ring 0, the image's mean, has none.
+
+    Waves are given in parts of frequency to -`free_fall`.
+    """
     height, width = shape[1:]
     every = frequencies(height, width)
     rings = every.round().long().flatten()
@@ -196,11 +203,11 @@ def _rings(shape: tuple[int, int, int], fall: float, contrast: float, device: to
     twice[:, 0] = 1
     if width % 2 == 0:
         twice[:, -1] = 1
-    members = twice.flatten()
-    power = torch.where(every > 0, every.clamp_min(0.5), torch.inf).flatten() ** (-2 * fall) * members
+    power = (torch.where(every > 0, every.clamp_min(0.5), torch.inf) ** (-2 * fall) * twice).flatten()
     wanted = torch.zeros(int(rings.max()) + 1).index_add(0, rings, power)
     wanted = contrast**2 * wanted / wanted.sum().clamp_min(1e-20) * (height * width)
-    return Rings(rings.to(device), members.to(device), wanted.to(device), width)
+    scale = _falling(shape, free_fall)
+    return Rings(rings.to(device), twice.to(device), scale.to(device), wanted.to(device), width)
 
 
 def _odd(phases: Tensor, width: int) -> Tensor:

@@ -12,11 +12,9 @@ from torch import Tensor
 from inputopt import checks
 from inputopt.search import chance
 from inputopt.search.cppn import CPPN
-from inputopt.search.fourier import Fourier, Natural, Phase, Squash, frequencies
+from inputopt.search.fourier import Fourier, Natural, Phase, Shape, Squash, frequencies
 from inputopt.search.geometry import Box, Project
 from inputopt.search.problem import Problem
-
-Shape = tuple[int, int, int]
 
 
 class Painted(Protocol):
