@@ -31,7 +31,7 @@ CLASSES = tuple(range(25, 1000, 50))
 EVOLVED = tuple(range(50, 1000, 100))
 EVOLVED_SIDE, POPULATION = 96, 48  # evolved images have no fine detail, and small ones are quick to judge
 # chosen on ten other classes (410, 460, 510, 560, 660, 760, 810, 860, 910, 960) in 128 to 448 steps
-SETTINGS = {"starts": 8, "coarse": 0.7, "mirrored": True}
+SETTINGS = {"starts": 8, "coarse": 0.7, "mirrored": True, "branches": 0.5}
 TRANSFER, SPECTRUM, ROBUST, CONFIDENCE = 0.9, 0.6, 1.0, 0.9
 PHOTOS = {
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),

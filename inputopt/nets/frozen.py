@@ -143,8 +143,8 @@ class Frozen:
     def skipping(self, share: float) -> Iterator[None]:
         """Inside, derivatives take the network's skip connections: only `share` of each passes the branches beside.
 
-        The skip gradient method (Wu et al., 2020). What networks have in common lies along their skips, so an input
-        that is led like this pleases, or fools, other networks as well. With a share of 1 nothing changes.
+        The skip gradient method (Wu et al., 2020): an input that is led like this carries over to other networks far
+        better. It is no derivative of the output any more; with a share of 1 nothing changes.
 
         Raises:
             ValueError: no residual branches are known of this model.
