@@ -90,6 +90,39 @@ class Backward:
         return every.reshape(self.samples, len(x), -1).mean(0), loss
 
 
+@dataclass(frozen=True)
+class Unjudged:
+    """An oracle whose network never sees the point that the last step leads to, of a search that keeps the latest.
+
+    There the loop asks for no derivative any more, and what the network says of it decides nothing.
+
+    Attributes:
+        oracle: asked before.
+        steps: how many there are.
+    """
+
+    oracle: Oracle
+    steps: int
+
+    @property
+    def samples(self) -> int:
+        """As the oracle asked."""
+        return self.oracle.samples
+
+    @property
+    def backwards(self) -> int:
+        """As the oracle asked."""
+        return self.oracle.backwards
+
+    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        """As the oracle asked; at the end z alone, without outputs, and with a loss that is not a number."""
+        if index < self.steps:
+            return self.oracle(z, problem, index)
+        unknown = z.new_full((len(z),), torch.nan)
+        seen = Evaluation(z, z.new_empty(len(z), 0), unknown, torch.zeros_like(unknown, dtype=torch.bool))
+        return seen, lambda going: torch.full_like(z[going], torch.nan)
+
+
 Change = Callable[[Pull, Callable[[], Pull], Tensor], Tensor]
 """(the derivative, a way to ask for it once more, which examples want it) -> what becomes of it."""
 

@@ -116,6 +116,18 @@ def test_the_picture_so_far_has_the_photos_size():
     assert_same(so_far(net, image(), shown[-1].x).x, found.x, 1e-6)
 
 
+@pytest.mark.parametrize("tile", [None, 32])
+def test_the_network_is_asked_once_a_step_and_never_about_what_came_of_the_last(tile):
+    net, asked = inputopt.Frozen(eye()), []
+    inputopt.dream(
+        net, image(40, 33), ["3"], octaves=2, steps=3, tile=tile, watch=lambda seen: asked.append(net.forwards)
+    )
+    assert asked[2] == asked[3]
+    assert asked[6] == asked[7] == net.forwards
+    assert tile is not None or asked == [1, 2, 3, 3, 4, 5, 6, 6]
+    assert net.backwards == net.forwards
+
+
 # ---------------------------------------------------------------------------------------------------------- photos in
 LEVELS = np.random.default_rng(0).integers(0, 256, (18, 22, 4), dtype=np.uint8)
 
