@@ -43,7 +43,9 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--starts", type=int, default=1, help="searches each picture begins with (%(default)s)")
     command.add_argument("--coarse", type=float, default=1.0, help="share of each side first shown (%(default)s)")
     command.add_argument("--mirrored", action="store_true", help="half of the looks are in a mirror; for classes")
-    command.add_argument("--branches", type=float, default=1.0, help="share of derivatives past skips (%(default)s)")
+    command.add_argument(
+        "--branches", type=float, default=1.0, help="share of derivatives by way of branches (%(default)s)"
+    )
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
