@@ -113,7 +113,7 @@ JOBS = {
     "gradient": gradient,
     "fool": lambda net: inputopt.fool(net, 1, (2, 6, 5), count=3, steps=5),
     "ascend": lambda net: inputopt.ascend(net, X, [0, 1, 2, 0], steps=5),
-    "dream": lambda net: inputopt.dream(net, X[0], ["norm", "head"], octaves=1, steps=3),
+    "dream": lambda net: inputopt.dream(net, X[0], ["norm", "head"], octaves=1, steps=4),
 }
 
 
