@@ -15,7 +15,7 @@ def keep_freed() -> None:
     """Have the C library hold on to up to 64 MB of what is freed, as it does by itself once a block this large was.
 
     A step of a search frees all that its derivative needed, and the next one wants it again; given back to the system
-    in between it is cleared page by page, which is a sixth of a dream's time. The block is never written to. Elsewhere
-    than on glibc nothing happens.
+    in between it is cleared page by page, which is an eighth of a dream's time. The block is never written to.
+    Elsewhere than on glibc nothing happens.
     """
     torch.empty(ADAPTS_TO, dtype=torch.uint8)
