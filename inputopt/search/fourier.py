@@ -105,11 +105,8 @@ class Fourier:
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
-        return self.squash(torch.fft.irfft2(self.spectrum(z), s=self.shape[1:], norm="ortho"))
-
-    def spectrum(self, z: Tensor) -> Tensor:
-        """The waves as complex numbers, [B, C, H, W // 2 + 1]."""
-        return torch.view_as_complex(z.contiguous()) * self._amplitude(z)
+        waves = torch.view_as_complex(z.contiguous()) * self._amplitude(z)
+        return self.squash(torch.fft.irfft2(waves, s=self.shape[1:], norm="ortho"))
 
     def _amplitude(self, like: Tensor) -> Tensor:
         return _falling(self.shape, self.fall).to(dtype=like.dtype, device=like.device)

@@ -90,54 +90,21 @@ class Backward:
         return every.reshape(self.samples, len(x), -1).mean(0), loss
 
 
-@dataclass(frozen=True)
-class Unjudged:
-    """An oracle whose network never sees the point that the last step leads to, of a search that keeps the latest.
-
-    There the loop asks for no derivative any more, and what the network says of it decides nothing.
-
-    Attributes:
-        oracle: asked before.
-        steps: how many there are.
-    """
-
-    oracle: Oracle
-    steps: int
-
-    @property
-    def samples(self) -> int:
-        """As the oracle asked."""
-        return self.oracle.samples
-
-    @property
-    def backwards(self) -> int:
-        """As the oracle asked."""
-        return self.oracle.backwards
-
-    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
-        """As the oracle asked; at the end z alone, without outputs, and with a loss that is not a number."""
-        if index < self.steps:
-            return self.oracle(z, problem, index)
-        unknown = z.new_full((len(z),), torch.nan)
-        seen = Evaluation(z, z.new_empty(len(z), 0), unknown, torch.zeros_like(unknown, dtype=torch.bool))
-        return seen, lambda going: torch.full_like(z[going], torch.nan)
-
-
-Change = Callable[[Pull, Callable[[], Pull], Tensor], Tensor]
-"""(the derivative, a way to ask for it once more, which examples want it) -> what becomes of it."""
+Ask = Callable[[Oracle, Tensor, Problem, int], tuple[Evaluation, Pull]]
+"""(the oracle asked, z, problem, index) -> what is answered in its place."""
 
 
 @dataclass(frozen=True)
 class Changed:
-    """An oracle whose derivative is changed before anybody sees it; what it costs is what the oracle asked costs.
+    """An oracle whose answers are changed before anybody sees them; what it costs is what the oracle asked costs.
 
     Attributes:
-        oracle: asked first.
-        change: what becomes of its derivative.
+        oracle: asked.
+        ask: how it is asked, and what becomes of its answer.
     """
 
     oracle: Oracle
-    change: Change
+    ask: Ask
 
     @property
     def samples(self) -> int:
@@ -150,14 +117,18 @@ class Changed:
         return self.oracle.backwards
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
-        """As the oracle asked, but for the derivative."""
-        seen, pull = self.oracle(z, problem, index)
-        return seen, lambda going: self.change(pull, lambda: self.oracle(z, problem, index)[1], going)
+        """What `ask` answers."""
+        return self.ask(self.oracle, z, problem, index)
 
 
 def finished(oracle: Oracle, finish: Callable[[Tensor], Tensor]) -> Changed:
     """With a function of the derivative instead, such as `smooth(1.0).function`."""
-    return Changed(oracle, lambda pull, again, going: finish(pull(going)))
+
+    def ask(oracle: Oracle, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        seen, pull = oracle(z, problem, index)
+        return seen, lambda going: finish(pull(going))
+
+    return Changed(oracle, ask)
 
 
 def awake(oracle: Oracle) -> Changed:
@@ -165,13 +136,35 @@ def awake(oracle: Oracle) -> Changed:
     rectifiers that let derivatives through.
     """
 
-    def redirected(pull: Pull, again: Callable[[], Pull], going: Tensor) -> Tensor:
-        grad = pull(going)
-        dead = going & (grad.flatten(1).abs().amax(1) == 0)  # `any` takes many times as long
-        if not bool(dead.any()):
-            return grad
-        other = again()
-        with Redirected():
-            return grad + other(dead)
+    def ask(oracle: Oracle, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        seen, pull = oracle(z, problem, index)
 
-    return Changed(oracle, redirected)
+        def redirected(going: Tensor) -> Tensor:
+            grad = pull(going)
+            dead = going & (grad.flatten(1).abs().amax(1) == 0)  # `any` takes many times as long
+            if not bool(dead.any()):
+                return grad
+            _, other = oracle(z, problem, index)
+            with Redirected():
+                return grad + other(dead)
+
+        return seen, redirected
+
+    return Changed(oracle, ask)
+
+
+def unjudged(oracle: Oracle, steps: int) -> Changed:
+    """The network never sees the point that the last of so many steps leads to, in a search that keeps the latest.
+
+    There the loop asks for no derivative any more, and what the network says of it decides nothing: there are no
+    outputs, and the loss is not a number.
+    """
+
+    def ask(oracle: Oracle, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Pull]:
+        if index < steps:
+            return oracle(z, problem, index)
+        unknown = z.new_full((len(z),), torch.nan)
+        seen = Evaluation(z, z.new_empty(len(z), 0), unknown, torch.zeros_like(unknown, dtype=torch.bool))
+        return seen, lambda going: torch.full_like(z[going], torch.nan)
+
+    return Changed(oracle, ask)

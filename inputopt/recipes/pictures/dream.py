@@ -19,7 +19,7 @@ from inputopt.search.goals import never
 from inputopt.search.guidance import guided
 from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives import Objective, layer_energy
-from inputopt.search.oracle import Backward, Oracle, Unjudged, finished
+from inputopt.search.oracle import Backward, Oracle, finished, unjudged
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import smooth
 from inputopt.search.steps.step import Stride
@@ -143,7 +143,7 @@ def _moved(oracle: Oracle, step: Stride, started: list[Tensor], steps: int, watc
     nothing = started[0].new_zeros(1).expand(started[0].shape)  # distances are not asked for
     problem = Problem(nothing, ids, ids)
     found = optimise(
-        Unjudged(oracle, steps),
+        unjudged(oracle, steps),
         step,
         anywhere,
         problem,
