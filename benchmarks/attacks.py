@@ -25,9 +25,9 @@ from peers import BARE, OURS, run
 from safetensors.torch import save_file
 
 import inputopt
+from inputopt.attacks.base import batches
 from inputopt.cli.given import find_data
 from inputopt.cli.show import table
-from inputopt.recipes.attacks.base import batches
 from inputopt.search.problem import Problem
 
 NETWORKS = ("digits-mlp", "digits-cnn", "digits-cnn-robust")

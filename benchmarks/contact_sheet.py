@@ -16,8 +16,8 @@ from torch import Tensor
 
 import inputopt
 from inputopt.files import save_figure
-from inputopt.recipes.pictures.illuminate import MapElites
-from inputopt.recipes.pictures.sheet import named_sheet
+from inputopt.pictures.illuminate import MapElites
+from inputopt.pictures.sheet import named_sheet
 from inputopt.zoo.imagenet import class_name
 
 TARGETS = tuple(range(50, 1000, 100))

@@ -22,9 +22,9 @@ import inputopt
 from inputopt.cli.seeing import TEMPERATURE
 from inputopt.evaluation.legibility import Legibility, legibility, spectrum_distance
 from inputopt.files import save_figure
-from inputopt.recipes.pictures.illuminate import MapElites
-from inputopt.recipes.pictures.picture import read_photo
-from inputopt.recipes.pictures.sheet import named_sheet
+from inputopt.pictures.illuminate import MapElites
+from inputopt.pictures.picture import read_photo
+from inputopt.pictures.sheet import named_sheet
 from inputopt.zoo.imagenet import class_name
 
 CLASSES = tuple(range(25, 1000, 50))

@@ -31,7 +31,7 @@ from torch import Tensor
 
 import inputopt
 from inputopt.cli.show import table
-from inputopt.recipes.pictures.picture import read_photo
+from inputopt.pictures.picture import read_photo
 
 NETWORK = "efficientnet-lite0"
 TIME, MEMORY, LARGE = 0.4, 0.65, 600  # of the plain loop's, of the plain loop's, and MB

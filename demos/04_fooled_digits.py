@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import inputopt
-from inputopt.recipes.pictures.sheet import Journey, sheet
+from inputopt.pictures.sheet import Journey, sheet
 from inputopt.zoo.digits import Digits, load_digits
 
 SHOWN = (2, 3, 5, 8)  # the classes in the picture

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 import inputopt
-from inputopt.evaluation.spurious import spurious
-from inputopt.recipes.pictures.sheet import show
+from inputopt.attribution.spurious import spurious
+from inputopt.pictures.sheet import show
 
 SIDE, HORIZON = 32, 13
 TANK, SHOWN = 1, 4

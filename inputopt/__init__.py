@@ -1,25 +1,25 @@
 """Train a network with checked gradients, then hold its weights still and move the input."""
 
+from inputopt import attacks
+from inputopt.attribution.saliency import average, saliency
+from inputopt.attribution.spurious import spurious
 from inputopt.derivatives.record import Gradients
 from inputopt.derivatives.ways import gradients
 from inputopt.evaluation.curve import RobustnessCurve, robustness_curve
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.spurious import spurious
 from inputopt.files import FileError
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.store import save
-from inputopt.recipes import attacks
-from inputopt.recipes.pictures.ascend import ascend
-from inputopt.recipes.pictures.atlas import atlas
-from inputopt.recipes.pictures.dream import dream
-from inputopt.recipes.pictures.fool import fool
-from inputopt.recipes.pictures.illuminate import illuminate
-from inputopt.recipes.pictures.picture import Picture
-from inputopt.recipes.pictures.recalled import accentuate, invert
-from inputopt.recipes.pictures.saliency import average, saliency
-from inputopt.recipes.pictures.visualize import visualize
+from inputopt.pictures.ascend import ascend
+from inputopt.pictures.atlas import atlas
+from inputopt.pictures.dream import dream
+from inputopt.pictures.fool import fool
+from inputopt.pictures.illuminate import illuminate
+from inputopt.pictures.picture import Picture
+from inputopt.pictures.recalled import accentuate, invert
+from inputopt.pictures.visualize import visualize
 from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron
 from inputopt.search.likeness import activation_distance, diversity, style_distance, total_variation
 from inputopt.search.loop import Interrupted

@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 import inputopt
-from inputopt.recipes.pictures.picture import read_photo
+from inputopt.pictures.picture import read_photo
 
 FOLDERS = {"skimage": "data", "sklearn": "datasets/images"}
 NAMES = ("china.jpg", "flower.jpg", "coffee.png", "chelsea.png", "rocket.jpg", "astronaut.png")

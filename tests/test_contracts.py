@@ -13,10 +13,10 @@ from contracts import CHECKS, Recipe, assert_same, drawn, known_inputs
 
 import inputopt
 import inputopt.search
+from inputopt.attacks.base import Attack
+from inputopt.attacks.nearest import Nearest
 from inputopt.nets.frozen import frozen
-from inputopt.recipes.attacks.base import Attack
-from inputopt.recipes.attacks.nearest import Nearest
-from inputopt.recipes.pictures.illuminate import MapElites
+from inputopt.pictures.illuminate import MapElites
 from inputopt.search import cppn, features, fourier, goals, guidance, likeness, norms, objectives, transforms
 from inputopt.search.steps import (
     apgd,
@@ -101,7 +101,7 @@ def on_images(direction):
     return directions.Stateless(update)
 
 
-ASKING = {"atlas", "average", "saliency"}
+ASKING = {"atlas", "average", "saliency", "spurious"}
 """Recipes that find no input in the bounds; their own tests ask of them what they promise."""
 
 EPS = {"l0": 2.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}  # some of the inputs fall, and some do not
@@ -341,7 +341,11 @@ def discovered(kind):
     if kind == "recipe":
         exported = {name: getattr(inputopt, name) for name in inputopt.__all__}
         recipes = {name for name, value in exported.items() if inspect.isfunction(value)}
-        made = {name for name in recipes if exported[name].__module__.startswith("inputopt.recipes.")}
+        made = {
+            name
+            for name in recipes
+            if exported[name].__module__.startswith(("inputopt.pictures.", "inputopt.attribution."))
+        }
         return made - ASKING
     if kind == "canvas":
         classes = {name: vars(value) for name, value in public_names(inputopt.search) if inspect.isclass(value)}

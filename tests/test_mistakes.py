@@ -12,7 +12,7 @@ from torch import nn
 
 import inputopt
 from inputopt.evaluation.protocols import find_protocol
-from inputopt.recipes.pictures.picture import to_image
+from inputopt.pictures.picture import to_image
 from inputopt.search.norms import L2
 from inputopt.search.objectives import dlr
 from inputopt.search.problem import Problem

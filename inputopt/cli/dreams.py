@@ -22,11 +22,11 @@ from inputopt.cli.show import writable
 from inputopt.cli.watching import Watching, add_watch, save_interrupted, unfinished
 from inputopt.files import FileError, replacing, save_figure
 from inputopt.nets.frozen import Frozen
-from inputopt.recipes.pictures.dream import dream, so_far
-from inputopt.recipes.pictures.picture import to_image
-from inputopt.recipes.pictures.recipe import read_recipe, remade, versions
-from inputopt.recipes.pictures.sheet import Journey, sheet
-from inputopt.recipes.pictures.zoom import film, zoom
+from inputopt.pictures.dream import dream, so_far
+from inputopt.pictures.picture import to_image
+from inputopt.pictures.recipe import read_recipe, remade, versions
+from inputopt.pictures.sheet import Journey, sheet
+from inputopt.pictures.zoom import film, zoom
 from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.zoo.digits import load_digits
 from inputopt.zoo.imagenet import SCALES

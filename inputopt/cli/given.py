@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.files import FileError
-from inputopt.recipes.pictures.picture import read_photo
+from inputopt.pictures.picture import read_photo
 from inputopt.zoo.digits import load_digits
 from inputopt.zoo.library import load
 

@@ -12,14 +12,14 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from inputopt import attacks
+from inputopt.attacks.nearest import Nearest
 from inputopt.cli.given import add_model_and_data, find_data, find_model
 from inputopt.cli.robustness import show_pairs
 from inputopt.cli.show import table, writable
 from inputopt.evaluation.curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
 from inputopt.nets.frozen import Frozen
-from inputopt.recipes import attacks
-from inputopt.recipes.attacks.nearest import Nearest
 from inputopt.search.norms import NORMS
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}

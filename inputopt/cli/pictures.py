@@ -15,10 +15,10 @@ from inputopt.cli.given import find_model
 from inputopt.cli.show import table, writable
 from inputopt.files import save_figure
 from inputopt.nets.frozen import Frozen
-from inputopt.recipes.inputs import count_classes
-from inputopt.recipes.pictures.ascend import ascend
-from inputopt.recipes.pictures.fool import fool
-from inputopt.recipes.pictures.sheet import Journey, contact_sheet, sheet, watch_all
+from inputopt.pictures.ascend import ascend
+from inputopt.pictures.fool import fool
+from inputopt.pictures.sheet import Journey, contact_sheet, sheet, watch_all
+from inputopt.search.inputs import count_classes
 from inputopt.search.loop import Interrupted
 from inputopt.zoo.digits import load_digits
 

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from inputopt import checks
+from inputopt import attacks, checks
+from inputopt.attacks.base import Attack
 from inputopt.cli.given import add_model_and_data, find_data, find_model
 from inputopt.cli.show import table, writable
 from inputopt.evaluation.evaluate import evaluate
@@ -22,10 +23,8 @@ from inputopt.evaluation.protocols import PRESETS
 from inputopt.evaluation.report import Report
 from inputopt.files import replacing, save_figure
 from inputopt.nets.frozen import Frozen
-from inputopt.recipes import attacks
-from inputopt.recipes.attacks.base import Attack
-from inputopt.recipes.pictures.picture import to_image
-from inputopt.recipes.pictures.sheet import pairs_sheet
+from inputopt.pictures.picture import to_image
+from inputopt.pictures.sheet import pairs_sheet
 from inputopt.search.loop import Snapshot
 from inputopt.search.norms import NORMS
 

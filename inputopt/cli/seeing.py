@@ -12,18 +12,18 @@ from torch import Tensor
 from tqdm import tqdm
 
 from inputopt import checks
+from inputopt.attribution.spurious import spurious
 from inputopt.cli.given import IMAGES, find_data, find_model
 from inputopt.cli.show import sizes, table, writable
 from inputopt.cli.watching import Watching, add_watch, save_interrupted, unfinished
-from inputopt.evaluation.spurious import spurious
 from inputopt.files import FileError, save_figure
 from inputopt.nets.frozen import Frozen
-from inputopt.recipes.pictures.atlas import atlas
-from inputopt.recipes.pictures.canvases import CANVASES
-from inputopt.recipes.pictures.illuminate import MapElites, illuminate
-from inputopt.recipes.pictures.picture import Picture
-from inputopt.recipes.pictures.sheet import contact_sheet
-from inputopt.recipes.pictures.visualize import visualize
+from inputopt.pictures.atlas import atlas
+from inputopt.pictures.canvases import CANVASES
+from inputopt.pictures.illuminate import MapElites, illuminate
+from inputopt.pictures.picture import Picture
+from inputopt.pictures.sheet import contact_sheet
+from inputopt.pictures.visualize import visualize
 from inputopt.search.features import Belief, Channel, Layer
 from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.search.objectives import Objective

@@ -12,7 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from inputopt import checks
-from inputopt.recipes.pictures.picture import Picture
+from inputopt.pictures.picture import Picture
 from inputopt.search.loop import Snapshot
 
 

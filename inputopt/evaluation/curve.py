@@ -12,10 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.attacks.minimal_norm import MinimalNorm
+from inputopt.attacks.nearest import Nearest
 from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.recipes.attacks.minimal_norm import MinimalNorm
-from inputopt.recipes.attacks.nearest import Nearest
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Result
 

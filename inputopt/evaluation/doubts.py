@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inputopt.evaluation.report import AttackRow
 from inputopt.nets.frozen import Frozen
-from inputopt.recipes.inputs import PROBABILITIES, looks_like_probabilities
+from inputopt.search.inputs import PROBABILITIES, looks_like_probabilities
 from inputopt.search.objectives import margin
 from inputopt.search.problem import Problem
 

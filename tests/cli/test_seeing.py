@@ -9,7 +9,7 @@ from PIL import Image
 import inputopt
 from inputopt.cli import pictures, seeing
 from inputopt.cli.main import main
-from inputopt.recipes.pictures.recipe import read_recipe
+from inputopt.pictures.recipe import read_recipe
 
 
 @pytest.fixture(autouse=True)

@@ -7,11 +7,11 @@ from contracts import DTYPES, assert_same, fingerprint, known_inputs, small_net
 from safetensors.torch import load_file
 
 import inputopt
+from inputopt.attacks import FGSM, PGD, Square
 from inputopt.evaluation import evaluate as module
 from inputopt.evaluation.protocols import PRESETS, Stage, find_protocol
 from inputopt.evaluation.standing import gained
 from inputopt.files import FileError
-from inputopt.recipes.attacks import FGSM, PGD, Square
 
 EPS = {"l0": 1.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}
 

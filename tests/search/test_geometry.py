@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inputopt
-from inputopt.recipes.attacks.base import bounded
-from inputopt.recipes.attacks.wide import widened
+from inputopt.attacks.base import bounded
+from inputopt.attacks.wide import widened
 from inputopt.search.canvas import Levels
 from inputopt.search.geometry import Ball, Box, tight_bounds
 from inputopt.search.norms import L0, LINF, NORMS, per_example

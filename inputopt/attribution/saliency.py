@@ -1,0 +1,137 @@
+"""Which numbers of an input does the network's answer rest on? Five ways to ask, one call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inputopt import checks
+from inputopt.nets.frozen import Frozen, frozen
+from inputopt.search import chance
+from inputopt.search.inputs import check_problem
+from inputopt.search.objectives import logit_of
+from inputopt.search.problem import Problem
+
+METHODS = ("gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion")
+
+
+def saliency(
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+    x: Tensor,
+    y: Any,
+    method: str = "integrated",
+    *,
+    samples: int = 32,
+    baseline: Tensor | float | None = None,
+    deviation: float = 0.15,
+    window: int = 8,
+    seed: int = 0,
+    ids: Any = None,
+) -> Tensor:
+    """How much each number of an input speaks for a class, [B, ...] like the inputs.
+
+    Args:
+        model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
+        x: inputs [B, ...] in the bounds.
+        y: the classes in question, [B].
+        method: "gradient": the logit's derivative (Simonyan et al., 2014). "gradient_x_input": times the input less the
+            baseline. "integrated": the derivative's mean on the way from the baseline, times the input less the
+            baseline; adds up to what the logit gained on the way (Sundararajan et al., 2017). "smoothgrad": its mean
+            under noise (Smilkov et al., 2017). "occlusion": how far the logit falls as a square of the image is covered
+            by the baseline, shared out over its pixels (Zeiler and Fergus, 2014); images [B, C, H, W] only.
+        samples: points of the way, or draws of noise.
+        baseline: what means nothing: a number, or numbers like the inputs; the bounds' lower end if not given.
+        deviation: of the noise, in parts of the bounds' width.
+        window: the side of the square.
+        seed, ids: what the noise is drawn from.
+
+    Raises:
+        ValueError, TypeError: inputs, classes, a method or numbers that do not fit.
+    """
+    net = frozen(model)
+    problem = check_problem(net, x, y, ids)
+    checks.one_of("method", method, METHODS)
+    checks.whole("samples", samples)
+    seed = checks.seed(seed)
+    low, high = net.bounds
+    base = _baseline(problem.x0, low if baseline is None else baseline)
+    if method == "gradient":
+        return _derivative(net, problem.x0, problem)
+    if method == "gradient_x_input":
+        return _derivative(net, problem.x0, problem) * (problem.x0 - base)
+    if method == "integrated":
+        # the midpoint rule: exact for a quadratic, and the error falls with the square of the samples
+        points = (base + (problem.x0 - base) * ((place + 0.5) / samples) for place in range(samples))
+        return _mean(net, points, problem, samples) * (problem.x0 - base)
+    if method == "smoothgrad":
+        width = checks.positive("deviation", deviation) * (high - low)
+        shape = problem.x0.shape[1:]
+        noisy = (
+            problem.x0 + width * chance.normal(shape, seed, problem.ids, draw).to(problem.x0) for draw in range(samples)
+        )
+        return _mean(net, noisy, problem, samples)
+    return _occluded(net, problem, base, checks.whole("window", window))
+
+
+def _baseline(x: Tensor, given: Tensor | float) -> Tensor:
+    base = torch.as_tensor(given, dtype=x.dtype, device=x.device)
+    try:
+        return checks.finite("baseline", base.expand_as(x))
+    except RuntimeError as error:
+        raise ValueError(f"baseline must be a number or of the inputs' shape, not {list(base.shape)}.") from error
+
+
+def _derivative(net: Frozen, x: Tensor, problem: Problem) -> Tensor:
+    variable = x.detach().requires_grad_()
+    with torch.enable_grad():
+        logit = logit_of(net(variable), problem.label)
+    return net.gradient(logit, variable)
+
+
+def _mean(net: Frozen, points: Iterator[Tensor], problem: Problem, count: int) -> Tensor:
+    total = torch.zeros_like(problem.x0)
+    for point in points:
+        total += _derivative(net, point, problem)
+    return total / count
+
+
+def _occluded(net: Frozen, problem: Problem, base: Tensor, window: int) -> Tensor:
+    x = problem.x0
+    if x.ndim != 4:
+        raise ValueError(f"occlusion covers squares of images [B, C, H, W], not of inputs {list(x.shape)}.")
+    found = torch.zeros_like(x)
+    with torch.no_grad():
+        whole = logit_of(net(x), problem.label)
+        for top in range(0, x.shape[2], window):
+            for left in range(0, x.shape[3], window):
+                square = (..., slice(top, top + window), slice(left, left + window))
+                covered = x.clone()
+                covered[square] = base[square]
+                lost = whole - logit_of(net(covered), problem.label)
+                found[square] = (lost / x[0][square].numel()).reshape(-1, 1, 1, 1)
+    return found
+
+
+def average(x: Tensor, y: Any, classes: int | None = None) -> Tensor:
+    """The mean input of each class, [n, ...]: what the examples have in common; NaN-free, 0 for a class without any.
+
+    Args:
+        x: inputs [B, ...].
+        y: their classes, [B].
+        classes: how many there are; one more than the largest of `y` if not given.
+
+    Raises:
+        ValueError, TypeError: inputs and classes that do not fit.
+    """
+    x = checks.batch("x", checks.finite("x", x))
+    labels = torch.as_tensor(y, device=x.device)
+    count = int(labels.max()) + 1 if classes is None else checks.whole("classes", classes)
+    labels = checks.classes("y", labels, count)
+    if len(labels) != len(x):
+        raise ValueError(f"y must be {len(x)} classes, one an input, not {len(labels)}.")
+    total = x.new_zeros(count, *x.shape[1:]).index_add(0, labels, x)
+    members = torch.bincount(labels, minlength=count).clamp_min(1).to(x)
+    return total / members.reshape(-1, *(1,) * (x.ndim - 1))

@@ -1,0 +1,92 @@
+"""From static down to a class: an image that the network is sure of and that a person would not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from inputopt import checks
+from inputopt.nets.frozen import Frozen, frozen
+from inputopt.search import chance
+from inputopt.search.fourier import Fourier, Natural, Squash
+from inputopt.search.geometry import Box
+from inputopt.search.goals import confident
+from inputopt.search.inputs import check_problem
+from inputopt.search.loop import Watch, optimise
+from inputopt.search.objectives import cross_entropy
+from inputopt.search.oracle import Backward
+from inputopt.search.problem import Problem, Result
+from inputopt.search.steps.directions import unit
+from inputopt.search.steps.step import Descend
+
+STARTS = ("static", "fourier")
+
+
+def fool(
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+    target: int,
+    shape: Sequence[int],
+    count: int = 8,
+    seed: int = 0,
+    *,
+    confidence: float = 0.99,
+    steps: int = 1_000,
+    rate: float = 0.01,
+    start: str = "static",
+    watch: Watch | None = None,
+) -> Result:
+    """Start from static and descend until the network sees `target` (after Nguyen, Yosinski and Clune, 2015).
+
+    Args:
+        model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
+        target: the class to reach.
+        shape: of one input, such as (1, 28, 28).
+        count: how many images, each from static of its own.
+        seed: what the static is drawn from.
+        confidence: the probability of `target` at which an image is done.
+        steps: how many steps at most.
+        rate: the length of a step, as the mean change of a pixel in parts of the bounds' width.
+        start: "static", every number by itself; or for images "fourier", waves as strong as in a photo.
+        watch: shown every step.
+
+    Returns:
+        `x` [count, *shape]; `distance` is the L2 distance from the static.
+
+    Raises:
+        ValueError, TypeError: a target, shape or number that makes no sense.
+    """
+    net = frozen(model)
+    checks.whole("count", count)
+    seed = checks.seed(seed)
+    checks.whole("steps", steps)
+    checks.positive("rate", rate)
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence must be a probability between 0 and 1, not {confidence}.")
+    sizes = [checks.whole("each number of shape", size) for size in shape]
+    low, high = net.bounds
+    ids = torch.arange(count, device=net.device)
+    begun = _begun(start, sizes, net.bounds, seed, ids).to(net.dtype)
+    problem = check_problem(net, begun, torch.full_like(ids, checks.whole("target", target, least=0)), ids)
+    return optimise(
+        Backward(net, cross_entropy, confident(confidence)),
+        Descend(unit, rate * (high - low) * begun[0].numel() ** 0.5),
+        Box(low, high),
+        problem,
+        begun,
+        steps=steps,
+        watch=watch,
+    )
+
+
+def _begun(start: str, sizes: list[int], bounds: tuple[float, float], seed: int, ids: Tensor) -> Tensor:
+    """Where each image starts, [B, *sizes]."""
+    low, high = bounds
+    if checks.one_of("start", start, STARTS) == "static":
+        return low + (high - low) * chance.uniform(sizes, seed, ids)
+    if len(sizes) != 3:
+        raise ValueError(f"Waves are for images (C, H, W), not for inputs of shape {tuple(sizes)}.")
+    canvas = Natural(Fourier((sizes[0], sizes[1], sizes[2]), Squash(low, high)))
+    z = canvas.start(seed, ids)
+    return canvas(z, Problem(z, ids, ids))

@@ -1,0 +1,137 @@
+"""A zoom into a dream: every frame is the one before, enlarged a little and dreamt on."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from inputopt import checks
+from inputopt.files import FileError, replacing
+from inputopt.nets.frozen import Frozen, frozen
+from inputopt.pictures.dream import Layers, Photo, dream
+from inputopt.pictures.picture import Picture, read_photo, to_image
+from inputopt.pictures.recipe import FILE, read_recipe, recipe_of, repeatable
+from inputopt.search.loop import Watch
+
+FILMS = (".gif", ".webp", ".mp4")
+
+
+@repeatable(photo=FILE)
+def nearer(
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+    photo: Photo,
+    layers: Layers,
+    factor: float = 1.04,
+    octaves: int = 2,
+    octave_scale: float = 1.4,
+    steps: int = 4,
+    *,
+    step_size: float = 0.01,
+    seed: int = 0,
+    watch: Watch | None = None,
+) -> Picture:
+    """One frame of a zoom: the middle of `photo`, enlarged by `factor` to the photo's size, and dreamt on.
+
+    The other arguments are those of `dream`.
+
+    Raises:
+        ValueError, TypeError, FileError: as `dream`, or a factor that is not above 1.
+    """
+    if checks.positive("factor", factor) <= 1:
+        raise ValueError(f"factor must be above 1, not {factor}.")
+    image = to_image(read_photo(photo), frozen(model).bounds if isinstance(photo, Tensor) else (0, 1))
+    left, top = ((side - side / factor) / 2 for side in image.size)
+    box = (left, top, image.width - left, image.height - top)
+    enlarged = image.resize(image.size, Image.Resampling.BICUBIC, box)
+    return dream(model, enlarged, layers, octaves, octave_scale, steps, step_size=step_size, seed=seed, watch=watch)
+
+
+def zoom(
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+    photo: Photo,
+    layers: Layers,
+    folder: str | Path,
+    frames: int = 60,
+    *,
+    progress: Callable[[int], None] | None = None,
+    seed: int = 0,
+    **settings: float,
+) -> list[Path]:
+    """Write a zoom's frames into `folder`; those that are there already, from a run that was stopped, are kept.
+
+    Each frame starts from the file of the one before, so that a film that was stopped goes on to the same bytes.
+
+    Args:
+        model, photo, layers: as in `dream`; the photo is frame 0.
+        folder: for frame-00000.png and so on.
+        frames: how many, the photo among them.
+        progress: told the number of every frame that is done.
+        seed: of the first frame; each has its own.
+        settings: of `nearer`.
+
+    Raises:
+        ValueError, TypeError, FileError: as `nearer`, or frames in the folder that were made otherwise.
+    """
+    net, folder = frozen(model), Path(folder)
+    checks.whole("frames", frames)
+    first = Picture(read_photo(photo), bounds=net.bounds if isinstance(photo, Tensor) else (0.0, 1.0))
+    paths = [folder / f"frame-{index:05d}.png" for index in range(frames)]
+    if not paths[0].is_file():
+        first.save(paths[0])
+    elif not torch.equal(read_photo(paths[0]), read_photo(to_image(first.x, first.bounds))):
+        raise FileError(f"{folder} holds the frames of another photo; choose another folder.")
+    for index, (before, path) in enumerate(pairwise(paths), start=1):
+        arguments = (net, before, layers)
+        keywords = {**settings, "seed": seed + index}
+        if not path.is_file():
+            nearer(*arguments, **keywords).save(path)  # type: ignore[arg-type]
+        elif read_recipe(path)["settings"] != recipe_of("nearer", *arguments, **keywords)["settings"]:
+            raise FileError(f"{path} was made with other settings; choose another folder.")
+        if progress is not None:
+            progress(index)
+    return paths
+
+
+def film(frames: Sequence[Path], path: str | Path, rate: float = 20.0) -> None:
+    """Write frames as a film, by the suffix: GIF and WebP by Pillow, mp4 by ffmpeg where it is installed.
+
+    Raises:
+        FileError: another suffix, no ffmpeg, or a place that cannot be written to.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in FILMS:
+        raise FileError(f"A film is a {', '.join(FILMS)}; give {path} one of these endings.")
+    if suffix == ".mp4":
+        return _mp4(frames, path, rate)
+
+    def images() -> Iterator[Image.Image]:
+        for frame in frames[1:]:
+            with Image.open(frame) as image:
+                yield image.convert("RGB")
+
+    with replacing(path) as temporary, Image.open(frames[0]) as first:
+        options = {"duration": round(1000 / rate), "loop": 0, "save_all": True}
+        first.convert("RGB").save(temporary, append_images=images(), **options)
+    return None
+
+
+def _mp4(frames: Sequence[Path], path: Path, rate: float) -> None:
+    program = shutil.which("ffmpeg")
+    if program is None:
+        raise FileError("An mp4 needs ffmpeg, which is not installed; make a .webp or a .gif.")
+    pattern = str(frames[0].parent / "frame-%05d.png")
+    even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # what the format wants
+    with replacing(path) as temporary:
+        shown = ["-framerate", str(rate), "-i", pattern, "-frames:v", str(len(frames))]
+        command = [program, "-v", "error", "-y", *shown, "-vf", even, "-pix_fmt", "yuv420p", str(temporary)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise FileError(f"ffmpeg could not write {path} ({done.stderr.strip()}).")

@@ -1,1 +1,0 @@
-"""Named compositions of the one loop."""

@@ -1,0 +1,91 @@
+"""Zooms: frames that lead to one another, go on where they stopped, and become films."""
+
+import shutil
+
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from inputopt.files import FileError
+from inputopt.pictures import zoom as module
+from inputopt.pictures.picture import read_photo
+from inputopt.pictures.recipe import read_recipe
+from inputopt.pictures.zoom import film, nearer, zoom
+
+SETTINGS = {"octaves": 1, "steps": 1}
+
+
+@pytest.fixture
+def photo(tmp_path):
+    Image.effect_mandelbrot((24, 18), (-2, -1, 1, 1), 20).convert("RGB").save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def eye():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.Tanh())
+
+
+def contents(paths):
+    return [path.read_bytes() for path in paths]
+
+
+def test_a_zoom_goes_on_where_it_stopped(tmp_path, photo):
+    net, done = eye(), []
+    whole = zoom(net, photo, ["1"], tmp_path / "a", 4, progress=done.append, **SETTINGS)
+    assert done == [1, 2, 3]
+    before = contents(whole)
+    assert len(set(before)) == 4
+    for path in whole[2:]:
+        path.unlink()
+    assert contents(zoom(net, photo, ["1"], tmp_path / "a", 4, **SETTINGS)) == before
+    assert read_recipe(whole[2])["settings"]["photo"]["file"] == str(whole[1])
+
+
+def test_a_zoom_in_another_frames_folder_is_refused(tmp_path, photo):
+    zoom(eye(), photo, ["1"], tmp_path / "a", 2, **SETTINGS)
+    with pytest.raises(FileError, match="other settings"):
+        zoom(eye(), photo, ["1"], tmp_path / "a", 2, octaves=1, steps=2)
+    Image.new("RGB", (24, 18)).save(photo)
+    with pytest.raises(FileError, match="another photo"):
+        zoom(eye(), photo, ["1"], tmp_path / "a", 2, **SETTINGS)
+
+
+def test_a_frame_is_the_middle_of_the_one_before(photo):
+    found = nearer(eye(), photo, ["1"], 1.5, octaves=1, steps=1, step_size=1e-9)
+    with Image.open(photo) as image:
+        middle = image.resize(image.size, Image.Resampling.BICUBIC, (4, 3, 20, 15))
+    assert found.x.shape == (3, 18, 24)
+    assert torch.allclose(found.x, read_photo(middle), atol=1e-5)
+    with pytest.raises(ValueError, match="factor must be above 1"):
+        nearer(eye(), photo, ["1"], 1.0)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".webp"])
+def test_films_hold_every_frame(tmp_path, photo, suffix):
+    frames = zoom(eye(), photo, ["1"], tmp_path / "a", 3, **SETTINGS)
+    film(frames, tmp_path / f"film{suffix}")
+    with Image.open(tmp_path / f"film{suffix}") as made:
+        assert (made.n_frames, made.size) == (3, (24, 18))
+
+
+def test_an_mp4_needs_ffmpeg(tmp_path, photo, monkeypatch):
+    frames = zoom(eye(), photo, ["1"], tmp_path / "a", 1, **SETTINGS)
+    with pytest.raises(FileError, match="one of these endings"):
+        film(frames, tmp_path / "film.avi")
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    with pytest.raises(FileError, match="needs ffmpeg"):
+        film(frames, tmp_path / "film.mp4")
+    program = tmp_path / "ffmpeg"
+    program.write_text('#!/bin/sh\nfor last; do :; done\necho "$@" > "$last"\n')
+    program.chmod(0o755)
+    monkeypatch.setattr(module.shutil, "which", lambda name: str(program))
+    film(frames, tmp_path / "film.mp4", 12)
+    said = (tmp_path / "film.mp4").read_text()
+    assert "-framerate 12" in said
+    assert "frame-%05d.png" in said
+    program.write_text("#!/bin/sh\necho broken >&2\nexit 1\n")
+    with pytest.raises(FileError, match=r"could not write .*broken"):
+        film(frames, tmp_path / "other.mp4")
+    assert not (tmp_path / "other.mp4").exists()
