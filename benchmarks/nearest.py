@@ -70,8 +70,8 @@ def ours(norm: str, queries: int) -> dict[str, Any]:
     every |= {
         "FAB": attacks.FAB(norm, steps=(queries - 1) // 10),
         "TargetedFAB": attacks.TargetedFAB(norm, steps=queries // 18 - 1),
-        "Minimal APGD": attacks.Minimal(attacks.APGD(norm, steps=steps // 10, loss="dlr")),
-        "Minimal TargetedAPGD": attacks.Minimal(attacks.TargetedAPGD(norm, steps=steps // 32, targets=3)),
+        "Minimal APGD": attacks.EpsilonBisection(attacks.APGD(norm, steps=steps // 10, loss="dlr")),
+        "Minimal TargetedAPGD": attacks.EpsilonBisection(attacks.TargetedAPGD(norm, steps=steps // 32, targets=3)),
     }
     if norm == "linf":
         return {**every, "DeepFool": attacks.DeepFool(norm), "TrustRegion": attacks.TrustRegion(norm)}

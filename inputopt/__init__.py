@@ -21,9 +21,10 @@ from inputopt.pictures.picture import Picture
 from inputopt.pictures.recalled import accentuate, invert
 from inputopt.pictures.visualize import visualize
 from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron
+from inputopt.search.inputs import InputoptWarning
 from inputopt.search.likeness import activation_distance, diversity, style_distance, total_variation
 from inputopt.search.loop import Interrupted
-from inputopt.search.problem import Result
+from inputopt.search.result import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History
 from inputopt.training.train import DivergenceWarning, train
@@ -44,6 +45,7 @@ __all__ = [
     "Genetic",
     "Gradients",
     "History",
+    "InputoptWarning",
     "Interrupted",
     "Layer",
     "Neuron",

@@ -18,7 +18,8 @@ from torch import Tensor, nn
 import inputopt
 from inputopt.search.cppn import CPPN
 from inputopt.search.geometry import Box
-from inputopt.search.problem import Evaluation, Problem, take
+from inputopt.search.problem import Evaluation, Problem, Region
+from inputopt.search.rows import take
 from inputopt.zoo.digits import Digits, load_digits
 
 SHAPES = [(12,), (3, 4), (1, 3, 4)]
@@ -135,7 +136,8 @@ def problem_of(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Pr
     x0 = 0.4 * drawn(ROWS, *shape, seed=2, dtype=dtype).tanh()
     label = torch.tensor([0, 1, 2, 1, 5])
     eps = torch.full((ROWS,), 0.5, dtype=dtype)
-    return Problem(x0, label, torch.arange(ROWS), target=(label + 2) % CLASSES, eps=eps, low=x0 - 0.5, high=x0 + 0.5)
+    region = Region(eps, x0 - 0.5, x0 + 0.5)
+    return Problem(x0, label, torch.arange(ROWS), (label + 2) % CLASSES, region)
 
 
 def seen_at(problem: Problem, seed: int) -> Evaluation:

@@ -9,30 +9,33 @@ from typing import get_type_hints
 
 import pytest
 import torch
-from contracts import CHECKS, Recipe, assert_same, drawn, known_inputs
+from contracts import CHECKS, Recipe, assert_same, drawn, known_inputs, problem_of, small_net
 
 import inputopt
 import inputopt.search
+from inputopt.attacks import apgd, apgd_l1, fgsm, ni_fgsm, pgd, square
 from inputopt.attacks.base import Attack
-from inputopt.attacks.nearest import Nearest
+from inputopt.attacks.minimal_norm import (
+    alma,
+    boundary_walk,
+    carlini_wagner,
+    closing_ball,
+    ddn,
+    deepfool,
+    ead,
+    fab,
+    fmn,
+    jsma,
+    pdpgd,
+    sigma_zero,
+    trust_region,
+)
+from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.run import AttackRun
 from inputopt.nets.frozen import frozen
 from inputopt.pictures.illuminate import MapElites
 from inputopt.search import cppn, features, fourier, goals, guidance, likeness, norms, objectives, transforms
-from inputopt.search.steps import (
-    apgd,
-    boundary,
-    chase,
-    directions,
-    nearest,
-    penalty,
-    primal,
-    saliency,
-    segment,
-    sparse,
-    square,
-    step,
-    walk,
-)
+from inputopt.search.steps import bisection, directions, step
 
 
 def fool(net, shape, seed, rows):
@@ -139,7 +142,7 @@ ATTACKS = {
     "APGD": (SMOOTH, True, {"steps": 10, "loss": "dlr"}),
     "TargetedAPGD": (SMOOTH, True, {"steps": 10, "targets": 2}),
     "Square": (("l2", "linf"), True, {"steps": 20}),
-    "Tournament": (SMOOTH, True, {"rounds": (inputopt.attacks.Round(2, 4), inputopt.attacks.Round(1, 6, (3.0,)))}),
+    "MultiTargeted": (SMOOTH, True, {"rounds": (inputopt.attacks.Round(2, 4), inputopt.attacks.Round(1, 6, (3.0,)))}),
 }
 
 
@@ -156,12 +159,12 @@ def nearest_attack(name, norm, settings):
         assert bool(found.success.any())
         return found
 
-    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=name in ("Minimal", "MinimalNorm"))
+    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=name in ("EpsilonBisection", "MinimalNorm"))
 
 
 def made(name, norm, settings):
-    if name == "Minimal":
-        return inputopt.attacks.Minimal(inputopt.attacks.PGD(norm, steps=8), **settings)
+    if name == "EpsilonBisection":
+        return inputopt.attacks.EpsilonBisection(inputopt.attacks.PGD(norm, steps=8), **settings)
     return getattr(inputopt.attacks, name)(norm=norm, **settings)
 
 
@@ -180,9 +183,15 @@ NEAREST = {
     "TargetedFAB": (SMOOTH, {"steps": 8}),
     "TrustRegion": (("l2", "linf"), {"radius": 0.2}),
     "JSMA": (("l0",), {}),
-    "Minimal": (EVERY, {"rounds": 4}),
+    "EpsilonBisection": (EVERY, {"rounds": 4}),
     "MinimalNorm": (EVERY, {"queries": 240}),
 }
+
+
+def a_run():
+    """An attack on a batch."""
+    return AttackRun(inputopt.attacks.PGD("l2"), inputopt.Frozen(small_net()), problem_of((12,)), torch.arange(5))
+
 
 # made when checked, so that one that cannot be made fails alone
 TABLE = {
@@ -194,6 +203,7 @@ TABLE = {
         "over_mean": lambda: directions.over_mean,
         "over_largest": lambda: directions.over_largest,
         "steepest": lambda: directions.steepest(norms.L1),
+        "descent": lambda: directions.descent(norms.L1),
         "Momentum": lambda: directions.Momentum(0.9),
         "Adam": lambda: directions.Adam(),
         "Chain": lambda: directions.Chain((directions.over_mean, directions.Momentum(0.5))),
@@ -202,26 +212,29 @@ TABLE = {
     "step": {
         "Descend": lambda: step.Descend(directions.chain(directions.Momentum(0.9), directions.sign), 0.3),
         "Stride": lambda: step.Stride(0.3, -0.75, 0.5),
-        "Nesterov": lambda: step.Nesterov(directions.sign, 0.3),
-        "AutoStep": lambda: apgd.AutoStep(norms.L2, steps=4),
-        "SparseAutoStep": lambda: sparse.SparseAutoStep(steps=50),
+        "descend": lambda: pgd.descend(a_run(), 0.3),
+        "falling": lambda: pgd.falling(a_run(), 9),
+        "LowestPointStep": lambda: fgsm.LowestPointStep(norms.L2),
+        "NesterovStep": lambda: ni_fgsm.NesterovStep(norms.LINF, steps=9, size=0.3),
+        "APGDStep": lambda: apgd.APGDStep(norms.L2, steps=4),
+        "APGDL1Step": lambda: apgd_l1.APGDL1Step(steps=50),
         "SquareLinf": lambda: square.SquareLinf(steps=4, share=0.5, seed=0),
         "SquareL2": lambda: square.SquareL2(steps=4, share=0.5, seed=0),
-        "DecoupledStep": lambda: nearest.DecoupledStep(steps=4),
-        "FastStep": lambda: nearest.FastStep(norms.L2, steps=4),
-        "SparseStep": lambda: nearest.SparseStep(steps=4),
-        "PrimalDualStep": lambda: primal.PrimalDualStep(norms.L1, steps=4),
-        "PrimalDualGradientStep": lambda: primal.PrimalDualGradientStep(steps=4),
-        "WeighedStep": lambda: penalty.WeighedStep(steps=2),
-        "ElasticStep": lambda: penalty.ElasticStep(steps=2),
-        "AugmentedStep": lambda: penalty.AugmentedStep(norms.L2, steps=4),
-        "DeepFoolStep": lambda: boundary.DeepFoolStep(norms.L2, project_back=True),
-        "AdaptiveBoundaryStep": lambda: boundary.AdaptiveBoundaryStep(norms.L1),
-        "TrustRegionStep": lambda: boundary.TrustRegionStep(norms.LINF, largest=0.5),
-        "SaliencyStep": lambda: saliency.SaliencyStep(),
-        "SegmentStep": lambda: segment.SegmentStep(norms.L1),
-        "ChaseStep": lambda: chase.ChaseStep(norms.L2, directions.unit, steps=4, wide=2.0, noise=1.0),
-        "WalkStep": lambda: walk.WalkStep(norms.L2),
+        "DDNStep": lambda: ddn.DDNStep(steps=4),
+        "FMNStep": lambda: fmn.FMNStep(norms.L2, steps=4),
+        "SigmaZeroStep": lambda: sigma_zero.SigmaZeroStep(steps=4),
+        "PDPGDStep": lambda: pdpgd.PDPGDStep(norms.L1, steps=4),
+        "PDGDStep": lambda: pdpgd.PDGDStep(steps=4),
+        "CarliniWagnerStep": lambda: carlini_wagner.CarliniWagnerStep(steps=2),
+        "EADStep": lambda: ead.EADStep(steps=2),
+        "ALMAStep": lambda: alma.ALMAStep(norms.L2, steps=4),
+        "DeepFoolStep": lambda: deepfool.DeepFoolStep(norms.L2, project_back=True),
+        "FABStep": lambda: fab.FABStep(norms.L1),
+        "TrustRegionStep": lambda: trust_region.TrustRegionStep(norms.LINF, largest=0.5),
+        "JSMAStep": lambda: jsma.JSMAStep(),
+        "BisectionStep": lambda: bisection.BisectionStep(norms.L1),
+        "ClosingBallStep": lambda: closing_ball.ClosingBallStep(norms.L2, steps=4, wide=2.0, noise=1.0),
+        "BoundaryWalkStep": lambda: boundary_walk.BoundaryWalkStep(norms.L2),
     },
     "goal": {
         "recognised": lambda: goals.recognised,
@@ -237,10 +250,11 @@ TABLE = {
         "cross_entropy": lambda: objectives.cross_entropy,
         "attack_cross_entropy": lambda: objectives.attack_cross_entropy,
         "margin": lambda: objectives.margin,
-        "label_over_target": lambda: objectives.label_over_target,
+        "logit_difference": lambda: objectives.logit_difference,
         "dlr": lambda: objectives.dlr,
         "relative_margin": lambda: objectives.relative_margin,
         "hinge": lambda: objectives.hinge(10.0),
+        "smooth_count": lambda: sigma_zero.smooth_count(0.001),
         "layer_energy": lambda: objectives.layer_energy(["hidden", "deep"]),
         "guided": lambda: guidance.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}),
         "Neuron": lambda: features.Neuron("hidden", 2),
@@ -325,7 +339,7 @@ def classes_updated_with(argument):
     """The classes of the search whose `update` takes that argument; a protocol only says what they look like."""
     return tuple(
         value
-        for _, value in public_names(inputopt.search)
+        for _, value in (*public_names(inputopt.search), *public_names(inputopt.attacks))
         if inspect.isclass(value)
         and not getattr(value, "_is_protocol", False)
         and inspect.isfunction(getattr(value, "update", None))
@@ -337,7 +351,7 @@ def discovered(kind):
     """The names of everything public of a kind: classes, their instances, and functions that make them."""
     if kind == "attack":
         exported = {name: getattr(inputopt.attacks, name) for name in inputopt.attacks.__all__}
-        return {name for name, value in exported.items() if issubclass(value, Attack | Nearest)}
+        return {name for name, value in exported.items() if issubclass(value, Attack | MinimalNormAttack)}
     if kind == "recipe":
         exported = {name: getattr(inputopt, name) for name in inputopt.__all__}
         recipes = {name for name, value in exported.items() if inspect.isfunction(value)}
@@ -359,7 +373,7 @@ def discovered(kind):
         }
     basic = {"goal": (goals.Goal,), "objective": (objectives.Objective,)}
     kinds = basic[kind] if kind in basic else classes_updated_with({"direction": "grad", "step": "seen"}[kind])
-    every = list(public_names(inputopt.search))  # two modules may use one name
+    every = [*public_names(inputopt.search), *public_names(inputopt.attacks)]  # two modules may use one name
     made = {name for name, value in every if inspect.isfunction(value) and makes(value, kinds)}
     return made | {name for name, value in every if isinstance(value, kinds) or (kind not in basic and value in kinds)}
 

@@ -68,7 +68,7 @@ ATTACKS = {
     "APGD": {"steps": 6},
     "TargetedAPGD": {"steps": 6, "targets": 2},
     "Square": {"steps": 6},
-    "Tournament": {"rounds": (inputopt.attacks.Round(2, 4),)},
+    "MultiTargeted": {"rounds": (inputopt.attacks.Round(2, 4),)},
 }
 every_attack = pytest.mark.parametrize("name", ATTACKS)
 
@@ -116,7 +116,7 @@ def test_fooled_examples_attacked_to_the_last_step(name):
     # but for the first looks (the shape, probabilities, how many classes), every row that was run is an example's own
     assert 0 <= net.forwards - int(found.forwards.sum()) <= 1 + 8 + 1
     assert sum(rows) == net.forwards
-    if name not in ("FGSM", "Tournament", "TargetedAPGD"):
+    if name not in ("FGSM", "MultiTargeted", "TargetedAPGD"):
         steps = ATTACKS[name]["steps"]
         assert int(found.forwards[~found.success].min()) == steps + 1
         assert int(found.forwards[found.success].min()) < steps + 1
@@ -126,7 +126,7 @@ def test_fooled_examples_attacked_to_the_last_step(name):
 def test_one_forward_per_class():
     x, y = known_inputs(count=10)
     net = inputopt.Frozen(small_net())
-    found = inputopt.attacks.Tournament(eps=0.0, rounds=(inputopt.attacks.Round(5, 3),))(net, x, y)
+    found = inputopt.attacks.MultiTargeted(eps=0.0, rounds=(inputopt.attacks.Round(5, 3),))(net, x, y)
     assert found.forwards.tolist() == [1 + 5 * 4] * 10  # one look at all classes, then a run a try and step
     assert found.backwards.tolist() == [5 + 5 * 3] * 10
 
@@ -153,7 +153,7 @@ def test_the_best_failure_is_returned_and_not_the_last(name):
         ahead = own - shot.outputs.scatter(1, y[shot.ids, None], -torch.inf).amax(1)
         lowest[shot.ids] = torch.minimum(lowest[shot.ids], ahead)
 
-    found = attack(name, eps=0.004)(net, x, y, watch=None if name in ("TargetedAPGD", "Tournament") else watch)
+    found = attack(name, eps=0.004)(net, x, y, watch=None if name in ("TargetedAPGD", "MultiTargeted") else watch)
     assert not bool(found.success.all())
     assert_same(net(found.x), found.logits, 1e-9)
     assert_same(found.success, found.prediction != y)
@@ -196,7 +196,7 @@ def test_an_attack_that_ignores_its_target(name):
 def test_an_l2_projection_that_enlarges_a_change_already_inside():
     change, wide = 0.01 * drawn(5, 12), torch.full((5, 12), 2.0, dtype=torch.float64)
     eps = torch.ones(5, dtype=torch.float64)
-    for project in (L2.project, L2.confine):
+    for project in (L2.project, L2.project_fast):
         assert torch.equal(project(change, eps, -wide, wide), change)
 
 

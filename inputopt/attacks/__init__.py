@@ -1,14 +1,32 @@
 """Attacks at a fixed distance: how many inputs are fooled? And minimal-norm attacks: how little is enough?"""
 
-from inputopt.attacks.apgd import APGD, TargetedAPGD
-from inputopt.attacks.boundaries import FAB, JSMA, DeepFool, SuperDeepFool, TargetedFAB, TrustRegion
-from inputopt.attacks.descents import ALMA, DDN, FMN, PDGD, PDPGD, SigmaZero
-from inputopt.attacks.minimal import Minimal
-from inputopt.attacks.minimal_norm import MinimalNorm
-from inputopt.attacks.penalties import EAD, CarliniWagner
-from inputopt.attacks.pgd import BIM, FGSM, MIFGSM, NIFGSM, PGD
+from inputopt.attacks.apgd import APGD
+from inputopt.attacks.apgd_targeted import TargetedAPGD
+from inputopt.attacks.bim import BIM
+from inputopt.attacks.fgsm import FGSM
+from inputopt.attacks.mi_fgsm import MIFGSM
+from inputopt.attacks.minimal_norm import (
+    ALMA,
+    DDN,
+    EAD,
+    FAB,
+    FMN,
+    JSMA,
+    PDGD,
+    PDPGD,
+    CarliniWagner,
+    DeepFool,
+    EpsilonBisection,
+    MinimalNorm,
+    SigmaZero,
+    SuperDeepFool,
+    TargetedFAB,
+    TrustRegion,
+)
+from inputopt.attacks.multi_targeted import MultiTargeted, Round
+from inputopt.attacks.ni_fgsm import NIFGSM
+from inputopt.attacks.pgd import PGD
 from inputopt.attacks.square import Square
-from inputopt.attacks.tournament import Round, Tournament
 
 __all__ = [
     "ALMA",
@@ -27,14 +45,14 @@ __all__ = [
     "PGD",
     "CarliniWagner",
     "DeepFool",
-    "Minimal",
+    "EpsilonBisection",
     "MinimalNorm",
+    "MultiTargeted",
     "Round",
     "SigmaZero",
     "Square",
     "SuperDeepFool",
     "TargetedAPGD",
     "TargetedFAB",
-    "Tournament",
     "TrustRegion",
 ]

@@ -1,125 +1,181 @@
-"""Auto-PGD: no step size to choose, and losses that do not fade."""
+"""Auto-PGD (Croce and Hein, 2020): no step size to choose."""
 
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+from typing import ClassVar
 
 import torch
+from torch import Tensor
 
-from inputopt import checks
+from inputopt.attacks.apgd_l1 import APGDL1Step
 from inputopt.attacks.base import Attack
-from inputopt.attacks.pgd import random_start
-from inputopt.attacks.setting import Setting
-from inputopt.attacks.tries import best_try, merged, repeated
-from inputopt.attacks.wide import from_wide, wide_balls
-from inputopt.search.norms import L0, L1, Norm
-from inputopt.search.objectives import attack_cross_entropy, dlr, label_over_target, margin, others_first
-from inputopt.search.problem import Problem, Result, take
-from inputopt.search.steps.apgd import AutoStep
-from inputopt.search.steps.sparse import SparseAutoStep
+from inputopt.attacks.config import flag, one_of, optional, radii, setting, whole
+from inputopt.attacks.enlarged_radii import multiples_of, search_inwards
+from inputopt.attacks.restarts import random_start, repeated
+from inputopt.attacks.run import AttackRun
+from inputopt.search.geometry import Project
+from inputopt.search.inputs import InputoptWarning
+from inputopt.search.norms import Norm
+from inputopt.search.objectives import attack_cross_entropy, dlr, margin
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result, best_restart, lower_loss
+from inputopt.search.rows import chosen, per_example
 from inputopt.search.steps.step import Step
 
 LOSSES = {"cross_entropy": attack_cross_entropy, "dlr": dlr, "margin": margin}
 
 
 @dataclass(frozen=True)
+class Progress:
+    """The state of Auto-PGD, batch first but for the counters that all examples share.
+
+    Attributes:
+        before: the last point.
+        best, best_grad, best_loss: where the loss was lowest so far.
+        last_loss: at the last point.
+        checked_loss: the lowest loss at the last checkpoint.
+        size: the step length.
+        falls: how often the loss fell since the last checkpoint.
+        halved: whether the step was halved at the last checkpoint.
+        index, checkpoint, window: the number of this step, of the next checkpoint, and the steps between the two last.
+    """
+
+    before: Tensor
+    best: Tensor
+    best_grad: Tensor
+    best_loss: Tensor
+    last_loss: Tensor
+    checked_loss: Tensor
+    size: Tensor
+    falls: Tensor
+    halved: Tensor
+    index: int
+    checkpoint: int
+    window: int
+
+
+@dataclass(frozen=True)
+class APGDStep:
+    """The step rule of Auto-PGD (Croce and Hein, 2020), each example by itself.
+
+    Momentum 0.75; at checkpoints that come closer and closer, an example whose loss fell in fewer than three quarters
+    of the steps, or not below its best, halves its step and goes back to its best point.
+
+    Attributes:
+        norm: what steps are steepest in.
+        steps: how many there will be: it sets the checkpoints.
+        first: the first step, in parts of eps.
+    """
+
+    norm: Norm
+    steps: int
+    first: float = 2.0
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> Progress:
+        eps = problem.region.eps
+        infinite = torch.full_like(eps, torch.inf)
+        none = torch.zeros_like(problem.ids)
+        window = max(1, round(0.22 * self.steps))
+        return Progress(
+            z, z, torch.zeros_like(z), infinite, infinite, infinite, self.first * eps, none, none.bool(),
+            0, window, window,
+        )  # fmt: skip
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Progress, problem: Problem, project: Project
+    ) -> tuple[Tensor, Progress]:
+        better = seen.loss < state.best_loss
+        best = chosen(better, z, state.best)
+        best_grad = chosen(better, seen.gradient, state.best_grad)
+        best_loss = torch.where(better, seen.loss, state.best_loss)
+        falls = state.falls + (seen.loss < state.last_loss)
+        before, grad, size, halved, checked = state.before, seen.gradient, state.size, state.halved, state.checked_loss
+        checkpoint, window = state.checkpoint, state.window
+        if state.index == state.checkpoint:
+            stuck = falls < 0.75 * window
+            idle = ~state.halved & (best_loss >= state.checked_loss)
+            halved = stuck | idle
+            size = torch.where(halved, size / 2, size)
+            z, before, grad = (
+                chosen(halved, best, z),
+                chosen(halved, best, before),
+                chosen(halved, best_grad, grad),
+            )
+            falls, checked = torch.zeros_like(falls), best_loss
+            window = max(window - max(1, round(0.03 * self.steps)), max(1, round(0.06 * self.steps)))
+            checkpoint = state.index + window
+        length = per_example(size, z)
+        region = problem.region
+        way = self.norm.steepest(self.norm.feasible(grad, z, region.low, region.high))
+        straight = z - length * way  # projected once, at the end
+        share = 0.75 if state.index else 1.0
+        ahead = project(z + share * (straight - z) + (1 - share) * (z - before), problem)
+        return ahead, Progress(
+            z, best, best_grad, best_loss, seen.loss, checked, size, falls, halved,
+            state.index + 1, checkpoint, window,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
 class APGD(Attack):
-    """Auto-PGD (Croce and Hein, 2020), in L1 with its sparse steps and shrinking ball (Croce and Hein, 2021).
+    """Auto-PGD (Croce and Hein, 2020), in L1 with sparse steps and a shrinking ball (Croce and Hein, 2021).
 
     Attributes:
         steps: how many.
         loss: "cross_entropy", "dlr" or "margin".
         restarts: random starts, all in one batch.
         random_start: start from the input itself if false.
-        wide: search in balls so many times as large first; (3, 2) in L1 and none elsewhere if not given.
+        enlarged_radii: search in balls of these multiples of eps first; (3, 2) in L1 and none elsewhere if not given.
     """
 
-    steps: int = 100
-    loss: str = "cross_entropy"
-    restarts: int = 1
-    random_start: bool = True
-    wide: tuple[float, ...] | None = None
+    norms: ClassVar[tuple[str, ...]] = ("l1", "l2", "linf")
+    elsewhere: ClassVar[str] = "PGD"
+
+    steps: int = setting(100, whole())
+    loss: str = setting("cross_entropy", one_of(*LOSSES))
+    restarts: int = setting(1, whole())
+    random_start: bool = setting(True, flag)
+    enlarged_radii: tuple[float, ...] | None = setting(None, optional(radii))
 
     @property
-    def tries(self) -> int:
+    def rows(self) -> int:
         return self.restarts
 
-    def _search(self, setting: Setting) -> Result:
-        loss = LOSSES[checks.one_of("loss", self.loss, LOSSES)]
-        checks.whole("steps", self.steps)
-        tries = repeated(setting.problem, checks.whole("restarts", self.restarts))
+    def _search(self, run: AttackRun) -> Result:
+        tries = repeated(run.problem, self.restarts)
         if self.loss == "dlr":
-            warn_if_few(setting, tries, 3 if tries.target is None else 4)
-        start = random_start(tries, setting.norm, setting.seed) if self.random_start else tries.x0
-        wide, step = wide_balls(self.wide, setting.norm), partial(auto_step, setting.norm)
-        return best_try(from_wide(setting, loss, tries, start, self.steps, wide, step, leave=False), self.restarts)
+            warn_if_few(run, 3 if tries.target is None else 4)
+        start = random_start(tries, run.norm, run.seed) if self.random_start else tries.x0
+        found = search_inwards(
+            run,
+            LOSSES[self.loss],
+            tries,
+            start,
+            self.steps,
+            multiples_of(self.enlarged_radii, run.norm),
+            partial(apgd_step, run.norm),
+            untargeted=False,
+            stop=self.stop_on_success,
+        )
+        return best_restart(found, self.restarts, lower_loss)
 
 
-@dataclass(frozen=True)
-class TargetedAPGD(Attack):
-    """Auto-PGD towards one class after another, the most promising first (Croce and Hein, 2020).
-
-    It leaves the label as soon as any other class wins; with `target` it is led to that class alone.
-
-    Attributes:
-        steps: how many for each class.
-        targets: how many classes to try.
-        loss: "dlr" or "margin".
-        random_start: start from the input itself if false.
-        wide: as for `APGD`.
-    """
-
-    steps: int = 100
-    targets: int = 9
-    loss: str = "dlr"
-    random_start: bool = True
-    wide: tuple[float, ...] | None = None
-
-    def _search(self, setting: Setting) -> Result:
-        checks.one_of("loss", self.loss, ("dlr", "margin"))
-        loss = dlr if self.loss == "dlr" else label_over_target
-        problem, wide = setting.problem, wide_balls(self.wide, setting.norm)
-        step = partial(auto_step, setting.norm)
-        if self.loss == "dlr":
-            warn_if_few(setting, problem, 4)
-        start = random_start(problem, setting.norm, setting.seed) if self.random_start else problem.x0
-        if problem.target is not None:
-            return from_wide(setting, loss, problem, start, self.steps, wide, step, leave=False)
-        with torch.no_grad():
-            logits = setting.net(problem.x0)
-        tried = min(checks.whole("targets", self.targets), logits.shape[1] - 1)
-        classes = others_first(logits, problem.label, tried)
-        found: Result | None = None
-        for number in range(tried):
-            going = torch.ones_like(problem.ids, dtype=torch.bool) if found is None else ~found.success
-            if not bool(going.any()):
-                break
-            part = replace(take(problem, going), target=classes[going, number])
-            now = from_wide(setting, loss, part, start[going], self.steps, wide, step, leave=True)
-            found = now if found is None else merged(found, going, now)
-        assert found is not None
-        return replace(found, forwards=found.forwards + 1)  # the look at the logits
+def apgd_step(norm: Norm, steps: int) -> Step:
+    """The step rule of Auto-PGD in a norm: sparse ones where the steepest change is of a single number."""
+    return APGDL1Step(steps) if norm.name == "l1" else APGDStep(norm, steps)
 
 
-def auto_step(norm: Norm, steps: int) -> Step:
-    """Auto-PGD's step rule in this norm.
-
-    Raises:
-        ValueError: L0, where it is not defined.
-    """
-    if norm is L0:
-        raise ValueError("Auto-PGD is not defined in L0; use PGD, or another norm.")
-    return SparseAutoStep(steps) if norm is L1 else AutoStep(norm, steps)
-
-
-def warn_if_few(setting: Setting, problem: Problem, classes: int) -> None:
-    """Say it where DLR is not defined and the plain difference of logits stands in."""
+def warn_if_few(run: AttackRun, classes: int) -> None:
+    """Say it where DLR is not defined, and the plain difference of logits is used."""
     with torch.no_grad():
-        count = setting.net(problem.x0[:1]).shape[1]
+        count = run.net(run.problem.x0[:1]).shape[1]
     if count < classes:
         warnings.warn(
             f"DLR needs {classes} classes and the model has {count}; the difference of logits is used instead.",
-            stacklevel=5,
+            InputoptWarning,
+            stacklevel=2,
         )

@@ -1,78 +1,83 @@
-"""What all attacks share: checking what they are given, and cutting the work into fixed chunks."""
+"""Attacks at a fixed distance: how they are called, and how all attacks check what they are given."""
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.attacks.setting import Setting, Settings, canvas_of
+from inputopt.attacks.batches import in_batches
+from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
+from inputopt.attacks.run import JUDGING, AttackRun, check_levels
+from inputopt.nets.ambient import undisturbed
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search.geometry import tight_bounds
-from inputopt.search.inputs import PROBABILITIES, check_problem, looks_like_probabilities
+from inputopt.search.goals import Goal
+from inputopt.search.inputs import PROBABILITIES, InputoptWarning, Look, check_problem
 from inputopt.search.loop import Watch
-from inputopt.search.norms import LINF, Norm, find_norm, per_example
-from inputopt.search.problem import Problem, Result, concatenated, take
+from inputopt.search.norms import Norm, find_norm
+from inputopt.search.objectives import Objective
+from inputopt.search.problem import Problem, Region
+from inputopt.search.result import Result, scatter
+from inputopt.search.rows import per_example, take
 
-BATCHES = (32, 2048)
-"""The least and the most rows that are run together."""
+Model = Frozen | nn.Module | Callable[[Tensor], Any]
+Loss = Objective | Callable[[Any, Tensor, Problem], Tensor]
+Aim = Goal | Callable[[Any, Problem], Tensor]
 
-BATCH_WORK = 8e8
-"""Floating-point operations of a forward of one batch: larger ones leave the caches, smaller ones wait for Python."""
-
-
-def batch_size(net: Frozen, x: Tensor) -> int:
-    """How many rows are run together at most: it follows from the network and the shape of an input."""
-    each, (least, most) = net.operations(x[:1]), BATCHES
-    return 512 if each == 0 else min(most, max(least, 2 ** int(math.log2(BATCH_WORK / each))))
-
-
-def chunk_size(net: Frozen, x: Tensor) -> int:
-    """How many ids make a chunk: 0 .. n - 1, n .. 2 n - 1 and so on, whatever else is in the call.
-
-    Matrix kernels give other last bits at other batch sizes. A chunk is always run as the same batches, so work that is
-    cut between chunks gives the same bits as the whole.
-    """
-    return 4 * batch_size(net, x)
+JUDGED_ON = 20
+"""Fresh draws on which the final inputs of a random network are judged."""
 
 
 @dataclass(frozen=True)
-class Attack(Settings):
+class Attack(AttackConfig):
     """An attack at a fixed distance: its settings. Called, it moves inputs.
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf".
-        eps: the distance, a number or one for each example, [B].
-        levels, mask, samples: as for `Settings`.
+        eps: the distance: a number, one for each example [B], or in linf one for each number [B, ...] or [...].
+        stop_on_success: drop an example as soon as it is fooled; if false, the loss is brought down to the last step,
+            as transfer attacks and adversarial training need.
+        levels, mask, eot_samples, transform: as for `AttackConfig`.
     """
 
-    norm: str = "linf"
-    eps: float | Tensor = 0.1
+    takes_loss: ClassVar[bool] = True
+    """Whether the attack can bring down another loss than its own."""
 
+    norm: str = "linf"
+    eps: float | Tensor = setting(0.1, lengths)
+    stop_on_success: bool = field(default=True, kw_only=True, metadata=checked_by(flag))
+
+    @undisturbed
     def __call__(
         self,
-        model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+        model: Model,
         x: Tensor,
-        y: Any,
+        y: Any = None,
         target: Any = None,
+        loss: Loss | None = None,
+        goal: Aim | None = None,
         seed: int = 0,
         ids: Any = None,
         watch: Watch | None = None,
     ) -> Result:
         """Move each input by at most eps so that the model errs, or sees the target.
 
+        Searches run in float64 if the network or x is float64, else in float32, on the network's device.
+
         Args:
             model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-            x: inputs [B, ...] in the bounds.
-            y: their classes, [B].
-            target: the classes to reach, a number or [B]; any other class if not given.
-            seed: what all chance is drawn from, together with the ids.
+            x: inputs [B, ...] in the bounds, a floating-point tensor or array.
+            y: their classes, [B], of any integer dtype; the network's own predictions if not given.
+            target: the classes to reach, a number or [B]; any other class if not given. Examples whose label it is are
+                skipped.
+            loss: what to bring down instead of the attack's own loss: (outputs, x, problem) -> [B].
+            goal: when an example is fooled instead of by a wrong class or the target: (outputs, problem) -> bool [B].
+            seed: what all randomness is drawn from, together with the ids.
             ids: what each example's randomness is keyed by, int64 [B]; the position if not given.
             watch: shown every step.
 
@@ -83,76 +88,182 @@ class Attack(Settings):
             ValueError, TypeError: anything that does not fit, before any work.
         """
         net, seed = frozen(model), checks.seed(seed)
-        problem = checked(self, net, x, y, target, ids, self.eps)
-        if not bool(torch.isfinite(problem.eps).all()):  # type: ignore[arg-type]
-            raise ValueError("eps must be finite; to look for the nearest input, use a minimal-norm attack.")
-        checks.whole("the number of tries", self.tries)
-        return in_batches(net, problem, lambda part: self._search(Setting(self, net, part, seed, watch)), self.tries)
+        if loss is not None and not self.takes_loss:
+            raise ValueError(f"{type(self).__name__} goes by differences of logits; give a loss to PGD or APGD.")
+        problem, known = checked(self, net, x, y, target, ids, goal)
+        problem = replace(problem, region=bounded(net, problem, find_norm(self.norm), self.eps, self.mask))
+        return called(self, net, problem, known, seed, watch, objective_of(loss), goal_of(goal))
 
 
-def checked(attack: Settings, net: Frozen, x: Tensor, y: Any, target: Any, ids: Any, eps: float | Tensor) -> Problem:
-    """The problem that an attack was called with; it warns if the model seems to return probabilities."""
-    checks.whole("samples", attack.samples)
-    problem = bounded(net, check_problem(net, x, y, ids, target), find_norm(attack.norm), eps, attack.mask)
-    canvas_of(attack.levels, net, problem.x0, find_norm(attack.norm))
-    with torch.no_grad():
-        if looks_like_probabilities(net(problem.x0[:8])):
-            warnings.warn(PROBABILITIES, stacklevel=3)
-    return problem
+def checked(
+    attack: AttackConfig, net: Frozen, x: Any, y: Any, target: Any, ids: Any, goal: Any = None
+) -> tuple[Problem, Look]:
+    """The problem that an attack was called with, and what was learnt of the network.
 
-
-def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask: Tensor | None) -> Problem:
-    """The problem with its ball and box.
-
-    Raises:
-        ValueError, TypeError: an eps that is negative, NaN or of a wrong shape; a mask that does not fit.
+    It warns if the model seems to return probabilities.
     """
-    x = problem.x0
-    if isinstance(eps, bool) or not isinstance(eps, (int, float, Tensor)):
-        raise TypeError(f"eps must be a number or a tensor, not {type(eps).__name__}.")
-    distance = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
-    if distance.ndim and distance.shape != (len(x),):
-        raise ValueError(f"eps must be a number or {len(x)} of them, one an input, not shape {list(distance.shape)}.")
-    if not bool((distance >= 0).all()):
-        raise ValueError("eps must be a number of at least 0.")
-    distance = distance.expand(len(x)).clone()
-    radius = per_example(distance, x) if norm is LINF else torch.full_like(x, torch.inf)
-    low, high = tight_bounds(x, radius, *net.bounds)
-    movable = None
-    if mask is not None:
-        movable = torch.as_tensor(mask, device=x.device)
-        if movable.dtype != torch.bool or movable.shape not in (x.shape, x.shape[1:]):
-            raise ValueError(f"mask must be bool of shape {list(x.shape[1:])} or {list(x.shape)}.")
-        movable = movable.expand(x.shape)
-        low, high = torch.where(movable, low, x), torch.where(movable, high, x)
-    return replace(problem, eps=distance, low=low, high=high, movable=movable)
+    problem, known = check_problem(net, x, y, ids, target)
+    check_levels(attack.levels, net, problem.x0, find_norm(attack.norm))
+    if known.probabilities and goal is None:
+        warnings.warn(PROBABILITIES, InputoptWarning, stacklevel=4)
+    return problem, known
 
 
-def batches(net: Frozen, problem: Problem, tries: int = 1) -> list[Tensor]:
-    """The rows to run together, in the order of their ids: each chunk in equal parts that are no larger than allowed.
+def called(
+    attack: AttackConfig,
+    net: Frozen,
+    problem: Problem,
+    known: Look,
+    seed: int,
+    watch: Watch | None,
+    loss: Objective | None = None,
+    goal: Goal | None = None,
+    start: Tensor | None = None,
+) -> Result:
+    """Search batch by batch; examples that already are of their target's class are skipped."""
 
-    `tries`: how often each example stands in a batch.
-    """
-    number = problem.ids // chunk_size(net, problem.x0)
-    order = problem.ids.argsort(stable=True)
-    most = max(1, batch_size(net, problem.x0) // tries)
-    parts: list[Tensor] = []
-    for chunk in dict.fromkeys(number[order].tolist()):
-        rows = order[number[order] == chunk]
-        parts += rows.tensor_split(-(-len(rows) // most))
-    return parts
+    def search(part: Problem, rows: Tensor) -> Result:
+        begin = None if start is None else start[rows]
+        varies = known.varies or attack.transform is not None
+        run = AttackRun(attack, net, part, rows, seed, varies, watch, loss, goal, begin)
+        found = judged_afresh(run, attack._search(run)) if varies else attack._search(run)
+        forwards, backwards = run.meter.totals(part.example)
+        nonfinite = found.nonfinite | run.meter.nonfinite(part.example)
+        return replace(found, forwards=forwards, backwards=backwards, nonfinite=nonfinite, label=part.label)
+
+    skipped = torch.zeros_like(problem.label, dtype=torch.bool)
+    if problem.target is None or goal is not None:
+        return in_batches(net, problem, search, attack.rows)
+    skipped = problem.label == problem.target
+    if not bool(skipped.any()):
+        return in_batches(net, problem, search, attack.rows)
+    return _without(skipped, net, problem, search, attack)
 
 
-def in_batches(net: Frozen, problem: Problem, search: Callable[[Problem], Result], tries: int = 1) -> Result:
-    """Search batch by batch, and put the results back in the order of the problem."""
-    rows = batches(net, problem, tries)
-    if len(rows) == 1 and torch.equal(rows[0], torch.arange(len(problem.ids), device=problem.ids.device)):
-        return search(problem)
-    return take(concatenated([search(take(problem, part)) for part in rows]), torch.cat(rows).argsort())
+def _without(skipped: Tensor, net: Frozen, problem: Problem, search: Any, attack: AttackConfig) -> Result:
+    """Search the examples whose label is not their target; the others come back as they are."""
+    count = int(skipped.sum())
+    warnings.warn(
+        f"{count} of {len(skipped)} examples have their target as their label: they are skipped, and unsuccessful.",
+        InputoptWarning,
+        stacklevel=5,
+    )
+    rows = (~skipped).nonzero()[:, 0]
+    whole = _untouched(net, problem, skipped)
+    if not len(rows):
+        return whole
+    found = in_batches(net, take(problem, rows), lambda part, own: search(part, rows[own]), attack.rows)
+    return scatter(whole, rows, found, lambda new, old: torch.ones_like(new.success))
 
 
 @torch.no_grad()
-def logits_in_batches(net: Frozen, problem: Problem) -> Tensor:
-    """What the network says of x0, [B, n], each batch run by itself."""
-    rows = batches(net, problem)
-    return torch.cat([net(problem.x0[part]) for part in rows])[torch.cat(rows).argsort()]
+def _untouched(net: Frozen, problem: Problem, skipped: Tensor) -> Result:
+    """The inputs as they are, as a result."""
+    logits = torch.cat([net(part) for part in torch.split(problem.x0, 512)])
+    none, zero = torch.zeros_like(problem.label), torch.zeros(len(logits), dtype=logits.dtype, device=logits.device)
+    no = torch.zeros_like(skipped)
+    return Result(problem.x0, no, zero, logits.argmax(1), logits, zero, none, none, no, problem.label, skipped, zero)
+
+
+def judged_afresh(run: AttackRun, found: Result) -> Result:
+    """A result of a random network, its success judged on fresh draws that no search has seen: by most of them."""
+    goal = run.goal_of(run.problem)
+    rate = run.share_of_draws(found.x, run.problem, goal, JUDGED_ON, JUDGING)
+    run.meter.forward(run.problem.example, JUDGED_ON)
+    return replace(found, success=rate > 0.5, success_rate=rate)
+
+
+def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask: Tensor | None) -> Region:
+    """The ball and box of each example.
+
+    Args:
+        net: the network.
+        problem: the examples, in the network's bounds.
+        norm: of the ball.
+        eps: a number, one for each example, or in linf one for each number; infinite for no ball.
+        mask: which numbers may change, broadcast with x0; None for all.
+
+    Raises:
+        ValueError: an eps or a mask that does not fit the inputs.
+    """
+    x, region = problem.x0, problem.region
+    distance = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
+    if distance.ndim and distance.shape != (len(x),):
+        return _bounded_by_number(region, x, norm, distance, mask)
+    distance = distance.expand(len(x)).clone()
+    low, high = norm.box(x, distance, region.low, region.high)
+    return _masked(Region(distance, low, high, unit=region.unit), x, mask)
+
+
+def _bounded_by_number(region: Region, x: Tensor, norm: Norm, eps: Tensor, mask: Tensor | None) -> Region:
+    """A box with a distance of its own for each number."""
+    try:
+        each = eps.expand(x.shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"eps must be a number, {len(x)} of them, one an input, or numbers of the inputs' shape "
+            f"{list(x.shape[1:])}, not of shape {list(eps.shape)}."
+        ) from error
+    if not norm.is_box:
+        raise ValueError(f"eps for each number is for linf; in {norm.name} give a number or one for each input.")
+    low, high = norm.box(x, each, region.low, region.high)
+    return _masked(Region(each.flatten(1).amax(1), low, high, unit=region.unit), x, mask)
+
+
+def _masked(region: Region, x: Tensor, mask: Tensor | None) -> Region:
+    if mask is None:
+        return region
+    try:
+        may_change = mask.to(x.device).expand(x.shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"mask must be bool and broadcast with the inputs {list(x.shape)}, not of shape {list(mask.shape)}."
+        ) from error
+    low, high = torch.where(may_change, region.low, x), torch.where(may_change, region.high, x)
+    return replace(region, low=low, high=high, mask=may_change)
+
+
+def objective_of(loss: Loss | None) -> Objective | None:
+    """A loss as an objective.
+
+    Raises:
+        TypeError: not a function.
+    """
+    if loss is None or isinstance(loss, Objective):
+        return loss
+    if not callable(loss):
+        raise TypeError(f"loss must be a function (outputs, x, problem) -> [B], not {type(loss).__name__}.")
+    return Objective(loss)
+
+
+def goal_of(goal: Aim | None) -> Goal | None:
+    """A goal from a function.
+
+    Raises:
+        TypeError: not a function.
+    """
+    if goal is None or isinstance(goal, Goal):
+        return goal
+    if not callable(goal):
+        raise TypeError(f"goal must be a function (outputs, problem) -> bool [B], not {type(goal).__name__}.")
+    return Goal(goal)
+
+
+def widened(region: Region, problem: Problem, width: float, norm: Norm, net: Frozen) -> Region:
+    """The ball `width` times as large; what may not change still may not."""
+    return resized(problem, region.eps * width, norm, net)
+
+
+def resized(problem: Problem, eps: Tensor, norm: Norm, net: Frozen) -> Region:
+    """Balls of `eps` [B] round the same examples; what may not change still may not."""
+    x, region = problem.x0, problem.region
+    if not norm.is_box:
+        return replace(region, eps=eps)
+    low, high = (bound.expand(x.shape) for bound in net.box(x))
+    low, high = norm.box(x, eps, torch.minimum(low, x), torch.maximum(high, x))
+    if region.mask is not None:
+        low, high = torch.where(region.mask, low, x), torch.where(region.mask, high, x)
+    return replace(region, eps=eps, low=low, high=high)
+
+
+__all__ = ["Attack", "bounded", "called", "checked", "per_example", "resized", "widened"]

@@ -1,36 +1,222 @@
-"""Square: no gradient at all, only random squares that are kept where they help."""
+"""Square attack (Andriushchenko et al., 2020): random squares, and no gradient at all."""
 
 from __future__ import annotations
 
+import functools
+import math
 from dataclasses import dataclass
+from typing import ClassVar
 
-from inputopt import checks
+import torch
+from torch import Tensor
+
 from inputopt.attacks.base import Attack
-from inputopt.attacks.setting import Setting
-from inputopt.search.norms import L2, LINF
+from inputopt.attacks.config import setting, whole
+from inputopt.attacks.config import share as share_of
+from inputopt.attacks.run import AttackRun
+from inputopt.search import chance
+from inputopt.search.geometry import Project
+from inputopt.search.norms import L2
 from inputopt.search.objectives import margin
-from inputopt.search.problem import Result
-from inputopt.search.steps.square import SquareL2, SquareLinf
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result
+from inputopt.search.rows import chosen, per_example
+
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 steps: when the area is halved
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The best point so far and its loss, and the number of the step."""
+
+    best: Tensor
+    loss: Tensor
+    index: int
+
+
+@dataclass(frozen=True)
+class SquareLinf:
+    """Set one square of each example to its lowest or highest allowed values, a choice a channel.
+
+    Attributes:
+        steps: how many there will be: it sets how the squares shrink.
+        share: of the image, that a first square covers.
+        seed: what the squares are drawn from.
+    """
+
+    steps: int
+    share: float
+    seed: int
+    uses_gradient: ClassVar[bool] = False
+
+    def start(self, problem: Problem) -> Tensor:
+        """Vertical stripes of the lowest and highest allowed values."""
+        channels, _, width = image_shape(problem.x0)
+        signs = as_signs(chance.uniform((channels, 1, width), self.seed, problem.ids)).to(problem.x0.dtype)
+        upper = (signs > 0).expand(-1, *image_shape(problem.x0)).reshape(problem.x0.shape)
+        return torch.where(upper, problem.region.high, problem.region.low)
+
+    def init(self, z: Tensor, problem: Problem) -> Kept:
+        return Kept(z, torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device), 0)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Kept, problem: Problem, project: Project
+    ) -> tuple[Tensor, Kept]:
+        state = keep(z, seen, state)
+        drawn = chance.uniform((2 + image_shape(z)[0],), self.seed, problem.ids, state.index)
+        window = window_at(drawn[:, :2], z, side(z, self.steps, self.share, state.index))
+        signs = as_signs(drawn[:, 2:, None])
+        values = torch.where(signs > 0, read(problem.region.high, window), read(problem.region.low, window))
+        return project(written(state.best, window, values), problem), state
+
+
+@dataclass(frozen=True)
+class SquareL2:
+    """Take the change of one square away, and put it with what room there is into a bump in another.
+
+    Attributes:
+        steps: how many there will be: it sets how the squares shrink.
+        share: of the image, that a first square covers.
+        seed: what the squares are drawn from.
+    """
+
+    steps: int
+    share: float
+    seed: int
+    uses_gradient: ClassVar[bool] = False
+
+    def start(self, problem: Problem) -> Tensor:
+        """A grid of bumps, five a side, at full length."""
+        channels, height, width = image_shape(problem.x0)
+        tall, wide = max(1, height // 5), max(1, width // 5)
+        rows, columns = height // tall, width // wide
+        signs = as_signs(chance.uniform((channels, 1, 1), self.seed, problem.ids)).to(problem.x0.dtype)
+        bumps = bump(tall, wide).to(problem.x0).repeat(rows, columns)
+        grid = problem.x0.new_zeros(len(problem.x0), channels, height, width)
+        top, left = (height - rows * tall) // 2, (width - columns * wide) // 2
+        grid[:, :, top : top + rows * tall, left : left + columns * wide] = signs * bumps
+        return problem.x0 + L2.steepest(grid.reshape(problem.x0.shape)) * per_example(problem.region.eps, problem.x0)
+
+    def init(self, z: Tensor, problem: Problem) -> Kept:
+        return Kept(z, torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device), 0)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Kept, problem: Problem, project: Project
+    ) -> tuple[Tensor, Kept]:
+        state = keep(z, seen, state)
+        channels, height, width = image_shape(z)
+        drawn = chance.uniform((5 + channels,), self.seed, problem.ids, state.index)
+        length = max(side(z, self.steps, self.share, state.index), 3) | 1  # odd, so that a bump has a middle
+        size = min(length, height), min(length, width)
+        here, there = window_at(drawn[:, :2], z, length), window_at(drawn[:, 2:4], z, length)
+        change = state.best - problem.x0
+        old = read(change, here)
+        emptied = written(written(change, there, torch.zeros_like(old)), here, torch.zeros_like(old))
+        room = (problem.region.eps**2 - L2.size(emptied) ** 2).clamp_min(0) / here.shape[1]
+        shape = bump(*size).to(z)
+        lying = shape.T if size[0] == size[1] else shape
+        bumps = torch.where(drawn[:, 4, None, None] < 0.5, shape.reshape(-1), lying.reshape(-1))
+        new = as_signs(drawn[:, 5:, None]).to(z.dtype) * bumps + unit(old)
+        moved = written(emptied, here, unit(new) * room.sqrt()[:, None, None])
+        return project(problem.x0 + moved, problem), state
+
+
+def keep(z: Tensor, seen: Evaluation, state: Kept) -> Kept:
+    """The better of the last point and the best before."""
+    better = seen.loss < state.loss
+    return Kept(chosen(better, z, state.best), torch.where(better, seen.loss, state.loss), state.index + 1)
+
+
+def image_shape(z: Tensor) -> tuple[int, int, int]:
+    """Channels, height and width of [B, C, H, W]; what is not an image is one row."""
+    return (z.shape[1], z.shape[2], z.shape[3]) if z.ndim == 4 else (1, 1, z[0].numel())
+
+
+def side(z: Tensor, steps: int, share: float, index: int) -> int:
+    """The length of a square's side at step `index`."""
+    halved = sum(index * 10_000 // steps > place for place in HALVINGS)
+    _, height, width = image_shape(z)
+    area = share / 2**halved * height * width
+    longest = min(height, width) if height > 1 else width
+    return min(longest, max(1, round(math.sqrt(area) if height > 1 else area)))
+
+
+def window_at(drawn: Tensor, z: Tensor, length: int) -> Tensor:
+    """Where the numbers of a square stand in each flat example, [B, channels, pixels]; `drawn` [B, 2] says where."""
+    channels, height, width = image_shape(z)
+    tall, wide = min(length, height), min(length, width)
+    top, left = (drawn[:, 0] * (height - tall + 1)).long(), (drawn[:, 1] * (width - wide + 1)).long()
+    rows = torch.arange(tall, device=z.device)[:, None] * width
+    inside = (rows + torch.arange(wide, device=z.device)).reshape(-1)
+    each = torch.arange(channels, device=z.device)[:, None] * (height * width)
+    return (top * width + left)[:, None, None] + each + inside
+
+
+def as_signs(drawn: Tensor) -> Tensor:
+    """+1 or -1 by lot."""
+    return torch.where(drawn < 0.5, -1.0, 1.0)
+
+
+def read(x: Tensor, window: Tensor) -> Tensor:
+    """The numbers of x in a window, [B, channels, pixels]."""
+    return x.flatten(1).gather(1, window.flatten(1)).reshape(window.shape)
+
+
+def written(x: Tensor, window: Tensor, values: Tensor) -> Tensor:
+    """x with other numbers in a window."""
+    return x.flatten(1).scatter(1, window.flatten(1), values.flatten(1)).reshape(x.shape)
+
+
+def unit(values: Tensor) -> Tensor:
+    """Each channel of a window at length 1; zeros stay."""
+    return values / torch.linalg.vector_norm(values, dim=2, keepdim=True).clamp_min(1e-12)
+
+
+@functools.cache
+def bump(tall: int, wide: int) -> Tensor:
+    """One half up and one half down, each highest in its middle, of length 1, [tall, wide]."""
+    if tall < wide:
+        return bump(wide, tall).T
+    upper = _hill(tall // 2, wide)
+    both = torch.cat([upper, -_hill(tall - tall // 2, wide)])
+    return both / torch.linalg.vector_norm(both)
+
+
+def _hill(tall: int, wide: int) -> Tensor:
+    """Rings around the middle: ring k from the inside adds 1 / k^2 to all within it."""
+    if tall == 0:
+        return torch.zeros(0, wide, dtype=torch.float64)
+    rows = (torch.arange(tall) - tall // 2).abs()[:, None]
+    columns = (torch.arange(wide) - wide // 2).abs()
+    ring = torch.maximum(rows.expand(tall, wide), columns.expand(tall, wide))
+    rings = max(tall, wide) // 2 + 1
+    heights = torch.tensor(
+        [sum(1 / (k + 1) ** 2 for k in range(distance, rings)) for distance in range(rings + 1)],
+        dtype=torch.float64,
+    )
+    hill = heights[ring.clamp(max=rings)]
+    return hill / torch.linalg.vector_norm(hill).clamp_min(1e-12)
 
 
 @dataclass(frozen=True)
 class Square(Attack):
-    """Square attack (Andriushchenko et al., 2020), in Linf and L2: needs answers only, so masked gradients do not help.
+    """Random squares, kept where they help (Andriushchenko et al., 2020), in Linf and L2.
+
+    It needs answers only, so masked gradients do not help a network. Inputs that are not images [C, H, W] are treated
+    as one row of numbers, and a square as a stretch of them.
 
     Attributes:
         steps: how many squares to try.
         share: of the image, that a first square covers.
     """
 
-    steps: int = 5000
-    share: float = 0.8
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
+    elsewhere: ClassVar[str] = "PGD"
 
-    def _search(self, setting: Setting) -> Result:
-        checks.whole("steps", self.steps)
-        if not 0 < self.share <= 1:
-            raise ValueError(f"share must be above 0 and up to 1, not {self.share}.")
-        if setting.norm not in (L2, LINF):
-            raise ValueError(f"Square is defined in linf and l2, not in {setting.norm.name}; use one of them.")
-        kind = SquareLinf if setting.norm is LINF else SquareL2
-        step = kind(self.steps, self.share, setting.seed)
-        return setting.run(margin, step, step.start(setting.problem), self.steps)
+    steps: int = setting(5000, whole())
+    share: float = setting(0.8, share_of)
+
+    def _search(self, run: AttackRun) -> Result:
+        kind = SquareLinf if run.norm.is_box else SquareL2
+        step = kind(self.steps, self.share, run.seed)
+        return run.search(margin, step, step.start(run.problem), self.steps, stop=self.stop_on_success)

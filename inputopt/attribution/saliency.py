@@ -52,7 +52,7 @@ def saliency(
         ValueError, TypeError: inputs, classes, a method or numbers that do not fit.
     """
     net = frozen(model)
-    problem = check_problem(net, x, y, ids)
+    problem, _ = check_problem(net, x, y, ids)
     checks.one_of("method", method, METHODS)
     checks.whole("samples", samples)
     seed = checks.seed(seed)

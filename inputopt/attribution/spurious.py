@@ -112,7 +112,7 @@ def spurious(
         ValueError, TypeError: inputs, classes or numbers that do not fit, or no input that is recognised.
     """
     net = frozen(model)
-    problem = check_problem(net, x, y)
+    problem, _ = check_problem(net, x, y)
     x, y = problem.x0, problem.label
     if x.ndim != 4:
         raise ValueError(f"Regions are of images [B, C, H, W], not of inputs {list(x.shape)}.")

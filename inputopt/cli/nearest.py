@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from inputopt import attacks
-from inputopt.attacks.nearest import Nearest
+from inputopt.attacks.minimal_norm.base import MinimalNormAttack
 from inputopt.cli.given import add_model_and_data, find_data, find_model
 from inputopt.cli.robustness import show_pairs
 from inputopt.cli.show import table, writable
@@ -23,7 +23,8 @@ from inputopt.nets.frozen import Frozen
 from inputopt.search.norms import NORMS
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
-ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Nearest) and name != "minimal"}
+ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, MinimalNormAttack)}
+del ATTACKS["epsilonbisection"]  # it takes another attack
 
 
 def add_commands(commands: Any) -> None:
@@ -79,7 +80,7 @@ def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _attack(name: str, options: argparse.Namespace) -> Nearest:
+def _attack(name: str, options: argparse.Namespace) -> MinimalNormAttack:
     kind = ATTACKS[name]
     known = {field.name for field in fields(kind)}
     settings: dict[str, Any] = {"norm": options.norm, "levels": options.levels}
@@ -87,7 +88,7 @@ def _attack(name: str, options: argparse.Namespace) -> Nearest:
         settings["queries"] = options.queries
     elif options.steps is not None:
         settings["steps"] = options.steps
-    made: Nearest = kind(**settings)
+    made: MinimalNormAttack = kind(**settings)
     return made
 
 

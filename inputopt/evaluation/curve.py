@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.attacks.minimal_norm import MinimalNorm
-from inputopt.attacks.nearest import Nearest
+from inputopt.attacks.minimal_norm.base import MinimalNormAttack
 from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.norms import find_norm
-from inputopt.search.problem import Result
+from inputopt.search.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -121,7 +121,7 @@ def robustness_curve(
     x: Tensor,
     y: Any,
     norm: str = "l2",
-    attacks: Mapping[str, Nearest] | None = None,
+    attacks: Mapping[str, MinimalNormAttack] | None = None,
     seed: int = 0,
     ids: Any = None,
     *,
@@ -146,8 +146,9 @@ def robustness_curve(
     if not chosen:
         raise ValueError("attacks must hold at least one minimal-norm attack; leave it out for MinimalNorm.")
     for name, attack in chosen.items():
-        if not isinstance(attack, Nearest):
-            raise TypeError(f"{name} must be a minimal-norm attack, not {type(attack).__name__}; put it into Minimal.")
+        if not isinstance(attack, MinimalNormAttack):
+            kind = type(attack).__name__
+            raise TypeError(f"{name} must be a minimal-norm attack, not {kind}; put it into EpsilonBisection.")
         if attack.norm != norm:
             raise ValueError(f"{name} searches in {attack.norm}, and the curve is of {norm}; give both the same norm.")
     net = frozen(model)

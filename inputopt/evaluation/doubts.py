@@ -8,27 +8,36 @@ import torch
 from torch import Tensor
 
 from inputopt.evaluation.report import AttackRow
+from inputopt.evaluation.standing import Standing
 from inputopt.nets.frozen import Frozen
-from inputopt.search.inputs import PROBABILITIES, looks_like_probabilities
+from inputopt.search.inputs import PROBABILITIES, Look
 from inputopt.search.objectives import margin
 from inputopt.search.problem import Problem
+from inputopt.search.rows import take
 
 LOOKED_AT = 128  # examples
 
 
-def doubts_before(net: Frozen, problem: Problem) -> list[str]:
-    """What the network itself gives reason to doubt: random answers, probabilities, gradients that vanish."""
-    x, label = problem.x0[:LOOKED_AT], problem.label[:LOOKED_AT]
-    with torch.no_grad():
-        logits, again = net(x), net(x)
+def doubts_before(net: Frozen, problem: Problem, known: Look, eot_samples: int) -> list[str]:
+    """What the network itself gives reason to doubt: unsteady answers, probabilities, gradients that vanish."""
     found = []
-    if not torch.equal(logits, again):
-        found.append("The model answers at random: run attacks with samples=20 or so, and trust single answers little.")
-    if looks_like_probabilities(logits):
+    if known.random:
+        more = "" if eot_samples > 1 else " Attack it with eot_samples=20 or so: single gradients lead astray."
+        found.append(f"The model answers at random: all figures are means over fresh draws.{more}")
+    if known.stateful:
+        found.append(
+            "The model's answers change from call to call, by a state of its own or at random: all figures are means "
+            "over further calls, and cannot be had again exactly."
+        )
+    if known.batch_dependent:
+        found.append(
+            "The model's answer to an input depends on its neighbours in the batch: each final image was judged alone."
+        )
+    if known.probabilities:
         found.append(PROBABILITIES)
-    if logits.shape[1] < 4:
-        found.append(f"The model has {logits.shape[1]} classes: DLR is not defined, differences of logits are used.")
-    share = _vanishing(net, x, label, problem)
+    if known.classes < 4:
+        found.append(f"The model has {known.classes} classes: DLR is not defined, differences of logits are used.")
+    share = _vanishing(net, take(problem, torch.arange(min(LOOKED_AT, len(problem.x0)), device=problem.x0.device)))
     if share > 0:
         found.append(
             f"The gradient is exactly zero at {100 * share:.1f} % of the inputs: attacks by it are blind there."
@@ -36,18 +45,39 @@ def doubts_before(net: Frozen, problem: Problem) -> list[str]:
     return found
 
 
-def doubts_after(rows: Sequence[AttackRow]) -> list[str]:
-    """What the attacks' success gives reason to doubt."""
+def doubts_after(rows: Sequence[AttackRow], standing: Standing, unanswered: Tensor, changed: int) -> list[str]:
+    """What the attacks met gives reason to doubt.
+
+    Args:
+        rows: of the attacks.
+        standing: after the last of them.
+        unanswered: which inputs got logits that are not finite before any attack, bool [B].
+        changed: how many images that had fooled the network did not when judged again.
+    """
+    found = []
     fooled = [len(row.fooled) for row in rows if row.backwards == 0 and row.forwards]
     if sum(fooled):
-        return [f"A search without gradients fooled {sum(fooled)} more: the gradients hide something."]
-    return []
+        found.append(f"A search without gradients fooled {sum(fooled)} more: the gradients hide something.")
+    if bool(unanswered.any()):
+        found.append(
+            f"The model's logits are NaN or infinite for {100 * float(unanswered.double().mean()):.1f} % of the inputs:"
+            " they count as wrong, and were not attacked."
+        )
+    met = standing.nonfinite & ~unanswered
+    if bool(met.any()):
+        found.append(
+            f"The attacks met logits or gradients that are NaN or infinite at {100 * float(met.double().mean()):.1f} % "
+            "of the inputs; no such point counts as fooled."
+        )
+    if changed:
+        found.append(f"{changed} images fooled the model in an attack but not when judged again: they count as robust.")
+    return found
 
 
-def _vanishing(net: Frozen, x: Tensor, label: Tensor, problem: Problem) -> float:
-    variable = x.detach().requires_grad_()
+def _vanishing(net: Frozen, problem: Problem) -> float:
+    variable = problem.x0.detach().requires_grad_()
     with torch.enable_grad():
-        loss = margin(net(variable), variable, Problem(x, label, problem.ids[: len(x)]))
+        loss = margin(net(variable), variable, problem)
     if not loss.requires_grad:
         return 1.0
     grad = net.gradient(loss, variable)

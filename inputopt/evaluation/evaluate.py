@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import platform
 import time
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.base import bounded
-from inputopt.attacks.setting import canvas_of
+from inputopt.attacks.base import Model, bounded, called
+from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
+from inputopt.attacks.run import check_levels
 from inputopt.evaluation.doubts import doubts_after, doubts_before
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
 from inputopt.evaluation.standing import Standing
+from inputopt.evaluation.verdict import Verdict, judge, wilson
+from inputopt.nets.ambient import undisturbed
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search.inputs import check_problem
+from inputopt.search.inputs import Look, check_problem
 from inputopt.search.norms import find_norm
-from inputopt.search.problem import Result
+from inputopt.search.problem import Problem
+from inputopt.search.result import Result
+from inputopt.search.rows import take
 
 
+@undisturbed
 def evaluate(
-    model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+    model: Model,
     x: Tensor,
-    y: Any,
+    y: Any = None,
     norm: str = "linf",
     eps: float | Tensor = 0.1,
     preset: str = "standard",
@@ -37,61 +42,93 @@ def evaluate(
     *,
     levels: int | None = None,
     mask: Tensor | None = None,
-    samples: int = 1,
+    eot_samples: int = 1,
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
-    """Run a protocol of attacks, each on the inputs that are still standing.
+    """Run a protocol of attacks, each on the inputs that are still standing, and judge the final images once more.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        x: inputs [B, ...] in the bounds.
-        y: their classes, [B].
+        x: inputs [B, ...] in the bounds, a floating-point tensor or array.
+        y: their classes, [B]; the network's own predictions if not given.
         norm: "l0", "l1", "l2" or "linf".
         eps: the distance, a number or one for each input.
         preset: "quick" (seconds), "standard" (at least as strong as AutoAttack's standard protocol) or "thorough".
-        seed: what all chance is drawn from, together with the ids.
+        seed: what all randomness is drawn from, together with the ids.
         ids: what each input's randomness is keyed by; the position if not given.
-        levels, mask, samples: as for every attack.
+        levels, mask, eot_samples: as for every attack.
         progress: called with each attack's name and how many inputs are still standing.
+
+    Returns:
+        For a network that answers at random, accuracies are means over examples and fresh draws.
 
     Raises:
         ValueError, TypeError: anything that does not fit, before any attack.
     """
-    net = frozen(model)
-    stages = find_protocol(preset, find_norm(norm).name)
-    checks.whole("samples", samples)
-    problem = bounded(net, check_problem(net, x, y, ids), find_norm(norm), eps, mask)
-    canvas_of(levels, net, problem.x0, find_norm(norm))
-    assert problem.eps is not None
-    doubts = doubts_before(net, problem)
-    standing = Standing.at_start(net, problem)
-    clean, rows = float(standing.robust.double().mean()), []
+    chosen = find_norm(norm)
+    stages = [
+        replace(stage, attack=replace(stage.attack, levels=levels, eot_samples=eot_samples))
+        for stage in find_protocol(preset, chosen.name)
+    ]
+    distance, where = lengths("eps", eps), None if mask is None else mask_of_numbers("mask", mask)
+    net, seed = frozen(model), checks.seed(seed)
+    problem, known = check_problem(net, x, y, ids)
+    check_levels(levels, net, problem.x0, chosen)
+    problem = replace(problem, region=bounded(net, problem, chosen, distance, where))
+    doubts = doubts_before(net, problem, known, eot_samples)
+    standing, rows = Standing.at_start(net, problem), []
+    unanswered = standing.nonfinite
     for stage in stages:
         tried = (standing.robust & stage.where(standing)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
-        found: Result | None = None
-        if len(tried):
-            part = mask[tried] if mask is not None and mask.shape == x.shape else mask
-            attack = replace(stage.attack, eps=problem.eps[tried], levels=levels, mask=part, samples=samples)
-            with warnings.catch_warnings(record=True) as said:
-                warnings.simplefilter("always")
-                found = attack(net, x[tried], problem.label[tried], seed=seed, ids=problem.ids[tried])
-            doubts += [str(warning.message) for warning in said]
+        found = _attacked(stage.attack, net, problem, tried, known, seed)
         standing = standing.after(tried, found, problem.label[tried])
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
-    settings = {
+    verdict = judge(net, problem, standing, known, seed)
+    doubts += doubts_after(rows, standing, unanswered, verdict.changed)
+    said = {
         "norm": norm,
-        "eps": eps.tolist() if isinstance(eps, Tensor) else eps,
+        "eps": distance.tolist() if isinstance(distance, Tensor) else distance,
         "preset": preset,
         "seed": seed,
+        "levels": levels,
+        "masked": where is not None,
+        "eot_samples": eot_samples,
+        "labels": "given" if y is not None else "the model's own predictions",
+        "model": net.described(),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    doubts = list(dict.fromkeys([*doubts, *doubts_after(rows)]))
-    robust = float(standing.robust.double().mean())
-    return Report(clean, robust, standing.robust, standing.x, tuple(rows), tuple(doubts), settings)
+    return _report(verdict, problem, standing, rows, doubts, said)
+
+
+def _attacked(
+    attack: AttackConfig, net: Frozen, problem: Problem, tried: Tensor, known: Look, seed: int
+) -> Result | None:
+    """The attack on the examples `tried`, as it would be called on them; None if there are none."""
+    if not len(tried):
+        return None
+    part = take(problem, tried)
+    part = replace(part, example=torch.arange(len(tried), device=tried.device))
+    return called(attack, net, part, known, seed, None)
+
+
+def _report(
+    verdict: Verdict,
+    problem: Problem,
+    standing: Standing,
+    rows: list[AttackRow],
+    doubts: list[str],
+    settings: dict[str, Any],
+) -> Report:
+    clean, accuracy = (float(share.double().mean()) for share in (verdict.clean, verdict.robust))
+    robust = verdict.robust > 0.5
+    x = torch.where((verdict.robust < verdict.clean).reshape(-1, *(1,) * (problem.x0.ndim - 1)), standing.x, problem.x0)
+    interval = wilson(accuracy, len(problem.x0))
+    doubts = list(dict.fromkeys(doubts))
+    return Report(clean, accuracy, robust, x, tuple(rows), tuple(doubts), settings, interval)
 
 
 def _row(name: str, standing: Tensor, found: Result | None, seconds: float) -> AttackRow:

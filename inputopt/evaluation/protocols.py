@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from inputopt import checks
 from inputopt.attacks.base import Attack
+from inputopt.attacks.multi_targeted import MultiTargeted, Round
 from inputopt.attacks.pgd import PGD
 from inputopt.attacks.square import Square
-from inputopt.attacks.tournament import Round, Tournament
 from inputopt.evaluation.standing import Where, everyone, gained, near
 
 WIDE, WIDER = (2.0,), (3.0,)
@@ -30,37 +30,37 @@ class Stage:
 
 
 def _quick() -> list[Stage]:
-    wide = Tournament(rounds=(Round(1, 20, WIDER),), candidates=3)
-    again = Tournament(rounds=(Round(1, 40, WIDE),), candidates=3)
+    wide = MultiTargeted(rounds=(Round(1, 20, WIDER),), candidates=3)
+    again = MultiTargeted(rounds=(Round(1, 40, WIDE),), candidates=3)
     return [
         Stage("PGD, 8 steps", PGD(steps=8)),
-        Stage("likeliest class, from a wide ball", wide, near(0.5)),
+        Stage("likeliest class, from a larger ball", wide, near(0.5)),
         Stage("likeliest class, where near", again, near(0.06)),
     ]
 
 
 def _standard() -> list[Stage]:
-    wide = Tournament(rounds=(Round(2, 20, WIDER),), candidates=5)
-    second = Tournament(rounds=(Round(9, 8), Round(2, 60, WIDE)))
-    last = Tournament(rounds=(Round(3, 100, WIDE),), candidates=5)
+    wide = MultiTargeted(rounds=(Round(2, 20, WIDER),), candidates=5)
+    second = MultiTargeted(rounds=(Round(9, 8), Round(2, 60, WIDE)))
+    last = MultiTargeted(rounds=(Round(3, 100, WIDE),), candidates=5)
     return [
         Stage("PGD, 12 steps", PGD(steps=12)),
-        Stage("tournament of classes", Tournament(rounds=(Round(3, 10),))),
-        Stage("tournament from a wide ball", wide, near(0.45)),
-        Stage("tournament, where near", second, near(0.15)),
-        Stage("tournament, where nearest", last, near(0.05)),
+        Stage("likeliest classes", MultiTargeted(rounds=(Round(3, 10),))),
+        Stage("likeliest classes, from a larger ball", wide, near(0.45)),
+        Stage("all classes, where near", second, near(0.15)),
+        Stage("likeliest classes, where nearest", last, near(0.05)),
         *_without_gradients(40, 5000),
     ]
 
 
 def _thorough() -> list[Stage]:
-    every = Tournament(rounds=(Round(9, 12), Round(4, 50, WIDER), Round(1, 100, WIDE)))
-    deep = Tournament(rounds=(Round(3, 200, WIDE), Round(9, 60, adaptive=True), Round(4, 100, WIDER)))
+    every = MultiTargeted(rounds=(Round(9, 12), Round(4, 50, WIDER), Round(1, 100, WIDE)))
+    deep = MultiTargeted(rounds=(Round(3, 200, WIDE), Round(9, 60, adaptive=True), Round(4, 100, WIDER)))
     return [
         *_standard()[:-2],
-        Stage("tournament of all classes", every),
+        Stage("all classes", every),
         Stage("PGD, 100 steps", PGD(steps=100)),
-        Stage("tournament of all classes, where near", deep, near(0.15)),
+        Stage("all classes again, where near", deep, near(0.15)),
         *_without_gradients(1500, 5000),
     ]
 
@@ -92,6 +92,5 @@ def find_protocol(preset: str, norm: str) -> list[Stage]:
     """
     checks.one_of("preset", preset, PRESETS)
     stages = _sparse(*SPARSE[preset]) if norm == "l0" else PRESETS[preset]()
-    if norm == "l1":
-        stages = [stage for stage in stages if not isinstance(stage.attack, Square)]
+    stages = [stage for stage in stages if norm in stage.attack.norms]
     return [replace(stage, attack=replace(stage.attack, norm=norm)) for stage in stages]

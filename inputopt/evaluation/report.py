@@ -39,12 +39,14 @@ class Report:
 
     Attributes:
         clean_accuracy: the share that is classified rightly as it is.
-        robust_accuracy: the share that still is after every attack: an upper bound, never a proof.
-        robust: which, bool [B].
-        x: for each input the one that fooled it; else the input itself, [B, ...].
+        robust_accuracy: the share that still is after every attack: an upper bound, never a proof. For a network that
+            answers at random, both are means over examples and fresh draws.
+        robust: which, bool [B]; for a random network, in more than half of the draws.
+        x: for each input the one that fooled it, or fools a random network more often; else the input itself, [B, ...].
         attacks: a row an attack, in order.
         warnings: reasons to doubt the number.
-        settings: norm, eps, preset, seed and versions, in plain values.
+        settings: all that the evaluation was asked for, the model and versions, in plain values.
+        interval: the 95 % interval of `robust_accuracy`, were these inputs drawn from many.
     """
 
     clean_accuracy: float
@@ -54,6 +56,7 @@ class Report:
     attacks: tuple[AttackRow, ...]
     warnings: tuple[str, ...]
     settings: dict[str, Any]
+    interval: tuple[float, float] = (0.0, 1.0)
 
     def as_plain(self) -> dict[str, Any]:
         """Everything but the inputs, in plain values."""
@@ -61,6 +64,7 @@ class Report:
             **self.settings,
             "clean_accuracy": self.clean_accuracy,
             "robust_accuracy": self.robust_accuracy,
+            "interval": list(self.interval),
             "robust": self.robust.tolist(),
             "attacks": [asdict(row) for row in self.attacks],
             "warnings": list(self.warnings),

@@ -99,6 +99,17 @@ class Frozen:
             raise ValueError(f"The model must return logits [B, n], not {list(logits.shape)} for {len(x)} inputs.")
         return logits
 
+    @property
+    def unit(self) -> float:
+        """The length that step sizes are parts of: the width of the bounds, 1 where they are infinite."""
+        width = self.bounds[1] - self.bounds[0]
+        return width if width < float("inf") else 1.0
+
+    def box(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The bounds as tensors of that dtype and device that broadcast with [B, ...]."""
+        low, high = (torch.as_tensor(bound, dtype=like.dtype, device=like.device) for bound in self.bounds)
+        return low.expand(like[:1].shape), high.expand(like[:1].shape)
+
     def operations(self, x: Tensor) -> float:
         """How many floating-point operations a forward of inputs [B, ...] takes; 0 before the first of that shape."""
         return len(x) * self._operations.get(tuple(x.shape[1:]), 0.0)

@@ -14,8 +14,8 @@ from inputopt.search.goals import wrong
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives import cross_entropy
-from inputopt.search.oracle import Backward
-from inputopt.search.problem import Result
+from inputopt.search.oracles import Autograd
+from inputopt.search.result import Result
 from inputopt.search.steps.directions import unit
 from inputopt.search.steps.step import Descend
 
@@ -49,10 +49,10 @@ def ascend(
     checks.whole("steps", steps)
     checks.positive("rate", rate)
     low, high = net.bounds
-    problem = check_problem(net, x, y)
+    problem, _ = check_problem(net, x, y)
     return optimise(
-        Backward(net, -cross_entropy, wrong),
-        Descend(unit, rate * (high - low) * x[0].numel() ** 0.5),
+        Autograd(net, -cross_entropy, wrong),
+        Descend(unit, rate * (high - low) * problem.x0[0].numel() ** 0.5),
         Box(low, high),
         problem,
         problem.x0,

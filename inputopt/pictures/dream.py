@@ -19,11 +19,10 @@ from inputopt.search.goals import never
 from inputopt.search.guidance import guided
 from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives import Objective, layer_energy
-from inputopt.search.oracle import Backward, Oracle, finished, unjudged
+from inputopt.search.oracles import Autograd, Oracle, Tiled, finished, unjudged
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import smooth
 from inputopt.search.steps.step import Stride
-from inputopt.search.tiles import Tiled
 from inputopt.search.transforms import jitter as jittered
 from inputopt.search.transforms import unchanged
 
@@ -193,7 +192,7 @@ def _oracle(
     side = tile or (TILE if max(size) > WHOLE else WHOLE)
     whole = max(size) <= side
     roll = jittered(jitter, seed) if jitter and whole else unchanged
-    oracle: Oracle = Backward(net, objective, never, roll)
+    oracle: Oracle = Autograd(net, objective, never, roll)
     if smoothing:
         oracle = finished(oracle, smooth(smoothing).function)
     return oracle if whole else Tiled(oracle, side, seed)

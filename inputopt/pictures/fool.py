@@ -16,8 +16,9 @@ from inputopt.search.goals import confident
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives import cross_entropy
-from inputopt.search.oracle import Backward
-from inputopt.search.problem import Problem, Result
+from inputopt.search.oracles import Autograd
+from inputopt.search.problem import Problem
+from inputopt.search.result import Result
 from inputopt.search.steps.directions import unit
 from inputopt.search.steps.step import Descend
 
@@ -68,9 +69,9 @@ def fool(
     low, high = net.bounds
     ids = torch.arange(count, device=net.device)
     begun = _begun(start, sizes, net.bounds, seed, ids).to(net.dtype)
-    problem = check_problem(net, begun, torch.full_like(ids, checks.whole("target", target, least=0)), ids)
+    problem, _ = check_problem(net, begun, torch.full_like(ids, checks.whole("target", target, least=0)), ids)
     return optimise(
-        Backward(net, cross_entropy, confident(confidence)),
+        Autograd(net, cross_entropy, confident(confidence)),
         Descend(unit, rate * (high - low) * begun[0].numel() ** 0.5),
         Box(low, high),
         problem,

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from inputopt.search.problem import Evaluation, Problem, Result
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result
 
 MEMORY = 0.9
 """How much of the running mean of a start's losses is kept at each look: looks through a shake differ by chance."""

@@ -19,7 +19,7 @@ from inputopt.search.goals import never
 from inputopt.search.likeness import activation_distance, along_activations, total_variation
 from inputopt.search.loop import Watch
 from inputopt.search.objectives import Objective
-from inputopt.search.oracle import Backward
+from inputopt.search.oracles import Autograd
 from inputopt.search.transforms import Transform, unchanged
 
 Photo = Tensor | Image.Image | str | Path
@@ -154,5 +154,5 @@ def _painted(
     painted, project, rate = canvas_of(canvas, shape, net.bounds)
     label = torch.zeros(1, dtype=torch.int64, device=net.device)
     z = painted.start(checks.seed(seed), label).to(net.dtype) if start is None else painted.encode(start)
-    oracle = Backward(net, objective, never, transform, painted)
+    oracle = Autograd(net, objective, never, transform, painted)
     return painted_by(oracle, painted, project, z, label, label, steps, rate, watch)

@@ -20,8 +20,9 @@ from inputopt.search.geometry import Project
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, Stop, Watch, at_the_end, latest, optimise
 from inputopt.search.objectives import Objective
-from inputopt.search.oracle import Backward, awake
-from inputopt.search.problem import Problem, take
+from inputopt.search.oracles import Autograd, awake
+from inputopt.search.problem import Problem
+from inputopt.search.rows import take
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
 from inputopt.search.transforms import Transform, chained, mirror, noise, rotate, scale, shift, unchanged
@@ -97,7 +98,7 @@ def visualize(
     # one seed's pictures all start alike, so that each is what it would be alone
     ids = label if objective.together else torch.arange(starts, device=net.device).repeat(objective.count)
     z = painted.start(seed, ids).to(net.dtype)
-    oracle = Backward(net, -objective, never, shaken(net.bounds, shake, seed, look, mirrored), painted)
+    oracle = Autograd(net, -objective, never, shaken(net.bounds, shake, seed, look, mirrored), painted)
     stop = Knockout(objective.count, starts, steps) if starts > 1 else at_the_end
     with net.skipping(branches):
         x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch, stop)
@@ -113,7 +114,7 @@ def _own_recipe(objective: Objective, number: int, shared: int) -> dict[str, Any
 
 
 def painted_by(
-    oracle: Backward,
+    oracle: Autograd,
     painted: Painted,
     project: Project,
     z: Tensor,

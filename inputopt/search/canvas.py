@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.search.norms import Norm
+from inputopt.search.norms.base import Norm
 from inputopt.search.problem import Problem
+from inputopt.search.rows import per_example
 
 Canvas = Callable[[Tensor, Problem], Tensor]
+"""(z, problem) -> the inputs [B, ...] that the network is shown."""
 
 
 def pixels(z: Tensor, problem: Problem) -> Tensor:
@@ -28,13 +30,13 @@ class Levels:
 
     Attributes:
         count: levels from `low` to `high`, 256 for a PNG.
-        low, high: the first and the last level.
+        low, high: the first and the last level, tensors that broadcast with [B, ...].
         norm: what the ball is measured in.
     """
 
     count: int
-    low: float
-    high: float
+    low: Tensor
+    high: Tensor
     norm: Norm
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
@@ -47,16 +49,14 @@ class Levels:
 
     def round(self, z: Tensor, problem: Problem) -> Tensor:
         """The nearest levels of z that the problem allows."""
-        assert problem.eps is not None
-        assert problem.low is not None
-        assert problem.high is not None
+        region = problem.region
         start = self._number(problem.x0).round()
         towards = start + (self._number(z) - start).trunc()
         near = self._level(self._number(z).round())
         # a level outside the bounds of its own number gives way to the one nearer to x0
-        near = torch.where((near < problem.low) | (near > problem.high), self._level(towards), near)
-        over = self.norm.size(near - problem.x0) > problem.eps * (1 + 1e-6)
-        return torch.where(over.reshape(-1, *(1,) * (z.ndim - 1)), self._level(towards), near)
+        near = torch.where((near < region.low) | (near > region.high), self._level(towards), near)
+        over = self.norm.size(near - problem.x0) > region.eps * (1 + 1e-6)
+        return torch.where(per_example(over, z), self._level(towards), near)
 
     def _number(self, x: Tensor) -> Tensor:
         return (x - self.low) / (self.high - self.low) * (self.count - 1)

@@ -16,7 +16,7 @@ from inputopt.search.geometry import anywhere
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, at_the_end, optimise
 from inputopt.search.objectives import Objective
-from inputopt.search.oracle import Backward
+from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
@@ -76,7 +76,7 @@ class CPPN:
         drawn = Frozen(lambda z: small(z, problem).flatten(1))
         apart = Objective(lambda outputs, z, problem: (outputs - wanted[problem.label]).square().mean(1))
         step = Descend(Adam(), HalfCosine(0.1, 0.001, FITTING))
-        oracle = Backward(drawn, apart, never)
+        oracle = Autograd(drawn, apart, never)
         try:
             return optimise(oracle, step, anywhere, problem, problem.x0, steps=FITTING, stop=at_the_end).x
         except Interrupted as stopped:

@@ -34,7 +34,7 @@ class Goal:
 recognised = Goal(lambda outputs, problem: outputs.argmax(1) == problem.label)
 """The network sees the problem's label."""
 
-wrong = ~recognised
+wrong = Goal(lambda outputs, problem: outputs.argmax(1) != problem.label)
 """The network sees anything else."""
 
 

@@ -1,17 +1,54 @@
-"""What every recipe asks of its inputs, before any work starts."""
+"""What every search checks of its inputs and learns of its network, before any work starts."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.search.problem import Problem
+from inputopt.search.draws import keyed
+from inputopt.search.problem import Problem, Region
 
 PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
+
+LOOKED_AT = 8
+"""Rows that the network is shown before a search."""
+
+SLACK = 8
+"""Units in the last place by which an input may lie outside the bounds: they are often rounded themselves."""
+
+
+class InputoptWarning(UserWarning):
+    """A reason to doubt a result; raised by this library, not by the user's model."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a few forwards tell of a network.
+
+    Attributes:
+        classes: how many it tells apart.
+        probabilities: whether it seems to return probabilities.
+        random: whether the same rows get other answers in another draw of its randomness.
+        stateful: whether the same rows get other answers at a later call, though its randomness is the same.
+        batch_dependent: whether a row gets another answer beside other rows.
+    """
+
+    classes: int
+    probabilities: bool
+    random: bool = False
+    stateful: bool = False
+    batch_dependent: bool = False
+
+    @property
+    def varies(self) -> bool:
+        """Whether a later forward may answer otherwise, so that single answers prove nothing."""
+        return self.random or self.stateful
 
 
 def looks_like_probabilities(logits: Tensor) -> bool:
@@ -20,13 +57,122 @@ def looks_like_probabilities(logits: Tensor) -> bool:
     return bool((logits >= 0).all()) and bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-4))
 
 
-def check_problem(net: Frozen, x: Any, label: Any, ids: Any = None, target: Any = None) -> Problem:
-    """Inputs, labels and ids as a `Problem`.
+@torch.no_grad()
+def look(net: Frozen, x: Tensor) -> Look:
+    """Show a network the first rows of x [B, ...] together, and the first alone.
+
+    Raises:
+        ValueError: it does not take such inputs, its logits are all NaN, or it tells fewer than two classes apart.
+    """
+    rows = x[:LOOKED_AT].clone()  # a foreign model may write to what it is given
+    together = net(rows)
+    if bool(together.isnan().all()):
+        raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
+    classes = together.shape[1]
+    if classes < 2:
+        raise ValueError(
+            "The model has a single output, so there is no class to leave or reach; give one with two or more."
+        )
+    known = Look(classes, looks_like_probabilities(together))
+    steady = _same(_alone(net, rows), together[:1]) if len(rows) > 1 else _alike_beside_others(net, rows, together)
+    return known if steady else _unsteady(net, rows, known)
+
+
+def _alone(net: Frozen, rows: Tensor) -> Tensor:
+    """The answer to the first row by itself."""
+    try:
+        return net(rows[:1].clone())
+    except ValueError as error:
+        raise ValueError(
+            f"The model takes these inputs together but not one alone ({error}); use batch norms with running "
+            "statistics, so that an input's class does not depend on its neighbours."
+        ) from error
+
+
+def count_classes(net: Frozen, x: Tensor) -> int:
+    """How many classes the network tells apart in inputs like x [B, ...].
+
+    Raises:
+        ValueError: as `look`.
+    """
+    return look(net, x).classes
+
+
+def _alike_beside_others(net: Frozen, row: Tensor, alone: Tensor) -> bool:
+    """Whether a single row gets the same answer beside another, which is made of its own numbers in another order."""
+    other = row.flatten(1).flip(1).reshape(row.shape)
+    return _same(net(torch.cat([row, other]))[:1], alone)
+
+
+def _unsteady(net: Frozen, rows: Tensor, known: Look) -> Look:
+    """Why the same row got two answers."""
+    one, several = rows[:1], rows if len(rows) > 1 else torch.cat([rows, rows.flatten(1).flip(1).reshape(rows.shape)])
+    draws = keyed(0, purpose=1)
+
+    def answer(of: Tensor, draw: int) -> Tensor:
+        with draws(draw):
+            return net(of.clone())
+
+    stateful = not _same(answer(one, 0), answer(one, 0))
+    random = not stateful and not all(_same(answer(one, 0), answer(one, draw)) for draw in (1, 2, 3))
+    batch_dependent = not stateful and not random and not _same(answer(several, 0)[:1], answer(one, 0))
+    return Look(known.classes, known.probabilities, random, stateful, batch_dependent)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Equal but for the rounding that another batch size brings."""
+    tolerance = 1e3 * torch.finfo(one.dtype).eps
+    scale = float(other.nan_to_num(0, 0, 0).abs().max())
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+
+
+def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:
+    """Floating-point numbers, a tensor or an array, as a tensor of the dtype and on the device that searches use.
+
+    That is float64 if the network or the numbers are, else float32: half precision is never searched in.
+
+    Raises:
+        TypeError: not floating-point numbers.
+        ValueError: NaN or infinite numbers, or no example.
+    """
+    if isinstance(value, np.ndarray):
+        value = torch.from_numpy(np.ascontiguousarray(value))
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        raise TypeError(
+            f"{what} must be a tensor of floating-point numbers; convert it with torch.as_tensor({what}).float()."
+        )
+    wide = torch.float64 if torch.float64 in (value.dtype, net.dtype) else torch.float32
+    device = value.device if net.first_weights() is None else net.device
+    made = value.detach().to(device=device, dtype=wide, copy=True)  # results own their memory
+    return checks.batch(what, checks.finite(what, made))
+
+
+def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
+    """The network's bounds as tensors [B, ...], widened by the rounding of the dtype x was given in to hold x itself.
+
+    Raises:
+        ValueError: x lies outside by more than rounding.
+    """
+    low, high = (bound.expand(x.shape) for bound in net.box(x))
+    rounding = max(torch.finfo(torch.float32).eps, torch.finfo(given).eps)
+    slack = SLACK * rounding * torch.maximum(*(bound.abs().nan_to_num(posinf=0.0) for bound in (low, high)))
+    outside = (x < low - slack) | (x > high + slack)
+    if bool(outside.any()):
+        lowest, highest = float(net.box(x)[0].min()), float(net.box(x)[1].max())
+        raise ValueError(
+            f"x must lie in the model's bounds {lowest:g}..{highest:g}, but reaches from {float(x.min()):g} to "
+            f"{float(x.max()):g}; scale it, or freeze the model with other bounds."
+        )
+    return torch.minimum(low, x), torch.maximum(high, x)
+
+
+def check_problem(net: Frozen, x: Any, label: Any = None, ids: Any = None, target: Any = None) -> tuple[Problem, Look]:
+    """Inputs, labels and ids as a `Problem` in the network's box, and what was learnt of the network on the way.
 
     Args:
         net: the network.
         x: [B, ...] numbers inside the network's bounds.
-        label: class indices [B].
+        label: class indices [B], of any integer dtype; the network's own predictions if not given.
         ids: what randomness is keyed by, [B]; the position if not given.
         target: class indices to reach, a number or [B]; none if not given.
 
@@ -34,51 +180,53 @@ def check_problem(net: Frozen, x: Any, label: Any, ids: Any = None, target: Any 
         TypeError: x is not a tensor of floating-point numbers.
         ValueError: NaN, an empty batch, inputs outside the bounds, labels of a wrong shape or range.
     """
-    if not isinstance(x, Tensor) or not x.is_floating_point():
-        raise TypeError("x must be a tensor of floating-point numbers; convert it with torch.as_tensor(x).float().")
-    x = checks.batch("x", checks.finite("x", x.detach()))
-    low, high = net.bounds
-    if float(x.min()) < low or float(x.max()) > high:
-        raise ValueError(
-            f"x must lie in the model's bounds {low:g}..{high:g}, but reaches from {float(x.min()):g} to "
-            f"{float(x.max()):g}; scale it, or freeze the model with other bounds."
-        )
-    classes = count_classes(net, x)
-    label = _class_indices("labels", label, x, classes)
+    given, x = x, float_tensor("x", x, net)
+    low, high = box_of(net, x, torch.as_tensor(given).dtype)
+    known = look(net, x)
+    if label is None:
+        label = _predictions(net, x)
+    label = class_indices("labels", label, x, known.classes)
     if target is not None:
-        target = torch.as_tensor(target, device=x.device)
-        target = _class_indices("targets", target.expand(len(x)) if target.ndim == 0 else target, x, classes)
-        if bool((target == label).any()):
-            raise ValueError("A target must differ from the label; leave the target out to reach any other class.")
-    ids = torch.arange(len(x)) if ids is None else torch.as_tensor(ids)
-    if ids.shape != (len(x),) or ids.is_floating_point():
-        raise ValueError(f"ids must be {len(x)} whole numbers, one an input, not {ids.dtype} {list(ids.shape)}.")
-    return Problem(x, label, ids.to(device=x.device, dtype=torch.int64), target)
+        target = integers("targets", target, x.device)
+        target = class_indices("targets", target.expand(len(x)) if target.ndim == 0 else target, x, known.classes)
+    ids = torch.arange(len(x), device=x.device) if ids is None else integers("ids", ids, x.device)
+    if ids.shape != (len(x),):
+        raise ValueError(f"ids must be {len(x)} whole numbers, one an input, not {list(ids.shape)}.")
+    region = Region(Region.everywhere(x).eps, low, high, unit=net.unit)
+    return Problem(x, label, ids, target, region), known
 
 
-def _class_indices(what: str, given: Any, x: Tensor, classes: int) -> Tensor:
-    given = torch.as_tensor(given, device=x.device)
-    if given.shape != (len(x),):
-        raise ValueError(f"{what} must be {len(x)} class indices, one an input, not shape {list(given.shape)}.")
-    return checks.classes(what, given, classes)
+@torch.no_grad()
+def _predictions(net: Frozen, x: Tensor) -> Tensor:
+    logits = torch.cat([net(part) for part in torch.split(x, 512)])
+    if bool(logits.isnan().any()):
+        raise ValueError("The model's logits are NaN for some inputs, so it predicts nothing there; give their labels.")
+    return logits.argmax(1)
 
 
-def count_classes(net: Frozen, x: Tensor) -> int:
-    """How many classes the network tells apart.
+def integers(what: str, given: Any, device: torch.device) -> Tensor:
+    """Whole numbers of any integer dtype (tensor, array, list or number) as int64.
 
     Raises:
-        ValueError: it does not take such inputs, or tells fewer than two apart.
+        ValueError, TypeError: something else.
     """
     try:
-        with torch.no_grad():
-            logits = net(x[:1].clone())  # a foreign model may write to what it is given
-    except RuntimeError as error:
-        raise ValueError(f"The model does not take inputs of shape {list(x.shape[1:])} ({error}).") from error
-    if bool(logits.isnan().any()):
-        raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
-    count = logits.shape[1]
-    if count < 2:
-        raise ValueError(
-            "The model has a single output, so there is no class to leave or reach; give one with two or more."
-        )
-    return count
+        made = torch.as_tensor(given)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{what} must be whole numbers ({error}).") from error
+    if made.is_floating_point() or made.is_complex() or made.dtype == torch.bool:
+        kind = "class indices: whole numbers" if what != "ids" else "whole numbers"
+        raise ValueError(f"{what} must be {kind}, not {made.dtype}; convert them with .long().")
+    return made.detach().to(device=device, dtype=torch.int64)
+
+
+def class_indices(what: str, given: Any, x: Tensor, classes: int) -> Tensor:
+    """Class indices below `classes`, one for each row of x, as int64 [B].
+
+    Raises:
+        ValueError: of another shape or range, or not whole numbers.
+    """
+    made = integers(what, given, x.device)
+    if made.shape != (len(x),):
+        raise ValueError(f"{what} must be {len(x)} class indices, one an input, not shape {list(made.shape)}.")
+    return checks.classes(what, made, classes)

@@ -1,4 +1,4 @@
-"""The one loop. Every input search of this library is these lines: score, keep the best, drop who is done, step."""
+"""The one loop that every input search runs: score, keep the best, drop what is finished, step."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ from torch import Tensor
 
 from inputopt.nets.threads import threads_for_numbers
 from inputopt.search.geometry import Project
-from inputopt.search.norms import chosen, l2
-from inputopt.search.oracle import Oracle
-from inputopt.search.problem import Evaluation, Problem, Result, take, where_movable
+from inputopt.search.meter import Meter
+from inputopt.search.norms.l2 import l2
+from inputopt.search.oracles.base import Oracle
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result
+from inputopt.search.rows import chosen, per_example, take
 from inputopt.search.steps.step import Step
+from inputopt.search.waiting import Departures, immediate, known_all, known_none, positions
 
 Score = Callable[[Evaluation, Problem], Tensor]
-"""What an example's points are compared by among themselves, lower is better, [B]."""
+"""Per-example selection score, [B]: lower is better. Only scores of two successes, or of two failures, compare."""
 
 Stop = Callable[[Evaluation, Problem], Tensor]
-"""Which examples are done, bool [B]."""
+"""Which examples are finished, bool [B]."""
+
+Size = Callable[[Tensor], Tensor]
+"""The size of each change [B, ...], [B]."""
 
 
 def by_loss(seen: Evaluation, problem: Problem) -> Tensor:
@@ -28,32 +35,50 @@ def by_loss(seen: Evaluation, problem: Problem) -> Tensor:
     return seen.loss
 
 
-def by_distance(size: Callable[[Tensor], Tensor]) -> Score:
-    """Among points that reach the goal, the nearer to x0 is better; among the others, the lower loss."""
+def by_distance(seen: Evaluation, problem: Problem) -> Tensor:
+    """Of two successes the one nearer to x0 is better, of two failures the one with the lower loss.
 
-    def score(seen: Evaluation, problem: Problem) -> Tensor:
-        return torch.where(seen.success, size(seen.x - problem.x0), seen.loss)
-
-    return score
+    Raises:
+        ValueError: the search does not measure distances; give `optimise` this very function.
+    """
+    if seen.distance is None:
+        raise ValueError("The nearest can be kept only where distances are measured; use by_distance as the score.")
+    return torch.where(seen.success, seen.distance, seen.loss)
 
 
 def on_success(seen: Evaluation, problem: Problem) -> Tensor:
-    """Done as soon as the goal is reached."""
+    """Finished as soon as the goal is reached."""
     return seen.success
 
 
 def at_x0(seen: Evaluation, problem: Problem) -> Tensor:
-    """Done if x0 itself reaches the goal: nothing is nearer."""
-    return seen.success & (seen.x == problem.x0).flatten(1).all(1)
+    """Finished if x0 itself reaches the goal: nothing is nearer."""
+    if known_none(seen.success):
+        return seen.success
+    if seen.distance is None:
+        return seen.success & (seen.x == problem.x0).flatten(1).all(1)
+    return seen.success & (seen.distance == 0)
 
 
 def at_the_end(seen: Evaluation, problem: Problem) -> Tensor:
-    """Done only when the steps are."""
+    """Finished only when all steps are made."""
     return torch.zeros_like(seen.success)
 
 
 Select = Callable[[Evaluation, Tensor, Tensor], Tensor]
 """(seen, with its score for a loss; score and success of the best so far) -> which of `seen` are better, bool [B]."""
+
+
+def lowest_loss(seen: Evaluation, loss: Tensor, success: Tensor) -> Tensor:
+    """Success before failure, and then the lower score."""
+    if known_none(seen.success) and known_none(success):
+        return seen.loss < loss
+    return torch.where(seen.success == success, seen.loss < loss, seen.success)
+
+
+def latest(seen: Evaluation, loss: Tensor, success: Tensor) -> Tensor:
+    """Always the newest: for random transforms, where the lowest loss is a lucky draw."""
+    return torch.ones_like(success)
 
 
 @dataclass(frozen=True)
@@ -67,16 +92,6 @@ class Snapshot:
 
 
 Watch = Callable[[Snapshot], None]
-
-
-def lowest_loss(seen: Evaluation, loss: Tensor, success: Tensor) -> Tensor:
-    """Success before failure, and then the lower loss."""
-    return (seen.success & ~success) | ((seen.success == success) & (seen.loss < loss))
-
-
-def latest(seen: Evaluation, loss: Tensor, success: Tensor) -> Tensor:
-    """Always the newest: for random transforms, where the lowest loss is a lucky draw."""
-    return torch.ones_like(success)
 
 
 class Interrupted(KeyboardInterrupt):
@@ -104,10 +119,13 @@ def optimise(
     score: Score = by_loss,
     select: Select = lowest_loss,
     stop: Stop = on_success,
-    size: Callable[[Tensor], Tensor] = l2,
+    size: Size = l2,
     watch: Watch | None = None,
 ) -> Result:
     """Move each input of a batch until its goal is reached or `steps` steps are made.
+
+    The host never waits for the device: which rows are finished is known at once on a CPU, and one step late elsewhere,
+    which costs time and changes nothing else.
 
     Args:
         oracle: scores the inputs and gives the derivative.
@@ -116,9 +134,9 @@ def optimise(
         problem: the examples.
         z: where to start, [B, ...].
         steps: how many steps at most; the last point is scored too.
-        score: what an example's points are compared by; it is the result's `loss`.
+        score: the per-example selection score; it becomes the result's `loss`.
         select: which point of each example to keep.
-        stop: which examples are done, and dropped from the batch.
+        stop: which examples are finished, and dropped from the batch.
         size: measures each example's change from `problem.x0`, [B].
         watch: shown every step.
 
@@ -126,80 +144,132 @@ def optimise(
         Interrupted: by Ctrl-C, once every example was scored; it holds the result so far.
     """
     z = project(z, problem)
-    x0, rows = problem.x0, torch.arange(len(z), device=z.device)
-    best: Evaluation | None = None
-    found = _Found(len(z), oracle.samples, oracle.backwards if step.uses_gradient else 0)
+    whole, found, leaving = problem, _Found(), Departures()
+    rows = torch.arange(len(z), device=z.device)
+    best: _Best | None = None
     state = step.init(z, problem)
     try:
         for index in range(steps + 1):
             with threads_for_numbers(z.numel()):
-                seen, pull = oracle(z, problem, index)
-                best = _better(best, replace(seen, loss=score(seen, problem)), select)
+                seen, vjp = oracle(z, problem, index)
+                seen = _measured(seen, problem, size, score)
+                best = _better(best, seen, score(seen, problem), select, _finished(stop, seen, problem))
                 if watch is not None:
                     watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
-                going = ~_together(stop(seen, problem), problem.group)
-                if index == steps or not bool(going.any()):
+                if index == steps:
                     break
-                if step.uses_gradient:
-                    seen = replace(seen, grad=where_movable(pull(going), problem))
-                if not bool(going.all()):
-                    kept = take((z, seen, state, problem, rows, best), going)
-                    found.leave(rows, ~going, best, index)
-                    z, seen, state, problem, rows, best = kept
-                    del kept
+                done, kept = leaving.finished(best.done), None
+                if done is not None:
+                    if done.all():
+                        break
+                    kept = positions(~done, z.device)
+                grad = vjp(kept) if step.uses_gradient else None
+                if done is not None and kept is not None:
+                    found.leave(rows, best, positions(done, z.device))
+                    z, seen, state, problem, rows, best = take((z, seen, state, problem, rows, best), kept)
+                    leaving.drop(~done)
+                here, seen = z, replace(seen, grad=None if grad is None else problem.region.movable(grad))
                 z, state = step.update(z, seen, state, problem, project)
-                del seen, pull  # of a large image every copy counts
+                if seen.answered is not None:
+                    z = _halfway_back(here, z, seen.answered, best.x, problem, project)
+                del seen, vjp, grad, here  # of a large image every copy counts
     except KeyboardInterrupt as stopped:
         if best is None:
             raise
-        found.leave(rows, torch.ones_like(rows, dtype=torch.bool), best, index)
-        raise Interrupted(found.result(x0, size)) from stopped
-    assert best is not None
-    found.leave(rows, torch.ones_like(rows, dtype=torch.bool), best, index)
-    return found.result(x0, size)
+        found.leave(rows, best)
+        raise Interrupted(found.result(whole, size, oracle.meter)) from stopped
+    assert best is not None  # there is at least one evaluation
+    found.leave(rows, best)
+    return found.result(whole, size, oracle.meter)
 
 
-def _together(done: Tensor, group: Tensor | None) -> Tensor:
-    """Who is done, or one of whose tries is."""
-    if group is None or not bool(done.any()):
+@dataclass(frozen=True)
+class _Best:
+    """The best point of each example so far, as in `Evaluation` with its score for a loss; and which are finished."""
+
+    x: Tensor
+    outputs: Tensor
+    loss: Tensor
+    success: Tensor
+    done: Tensor
+
+
+def _measured(seen: Evaluation, problem: Problem, size: Size, score: Score) -> Evaluation:
+    """An evaluation with its distances, if they decide what is kept."""
+    return replace(seen, distance=size(seen.x - problem.x0)) if score is by_distance else seen
+
+
+def _finished(stop: Stop, seen: Evaluation, problem: Problem) -> Tensor:
+    """Examples that are finished, including every restart of an example one of whose restarts is."""
+    done = stop(seen, problem)
+    if problem.restarts == 1 or known_none(done):
         return done
-    return torch.isin(group, group[done])
+    return ((problem.example[:, None] == problem.example) & done).any(1)
 
 
-def _better(best: Evaluation | None, seen: Evaluation, select: Select) -> Evaluation:
-    """Of each example the better of two points."""
+def _better(best: _Best | None, seen: Evaluation, score: Tensor, select: Select, done: Tensor) -> _Best:
+    """Of each example the better of two points; one that is finished keeps its point, though it leaves a step late."""
     if best is None:
-        return seen
-    better = select(seen, best.loss, best.success)
-    count = int(better.sum())
-    if count in (0, len(better)):
-        return seen if count else best
-    x = chosen(better, seen.x, best.x)
+        return _Best(seen.x, seen.outputs, score, seen.success, done)
+    better = select(replace(seen, loss=score), best.loss, best.success)
+    if not immediate(done):
+        better, done = better & ~best.done, done | best.done
+    if known_none(better):
+        return replace(best, done=done)
+    if known_all(better):
+        return _Best(seen.x, seen.outputs, score, seen.success, done)
+    if seen.answered is None:
+        x = chosen(better, seen.x, best.x)
+    else:  # what is not chosen may not be finite
+        x = torch.where(per_example(better, seen.x), seen.x, best.x)
     outputs = torch.where(better[:, None], seen.outputs, best.outputs)
-    loss, success = torch.where(better, seen.loss, best.loss), torch.where(better, seen.success, best.success)
-    return Evaluation(x, outputs, loss, success)
+    loss, success = torch.where(better, score, best.loss), torch.where(better, seen.success, best.success)
+    return _Best(x, outputs, loss, success, done)
+
+
+def _halfway_back(
+    here: Tensor, ahead: Tensor, answered: Tensor, best: Tensor, problem: Problem, project: Project
+) -> Tensor:
+    """From a point at which the network gave no answer, halfway back to the best one; others go ahead.
+
+    On canvases whose z is no input there is no way back: such a point has no gradient, and stays.
+    """
+    if best.shape != here.shape:
+        return ahead
+    halfway = project(best + ((here - best) / 2).nan_to_num(0.0, 0.0, 0.0), problem)
+    return torch.where(per_example(answered, ahead), ahead, halfway)
 
 
 class _Found:
-    """Collects the best point of every example as it leaves the batch, with what it cost."""
+    """Collects the best point of every example as it leaves the batch."""
 
-    def __init__(self, examples: int, samples: int, backwards: int) -> None:
-        self._examples, self._samples, self._backwards = examples, samples, backwards
-        self._parts: list[tuple[Tensor, Evaluation, int]] = []
+    def __init__(self) -> None:
+        self._parts: list[tuple[Tensor, _Best]] = []
 
-    def leave(self, rows: Tensor, done: Tensor, best: Evaluation, steps: int) -> None:
-        """Those of `rows` that are `done` (bool) leave after so many steps."""
-        self._parts.append((rows[done], take(replace(best, grad=None), done), steps))
+    def leave(self, rows: Tensor, best: _Best, which: Tensor | None = None) -> None:
+        """The rows at the positions `which` leave; all if None."""
+        self._parts.append((rows, best) if which is None else take((rows, best), which))
 
-    def result(self, x0: Tensor, size: Callable[[Tensor], Tensor]) -> Result:
+    def result(self, problem: Problem, size: Size, meter: Meter) -> Result:
         """The examples in the order of the whole batch."""
-        parts = [(best.x, best.outputs, best.loss, best.success) for _, best, _ in self._parts]
+        parts = [(best.x, best.outputs, best.loss, best.success) for _, best in self._parts]
         x, outputs, loss, success = parts[0]
-        steps = torch.cat([torch.full_like(rows, steps) for rows, _, steps in self._parts])
         if len(parts) > 1:
-            order = torch.cat([rows for rows, _, _ in self._parts]).argsort()
+            order = torch.cat([rows for rows, _ in self._parts]).argsort()
             x, outputs, loss, success = (torch.cat(column)[order] for column in zip(*parts, strict=True))
-            steps = steps[order]
-        classes: Any = outputs.argmax(1) if outputs.shape[1] else torch.full_like(steps, -1)
-        forwards, backwards = (steps + 1) * self._samples, steps * self._samples * self._backwards
-        return Result(x, success, size(x - x0), classes, outputs, loss, forwards, backwards)
+        unseen = torch.full_like(problem.label, -1)
+        forwards, backwards = meter.totals(problem.example)
+        return Result(
+            x=x,
+            success=success,
+            distance=size(x - problem.x0),
+            prediction=outputs.argmax(1) if outputs.shape[1] else unseen,
+            logits=outputs,
+            loss=loss,
+            forwards=forwards,
+            backwards=backwards,
+            nonfinite=meter.nonfinite(problem.example),
+            label=problem.label,
+            skipped=torch.zeros_like(success),
+            success_rate=success.to(loss.dtype),
+        )

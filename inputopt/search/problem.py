@@ -1,42 +1,86 @@
-"""What a search is given, what it sees at each step, and what it leaves behind: frozen dataclasses, batch first."""
+"""What a search is given and what it sees at each step: frozen dataclasses of batch-first tensors."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any, TypeVar
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
-Tree = TypeVar("Tree")
+from inputopt.search.rows import per_example
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where each input of a batch may go.
+
+    Attributes:
+        eps: how far from x0, [B], in the norm of the search; infinite for no limit.
+        low, high: the box, broadcast with x0 [B, ...]; may be infinite.
+        mask: which numbers may change at all, bool, broadcast with x0; None for all.
+        unit: the length that step sizes are parts of: the width of the network's bounds, 1 where they are infinite.
+    """
+
+    eps: Tensor
+    low: Tensor
+    high: Tensor
+    mask: Tensor | None = None
+    unit: float = 1.0
+
+    @classmethod
+    def everywhere(cls, x0: Tensor, unit: float = 1.0) -> Region:
+        """No limit at all for inputs like x0 [B, ...]."""
+        wide = torch.full(x0.shape[:1], torch.inf, dtype=x0.dtype, device=x0.device)
+        return cls(wide, per_example(-wide, x0), per_example(wide, x0), unit=unit)
+
+    def movable(self, grad: Tensor) -> Tensor:
+        """A gradient [B, ...] without what may not change: it would use up the length of a step for nothing."""
+        return grad if self.mask is None else grad * self.mask
+
+    def room(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """How far each number of z may go down (at most 0) and up (at least 0)."""
+        return (self.low - z).clamp(max=0), (self.high - z).clamp(min=0)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """The examples of a search; those that are done are dropped from it.
+    """The examples of a search; those that are finished are dropped from it.
 
     Attributes:
-        x0: where each example starts from and is measured against, [B, ...].
+        x0: what each input starts from and is measured against, [B, ...].
         label: the class each search is about, int64 [B]: the one to leave, or for pictures the one to reach.
         ids: what each example's randomness is keyed by, int64 [B].
         target: the class to reach instead of `label`, int64 [B]; None for a search that only leaves.
-        eps: how far from x0 an example may go, [B]; None for no limit.
-        low, high: the box that each example stays in, [B, ...]; None where the set alone decides.
-        group: rows of one number are tries at the same example, and done together, int64 [B]; None for no tries.
-        movable: which numbers may move at all, bool [B, ...]; None for all.
-        start: where a search begins that is given a start, [B, ...]; None for x0.
+        region: where the inputs may go; everywhere if not given.
+        example: which example of the whole batch each row belongs to, int64 [B]; its own if not given. With restarts
+            several rows belong to one.
+        restarts: how many rows an example may have; with more than one, all of them are finished when one is.
     """
 
     x0: Tensor
     label: Tensor
     ids: Tensor
     target: Tensor | None = None
-    eps: Tensor | None = None
-    low: Tensor | None = None
-    high: Tensor | None = None
-    group: Tensor | None = None
-    movable: Tensor | None = None
-    start: Tensor | None = None
+    region: Region = None  # type: ignore[assignment]  # made below if not given
+    example: Tensor = None  # type: ignore[assignment]
+    restarts: int = 1
+
+    def __post_init__(self) -> None:
+        if self.region is None:
+            object.__setattr__(self, "region", Region.everywhere(self.x0))
+        if self.example is None:
+            object.__setattr__(self, "example", torch.arange(len(self.x0), device=self.x0.device))
+
+    @cached_property
+    def down(self) -> Tensor:
+        """How far each number of x0 may go down, at most 0."""
+        return self.region.low - self.x0
+
+    @cached_property
+    def up(self) -> Tensor:
+        """How far each number of x0 may go up, at least 0."""
+        return self.region.high - self.x0
 
 
 @dataclass(frozen=True)
@@ -46,9 +90,11 @@ class Evaluation:
     Attributes:
         x: the inputs, [B, ...].
         outputs: the logits, [B, n]; [B, 0] where the network was not run to its end.
-        loss: what the search brings down, [B].
-        success: whether the goal is reached, bool [B].
-        grad: d loss / dz, the shape of z; None if it was not asked for.
+        loss: what the search brings down, [B]; finite.
+        success: whether the goal is reached, bool [B]; never where the network gave no answer.
+        grad: d loss / dz, the shape of z, NaN and infinity replaced by 0; None if it was not asked for.
+        distance: how far x is from x0, [B], if the search keeps the nearest.
+        answered: whether the network gave an answer, bool [B]: no NaN, and a finite largest logit; None for all.
     """
 
     x: Tensor
@@ -56,55 +102,16 @@ class Evaluation:
     loss: Tensor
     success: Tensor
     grad: Tensor | None = None
+    distance: Tensor | None = None
+    answered: Tensor | None = None
 
+    @property
+    def gradient(self) -> Tensor:
+        """`grad`, for step rules, which the loop always gives one.
 
-@dataclass(frozen=True)
-class Result:
-    """The best input of each example. Where `success` is false it is the best failure, and says so.
-
-    Attributes:
-        x: the inputs found, [B, ...].
-        success: whether the goal was reached, bool [B].
-        distance: how far from the start, [B], in the search's norm.
-        prediction: the class the network now sees, int64 [B].
-        logits: its logits for them, [B, n].
-        loss: what the search brought down, [B].
-        forwards, backwards: how often the network was run for each example, int64 [B].
-    """
-
-    x: Tensor
-    success: Tensor
-    distance: Tensor
-    prediction: Tensor
-    logits: Tensor
-    loss: Tensor
-    forwards: Tensor
-    backwards: Tensor
-
-
-def take(tree: Tree, rows: Tensor) -> Tree:
-    """Those rows (numbers or a mask) of every tensor in nested frozen dataclasses and tuples; the rest stays."""
-    if rows.dtype == torch.bool:
-        if bool(rows.all()):
-            return tree  # nothing here is ever written to, so that all of it needs no copy
-        rows = rows.nonzero()[:, 0]
-    if isinstance(tree, Tensor):
-        return tree.index_select(0, rows)  # type: ignore[return-value]
-    if isinstance(tree, tuple):
-        return type(tree)(take(value, rows) for value in tree)
-    if is_dataclass(tree) and not isinstance(tree, type):
-        changes: dict[str, Any] = {field.name: take(getattr(tree, field.name), rows) for field in fields(tree)}
-        return replace(tree, **changes)
-    return tree
-
-
-def where_movable(grad: Tensor, problem: Problem) -> Tensor:
-    """A gradient [B, ...] without what may not move: it would use up the length of a step for nothing."""
-    return grad if problem.movable is None else grad * problem.movable
-
-
-def concatenated(results: list[Result]) -> Result:
-    """Several results as one."""
-    return Result(
-        **{field.name: torch.cat([getattr(part, field.name) for part in results]) for field in fields(Result)}
-    )
+        Raises:
+            ValueError: it was not asked for; a rule that needs it must say so by `uses_gradient`.
+        """
+        if self.grad is None:
+            raise ValueError("This step needs a gradient; set uses_gradient to True in its class.")
+        return self.grad

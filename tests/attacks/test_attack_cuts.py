@@ -6,7 +6,8 @@ from contracts import assert_same, drawn, small_net
 from torch import nn
 
 import inputopt
-from inputopt.attacks import base
+from inputopt.attacks import batches
+from inputopt.search.rows import take
 
 
 def small_cnn():
@@ -21,7 +22,7 @@ NETS = {"mlp": (lambda: small_net(torch.float32), (12,)), "cnn": (small_cnn, (1,
 ATTACKS = {
     "PGD": inputopt.attacks.PGD(eps=0.05, steps=4, restarts=2),
     "APGD": inputopt.attacks.APGD("l2", 0.2, steps=5),
-    "Tournament": inputopt.attacks.Tournament(eps=0.05, rounds=(inputopt.attacks.Round(2, 4),)),
+    "MultiTargeted": inputopt.attacks.MultiTargeted(eps=0.05, rounds=(inputopt.attacks.Round(2, 4),)),
     "Square": inputopt.attacks.Square(eps=0.05, steps=5),
 }
 
@@ -36,14 +37,14 @@ def known(kind, count):
 @pytest.mark.parametrize("kind", NETS)
 @pytest.mark.parametrize("name", ATTACKS)
 def test_whole_chunks_are_the_same_bits_however_they_are_sharded(name, kind, monkeypatch):
-    monkeypatch.setattr(base, "BATCHES", (4, 8))
+    monkeypatch.setattr(batches, "BATCHES", (4, 8))
     net, x, y = known(kind, 100)
-    size = base.chunk_size(net, x)
+    size = batches.chunk_size(net, x)
     assert size == 32
     whole = ATTACKS[name](net, x, y)
     for cut in (torch.arange(64, 100), torch.arange(0, 64), torch.arange(32, 64).flip(0)):
         part = ATTACKS[name](inputopt.Frozen(NETS[kind][0]()), x[cut], y[cut], ids=cut)
-        assert_same(part, base.take(whole, cut))
+        assert_same(part, take(whole, cut))
 
 
 @pytest.mark.parametrize("kind", NETS)
@@ -68,8 +69,9 @@ def test_samples_are_averaged_and_counted():
         return net(x) + 0.5 * torch.randn(len(x), 6, generator=noise, dtype=x.dtype)
 
     frozen = inputopt.Frozen(random)
-    found = inputopt.attacks.PGD(eps=0.15, steps=6, samples=8)(frozen, x, y)
-    assert bool((found.forwards % 8 == 0).all())
+    found = inputopt.attacks.PGD(eps=0.15, steps=6, eot_samples=8)(frozen, x, y)
+    assert bool((found.forwards >= found.backwards + 8 + 20).all())  # and the final inputs are judged on 20 draws
+    assert bool((found.backwards % 8 == 0).all())
     assert int(found.backwards.sum()) == frozen.backwards
     sure = inputopt.attacks.PGD(eps=0.15, steps=6)(net, x, y)
     truly = net(found.x).argmax(1) != y

@@ -17,7 +17,7 @@ ATTACKS = {
     "NIFGSM": (EVERY, {"steps": 20}),
     "APGD": (SMOOTH, {"steps": 30}),
     "TargetedAPGD": (SMOOTH, {"steps": 30, "loss": "margin"}),
-    "Tournament": (SMOOTH, {}),
+    "MultiTargeted": (SMOOTH, {}),
 }
 CASES = [pytest.param(name, norm, id=f"{name}-{norm}") for name, (norms, _) in ATTACKS.items() for norm in norms]
 SHAPES = [(8,), (4, 6), (5, 7, 7)]

@@ -51,7 +51,7 @@ def test_what_does_not_fit_is_refused():
     x, y = known_inputs()
     with pytest.raises(ValueError, match="same norm"):
         inputopt.robustness_curve(small_net(), x, y, "l1", {"DDN": attacks.DDN()})
-    with pytest.raises(TypeError, match="Minimal"):
+    with pytest.raises(TypeError, match="EpsilonBisection"):
         inputopt.robustness_curve(small_net(), x, y, "l2", {"PGD": attacks.PGD("l2")})
     with pytest.raises(ValueError, match="at least one"):
         inputopt.robustness_curve(small_net(), x, y, "l2", {})

@@ -195,7 +195,7 @@ def test_masked_gradients_are_found_out_by_squares(brief):
         ({"eps": float("nan")}, "at least 0"),
         ({"eps": torch.ones(3)}, "eps"),
         ({"levels": 1}, "levels"),
-        ({"samples": 0}, "samples"),
+        ({"eot_samples": 0}, "eot_samples"),
         ({"mask": torch.ones(5, dtype=torch.bool)}, "mask"),
     ],
     ids=str,

@@ -15,7 +15,7 @@ from inputopt.search.likeness import (
     total_variation,
 )
 from inputopt.search.objectives import Objective
-from inputopt.search.oracle import Backward, awake
+from inputopt.search.oracles import Autograd, awake
 from inputopt.search.problem import Problem
 
 PROBLEM = problem_of((2, 3, 4))
@@ -178,9 +178,9 @@ def asked(objective, net=None, wrapped=lambda oracle: oracle, fill=None):
     x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x = x if fill is None else torch.full_like(x, fill)
     label = torch.tensor([0, 1])
-    oracle = wrapped(Backward(inputopt.Frozen(net or eye()), objective, never))
-    seen, pull = oracle(x, Problem(x, label, label), 0)
-    return x, seen, pull(torch.tensor([True, True]))
+    oracle = wrapped(Autograd(inputopt.Frozen(net or eye()), objective, never))
+    seen, vjp = oracle(x, Problem(x, label, label), 0)
+    return x, seen, vjp(torch.tensor([True, True]))
 
 
 def test_layers_and_logits_in_one_forward():

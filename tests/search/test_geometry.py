@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import oracles
 import pytest
@@ -7,12 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inputopt
-from inputopt.attacks.base import bounded
-from inputopt.attacks.wide import widened
+from inputopt.attacks.base import bounded, widened
 from inputopt.search.canvas import Levels
-from inputopt.search.geometry import Ball, Box, tight_bounds
-from inputopt.search.norms import L0, LINF, NORMS, per_example
-from inputopt.search.problem import Problem
+from inputopt.search.geometry import Box, ball
+from inputopt.search.norms import L0, LINF, NORMS
+from inputopt.search.problem import Problem, Region
 
 modest = settings(max_examples=60, derandomize=True, deadline=None)
 every_norm = pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
@@ -26,8 +27,10 @@ def images(*shape, count=6, seed=0, dtype=torch.float32):
 
 
 def bounded_problem(x, norm, eps, mask=None, net=NET):
-    plain = Problem(x, torch.zeros(len(x), dtype=torch.int64), torch.arange(len(x)))
-    return bounded(net, plain, norm, eps, mask)
+    low, high = (bound.expand(x.shape) for bound in net.box(x))
+    everywhere = Region(torch.full((len(x),), torch.inf, dtype=x.dtype), low, high, unit=net.unit)
+    plain = Problem(x, torch.zeros(len(x), dtype=torch.int64), torch.arange(len(x)), region=everywhere)
+    return replace(plain, region=bounded(net, plain, norm, eps, mask))
 
 
 # ------------------------------------------------------------------------------------------------------- box and bounds
@@ -45,7 +48,7 @@ def test_a_box_holds_every_number_at_its_nearest(low, width, seed):
 def test_tight_bounds_are_never_over_by_rounding_and_as_wide_as_floats_allow(dtype, eps, seed):
     x = images(200, count=3, seed=seed, dtype=dtype)
     radius = torch.full((3, 1), eps, dtype=dtype)
-    low, high = tight_bounds(x, radius, 0.0, 1.0)
+    low, high = LINF.box(x, radius[:, 0], torch.zeros_like(x), torch.ones_like(x))
     assert low.dtype == high.dtype == dtype
     assert float(low.min()) >= 0
     assert float(high.max()) <= 1
@@ -59,7 +62,7 @@ def test_tight_bounds_are_never_over_by_rounding_and_as_wide_as_floats_allow(dty
 @every_dtype
 def test_a_radius_of_zero_leaves_the_input_itself(dtype):
     x = images(50, dtype=dtype)
-    assert_same(tight_bounds(x, torch.zeros(6, 1, dtype=dtype), 0.0, 1.0), (x, x))
+    assert_same(LINF.box(x, torch.zeros(6, dtype=dtype), torch.zeros_like(x), torch.ones_like(x)), (x, x))
 
 
 # ----------------------------------------------------------------------------------------------------------------- ball
@@ -70,10 +73,10 @@ def test_a_radius_of_zero_leaves_the_input_itself(dtype):
 def test_what_comes_out_of_a_ball_is_never_over_not_even_by_rounding(norm, dtype, eps, reach, seed):
     x = images(3, 4, seed=seed, dtype=dtype)
     problem = bounded_problem(x, norm, eps)
-    found = Ball(norm)(x + reach * drawn(6, 3, 4, seed=seed + 1, dtype=dtype), problem)
+    found = ball(norm)(x + reach * drawn(6, 3, 4, seed=seed + 1, dtype=dtype), problem)
     assert found.dtype == dtype
     # measured by others in float64, with the difference taken in the inputs' own dtype as a user would
-    assert float(oracles.sizes(norm.name, found - x).max()) <= float(problem.eps[0])
+    assert float(oracles.sizes(norm.name, found - x).max()) <= float(problem.region.eps[0])
     assert float(found.min()) >= 0
     assert float(found.max()) <= 1
 
@@ -84,24 +87,24 @@ def test_a_ball_moves_nothing_that_lies_well_inside(norm, dtype):
     x = images(3, 4, dtype=dtype)
     problem = bounded_problem(x, norm, 5.0)
     change = 0.1 * drawn(6, 3, 4, seed=3, dtype=dtype)
-    change = norm.project(change, 0.99 * problem.eps, problem.low - x, problem.high - x)
-    assert_same(Ball(norm)(x + change, problem), x + change, 2e-7 if dtype == torch.float32 else 1e-15)
+    change = norm.project(change, 0.99 * problem.region.eps, problem.region.low - x, problem.region.high - x)
+    assert_same(ball(norm)(x + change, problem), x + change, 2e-7 if dtype == torch.float32 else 1e-15)
 
 
 @every_norm
 def test_a_ball_of_no_size_gives_the_input_back(norm):
     x = images(3, 4)
-    assert torch.equal(Ball(norm)(x + drawn(6, 3, 4, dtype=x.dtype), bounded_problem(x, norm, 0.0)), x)
+    assert torch.equal(ball(norm)(x + drawn(6, 3, 4, dtype=x.dtype), bounded_problem(x, norm, 0.0)), x)
 
 
 @every_norm
 def test_each_example_has_a_radius_of_its_own(norm):
     x, eps = images(30, dtype=torch.float64), torch.tensor([0.0, 1.0, 2.0, 0.5, 7.0, 0.25])
     moved = x + drawn(6, 30, seed=4)
-    whole = Ball(norm)(moved, bounded_problem(x, norm, eps))
+    whole = ball(norm)(moved, bounded_problem(x, norm, eps))
     for row in range(6):
         alone = bounded_problem(x[row : row + 1], norm, float(eps[row]))
-        assert_same(Ball(norm)(moved[row : row + 1], alone), whole[row : row + 1], 1e-12)
+        assert_same(ball(norm)(moved[row : row + 1], alone), whole[row : row + 1], 1e-12)
 
 
 @every_norm
@@ -111,14 +114,14 @@ def test_a_mask_holds_what_may_not_move_bit_for_bit(norm, own):
     mask = drawn(6, 3, 4, seed=5) > 0
     mask = mask if own else mask[0]
     problem = bounded_problem(x, norm, 3.0, mask)
-    found = Ball(norm)(x + drawn(6, 3, 4, seed=6, dtype=x.dtype), problem)
+    found = ball(norm)(x + drawn(6, 3, 4, seed=6, dtype=x.dtype), problem)
     held = ~mask.expand_as(x)
     assert torch.equal(found[held], x[held])
     assert bool((found != x).flatten(1).any(1).all())
-    wider = widened(problem, 3.0, norm, NET.bounds)
-    outer = Ball(norm)(x + drawn(6, 3, 4, seed=6, dtype=x.dtype), wider)
+    wider = replace(problem, region=widened(problem.region, problem, 3.0, norm, NET))
+    outer = ball(norm)(x + drawn(6, 3, 4, seed=6, dtype=x.dtype), wider)
     assert torch.equal(outer[held], x[held])
-    assert bool((norm.size(outer - x) <= 3 * problem.eps).all())
+    assert bool((norm.size(outer - x) <= 3 * problem.region.eps).all())
 
 
 @every_norm
@@ -126,8 +129,8 @@ def test_a_mask_holds_what_may_not_move_bit_for_bit(norm, own):
 def test_a_ball_sees_numbers_and_not_shapes(norm, shape):
     x = images(*shape, dtype=torch.float64)
     moved = x + drawn(6, *shape, seed=7)
-    found = Ball(norm)(moved, bounded_problem(x, norm, 2.0))
-    flat = Ball(norm)(moved.flatten(1), bounded_problem(x.flatten(1), norm, 2.0))
+    found = ball(norm)(moved, bounded_problem(x, norm, 2.0))
+    flat = ball(norm)(moved.flatten(1), bounded_problem(x.flatten(1), norm, 2.0))
     assert_same(found.flatten(1), flat, 1e-12)
 
 
@@ -145,8 +148,8 @@ def test_rounded_to_levels_it_is_still_in_ball_and_box(norm, low, high, eps, see
     net = inputopt.Frozen(lambda x: x.flatten(1)[:, :2], bounds=(low, high))
     x = on_levels(images(3, 4, seed=seed) * (high - low) + low, low, high)
     problem = bounded_problem(x, norm, eps, net=net)
-    z = Ball(norm)(x + reach * drawn(6, 3, 4, seed=seed + 1, dtype=x.dtype), problem)
-    found = Levels(256, low, high, norm)(z, problem)
+    z = ball(norm)(x + reach * drawn(6, 3, 4, seed=seed + 1, dtype=x.dtype), problem)
+    found = Levels(256, torch.tensor(low), torch.tensor(high), norm)(z, problem)
     assert float(found.min()) >= low
     assert float(found.max()) <= high
     assert_same(found, on_levels(found, low, high))
@@ -160,22 +163,24 @@ def test_rounded_to_levels_it_is_still_in_ball_and_box(norm, low, high, eps, see
 def test_levels_round_to_the_nearest_where_that_is_allowed():
     x = on_levels(images(20))
     problem = bounded_problem(x, LINF, 0.5)
-    z = Ball(LINF)(x + 0.2 * drawn(6, 20, seed=1, dtype=x.dtype), problem)
-    assert_same(Levels(256, 0.0, 1.0, LINF)(z, problem), on_levels(z))
+    z = ball(LINF)(x + 0.2 * drawn(6, 20, seed=1, dtype=x.dtype), problem)
+    assert_same(Levels(256, torch.tensor(0.0), torch.tensor(1.0), LINF)(z, problem), on_levels(z))
 
 
 def test_levels_give_the_floats_that_a_file_gives():
     every = torch.arange(256, dtype=torch.uint8)
     x = (every.float() / 255)[None]
     problem = bounded_problem(x, LINF, 0.1)
-    assert torch.equal(Levels(256, 0.0, 1.0, LINF)(x + 1e-3, problem), x)
+    assert torch.equal(Levels(256, torch.tensor(0.0), torch.tensor(1.0), LINF)(x + 1e-3, problem), x)
 
 
 def test_the_gradient_passes_through_the_rounding():
     x = on_levels(images(5))
     problem, z = bounded_problem(x, LINF, 0.5), images(5, seed=9).requires_grad_()
     weights = drawn(6, 5, seed=2, dtype=x.dtype)
-    (grad,) = torch.autograd.grad((Levels(256, 0.0, 1.0, LINF)(z, problem) * weights).sum(), z)
+    (grad,) = torch.autograd.grad(
+        (Levels(256, torch.tensor(0.0), torch.tensor(1.0), LINF)(z, problem) * weights).sum(), z
+    )
     assert_same(grad, weights)
 
 
@@ -185,16 +190,16 @@ def test_one_radius_is_as_many_equal_ones(norm):
     x = images(3, 4)
     one, many = bounded_problem(x, norm, 0.5), bounded_problem(x, norm, torch.full((6,), 0.5))
     assert_same(one, many)
-    assert one.eps.shape == (6,)
-    assert one.eps.dtype == x.dtype
+    assert one.region.eps.shape == (6,)
+    assert one.region.eps.dtype == x.dtype
 
 
 def test_in_linf_the_box_holds_the_ball():
     x = images(3, 4)
     eps = torch.linspace(0, 0.5, 6)
     problem = bounded_problem(x, LINF, eps)
-    assert_same((problem.low, problem.high), tight_bounds(x, per_example(eps, x), 0.0, 1.0))
+    assert_same((problem.region.low, problem.region.high), LINF.box(x, eps, torch.zeros_like(x), torch.ones_like(x)))
     for norm in NORMS.values():
         if norm is not LINF:
             other = bounded_problem(x, norm, eps)
-            assert_same((other.low, other.high), (torch.zeros_like(x), torch.ones_like(x)))
+            assert_same((other.region.low, other.region.high), (torch.zeros_like(x), torch.ones_like(x)))

@@ -6,6 +6,7 @@ from contracts import CLASSES, ROWS, assert_same, drawn, problem_of
 
 from inputopt.search import goals
 from inputopt.search.objectives import cross_entropy, layer_energy
+from inputopt.search.rows import take
 
 PROBLEM = problem_of((3,))  # its labels are 0, 1, 2, 1, 5
 OUTPUTS = drawn(ROWS, CLASSES, seed=4)
@@ -51,15 +52,34 @@ def test_confident_asks_for_at_least_that_probability():
     assert goals.confident(0.5)(even, replace(PROBLEM, label=PROBLEM.label % 2)).all()
 
 
-def test_cross_entropy_is_minus_the_log_of_the_probability():
+def test_cross_entropy_is_minus_the_log_odds_of_the_label():
     probability = OUTPUTS.exp() / OUTPUTS.exp().sum(1, keepdim=True)
-    expected = -probability[torch.arange(ROWS), PROBLEM.label].log()
-    assert_same(cross_entropy(OUTPUTS, PROBLEM.x0, PROBLEM), expected, 1e-12)
+    own = probability[torch.arange(ROWS), PROBLEM.label]
+    assert_same(cross_entropy(OUTPUTS, PROBLEM.x0, PROBLEM), -(own / (1 - own)).log(), 1e-12)
+
+
+def test_cross_entropy_as_log_odds_leads_where_the_plain_one_does():
+    outputs = OUTPUTS.clone().requires_grad_()
+    (ours,) = torch.autograd.grad(cross_entropy(outputs, PROBLEM.x0, PROBLEM).sum(), outputs)
+    plain = torch.nn.functional.cross_entropy(outputs, PROBLEM.label, reduction="none")
+    (theirs,) = torch.autograd.grad(plain.sum(), outputs)
+    cosine = (ours * theirs).sum(1) / ours.norm(dim=1) / theirs.norm(dim=1)
+    assert_same(cosine, torch.ones(ROWS).double(), 1e-12)
 
 
 def test_cross_entropy_survives_huge_logits():
     found = cross_entropy(said(0, 0, 0, 0, 0) * 1e30, PROBLEM.x0, PROBLEM)
-    assert found.tolist() == [0, 1e31, 1e31, 1e31, 1e31]
+    assert found.tolist() == [-1e31, 1e31, 1e31, 1e31, 1e31]
+
+
+def test_cross_entropy_never_saturates():
+    """A lead of 24 in float32: the plain loss is 0 and half of its derivative lost; the log-odds know both."""
+    outputs = torch.tensor([[24.0, -24.0, 0.0]], requires_grad=True)
+    problem = replace(take(PROBLEM, torch.tensor([0])), label=torch.tensor([0]))
+    value = cross_entropy(outputs, outputs, problem)
+    assert value.tolist() == [-24]
+    (grad,) = torch.autograd.grad(value, outputs)
+    assert_same(grad, torch.tensor([[-1.0, math.exp(-24), 1.0]]), 1e-7)
 
 
 def test_layer_energy_is_the_mean_square_of_each_layer_summed():

@@ -7,7 +7,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from inputopt.search.norms import L0, L1, L2, LINF, NORMS, chosen, find_norm, per_example
+from inputopt.search.norms import L0, L1, L2, LINF, NORMS, find_norm
+from inputopt.search.rows import chosen, per_example
 
 modest = settings(max_examples=80, derandomize=True, deadline=None)
 SHAPES = [(6,), (2, 3), (1, 2, 3), (1, 3, 2, 1)]
@@ -72,8 +73,12 @@ def test_every_function_keeps_shape_and_dtype_and_sees_the_numbers_only(norm):
             for name, found, flat in (
                 ("steepest", norm.steepest(given_), norm.steepest(given_.flatten(1))),
                 ("project", norm.project(given_, *box), _flat_projection(norm.project, given_, *box)),
-                ("confine", norm.confine(given_, *box), _flat_projection(norm.confine, given_, *box)),
-                ("sample", norm.sample(given_, box[0], 0, ids, 0), norm.sample(given_.flatten(1), box[0], 0, ids, 0)),
+                ("project_fast", norm.project_fast(given_, *box), _flat_projection(norm.project_fast, given_, *box)),
+                (
+                    "sample",
+                    norm.sample(given_, box[0], 1.0, 0, ids, 0),
+                    norm.sample(given_.flatten(1), box[0], 1.0, 0, ids, 0),
+                ),
             ):
                 assert (found.shape, found.dtype) == (given_.shape, dtype), name
                 torch.testing.assert_close(found.flatten(1), flat, rtol=1e-6, atol=0, msg=name)
@@ -107,9 +112,9 @@ def test_projections_are_the_nearest_points_of_ball_and_box(norm, task):
 @every_norm
 @modest
 @given(task=tasks())
-def test_confined_is_feasible_and_leaves_alone_what_already_was(norm, task):
+def test_project_fastd_is_feasible_and_leaves_alone_what_already_was(norm, task):
     change, eps, low, high = rows(*task)
-    found = norm.confine(change, eps, low, high)
+    found = norm.project_fast(change, eps, low, high)
     assert float(norm.size(found)) <= float(eps) * (1 + 1e-12)
     assert bool(((found >= low) & (found <= high)).all())
     inside = bool(((change >= low) & (change <= high)).all()) and float(norm.size(change)) <= float(eps)
@@ -129,7 +134,7 @@ def test_projections_treat_each_example_alone(norm, tasks):
         torch.as_tensor(np.stack(part))
         for part in zip(*((c[:count], e, l[:count], h[:count]) for c, e, l, h in tasks), strict=True)
     ]
-    for project in (norm.project, norm.confine):
+    for project in (norm.project, norm.project_fast):
         whole = project(*batch)
         for row in range(len(tasks)):
             alone = project(*(part[row : row + 1] for part in batch))
@@ -157,7 +162,7 @@ def test_projecting_writes_to_nothing(norm):
         torch.ones(3, 4).double(),
     )
     kept = [value.clone() for value in given_]
-    for project in (norm.project, norm.confine):
+    for project in (norm.project, norm.project_fast):
         project(*given_)
         assert all(torch.equal(one, other) for one, other in zip(given_, kept, strict=True))
 
@@ -168,7 +173,7 @@ MANY = 4000
 
 def sample(norm, eps, shape=(3,), draw=0, dtype=torch.float64):
     like = torch.zeros(MANY, *shape, dtype=dtype)
-    return norm.sample(like, torch.full((MANY,), eps, dtype=dtype), 5, torch.arange(MANY), draw)
+    return norm.sample(like, torch.full((MANY,), eps, dtype=dtype), 1.0, 5, torch.arange(MANY), draw)
 
 
 def assert_uniform(values):
@@ -206,16 +211,16 @@ def test_random_points_in_l0_change_each_number_alike():
 def test_random_points_belong_to_the_example_and_the_draw(norm):
     whole = sample(norm, 2.0)
     like, ids = torch.zeros(2, 3).double(), torch.tensor([7, 3])
-    assert torch.equal(norm.sample(like, torch.full((2,), 2.0).double(), 5, ids, 0), whole[ids])
-    assert not torch.equal(norm.sample(like, torch.full((2,), 2.0).double(), 5, ids, 2), whole[ids])
-    assert not torch.equal(norm.sample(like, torch.full((2,), 2.0).double(), 6, ids, 0), whole[ids])
+    assert torch.equal(norm.sample(like, torch.full((2,), 2.0).double(), 1.0, 5, ids, 0), whole[ids])
+    assert not torch.equal(norm.sample(like, torch.full((2,), 2.0).double(), 1.0, 5, ids, 2), whole[ids])
+    assert not torch.equal(norm.sample(like, torch.full((2,), 2.0).double(), 1.0, 6, ids, 0), whole[ids])
 
 
 @every_norm
 def test_a_ball_of_no_size_is_its_middle(norm):
     assert not bool(sample(norm, 0.0).any())
     change, wide = drawn(3, 4), torch.full((3, 4), torch.inf, dtype=torch.float64)
-    for project in (norm.project, norm.confine):
+    for project in (norm.project, norm.project_fast):
         assert not bool(project(change, torch.zeros(3).double(), -wide, wide).any())
 
 

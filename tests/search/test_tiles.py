@@ -12,11 +12,11 @@ from inputopt.search.geometry import Box
 from inputopt.search.goals import never
 from inputopt.search.guidance import guided
 from inputopt.search.objectives import layer_energy
-from inputopt.search.oracle import Backward, finished
+from inputopt.search.oracles import Autograd, finished
+from inputopt.search.oracles.tiled import Tiled, parts
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.steps.directions import over_mean, smooth
 from inputopt.search.steps.step import Descend, Stride
-from inputopt.search.tiles import Tiled, parts
 
 ALL = torch.ones(2, dtype=torch.bool)
 
@@ -50,11 +50,11 @@ def test_tiles_say_what_the_whole_says_away_from_their_borders(guide, index):
     x, problem = task()
     model = net()
     objective = guided(model.features(x[:1, :, :9, :9], ["3"])) if guide else -layer_energy(["3"])
-    whole = Backward(model, objective, never)
+    whole = Autograd(model, objective, never)
     tiled = Tiled(whole, 24, seed=1)
-    _, pull = whole(x, problem, index)
-    _, pull_tiled = tiled(x, problem, index)
-    exact, found = pull(ALL), pull_tiled(ALL)
+    _, vjp = whole(x, problem, index)
+    _, vjp_tiled = tiled(x, problem, index)
+    exact, found = vjp(ALL), vjp_tiled(None)
     inside = 0
     for row in range(2):
         for down, right in tiled.cuts(50, 41, problem.ids[row : row + 1], index):
@@ -74,31 +74,31 @@ def far(place, shown, length, reach=6):
 
 
 def test_the_cuts_move_with_the_step_and_belong_to_an_example():
-    tiled = Tiled(Backward(net(), -layer_energy(["3"]), never), 24, seed=1)
+    tiled = Tiled(Autograd(net(), -layer_energy(["3"]), never), 24, seed=1)
     cuts = {(seed, index): list(tiled.cuts(50, 41, torch.tensor([seed]), index)) for seed in (0, 1) for index in (0, 1)}
     assert len({str(each) for each in cuts.values()}) == 4
     x, problem = task()
-    seen, pull = tiled(x, problem, 2)
+    seen, vjp = tiled(x, problem, 2)
     alone = Problem(x[1:], problem.label[1:], problem.ids[1:])
-    seen_alone, pull_alone = tiled(x[1:], alone, 2)
-    assert_same(pull(ALL)[1:], pull_alone(ALL[:1]), 1e-14)
+    seen_alone, vjp_alone = tiled(x[1:], alone, 2)
+    assert_same(vjp(ALL)[1:], vjp_alone(ALL[:1]), 1e-14)
     assert_same(seen.loss[1:], seen_alone.loss, 1e-14)
-    assert_same(pull(torch.tensor([False, True])), pull_alone(ALL[:1]), 1e-14)
+    assert_same(vjp(torch.tensor([1])), vjp_alone(ALL[:1]), 1e-14)
 
 
 def test_an_image_no_larger_than_a_tile_is_not_cut():
     x, problem = task(20, 24)
-    whole = Backward(net(), -layer_energy(["3"]), never)
-    (seen, pull), (seen_tiled, pull_tiled) = whole(x, problem, 0), Tiled(whole, 24, 0)(x, problem, 0)
-    assert_same((seen.loss, pull(ALL)), (seen_tiled.loss, pull_tiled(ALL)), 1e-14)
+    whole = Autograd(net(), -layer_energy(["3"]), never)
+    (seen, vjp), (seen_tiled, vjp_tiled) = whole(x, problem, 0), Tiled(whole, 24, 0)(x, problem, 0)
+    assert_same((seen.loss, vjp(ALL)), (seen_tiled.loss, vjp_tiled(ALL)), 1e-14)
 
 
 def test_a_finished_derivative_is_the_old_one_changed():
     x, problem = task(20, 24)
-    whole = Backward(net(), -layer_energy(["3"]), never)
-    _, pull = whole(x, problem, 0)
+    whole = Autograd(net(), -layer_energy(["3"]), never)
+    _, vjp = whole(x, problem, 0)
     _, smoothed = finished(whole, smooth(1.0).function)(x, problem, 0)
-    assert_same(smoothed(ALL), smooth(1.0).function(pull(ALL)))
+    assert_same(smoothed(ALL), smooth(1.0).function(vjp(ALL)))
 
 
 def test_smoothing_is_a_gaussian():

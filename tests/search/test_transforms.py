@@ -4,7 +4,8 @@ from contracts import assert_same, drawn, problem_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from inputopt.search.problem import Problem, take
+from inputopt.search.problem import Problem
+from inputopt.search.rows import take
 from inputopt.search.transforms import Warp, chained, crop, jitter, mirror, noise, rolled, rotate, scale, unchanged
 
 modest = settings(max_examples=60, derandomize=True, deadline=None)

@@ -11,7 +11,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inputopt.search.norms import L2, LINF, Norm, per_example
+from inputopt.search.norms import L2, LINF, Norm
+from inputopt.search.norms.base import over_largest as _over_largest
+from inputopt.search.rows import per_example
 
 
 class Direction(Protocol):
@@ -38,11 +40,6 @@ class Stateless:
 def _over_mean(grad: Tensor) -> Tensor:
     mean = grad.flatten(1).abs().mean(1).clamp_min(torch.finfo(grad.dtype).tiny)
     return grad / per_example(mean, grad)
-
-
-def _over_largest(grad: Tensor) -> Tensor:
-    largest = grad.flatten(1).abs().amax(1).clamp_min(torch.finfo(grad.dtype).tiny)
-    return grad / per_example(largest, grad)
 
 
 sign = Stateless(LINF.steepest)
@@ -79,6 +76,11 @@ def smooth(sigma: float) -> Stateless:
 def steepest(norm: Norm) -> Stateless:
     """The change of size 1 along which the loss rises fastest."""
     return Stateless(norm.steepest)
+
+
+def descent(norm: Norm) -> Stateless:
+    """What a long search in this norm steps along: see `Norm.descent`."""
+    return Stateless(norm.descent)
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from inputopt.search.geometry import Project
-from inputopt.search.norms import per_example
 from inputopt.search.problem import Evaluation, Problem
-from inputopt.search.steps.directions import Direction, over_mean
+from inputopt.search.rows import per_example
+from inputopt.search.steps.directions import Direction
 
 
 class Step(Protocol):
@@ -56,12 +56,12 @@ class Descend:
 
     Attributes:
         direction: what becomes of the gradient.
-        size: how far to go along it, at every step or by a schedule; times the problem's eps if `of_eps`.
+        size: how far to go along it: a number, a tensor that broadcasts with [B, ...], or a schedule of numbers.
         of_eps: measure the size in parts of each example's eps.
     """
 
     direction: Direction
-    size: float | Schedule
+    size: float | Tensor | Schedule
     of_eps: bool = False
     uses_gradient: ClassVar[bool] = True
 
@@ -69,11 +69,14 @@ class Descend:
         return self.direction.init(z), 0
 
     def update(self, z: Tensor, seen: Evaluation, state: Any, problem: Problem, project: Project) -> tuple[Tensor, Any]:
-        assert seen.grad is not None
         inner, index = state
-        direction, inner = self.direction.update(seen.grad, inner)
-        size = self.size(index) if callable(self.size) else self.size
-        ahead = torch.addcmul(z, direction, _length(size, self.of_eps, problem, z), value=-1)
+        direction, inner = self.direction.update(seen.gradient, inner)
+        size = self.size if isinstance(self.size, (int, float, Tensor)) else self.size(index)
+        length = per_example(problem.region.eps * size, z) if self.of_eps else size
+        if isinstance(length, Tensor):
+            ahead = torch.addcmul(z, direction, length, value=-1)
+        else:
+            ahead = torch.sub(z, direction, alpha=length)
         return project(ahead, problem), (inner, index + 1)
 
 
@@ -85,13 +88,13 @@ class Stride:
 
     Attributes:
         size: the mean change of a number.
-        low, high: the box.
+        low, high: the box, numbers or tensors that broadcast with [B, ...].
         where: how much of its step each number takes, broadcast with [B, ...]; None for all of it.
     """
 
     size: float
-    low: float
-    high: float
+    low: float | Tensor
+    high: float | Tensor
     where: Tensor | None = None
     uses_gradient: ClassVar[bool] = True
 
@@ -101,45 +104,10 @@ class Stride:
     def update(
         self, z: Tensor, seen: Evaluation, state: tuple[()], problem: Problem, project: Project
     ) -> tuple[Tensor, tuple[()]]:
-        assert seen.grad is not None
-        total = torch.linalg.vector_norm(seen.grad, 1, dim=tuple(range(1, z.ndim)))
+        total = torch.linalg.vector_norm(seen.gradient, 1, dim=tuple(range(1, z.ndim)))
         mean = (total / z[0].numel()).clamp_min(torch.finfo(z.dtype).tiny)
         length = per_example(self.size / mean, z)
         if self.where is not None:
             length = length * self.where
-        return project(torch.addcmul(z, seen.grad, length, value=-1).clamp_(self.low, self.high), problem), ()
-
-
-@dataclass(frozen=True)
-class Nesterov:
-    """Descend with momentum, the gradient taken where the momentum leads (NI-FGSM; Lin et al., 2020).
-
-    z is the point ahead; the state holds the point proper and the momentum, gradients over their mean absolute value.
-    """
-
-    direction: Direction
-    size: float
-    decay: float = 1.0
-    of_eps: bool = True
-    uses_gradient: ClassVar[bool] = True
-
-    def init(self, z: Tensor, problem: Problem) -> tuple[Tensor, Tensor]:
-        return z, z * 0
-
-    def update(
-        self, z: Tensor, seen: Evaluation, state: tuple[Tensor, Tensor], problem: Problem, project: Project
-    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        assert seen.grad is not None
-        point, velocity = state
-        velocity = self.decay * velocity + over_mean.update(seen.grad, ())[0]
-        length = _length(self.size, self.of_eps, problem, z)
-        point = project(point - length * self.direction.update(velocity, ())[0], problem)
-        ahead = self.decay * self.direction.update(velocity, ())[0]
-        return project(point - length * ahead, problem), (point, velocity)
-
-
-def _length(size: float, of_eps: bool, problem: Problem, z: Tensor) -> Tensor:
-    if not of_eps:
-        return z.new_tensor(size)
-    assert problem.eps is not None
-    return per_example(problem.eps * size, z)
+        ahead = torch.addcmul(z, seen.gradient, length, value=-1)
+        return project(ahead.clamp_(self.low, self.high), problem), ()  # type: ignore[arg-type]

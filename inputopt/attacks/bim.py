@@ -1,0 +1,31 @@
+"""Basic iterative method (Kurakin et al., 2017)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from inputopt.attacks.base import Attack
+from inputopt.attacks.config import above_zero, setting, whole
+from inputopt.attacks.pgd import descend
+from inputopt.attacks.run import AttackRun
+from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.result import Result
+
+
+@dataclass(frozen=True)
+class BIM(Attack):
+    """Small steps of one size from the input itself (Kurakin et al., 2017).
+
+    Attributes:
+        steps: how many.
+        step_size: in parts of eps (in L0 of the bounds' width): a number, one for each example [B] or each number.
+    """
+
+    steps: int = setting(10, whole())
+    step_size: float | Tensor = setting(0.2, above_zero)
+
+    def _search(self, run: AttackRun) -> Result:
+        step = descend(run, run.each(self.step_size, run.problem))
+        return run.search(attack_cross_entropy, step, run.problem.x0, self.steps, stop=self.stop_on_success)

@@ -1,0 +1,175 @@
+"""What every attack has among its settings, checked when they are made."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field, fields
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inputopt import checks
+from inputopt.search.norms import NORMS
+from inputopt.search.transforms import Transform
+
+if TYPE_CHECKING:
+    from inputopt.attacks.run import AttackRun
+    from inputopt.search.result import Result
+
+Check = Callable[[str, Any], Any]
+"""(name, value) -> the value as the attack uses it; raises ValueError or TypeError with one sentence."""
+
+
+def checked_by(check: Check) -> dict[str, Check]:
+    """Metadata of a dataclass field whose value is checked when the attack is made."""
+    return {"check": check}
+
+
+def setting(default: Any, check: Check) -> Any:
+    """A dataclass field whose value is checked when the attack is made."""
+    return field(default=default, metadata=checked_by(check))
+
+
+def optional(check: Check) -> Check:
+    """None, or what `check` takes."""
+    return lambda what, value: None if value is None else check(what, value)
+
+
+def number(what: str, value: Any) -> float:
+    """A finite number above 0."""
+    return float(checks.positive(what, value))
+
+
+def not_negative(what: str, value: Any) -> float:
+    """A finite number of at least 0."""
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} must be a number, not {type(value).__name__}.")
+    if not 0 <= float(value) < math.inf:
+        raise ValueError(f"{what} must be a finite number of at least 0, not {value}.")
+    return float(value)
+
+
+def share(what: str, value: Any) -> float:
+    """A number above 0 and at most 1."""
+    return float(checks.share(what, value))
+
+
+def flag(what: str, value: Any) -> bool:
+    """True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{what} must be True or False, not {type(value).__name__}.")
+    return bool(value)
+
+
+def whole(least: int = 1) -> Check:
+    """A whole number of at least `least`."""
+    return partial(checks.whole, least=least)
+
+
+def one_of(*allowed: str) -> Check:
+    """One of these words."""
+    return lambda what, value: checks.one_of(what, value, allowed)
+
+
+def lengths(what: str, value: Any) -> float | Tensor:
+    """A number, or a tensor or array of them, each at least 0 and finite."""
+    if isinstance(value, (Tensor, np.ndarray)):
+        made = torch.as_tensor(value).detach()
+        if made.dtype == torch.bool or made.is_complex():
+            raise TypeError(f"{what} must hold numbers, not {made.dtype}.")
+        made = made if made.is_floating_point() else made.to(torch.float64)
+        if not bool((made >= 0).all()):
+            raise ValueError(f"{what} must be numbers of at least 0.")
+        if not bool(torch.isfinite(made).all()):
+            raise ValueError(f"{what} must be finite; to look for the nearest input, use a minimal-norm attack.")
+        return float(made) if made.ndim == 0 else made
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise TypeError(f"{what} must be a number or a tensor, not {type(value).__name__}.")
+    if not float(value) >= 0:
+        raise ValueError(f"{what} must be a number of at least 0, not {value}.")
+    if math.isinf(value):
+        raise ValueError(f"{what} must be finite; to look for the nearest input, use a minimal-norm attack.")
+    return float(value)
+
+
+def above_zero(what: str, value: Any) -> float | Tensor:
+    """As `lengths`, and none of them 0."""
+    made = lengths(what, value)
+    if not bool(torch.as_tensor(made > 0).all()):
+        raise ValueError(f"{what} must be above 0.")
+    return made
+
+
+def radii(what: str, value: Any) -> tuple[float, ...]:
+    """Numbers above 0."""
+    return tuple(number(f"each number of {what}", each) for each in value)
+
+
+def mask_of_numbers(what: str, value: Any) -> Tensor:
+    """A bool tensor or array."""
+    made = torch.as_tensor(value)
+    if made.dtype != torch.bool:
+        raise ValueError(f"{what} must be bool, not {made.dtype}; compare it with 0.")
+    return made
+
+
+def transform_function(what: str, value: Any) -> Transform:
+    """A function (x, problem, draw) -> x."""
+    if not callable(value):
+        raise TypeError(f"{what} must be a function (x, problem, draw) -> x, not {type(value).__name__}.")
+    made: Transform = value
+    return made
+
+
+@dataclass(frozen=True)
+class AttackConfig(ABC):
+    """The settings of an attack. Called, it moves inputs batch by batch.
+
+    Attributes:
+        norm: "l0", "l1", "l2" or "linf".
+        levels: search only what a file with so many levels can hold (256 for PNG); the inputs must lie on them.
+        mask: bool, broadcast with the inputs [B, ...]: the only numbers that may change.
+        eot_samples: expectation over transformations (Athalye et al., 2018): average logits and gradients over this
+            many independent forwards; for networks that answer at random, and with `transform`.
+        transform: (x, problem, draw) -> x, applied before the network, such as those of `inputopt.search.transforms`.
+
+    Raises:
+        ValueError, TypeError: a setting that makes no sense, as soon as it is made.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = tuple(NORMS)
+    """The norms that the attack is defined in."""
+    elsewhere: ClassVar[str] = ""
+    """Which attack to use in other norms."""
+
+    norm: str
+    levels: int | None = field(default=None, kw_only=True, metadata=checked_by(optional(whole(2))))
+    mask: Tensor | None = field(default=None, kw_only=True, metadata=checked_by(optional(mask_of_numbers)))
+    eot_samples: int = field(default=1, kw_only=True, metadata=checked_by(whole()))
+    transform: Transform | None = field(default=None, kw_only=True, metadata=checked_by(optional(transform_function)))
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            if "check" in each.metadata:
+                object.__setattr__(self, each.name, each.metadata["check"](each.name, getattr(self, each.name)))
+        checks.one_of("norm", self.norm, NORMS)
+        if self.norm not in self.norms:
+            known = " and ".join(self.norms)
+            raise ValueError(
+                f"{type(self).__name__} is defined in {known}, not in {self.norm}; use {self.elsewhere} there."
+            )
+
+    @property
+    def rows(self) -> int:
+        """How many rows of a batch an example may take up: its restarts, or the classes that are tried at once."""
+        return 1
+
+    @abstractmethod
+    def _search(self, run: AttackRun) -> Result:
+        """Attack one batch; chunks always come in the same batches, so nothing may depend on what else was asked."""

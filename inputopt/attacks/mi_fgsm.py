@@ -1,0 +1,31 @@
+"""Momentum iterative FGSM (Dong et al., 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from inputopt.attacks.base import Attack
+from inputopt.attacks.config import not_negative, setting, whole
+from inputopt.attacks.pgd import descend
+from inputopt.attacks.run import AttackRun
+from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.result import Result
+from inputopt.search.steps.directions import Momentum, chain, over_mean
+
+
+@dataclass(frozen=True)
+class MIFGSM(Attack):
+    """Steps along a running sum of gradients, each divided by its mean size (Dong et al., 2018).
+
+    Attributes:
+        steps: how many; together they are as long as the radius.
+        decay: of the sum at each step.
+    """
+
+    steps: int = setting(10, whole())
+    decay: float = setting(1.0, not_negative)
+
+    def _search(self, run: AttackRun) -> Result:
+        step = descend(run, run.norm.travel / self.steps)
+        step = replace(step, direction=chain(over_mean, Momentum(self.decay), step.direction))
+        return run.search(attack_cross_entropy, step, run.problem.x0, self.steps, stop=self.stop_on_success)

@@ -1,0 +1,78 @@
+"""Carlini and Wagner's attack (2017): the least change plus a weighed loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from inputopt.attacks.config import not_negative, number, setting, whole
+from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.minimal_norm.weight_bisection import Bisection, Weighed, search_weighed, steps_a_round
+from inputopt.attacks.run import AttackRun
+from inputopt.search.geometry import Project
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result
+from inputopt.search.rows import per_example
+from inputopt.search.steps.directions import adam
+
+
+@dataclass(frozen=True)
+class CarliniWagnerStep:
+    """Adam on |change|^2 + weight x loss, the weight found by bisection; changes in parts of the bounds' width.
+
+    The box is kept by projection: with the change of variables of the paper, numbers that start at a bound hardly move.
+
+    Attributes:
+        steps: in a round of the bisection; after each, one more leads back to x0.
+        first: the first weight.
+        rate: Adam's.
+    """
+
+    steps: int
+    first: float = 0.1
+    rate: float = 0.01
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> Weighed:
+        return Weighed(Bisection.begun(self.first, z), torch.zeros_like(z), torch.zeros_like(z), 0)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Weighed, problem: Problem, project: Project
+    ) -> tuple[Tensor, Weighed]:
+        bisection, number = state.seen(seen, self.steps)
+        if number == self.steps:
+            none = torch.zeros_like(z)
+            return project(problem.x0, problem), Weighed(bisection, none, none, state.index + 1)
+        unit = problem.region.unit
+        grad = 2 / unit * (z - problem.x0) + per_example(unit * bisection.weight, z) * seen.gradient
+        mean, square, step = adam(grad, state.mean, state.square, number)
+        return project(z - self.rate * unit * step, problem), Weighed(bisection, mean, square, state.index + 1)
+
+
+@dataclass(frozen=True)
+class CarliniWagner(MinimalNormAttack):
+    """Carlini and Wagner's attack (2017), in L2: the least |change|^2 + weight x margin.
+
+    Attributes:
+        steps: how many in all, the rounds of the bisection together.
+        rounds: of the bisection of the weight.
+        confidence: how far ahead the wrong class must be, in logits.
+        rate: Adam's step, in parts of the bounds' width.
+        weight: the first weight; changes count in parts of the bounds' width.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("l2",)
+    elsewhere: ClassVar[str] = "FMN"
+
+    steps: int = setting(1000, whole())
+    rounds: int = setting(9, whole())
+    confidence: float = setting(0.0, not_negative)
+    rate: float = setting(0.01, number)
+    weight: float = setting(0.1, number)
+
+    def _search(self, run: AttackRun) -> Result:
+        step = CarliniWagnerStep(steps_a_round(self.steps, self.rounds), self.weight, self.rate)
+        return search_weighed(run, step, self.steps, self.confidence)

@@ -1,0 +1,82 @@
+"""EAD: the elastic-net attack (Chen et al., 2018)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from inputopt.attacks.config import not_negative, number, setting, whole
+from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.minimal_norm.weight_bisection import Bisection, Weighed, search_weighed, steps_a_round
+from inputopt.attacks.run import AttackRun
+from inputopt.search.geometry import Project
+from inputopt.search.norms import L1
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result
+from inputopt.search.rows import per_example
+
+
+@dataclass(frozen=True)
+class EADStep:
+    """Proximal steps on |change|_2^2 + beta |change|_1 + weight x loss, with momentum; changes in parts of the bounds'
+    width.
+
+    `mean` of the state is the last point, and z the point ahead of it.
+
+    Attributes:
+        steps, first: as for `CarliniWagnerStep`.
+        rate: of the first step of a round; it falls with the square root of what is left.
+        beta: the weight of L1.
+    """
+
+    steps: int
+    first: float = 0.1
+    rate: float = 0.01
+    beta: float = 0.01
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> Weighed:
+        return Weighed(Bisection.begun(self.first, z), z, torch.zeros_like(z), 0)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Weighed, problem: Problem, project: Project
+    ) -> tuple[Tensor, Weighed]:
+        bisection, number = state.seen(seen, self.steps)
+        if number == self.steps:
+            z = project(problem.x0, problem)
+            return z, Weighed(bisection, z, state.square, state.index + 1)
+        unit, rate = problem.region.unit, self.rate * (1 - number / self.steps) ** 0.5
+        grad = 2 * (z - problem.x0) + per_example(unit**2 * bisection.weight, z) * seen.gradient
+        least = torch.full(z.shape[:1], self.beta * unit, dtype=z.dtype, device=z.device)
+        shrunk = L1.proximal(z - rate * grad - problem.x0, least)
+        point = project(problem.x0 + shrunk, problem)
+        ahead = project(point + number / (number + 3) * (point - state.mean), problem)
+        return ahead, Weighed(bisection, point, state.square, state.index + 1)
+
+
+@dataclass(frozen=True)
+class EAD(MinimalNormAttack):
+    """Elastic-net attack (Chen et al., 2018), in L1: the least |change|_2^2 + beta |change|_1 + weight x margin.
+
+    Attributes:
+        steps, rounds, confidence, rate, weight: as for `CarliniWagner`.
+        beta: the weight of L1.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("l1",)
+    elsewhere: ClassVar[str] = "FMN"
+
+    norm: str = "l1"
+    steps: int = setting(1000, whole())
+    rounds: int = setting(9, whole())
+    confidence: float = setting(0.0, not_negative)
+    rate: float = setting(0.01, number)
+    weight: float = setting(0.1, number)
+    beta: float = setting(0.01, number)
+
+    def _search(self, run: AttackRun) -> Result:
+        step = EADStep(steps_a_round(self.steps, self.rounds), self.weight, self.rate, self.beta)
+        return search_weighed(run, step, self.steps, self.confidence)

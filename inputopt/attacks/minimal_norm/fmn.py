@@ -1,0 +1,102 @@
+"""FMN: fast minimum norm (Pintor et al., 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from inputopt.attacks.config import setting, whole
+from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.run import AttackRun
+from inputopt.search.geometry import Project
+from inputopt.search.norms import L2, Norm
+from inputopt.search.objectives import margin
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result
+from inputopt.search.rows import per_example
+from inputopt.search.steps.step import HalfCosine
+
+LEAST = 1e-3
+"""The least first ball, in parts of the bounds' width: one that ends on the boundary itself would never be left."""
+
+
+MOST = 1e12
+"""The largest ball, likewise: where there is no gradient the boundary seems to be infinitely far."""
+
+
+@dataclass(frozen=True)
+class Closing:
+    """The ball that each example searches, [B]; its nearest success, [B]; and the number of the step."""
+
+    eps: Tensor
+    nearest: Tensor
+    index: int
+
+
+@dataclass(frozen=True)
+class FMNStep:
+    """Steps along the gradient inside a ball that shrinks after a success and grows after a failure, less and less.
+
+    Until the first success the ball is as large as the distance to the boundary seems by the loss and its gradient.
+
+    Attributes:
+        norm: of the ball.
+        steps: how many there will be: step size and factor fall along half a cosine.
+        size: the first step's length, in parts of the ball's radius, both measured in L2: such steps cross the ball,
+            and get past hills that shorter ones end behind.
+        factor: by which the ball changes at first.
+    """
+
+    norm: Norm
+    steps: int
+    size: float = 6.0
+    factor: float = 0.05
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> Closing:
+        infinite = torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device)
+        first = self.norm.size(z - problem.x0).clamp_min(1) if self.norm.counts else infinite
+        return Closing(first, infinite, 0)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Closing, problem: Problem, project: Project
+    ) -> tuple[Tensor, Closing]:
+        region, change = problem.region, z - problem.x0
+        distance = self.norm.size(change) if seen.distance is None else seen.distance
+        nearest = torch.where(seen.success, torch.minimum(state.nearest, distance), state.nearest)
+        factor = HalfCosine(self.factor, 0.001, self.steps)(state.index)
+        eps = self._ball(seen, distance, nearest, state.eps, factor, region.unit)
+        size = HalfCosine(self.size, self.size / 100, self.steps)(state.index)
+        length = per_example(size * self.norm.l2_radius(eps, z, region.unit), z)
+        change = torch.addcmul(change, L2.steepest(seen.gradient), length, value=-1)
+        change = self.norm.project_fast(change, eps, problem.down, problem.up)
+        return project(problem.x0 + change, problem), Closing(eps, nearest, state.index + 1)
+
+    def _ball(
+        self, seen: Evaluation, distance: Tensor, nearest: Tensor, eps: Tensor, factor: float, unit: float
+    ) -> Tensor:
+        if self.norm.counts:
+            fewer = torch.minimum(torch.minimum(eps - 1, (eps * (1 - factor)).floor()), nearest)
+            more = torch.maximum(eps + 1, (eps * (1 + factor)).floor())
+            return torch.where(seen.success, fewer, more).clamp_min(0)
+        slope = self.norm.dual(seen.gradient).clamp_min(torch.finfo(eps.dtype).tiny)
+        ahead = (distance + seen.loss.abs() / slope).clamp(LEAST * unit, MOST * unit)
+        wider = torch.where(torch.isinf(nearest), ahead, eps) * (1 + factor)  # a little beyond where it seems to be
+        return torch.where(seen.success, torch.minimum(eps * (1 - factor), nearest), wider)
+
+
+@dataclass(frozen=True)
+class FMN(MinimalNormAttack):
+    """Fast minimum norm (Pintor et al., 2021), in every norm.
+
+    Attributes:
+        steps: how many.
+    """
+
+    steps: int = setting(100, whole())
+
+    def _search(self, run: AttackRun) -> Result:
+        return run.search_nearest(margin, FMNStep(run.norm, self.steps), run.begin, self.steps)

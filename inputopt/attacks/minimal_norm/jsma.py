@@ -1,0 +1,71 @@
+"""JSMA: the Jacobian-based saliency map attack (Papernot et al., 2016)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from inputopt.attacks.config import setting, whole
+from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.run import AttackRun
+from inputopt.search.geometry import Project
+from inputopt.search.loop import on_success
+from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result
+
+
+@dataclass(frozen=True)
+class JSMAStep:
+    """The step rule of JSMA, either way for each number (Wiyatno and Xu, 2018).
+
+    The saliency of a number is what the probability of the target gains by it times what the others lose. As
+    probabilities add up to 1 these are the same but for the sign: one backward tells both, and the best pair are the
+    best two.
+
+    No number moves twice; one without a bound moves by the unit of the region.
+
+    Attributes:
+        pixels: how many numbers move at a time.
+    """
+
+    pixels: int = 2
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> tuple[Tensor]:
+        return (torch.zeros_like(z, dtype=torch.bool),)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: tuple[Tensor], problem: Problem, project: Project
+    ) -> tuple[Tensor, tuple[Tensor]]:
+        down, up = (way.clamp(-problem.region.unit, problem.region.unit) for way in problem.region.room(z))
+        room = torch.where(seen.gradient > 0, down, up)
+        (touched,) = state
+        saliency = (seen.gradient.abs() * ((room != 0) & ~touched)).flatten(1)
+        best = saliency.topk(min(self.pixels, saliency.shape[1]), dim=1)
+        moved = torch.zeros_like(saliency).scatter(1, best.indices, (best.values > 0).to(z.dtype)).reshape(z.shape)
+        return project(z + moved * room, problem), (touched | (moved > 0),)
+
+
+@dataclass(frozen=True)
+class JSMA(MinimalNormAttack):
+    """Jacobian-based saliency map attack (Papernot et al., 2016), in L0; untargeted as by Wiyatno and Xu (2018).
+
+    Attributes:
+        steps: at most.
+        pixels: how many numbers move in a step.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("l0",)
+    elsewhere: ClassVar[str] = "FAB"
+
+    norm: str = "l0"
+    steps: int = setting(200, whole())
+    pixels: int = setting(2, whole())
+
+    def _search(self, run: AttackRun) -> Result:
+        step = JSMAStep(self.pixels)
+        return run.search_nearest(attack_cross_entropy, step, run.begin, self.steps, stop=on_success)

@@ -1,0 +1,97 @@
+"""Sigma-zero (Cina et al., 2025): Adam on the margin and a smooth count of what is changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from inputopt.attacks.config import number, setting, whole
+from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.run import AttackRun
+from inputopt.search.geometry import Project
+from inputopt.search.norms.base import over_largest
+from inputopt.search.objectives import Objective, margin
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.result import Result
+from inputopt.search.rows import per_example
+from inputopt.search.steps.directions import adam
+from inputopt.search.steps.step import HalfCosine
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Adam's two averages, the threshold below which a change is dropped, [B], and the number of the step."""
+
+    mean: Tensor
+    square: Tensor
+    threshold: Tensor
+    index: int
+
+
+@dataclass(frozen=True)
+class SigmaZeroStep:
+    """Adam; after each step, changes below a threshold are dropped, which rises after a success and falls after a
+    failure. Step, threshold and changes count in parts of the bounds' width.
+
+    Attributes:
+        steps: how many there will be: the step size falls to a tenth along half a cosine.
+        size: the first step.
+        first: the first threshold.
+        rate: of the threshold, in parts of the step size.
+    """
+
+    steps: int
+    size: float = 1.0
+    first: float = 0.3
+    rate: float = 0.01
+    uses_gradient: ClassVar[bool] = True
+
+    def init(self, z: Tensor, problem: Problem) -> Sparse:
+        none = torch.zeros_like(z)
+        return Sparse(none, none, torch.full(z.shape[:1], self.first, dtype=z.dtype, device=z.device), 0)
+
+    def update(
+        self, z: Tensor, seen: Evaluation, state: Sparse, problem: Problem, project: Project
+    ) -> tuple[Tensor, Sparse]:
+        unit = problem.region.unit
+        mean, square, step = adam(over_largest(seen.gradient), state.mean, state.square, state.index)
+        length = unit * HalfCosine(self.size, 0.1 * self.size, self.steps)(max(state.index - 1, 0))
+        change = project(z - length * step, problem) - problem.x0
+        rate = self.rate * HalfCosine(self.size, 0.1 * self.size, self.steps)(state.index)
+        threshold = (state.threshold + torch.where(seen.success, rate, -rate)).clamp(0, 1)
+        kept = torch.where(change.abs() < per_example(unit * threshold, z), 0, change)
+        return problem.x0 + kept, Sparse(mean, square, threshold, state.index + 1)
+
+
+@dataclass(frozen=True)
+class SigmaZero(MinimalNormAttack):
+    """Sigma-zero (Cina et al., 2025), in L0.
+
+    Attributes:
+        steps: how many.
+        sigma: how sharply the smooth count tells a change from none; changes in parts of the bounds' width.
+    """
+
+    norms: ClassVar[tuple[str, ...]] = ("l0",)
+    elsewhere: ClassVar[str] = "FMN"
+
+    norm: str = "l0"
+    steps: int = setting(100, whole())
+    sigma: float = setting(0.001, number)
+
+    def _search(self, run: AttackRun) -> Result:
+        return run.search_nearest(smooth_count(self.sigma), SigmaZeroStep(self.steps), run.begin, self.steps)
+
+
+def smooth_count(sigma: float) -> Objective:
+    """The margin as far as it is above 0, and the mean of d^2 / (d^2 + sigma) over the changes d."""
+
+    def value(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+        square = ((x - problem.x0) / problem.region.unit).flatten(1).square()
+        return functional.relu(margin(outputs, x, problem)) + (square / (square + sigma)).mean(1)
+
+    return Objective(value)

@@ -1,0 +1,23 @@
+"""Norms that a change is measured in, one file each; everything norm-dependent in the library is asked of them."""
+
+from __future__ import annotations
+
+from inputopt import checks
+from inputopt.search.norms.base import Norm
+from inputopt.search.norms.l0 import L0
+from inputopt.search.norms.l1 import L1
+from inputopt.search.norms.l2 import L2
+from inputopt.search.norms.linf import LINF
+
+NORMS: dict[str, Norm] = {norm.name: norm for norm in (L0, L1, L2, LINF)}
+
+__all__ = ["L0", "L1", "L2", "LINF", "NORMS", "Norm", "find_norm"]
+
+
+def find_norm(name: str) -> Norm:
+    """The norm called `name`.
+
+    Raises:
+        ValueError: there is none, which names the nearest.
+    """
+    return NORMS[checks.one_of("norm", name, NORMS)]

@@ -1,0 +1,20 @@
+"""Oracles: whatever judges inputs and gives the derivative that a search follows."""
+
+from inputopt.search.oracles.autograd import Autograd
+from inputopt.search.oracles.base import Oracle, Vjp
+from inputopt.search.oracles.linearised import NearestBoundary
+from inputopt.search.oracles.tiled import Tiled
+from inputopt.search.oracles.wrappers import Changed, awake, confirmed, finished, unjudged
+
+__all__ = [
+    "Autograd",
+    "Changed",
+    "NearestBoundary",
+    "Oracle",
+    "Tiled",
+    "Vjp",
+    "awake",
+    "confirmed",
+    "finished",
+    "unjudged",
+]
