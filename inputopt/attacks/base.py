@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.attacks.batches import in_batches
 from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
-from inputopt.attacks.run import JUDGING, AttackRun, check_levels
+from inputopt.attacks.run import JUDGING, SEARCHING, AttackRun, check_levels
 from inputopt.nets.ambient import undisturbed
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.search.draws import as_it_comes, keyed
 from inputopt.search.goals import Goal
 from inputopt.search.inputs import PROBABILITIES, InputoptWarning, Look, check_problem
 from inputopt.search.loop import Watch
@@ -122,9 +123,15 @@ def called(
 ) -> Result:
     """Search batch by batch; examples that already are of their target's class are skipped."""
 
+    varies = known.varies or attack.transform is not None
+    all_draws = keyed(seed, SEARCHING) if known.varies else as_it_comes
+
     def search(part: Problem, rows: Tensor) -> Result:
+        with all_draws(0):
+            return _searched(part, rows)
+
+    def _searched(part: Problem, rows: Tensor) -> Result:
         begin = None if start is None else start[rows]
-        varies = known.varies or attack.transform is not None
         run = AttackRun(attack, net, part, rows, seed, varies, watch, loss, goal, begin)
         found = judged_afresh(run, attack._search(run)) if varies else attack._search(run)
         forwards, backwards = run.meter.totals(part.example)

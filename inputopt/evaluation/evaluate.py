@@ -19,9 +19,10 @@ from inputopt.evaluation.doubts import doubts_after, doubts_before
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
 from inputopt.evaluation.standing import Standing
-from inputopt.evaluation.verdict import Verdict, judge, wilson
+from inputopt.evaluation.verdict import Verdict, judge
 from inputopt.nets.ambient import undisturbed
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.search.draws import generators_kept
 from inputopt.search.inputs import Look, check_problem
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Problem
@@ -75,8 +76,11 @@ def evaluate(
     problem, known = check_problem(net, x, y, ids)
     check_levels(levels, net, problem.x0, chosen)
     problem = replace(problem, region=bounded(net, problem, chosen, distance, where))
-    doubts = doubts_before(net, problem, known, eot_samples)
-    standing, rows = Standing.at_start(net, problem), []
+    if known.varies:  # what counts is the mean over draws, which a search brings down until its last step
+        stages = [replace(stage, attack=replace(stage.attack, stop_on_success=False)) for stage in stages]
+    with generators_kept():
+        doubts = doubts_before(net, problem, known, eot_samples)
+        standing, rows = Standing.at_start(net, problem, known, seed), []
     unanswered = standing.nonfinite
     for stage in stages:
         tried = (standing.robust & stage.where(standing)).nonzero()[:, 0]
@@ -126,9 +130,8 @@ def _report(
     clean, accuracy = (float(share.double().mean()) for share in (verdict.clean, verdict.robust))
     robust = verdict.robust > 0.5
     x = torch.where((verdict.robust < verdict.clean).reshape(-1, *(1,) * (problem.x0.ndim - 1)), standing.x, problem.x0)
-    interval = wilson(accuracy, len(problem.x0))
     doubts = list(dict.fromkeys(doubts))
-    return Report(clean, accuracy, robust, x, tuple(rows), tuple(doubts), settings, interval)
+    return Report(clean, accuracy, robust, x, tuple(rows), tuple(doubts), settings, verdict.interval)
 
 
 def _row(name: str, standing: Tensor, found: Result | None, seconds: float) -> AttackRow:

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.batches import logits_in_batches
+from inputopt.evaluation.draws import JUDGING, share_right
 from inputopt.nets.frozen import Frozen
+from inputopt.search.inputs import Look
 from inputopt.search.objectives import best_other, logit_of, margin
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
@@ -38,13 +40,15 @@ class Standing:
     nonfinite: Tensor
 
     @classmethod
-    def at_start(cls, net: Frozen, problem: Problem) -> Standing:
+    def at_start(cls, net: Frozen, problem: Problem, known: Look, seed: int) -> Standing:
         """Before the first attack; inputs whose logits are not finite are not classified rightly."""
         logits = logits_in_batches(net, problem)
         most = logits.amax(1)
         answered = (most - most) == 0
         ahead = torch.where(answered, margin(logits, problem.x0, problem), -torch.inf)
         right = answered & (logits.argmax(1) == problem.label)
+        if known.varies:
+            right = share_right(net, problem, seed, JUDGING).shares > 0.5
         none = torch.zeros_like(right)
         return cls(right, problem.x0.clone(), (~right).to(ahead.dtype), ahead, ahead, none, ~answered)
 

@@ -8,19 +8,15 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from inputopt.attacks.batches import batches, logits_in_batches
+from inputopt.attacks.batches import logits_in_batches
+from inputopt.evaluation.draws import JUDGING, JUDGING_AGAIN, right, share_right
 from inputopt.evaluation.standing import Standing
 from inputopt.nets.frozen import Frozen
-from inputopt.search.draws import keyed
 from inputopt.search.inputs import Look
 from inputopt.search.problem import Problem
-from inputopt.search.transforms import Transform
 
-DRAWS = 20
-"""Fresh draws of a random network."""
-
-JUDGING = 5
-"""The purpose that these draws are keyed by: no search has seen them."""
+Z = 1.959964
+"""Standard errors to either side of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -31,65 +27,58 @@ class Verdict:
         clean: of the inputs as they were, the share of draws, [B]; 0 or 1 for a network that is not random.
         robust: of the final images likewise, [B].
         changed: how many images that had fooled the network do not when judged again.
+        error: the standard error of the mean of `robust` that comes from the draws.
     """
 
     clean: Tensor
     robust: Tensor
     changed: int
+    error: float = 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the mean of `robust`, over examples and draws."""
+        accuracy = float(self.robust.double().mean())
+        low, high = wilson(accuracy, len(self.robust))
+        drawn = Z * self.error
+        below, above = math.hypot(accuracy - low, drawn), math.hypot(high - accuracy, drawn)
+        return max(0.0, accuracy - below), min(1.0, accuracy + above)
 
 
 @torch.no_grad()
-def judge(
-    net: Frozen, problem: Problem, standing: Standing, known: Look, seed: int, transform: Transform | None = None
-) -> Verdict:
+def judge(net: Frozen, problem: Problem, standing: Standing, known: Look, seed: int) -> Verdict:
     """Judge the clean inputs and the final images, apart from all attacks.
 
     A network that answers at random is judged on fresh draws, one whose answer depends on the other rows of a batch on
     each image alone. The final image of an input that was not fooled may be the input itself.
     """
     final = replace(problem, x0=standing.x)
-    if known.varies or transform is not None:
-        before, after = (_share_right(net, each, seed, transform, part) for part, each in enumerate((problem, final)))
-        return Verdict(before, after, _changed(standing, after > 0.5))
-    each_alone = known.batch_dependent
-    clean = _right(_alone(net, problem), problem) if each_alone else standing.clean_margin > 0
-    again = _right(_alone(net, final) if each_alone else logits_in_batches(net, final), final)
-    right = again & clean
-    return Verdict(clean.to(problem.x0.dtype), right.to(problem.x0.dtype), _changed(standing, right))
+    if known.varies:
+        before = share_right(net, problem, seed, JUDGING)
+        after = share_right(net, final, seed, JUDGING_AGAIN)
+        return Verdict(before.shares, after.shares, _changed(standing, after.shares > 0.5), after.error)
+    if known.batch_dependent:
+        clean, again = (right(_alone(net, each), problem.label) for each in (problem, final))
+    else:
+        clean, again = standing.clean_margin > 0, right(logits_in_batches(net, final), problem.label)
+    both = again & clean
+    return Verdict(clean.to(problem.x0.dtype), both.to(problem.x0.dtype), _changed(standing, both))
 
 
-def _changed(standing: Standing, right: Tensor) -> int:
+def _changed(standing: Standing, held: Tensor) -> int:
     """How many images that had fooled the network are classified rightly after all."""
-    return int((right & ~standing.robust & (standing.fooled > 0.5)).sum())
-
-
-def _right(logits: Tensor, problem: Problem) -> Tensor:
-    """Whether logits are finite and highest for the label, bool [B]."""
-    most = logits.amax(1)
-    return ((most - most) == 0) & (logits.argmax(1) == problem.label)
+    return int((held & ~standing.robust & (standing.fooled > 0.5)).sum())
 
 
 def _alone(net: Frozen, problem: Problem) -> Tensor:
     return torch.cat([net(row) for row in torch.split(problem.x0, 1)])
 
 
-def _share_right(net: Frozen, problem: Problem, seed: int, transform: Transform | None, part: int) -> Tensor:
-    """The share of fresh draws in which each input is classified rightly, [B]."""
-    draws, held = keyed(seed, JUDGING + part), torch.zeros(len(problem.x0), dtype=problem.x0.dtype)
-    for draw in range(DRAWS):
-        for rows in batches(net, problem):
-            own = Problem(problem.x0[rows], problem.label[rows], ~problem.ids[rows])
-            shown = own.x0 if transform is None else transform(own.x0, own, draw)
-            with draws(draw):
-                held[rows.cpu()] += _right(net(shown), own).cpu()
-    return (held / DRAWS).to(problem.x0.device)
-
-
-def wilson(share: float, count: int, z: float = 1.959964) -> tuple[float, float]:
+def wilson(share: float, count: int) -> tuple[float, float]:
     """The 95 % interval of a share that was seen in `count` examples (Wilson, 1927).
 
     For shares of draws, averaged over examples, it is wider than need be.
     """
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    middle = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
+    half = Z / (1 + Z * Z / count) * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
     return max(0.0, middle - half), min(1.0, middle + half)

@@ -10,6 +10,7 @@ import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import numpy as np
 import torch
@@ -50,6 +51,28 @@ def keyed(seed: int, purpose: int = 0) -> Draws:
                 np.random.set_state(arrays)
 
     return draws
+
+
+@contextmanager
+def generators_kept() -> Iterator[None]:
+    """Whatever is drawn inside from the process's global generators is put back, if anything was."""
+    before = _states()
+    try:
+        yield
+    finally:
+        torch_state, arrays, python = before
+        if not torch.equal(torch_state, torch.get_rng_state()):
+            torch.set_rng_state(torch_state)
+        _, arrays_now, python_now = _states()
+        if arrays[2] != arrays_now[2] or not np.array_equal(arrays[1], arrays_now[1]):
+            np.random.set_state(arrays)
+        if python != python_now:
+            random.setstate(python)
+
+
+def _states() -> tuple[torch.Tensor, Any, Any]:
+    arrays: Any = np.random.get_state()
+    return torch.get_rng_state(), arrays, random.getstate()
 
 
 def _devices() -> list[int]:

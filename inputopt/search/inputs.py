@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.search.draws import keyed
+from inputopt.search.draws import generators_kept, keyed
 from inputopt.search.problem import Problem, Region
 
 PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
@@ -64,7 +64,11 @@ def look(net: Frozen, x: Tensor) -> Look:
     Raises:
         ValueError: it does not take such inputs, its logits are all NaN, or it tells fewer than two classes apart.
     """
-    rows = x[:LOOKED_AT].clone()  # a foreign model may write to what it is given
+    with generators_kept():
+        return _look(net, x[:LOOKED_AT].clone())  # a foreign model may write to what it is given
+
+
+def _look(net: Frozen, rows: Tensor) -> Look:
     together = net(rows)
     if bool(together.isnan().all()):
         raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
@@ -140,6 +144,10 @@ def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise TypeError(
             f"{what} must be a tensor of floating-point numbers; convert it with torch.as_tensor({what}).float()."
+        )
+    if value.ndim < 2:
+        raise ValueError(
+            f"{what} must have shape [B, ...], an example a row, not {list(value.shape)}; give numbers as [B, 1]."
         )
     wide = torch.float64 if torch.float64 in (value.dtype, net.dtype) else torch.float32
     device = value.device if net.first_weights() is None else net.device

@@ -54,7 +54,7 @@ def known_finite(values: Tensor) -> bool:
 
     A sum is finite only if every number is; large numbers may add up to infinity all the same.
     """
-    return immediate(values) and math.isfinite(values.sum().tolist())
+    return immediate(values) and math.isfinite(float(values.sum().tolist()))  # type: ignore[arg-type]
 
 
 class Departures:
