@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-LONGEST = 300
+LONGEST = 500
 """Characters of a message that are shown; the rest is in the error itself."""
 
 

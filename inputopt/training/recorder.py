@@ -100,7 +100,7 @@ class Recorder:
 
     def history(self, trainings: int, stopped: str, seconds: float) -> History:
         """The finished record; a training that ended early is sampled once more where it ended."""
-        if trainings > self._samples[-1].index + (stopped == "all trainings done"):
+        if not self._samples or trainings > self._samples[-1].index + (stopped == "all trainings done"):
             with np.errstate(all="ignore"):
                 self.record(trainings)
         return History(tuple(self._samples), self._layers, trainings, stopped, seconds)

@@ -396,6 +396,23 @@ def test_weights_that_are_finite_but_whose_cost_is_not_have_diverged():
     assert history.cost[-1] == pytest.approx(0.5e30, rel=1e-5)
 
 
+def test_ctrl_c_before_the_first_sample_keeps_the_network_and_a_sample():
+    class Once(nn.Linear):
+        calls = 0
+
+        def forward(self, x):
+            self.calls += 1
+            if self.calls == 2:  # the first call is the check that the network takes such inputs
+                raise KeyboardInterrupt
+            return super().forward(x)
+
+    net = Once(2, 2)
+    before = numbers(net)
+    history = train(net, X, Y, "cross_entropy", steps=9)
+    assert (history.trainings, history.stopped, len(history.samples)) == (0, "interrupted", 1)
+    assert torch.equal(numbers(net), before)
+
+
 def test_an_interrupted_training_never_leaves_nan_behind():
     net = MLP([1, 1], "identity", weights=[[[1.0]]])
 
