@@ -16,7 +16,7 @@ from contracts import digits, digits_net
 from torch import nn
 
 import inputopt
-from inputopt.cli import data, dreams, limits, network, pictures, teach
+from inputopt.cli import data, dreams, limits, network, pictures, robustness, teach
 from inputopt.cli.data import find_data, spread
 from inputopt.cli.limits import bytes_a_picture, check_memory, memory
 from inputopt.cli.main import build_parser, main, sentence
@@ -133,7 +133,8 @@ def test_a_sample_has_each_class_by_its_share_and_is_drawn_from_the_seed():
     np.testing.assert_allclose(mean, [18, 1.8, 0.2], atol=0.12)  # five standard errors
 
 
-def test_a_sample_says_what_it_is_of(capsys):
+def test_a_sample_says_what_it_is_of(capsys, monkeypatch):
+    monkeypatch.setattr(robustness, "save_pairs", lambda *given: [])
     some = find_data("digits", 25, seed=1)
     assert some.described() == "25 of 1,000 inputs of digits: 10 classes, 2 to 3 of each"
     assert find_data("digits", 5000).described() == "1,000 of 1,000 inputs of digits: 10 classes, 100 of each"

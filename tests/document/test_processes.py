@@ -14,9 +14,13 @@ def there(seconds, name):
     return name, os.getpid()
 
 
-def deaf(*job):
-    """Whether Ctrl-C is kept from this process, and which it is."""
-    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ()), there(*job)[1]
+def deaf():
+    """Whether Ctrl-C is kept from this process."""
+    return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
+def there_or_deaf(seconds, name):
+    return (*there(seconds, name), deaf())
 
 
 def test_each_job_is_done_once_and_stands_in_its_place():
@@ -24,22 +28,17 @@ def test_each_job_is_done_once_and_stands_in_its_place():
 
     def work(seconds, name):
         here.append(name)
-        return there(seconds, name)
+        return there_or_deaf(seconds, name)
 
     jobs = [(0.4, "long"), *((0.05, f"short {index}") for index in range(6))]
-    found = shared_out(work, there, jobs, processes=2)
-    assert [name for name, _ in found] == [name for _, name in jobs]
+    found = shared_out(work, there_or_deaf, jobs, processes=2)
+    assert [name for name, *_ in found] == [name for _, name in jobs]
     assert here[0] == "long", "the longest are taken here"
-    elsewhere = {name for name, process in found if process != os.getpid()}
+    elsewhere = {name for name, process, _ in found if process != os.getpid()}
     assert elsewhere == {name for _, name in jobs} - set(here)
     assert "short 5" in elsewhere, "the shortest are taken elsewhere"
-
-
-def test_ctrl_c_is_heard_here_alone():
-    found = shared_out(deaf, deaf, [(4.0, "a"), (0.0, "b")], processes=2)
-    assert all(silent == (process != os.getpid()) for silent, process in found)
-    assert {process for _, process in found} > {os.getpid()}
-    assert not deaf(0.0, "after")[0]
+    assert all(silent == (process != os.getpid()) for _, process, silent in found), "Ctrl-C is heard here alone"
+    assert not deaf()
 
 
 @pytest.mark.parametrize("processes", [1, 4])
