@@ -15,6 +15,9 @@ from torch.utils.checkpoint import checkpoint
 import inputopt
 from inputopt import MLP, DivergenceWarning, evolve, train
 from inputopt.derivatives.ways import WAYS
+from inputopt.nets.arrays import arrays
+from inputopt.nets.costs import find_cost
+from inputopt.training.genetic import judge
 from inputopt.training.setup import cuts
 
 X = np.random.default_rng(0).random((9, 2))
@@ -413,17 +416,31 @@ def test_ctrl_c_before_the_first_sample_keeps_the_network_and_a_sample():
     assert torch.equal(numbers(net), before)
 
 
-def test_an_interrupted_training_never_leaves_nan_behind():
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+def test_a_training_that_is_broken_off_never_leaves_nan_behind(error):
     net = MLP([1, 1], "identity", weights=[[[1.0]]])
 
     def stop(given, x, y, index):
-        if index == 60:
-            raise KeyboardInterrupt
+        if index == 60:  # by then the weights are infinite, and the stretch of 100 is not at its end
+            assert not torch.isfinite(numbers(net)).all()
+            raise error
         return x
 
-    history = train(net, [[100.0]], [[0.0]], learning_rate=1.0, steps=4_900, perturb=stop)
-    assert history.stopped == "interrupted"
+    settings = {"learning_rate": 1.0, "steps": 4_900, "perturb": stop}
+    if error is KeyboardInterrupt:
+        assert train(net, [[100.0]], [[0.0]], **settings).stopped == "interrupted"
+    else:
+        with pytest.raises(error):
+            train(net, [[100.0]], [[0.0]], **settings)
     assert torch.isfinite(numbers(net)).all()
+
+
+def test_costs_of_logits_in_half_precision_are_computed_in_single():
+    net = drawn(Casts(2, 2))
+    logits = net(torch.tensor(X, dtype=torch.float32)).detach()
+    assert logits.dtype == torch.bfloat16
+    expected = nn.functional.cross_entropy(logits.float(), torch.tensor(Y)).item()
+    assert train(net, X, Y, "cross_entropy", steps=1).cost[0] == pytest.approx(expected, rel=1e-6)
 
 
 def test_evolution_holds_what_is_held_and_never_settles_on_what_is_not_finite():
@@ -432,12 +449,19 @@ def test_evolution_holds_what_is_held_and_never_settles_on_what_is_not_finite():
     held, moved = net.biases[0].clone(), net.weights[0].detach().clone()
     rules = inputopt.Genetic(population=20, spread=1e38)  # sums overflow; tanh of infinity is 1, and its cost finite
     found = evolve(net, X, Y, "cross_entropy", generations=8, rules=rules)
-    assert torch.equal(net.biases[0], held)
     assert torch.isfinite(numbers(net)).all()
     assert np.isfinite(found.error)
     evolve(net, X, Y, "cross_entropy", generations=8, rules=inputopt.Genetic(population=20))
     assert not torch.equal(net.weights[0], moved)
+    assert torch.equal(net.biases[0], held)
     blown = MLP([1, 1, 1], "identity", weights=[[[3e38]], [[3e38]]])
     before = numbers(blown)
     assert evolve(blown, [[1.0]], [[0.5]], generations=3).stopped == "no network had a finite cost"
     assert torch.equal(numbers(blown), before)
+
+
+def test_a_genome_with_infinite_weights_is_worst_even_where_its_cost_is_finite():
+    net, one = MLP([1, 1], "tanh"), np.ones((1, 1), np.float32)
+    costs = judge(arrays(net), find_cost("mse", "tanh"), np.array([[np.inf, 0], [3, 0]], np.float32), one, one)
+    assert costs[0] == np.inf
+    assert costs[1] < 1e-4
