@@ -26,9 +26,9 @@ from safetensors.torch import save_file
 
 import inputopt
 from inputopt.attacks.base import batches
-from inputopt.cli.given import find_data
 from inputopt.cli.show import table
 from inputopt.search.problem import Problem
+from inputopt.zoo.digits import load_digits
 
 NETWORKS = ("digits-mlp", "digits-cnn", "digits-cnn-robust")
 ROBUST = NETWORKS[2]
@@ -248,7 +248,9 @@ def ours(work: bare.Work) -> dict[str, Any]:
 
 def write_inputs(folder: Path) -> None:
     """The digits and the networks, for processes that know nothing of inputopt."""
-    x, y = find_data("digits", 1000)
+    data = load_digits()
+    order = torch.from_numpy(np.random.default_rng(0).permutation(len(data.held_y)))  # the classes mixed
+    x, y = data.held_x[order], data.held_y[order]
     np.savez(folder / "digits.npz", x=x.numpy(), y=y.numpy())
     for name in NETWORKS:
         save_file(inputopt.load(name).state_dict(), folder / f"{name}.safetensors")

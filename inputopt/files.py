@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from safetensors import SafetensorError
+
+from inputopt.errors import one_line, out_of_memory
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,33 +26,77 @@ class FileError(ValueError):
 
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well, remove it when not.
+def reading(path: str | Path, kind: str) -> Iterator[None]:
+    """Inside, a file is read by a foreign reader: whatever that raises becomes one sentence about the file.
 
-    The temporary name keeps the suffix, since image and plot writers choose their format by it.
+    A damaged file fails in more ways than its reader's documentation lists, so that every exception is meant; those of
+    a caller's own must not be raised inside.
+
+    Args:
+        path: of the file.
+        kind: what it must be, such as "an image".
 
     Raises:
-        FileError: the folder cannot be made or written to.
+        FileError: it is missing, damaged, of another kind, not to be opened, or larger than the memory.
+    """
+    try:
+        yield
+    except FileError:
+        raise
+    except FileNotFoundError as error:
+        raise FileError(f"There is no file {path}; check the name.") from error
+    except Exception as error:
+        if out_of_memory(error):
+            raise FileError(f"{path} does not fit into the memory; make it smaller.") from error
+        raise FileError(f"{path} cannot be read as {kind} ({one_line(error)}).") from error
+
+
+def check_writable(path: str | Path, remedy: str = "choose another place") -> Path:
+    """`path`, if a file of that name can be written, with the folders that it still needs; nothing is left behind.
+
+    Raises:
+        FileError: it is a folder, stands below a file, or its folder cannot be written to.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-        os.close(handle)
-    except OSError as error:
-        raise FileError(f"Cannot write {path}: {error.strerror}; choose another place.") from error
-    temporary = Path(name)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        folder = path.absolute().parent
+        while not folder.exists():
+            folder = folder.parent
+        with tempfile.TemporaryFile(dir=folder):  # has no name; asking for rights would not find a read-only disk
+            pass
+    except (OSError, ValueError) as error:
+        raise FileError(f"Cannot write {path}: {_reason(error)}; {remedy}.") from error
+    return path
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; rename it to `path` when the block ends well, remove it when not.
+
+    The temporary name keeps the suffix, since image and plot writers choose their format by it. An existing file stays
+    as it was until the new one is whole.
+
+    Raises:
+        FileError: the folder cannot be made or written to, or the disk is full.
+    """
+    path = Path(path)
+    temporary = path.parent / f".{path.stem}.{secrets.token_hex(8)}{path.suffix}"
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.touch(0o666, exist_ok=False)  # what the process masks is off that; `tempfile` makes private files
         yield temporary
-        mode = os.umask(0)
-        os.umask(mode)
-        temporary.chmod(0o666 & ~mode)  # mkstemp makes private files; the result should be an ordinary one
-        try:
-            temporary.replace(path)
-        except OSError as error:
-            raise FileError(f"Cannot write {path}: {error.strerror}; choose another place.") from error
+        temporary.replace(path)
+    except (OSError, SafetensorError) as error:
+        raise FileError(f"Cannot write {path}: {_reason(error)}; choose another place.") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else one_line(error)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -1,11 +1,14 @@
+import errno
 import os
+import resource
 import stat
 
 import pytest
 from matplotlib.figure import Figure
+from safetensors import SafetensorError
 
 from inputopt import FileError
-from inputopt.files import replacing, save_figure, write_text
+from inputopt.files import check_writable, reading, replacing, save_figure, write_text
 
 
 def test_a_text_is_written_whole_and_nothing_else_is_left(tmp_path):
@@ -77,3 +80,60 @@ def test_a_figure_is_saved_in_the_format_of_its_suffix(tmp_path):
 
 def test_file_errors_are_value_errors():
     assert issubclass(FileError, ValueError)
+
+
+def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "big.txt"
+    path.write_text("old")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(FileError, match=r"^Cannot write .*big\.txt: File too large; choose another place\.$"):
+            write_text(path, "x" * 10_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_error_of_the_disk_in_any_writer_is_a_sentence(tmp_path):
+    for error in (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), SafetensorError("No space left on device")):
+        with pytest.raises(FileError, match="No space left on device; choose another place"), replacing(tmp_path / "x"):
+            raise error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_is_checked_without_leaving_anything_there(tmp_path):
+    wanted = tmp_path / "a" / "b" / "c.png"
+    assert check_writable(wanted) == wanted
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("in the way")
+    for bad, why in {
+        tmp_path: "Is a directory",
+        tmp_path / "file" / "x": "Not a directory",
+        "/proc/none/x": "",
+    }.items():
+        with pytest.raises(FileError, match=rf"^Cannot write {bad}: {why}.*; choose another folder\.$"):
+            check_writable(bad, "choose another folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (FileNotFoundError(), "^There is no file a.npz; check the name"),
+        (KeyError("x"), "^a.npz cannot be read as an archive .'x'"),
+        (RuntimeError("line\nanother"), r"as an archive \(line\)\.$"),
+        (MemoryError(), "does not fit into the memory"),
+        (FileError("said already"), "^said already$"),
+    ],
+)
+def test_whatever_a_reader_raises_is_a_sentence_about_the_file(error, words):
+    with pytest.raises(FileError, match=words) as caught, reading("a.npz", "an archive"):
+        raise error
+    assert caught.value is error or caught.value.__cause__ is error
+
+
+def test_ctrl_c_while_reading_is_no_damaged_file():
+    with pytest.raises(KeyboardInterrupt), reading("a.npz", "an archive"):
+        raise KeyboardInterrupt

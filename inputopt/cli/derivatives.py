@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.show import numbers, sizes, table
+from inputopt.cli.limits import check_memory
+from inputopt.cli.parsing import choice, number, numbers, seed, sizes, whole
+from inputopt.cli.show import table
 from inputopt.derivatives.agreement import Agreement, agreements
-from inputopt.derivatives.explain import explain
+from inputopt.derivatives.explain import MOST_NUMBERS, explain
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.costs import COSTS, find_cost
@@ -25,24 +28,32 @@ def add_commands(commands: Any) -> None:
     """Add `gradcheck` and `explain`."""
     check = commands.add_parser("gradcheck", help="compare the ways to a derivative on a random network, in float64")
     _add_network(check, "20,30,20,10")
-    check.add_argument("--batch", type=int, default=7, help="examples (%(default)s)")
+    check.add_argument("--batch", type=whole(), default=7, help="examples (%(default)s)")
     check.set_defaults(run=run_gradcheck)
 
     tell = commands.add_parser("explain", help="print one training step by step, with the numbers put in")
     _add_network(tell, None)
     tell.add_argument("--inputs", type=numbers, help="one example's inputs: 0.05,0.1")
     tell.add_argument("--targets", type=numbers, help="its targets: 0.01,0.99, or a class for softmax")
-    tell.add_argument("--learning-rate", type=float, default=LEARNING_RATE, help="(%(default)s)")
-    tell.add_argument("--example", choices=sorted(EXAMPLES), help="a network of the document (4 if no sizes are given)")
+    tell.add_argument("--learning-rate", type=number(above=0), default=LEARNING_RATE, help="(%(default)s)")
+    tell.add_argument(
+        "--example",
+        type=choice("example", EXAMPLES),
+        help=f"a network of the document, of {', '.join(EXAMPLES)} (4 if no sizes are given)",
+    )
     tell.set_defaults(run=run_explain)
 
 
 def _add_network(command: argparse.ArgumentParser, default_sizes: str | None) -> None:
-    command.add_argument("--sizes", type=sizes, default=default_sizes, help="neurons a layer, inputs first: 2,3,1")
-    command.add_argument("--activation", choices=list(ACTIVATIONS), default="sigmoid", help="(%(default)s)")
-    command.add_argument("--output", choices=list(ACTIVATIONS), help="activation of the last layer")
-    command.add_argument("--cost", choices=COSTS, default="mse", help="(%(default)s)")
-    command.add_argument("--seed", type=int, default=0, help="of the random weights and examples (%(default)s)")
+    known = choice("activation", ACTIVATIONS)
+    words = ", ".join(ACTIVATIONS)
+    command.add_argument("--sizes", type=sizes(), default=default_sizes, help="neurons a layer, inputs first: 2,3,1")
+    command.add_argument("--activation", type=known, default="sigmoid", help=f"of {words} (%(default)s)")
+    command.add_argument("--output", type=known, help="activation of the last layer (as the others)")
+    command.add_argument(
+        "--cost", type=choice("cost", COSTS), default="mse", help=f"of {', '.join(COSTS)} (%(default)s)"
+    )
+    command.add_argument("--seed", type=seed, default=0, help="of the random weights and examples (%(default)s)")
 
 
 def run_gradcheck(options: argparse.Namespace) -> int:
@@ -58,11 +69,18 @@ def gradcheck(
     layer_sizes: list[int], activation: str, output: str | None, cost: str, batch: int, seed: int
 ) -> list[Agreement]:
     """The agreement of all ways on a random network and random examples."""
-    if batch < 1:
-        raise ValueError(f"--batch must be at least 1, not {batch}.")
+    count = _parameters(layer_sizes)
+    variables = (
+        count + layer_sizes[0]
+    )  # by each of which a dual number has a derivative, at every number of the network
+    check_memory("Dual numbers", 24.0 * variables * (count + batch * sum(layer_sizes)), "smaller --sizes or --batch")
     net = MLP(layer_sizes, activation, output, seed=seed).double()
     inputs, targets = random_examples(net, cost, batch, seed)
     return agreements(net, inputs, targets, cost)
+
+
+def _parameters(layer_sizes: list[int]) -> int:
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(layer_sizes))
 
 
 def random_examples(net: MLP, cost: str, batch: int, seed: int) -> tuple[Tensor, Tensor]:
@@ -88,19 +106,35 @@ def agreement_table(found: list[Agreement]) -> tuple[list[str], list[list[str]]]
     ]
 
 
+def _told(options: argparse.Namespace) -> tuple[MLP, Tensor, Tensor]:
+    """The network to explain, with inputs and targets: an example of the document, or a random one."""
+    if options.sizes is None:
+        given = sorted({"activation", "output", "seed"} & options.given)
+        if given:
+            raise ValueError(f"--{given[0]} is for a network of your own; say --sizes too, or leave it out.")
+        example = EXAMPLES[options.example or "4"]
+        return example.network(), torch.tensor(example.inputs), torch.tensor(example.targets)
+    if options.example is not None:
+        raise ValueError("--example and --sizes name two different networks; say one of them.")
+    count = _parameters(options.sizes)
+    if count > MOST_NUMBERS:
+        raise ValueError(
+            f"A network of {count:,} numbers is too large to spell out; say --sizes of up to {MOST_NUMBERS}."
+        )
+    net = MLP(options.sizes, options.activation, options.output, seed=options.seed)
+    return net, *random_examples(net, options.cost, 1, options.seed)
+
+
 def run_explain(options: argparse.Namespace) -> int:
     """Print one training."""
-    if options.sizes is None:
-        example = EXAMPLES[options.example or "4"]
-        net, inputs, targets = example.network(), torch.tensor(example.inputs), torch.tensor(example.targets)
-    else:
-        net = MLP(options.sizes, options.activation, options.output, seed=options.seed)
-        inputs, targets = random_examples(net, options.cost, 1, options.seed)
+    net, inputs, targets = _told(options)
     if options.inputs is not None:
-        inputs = torch.tensor([options.inputs])
+        inputs = torch.tensor([options.inputs], dtype=torch.float64)
     if options.targets is not None:
-        targets = torch.tensor([options.targets])
+        targets = torch.tensor([options.targets], dtype=torch.float64)
         if find_cost(options.cost, net.output).class_targets:
+            if not bool((targets == targets.round()).all()):
+                raise ValueError("--targets must be the number of a class for cross_entropy on identity outputs.")
             targets = targets[0].long()
     print(explain(net, inputs, targets, options.cost, options.learning_rate), end="")
     return 0

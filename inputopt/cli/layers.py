@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from math import prod
 from typing import Any
 
 import torch
 
-from inputopt.cli.given import find_model
+from inputopt.cli.limits import check_memory
+from inputopt.cli.network import add_network, find_network, using
 from inputopt.cli.show import table
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.layers import Layer
@@ -19,44 +21,52 @@ def add_commands(commands: Any) -> None:
     command = commands.add_parser(
         "layers", help="the names of a network's layers, with the shapes of what they put out"
     )
-    command.add_argument("model", help="a shipped network, a file, or package.module:function")
-    command.add_argument("--size", help="of the input, such as 224, 224x160, 3x224x160 or 784")
+    add_network(command)
+    command.add_argument("--size", type=side_or_shape, help="of the input, such as 224, 224x160, 3x224x160 or 784")
     command.set_defaults(run=run_layers)
+
+
+def side_or_shape(text: str) -> tuple[int, ...]:
+    """Reads whole numbers with x between them.
+
+    >>> side_or_shape("3x224x160")
+    (3, 224, 160)
+    """
+    try:
+        given = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        given = (0,)
+    if min(given) < 1:
+        raise argparse.ArgumentTypeError(f"must be whole numbers of at least 1 with x between them, not {text[:60]!r}.")
+    return given
 
 
 def run_layers(options: argparse.Namespace) -> int:
     """Print a tree; the indented names are whole, as every command takes them."""
-    net = Frozen(find_model(options.model))
+    net = find_network(options)
     shape = input_shape(net, options.size)
-    try:
+    check_memory(f"An input of {_times(shape)}", 40.0 * prod(shape), "a smaller --size")
+    with using(f"The model does not take inputs of shape {_times(shape)}; say --size"):
         layers = net.layers(torch.zeros(1, *shape, dtype=net.dtype, device=net.device))
-    except (RuntimeError, IndexError) as error:
-        raise ValueError(
-            f"The model does not take inputs of {_times(shape)} ({str(error).splitlines()[0]}); say --size."
-        ) from error
+    if not layers:
+        raise ValueError(f"{options.model} has no named layers; give a torch module that is made of others.")
     print(f"for inputs of {_times(shape)}\n")
     print(table(["layer", "puts out", "kind"], [row for layer in layers for row in _rows(layer)]))
     return 0
 
 
-def input_shape(net: Frozen, size: str | None) -> tuple[int, ...]:
+def input_shape(net: Frozen, size: tuple[int, ...] | None) -> tuple[int, ...]:
     """The shape of one input: as given, its channels filled in, or what the first weights and the model's name suggest.
 
     Raises:
-        ValueError: the size is not whole numbers with x between them.
+        ValueError: more than three numbers for a network of images.
     """
     first = net.first_weights()
     channels = () if first is None or len(first) < 3 else (first[1],)
     if size is not None:
-        try:
-            given = tuple(int(part) for part in size.lower().split("x"))
-        except ValueError as error:
-            raise ValueError(f"--size must be whole numbers with x between them, not {size!r}.") from error
-        if min(given) < 1:
-            raise ValueError(f"--size must be at least 1 each way, not {size}.")
-        if len(given) < 3 and channels:
-            return (*channels, given[0], given[-1])
-        return given
+        if len(size) > 3 and net.convolves:
+            raise ValueError(f"--size must be up to three numbers, channels x height x width, not {_times(size)}.")
+        return (*channels, size[0], size[-1]) if len(size) < 3 and channels else size
     if not channels:
         return () if first is None else (first[1],)
     side = TRAINED_AT.get(net.name or "", 28 if channels == (1,) else 224)

@@ -14,12 +14,13 @@ from tqdm import tqdm
 
 from inputopt import attacks
 from inputopt.attacks.minimal_norm.base import MinimalNormAttack
-from inputopt.cli.given import add_model_and_data, find_data, find_model
-from inputopt.cli.robustness import show_pairs
-from inputopt.cli.show import table, writable
+from inputopt.cli.data import add_data, find_data
+from inputopt.cli.network import add_network, find_network
+from inputopt.cli.parsing import choice, whole
+from inputopt.cli.robustness import add_output, save_pairs
+from inputopt.cli.show import table, writable, wrote
 from inputopt.evaluation.curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
-from inputopt.nets.frozen import Frozen
 from inputopt.search.norms import NORMS
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
@@ -27,40 +28,54 @@ ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Minima
 del ATTACKS["epsilonbisection"]  # it takes another attack
 
 
+FILES = ("nearest.json", "curve.png", "nearest.png")
+
+
 def add_commands(commands: Any) -> None:
     """Add `nearest`."""
     command = commands.add_parser("nearest", help="look for the nearest inputs that fool it, and draw the curve")
     command.add_argument(
-        "--attack", choices=sorted(ATTACKS), nargs="+", default=["minimalnorm"], help="one or more (minimalnorm)"
+        "--attack",
+        type=choice("attack", sorted(ATTACKS)),
+        nargs="+",
+        default=["minimalnorm"],
+        help=f"one or more of {', '.join(sorted(ATTACKS))} (minimalnorm)",
     )
-    command.add_argument("--norm", choices=list(NORMS), default="l2", help="(%(default)s)")
-    command.add_argument("--queries", type=int, default=1000, help="a digit, for minimalnorm (%(default)s)")
-    command.add_argument("--steps", type=int, help="for the others; their own if not given")
-    command.add_argument("--levels", type=int, help="search only what a file holds: 256 for PNG")
-    add_model_and_data(command, count=100)
+    command.add_argument(
+        "--norm", type=choice("norm", NORMS), default="l2", help=f"of {', '.join(NORMS)} (%(default)s)"
+    )
+    command.add_argument("--queries", type=whole(), default=1000, help="an input, for minimalnorm (%(default)s)")
+    command.add_argument("--steps", type=whole(), help="for the others; their own if not given")
+    command.add_argument("--levels", type=whole(2), help="search only what a file holds: 256 for PNG")
+    add_network(command, "digits-mlp")
+    add_data(command, count=100)
+    add_output(command)
     command.set_defaults(run=run_nearest)
 
 
 def run_nearest(options: argparse.Namespace) -> int:
     """Run the attacks, and show a table, the curve, and a sheet of pairs."""
-    out = writable(options.out)
-    net, (x, y) = Frozen(find_model(options.model)), find_data(options.data, options.count)
-    chosen = {name: _attack(name, options) for name in options.attack}
+    chosen = _attacks(options)
+    out = writable(options.out, *FILES)
+    data = find_data(options.data, options.count, options.seed)
+    net = find_network(options)
+    x, y = data.inputs(net), data.y
     with _attack_bar() as progress:
         curve = robustness_curve(net, x, y, options.norm, chosen, options.seed, progress=progress)
     rows = curve.rows()
-    write_text(
-        out / "nearest.json", json.dumps({"norm": options.norm, "inputs": len(x), "attacks": rows}, indent=2) + "\n"
-    )
-    print(json.dumps(rows, indent=2) if options.json else table(*curve_table(curve)))
+    plain = {"norm": options.norm, **data.plain(), "attacks": rows}
+    write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
     save_figure(curve.figure(), out / "curve.png")
     best = next(iter(curve.results.values()))
     with torch.no_grad():
         known = net(x).argmax(1) == y
     title = f"{options.attack[0]}, {options.norm}: before, after, difference"
-    show_pairs(net, x, best.x, best.success & known, title, out / "nearest.png", options.json)
-    if not options.json:
-        print(f"wrote {out / 'curve.png'}\nwrote {out / 'nearest.json'}")
+    written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    print(f"{data.described()}\n\n{table(*curve_table(curve))}")
+    wrote(*written, out / "curve.png", out / "nearest.json")
     return 0
 
 
@@ -80,15 +95,27 @@ def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _attack(name: str, options: argparse.Namespace) -> MinimalNormAttack:
-    kind = ATTACKS[name]
-    known = {field.name for field in fields(kind)}
-    settings: dict[str, Any] = {"norm": options.norm, "levels": options.levels}
-    if "queries" in known:
-        settings["queries"] = options.queries
-    elif options.steps is not None:
-        settings["steps"] = options.steps
-    made: MinimalNormAttack = kind(**settings)
+def _attacks(options: argparse.Namespace) -> dict[str, MinimalNormAttack]:
+    """The attacks asked for, by name.
+
+    Raises:
+        ValueError: one is named twice or is not defined in the norm, or none of them takes an option that was given.
+    """
+    twice = next((name for name in options.attack if options.attack.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"--attack names {twice} twice; say each once.")
+    known = {name: {field.name for field in fields(ATTACKS[name])} for name in options.attack}
+    taken = {name: "queries" if "queries" in of else "steps" for name, of in known.items()}
+    for option in sorted({"queries", "steps"} & options.given):
+        if option not in taken.values():
+            other = "steps" if option == "queries" else "queries"
+            raise ValueError(f"{' and '.join(taken)} take no --{option}, but --{other}; leave --{option} out.")
+    made = {}
+    for name, option in taken.items():
+        settings: dict[str, Any] = {"norm": options.norm, "levels": options.levels}
+        if getattr(options, option) is not None:
+            settings[option] = getattr(options, option)
+        made[name] = ATTACKS[name](**settings)
     return made
 
 

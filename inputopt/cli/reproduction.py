@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from inputopt.cli.parsing import choice
 from inputopt.cli.show import table, training_bar, writable
 from inputopt.derivatives.ways import WAYS
 from inputopt.document.networks import EXAMPLES
@@ -17,12 +18,16 @@ from inputopt.files import save_figure
 from inputopt.training.plots import plot_errors, plot_gradient_sizes
 from inputopt.training.train import Progress
 
+PLOTS = ("error.png", "gradients.png")
+
 
 def add_commands(commands: Any) -> None:
     """Add `reproduce`."""
     command = commands.add_parser("reproduce", help="train the document's networks and compare every printed figure")
     command.add_argument(
-        "--method", choices=sorted(WAYS), help="one way to a derivative; autograd and backprop if not given"
+        "--method",
+        type=choice("method", WAYS),
+        help=f"one way to a derivative, of {', '.join(WAYS)}; autograd and backprop if not given",
     )
     command.add_argument("--out", default="out/reproduce", help="folder for the logs and plots (%(default)s)")
     command.set_defaults(run=run)
@@ -30,11 +35,12 @@ def add_commands(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables; 1 if a figure is not derived as printed."""
-    out = writable(options.out)
+    out = writable(options.out, *PLOTS)
     methods = METHODS if options.method is None else (options.method,)
     found = reproduce(methods, small=options.method is None, watch=bar, processes=processes())
+    written = save(found, out)
     print(as_text(found))
-    for path in save(found, out):
+    for path in written:
         print(f"wrote {path}")
     return 1 if found.mismatches else 0
 
@@ -54,13 +60,10 @@ def save(found: Reproduction, out: Path) -> list[Path]:
     method = next(iter(found.histories))[0]
     first = {name: history for (way, name), history in found.histories.items() if way == method}
     titled = {f"network {name}: {EXAMPLES[name].title}": history for name, history in first.items()}
-    plots = {
-        "error.png": plot_errors(titled),
-        "gradients.png": plot_gradient_sizes({"network 4": first["4"]}, "The early layer learns slower"),
-    }
-    for name, figure in plots.items():
+    plots = (plot_errors(titled), plot_gradient_sizes({"network 4": first["4"]}, "The early layer learns slower"))
+    for name, figure in zip(PLOTS, plots, strict=True):
         save_figure(figure, out / name)
-    return [*write(found, out), *(out / name for name in plots)]
+    return [*write(found, out), *(out / name for name in PLOTS)]
 
 
 def as_text(found: Reproduction) -> str:

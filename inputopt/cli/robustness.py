@@ -14,14 +14,16 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from inputopt import attacks, checks
+from inputopt import attacks
 from inputopt.attacks.base import Attack
-from inputopt.cli.given import add_model_and_data, find_data, find_model
-from inputopt.cli.show import table, writable
+from inputopt.cli.data import Data, add_data, find_data
+from inputopt.cli.network import add_network, find_network
+from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.show import table, writable, wrote
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.protocols import PRESETS
 from inputopt.evaluation.report import Report
-from inputopt.files import replacing, save_figure
+from inputopt.files import replacing, save_figure, write_text
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.picture import to_image
 from inputopt.pictures.sheet import pairs_sheet
@@ -31,44 +33,76 @@ from inputopt.search.norms import NORMS
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
 
+EPS = {"linf": 0.1}
+"""Of the norms in which a usual distance does not depend on how many numbers an input has."""
+
 
 def add_commands(commands: Any) -> None:
     """Add `attack` and `evaluate`."""
     command = commands.add_parser("attack", help="run one attack at a fixed distance")
-    command.add_argument("--attack", choices=sorted(ATTACKS), default="pgd", help="(%(default)s)")
-    command.add_argument("--steps", type=int, help="the attack's own if not given")
-    command.add_argument("--target", type=int, help="the class to reach; any other if not given")
-    _add_threat(command)
-    add_model_and_data(command, count=100)
+    command.add_argument(
+        "--attack",
+        type=choice("attack", sorted(ATTACKS)),
+        default="pgd",
+        help=f"of {', '.join(sorted(ATTACKS))} (%(default)s)",
+    )
+    command.add_argument("--steps", type=whole(), help="the attack's own if not given")
+    command.add_argument("--target", type=whole(0), help="the class to reach; any other if not given")
+    _add_common(command, count=100)
     command.set_defaults(run=run_attack)
 
     command = commands.add_parser("evaluate", help="how many inputs hold out against a protocol of attacks")
-    command.add_argument("--preset", choices=list(PRESETS), default="standard", help="(%(default)s)")
-    _add_threat(command)
-    add_model_and_data(command, count=1000)
+    command.add_argument(
+        "--preset", type=choice("preset", PRESETS), default="standard", help=f"of {', '.join(PRESETS)} (%(default)s)"
+    )
+    _add_common(command, count=1000)
     command.set_defaults(run=run_evaluate)
 
 
-def _add_threat(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--norm", choices=list(NORMS), default="linf", help="(%(default)s)")
-    command.add_argument("--eps", type=float, default=0.1, help="the distance (%(default)s)")
-    command.add_argument("--levels", type=int, help="search only what a file holds: 256 for PNG")
+def _add_common(command: argparse.ArgumentParser, count: int) -> None:
+    command.add_argument(
+        "--norm", type=choice("norm", NORMS), default="linf", help=f"of {', '.join(NORMS)} (%(default)s)"
+    )
+    command.add_argument("--eps", type=number(0), help="the distance (0.1 in linf, in others to be said)")
+    command.add_argument("--levels", type=whole(2), help="search only what a file holds: 256 for PNG")
+    add_network(command, "digits-mlp")
+    add_data(command, count)
+    add_output(command)
+
+
+def add_output(command: argparse.ArgumentParser) -> None:
+    """Where results go, and how they are printed."""
+    command.add_argument("--out", default="out", help="folder for pictures and reports (%(default)s)")
+    command.add_argument("--json", action="store_true", help="print plain values instead of a table")
+
+
+def distance(options: argparse.Namespace) -> float:
+    """The distance asked for, or the norm's own.
+
+    Raises:
+        ValueError: the norm has none, or it counts and the distance is no whole number.
+    """
+    if options.eps is None and options.norm not in EPS:
+        raise ValueError(
+            f"Say --eps for {options.norm}: how far is far there depends on how many numbers an input has; "
+            "`inputopt nearest` measures it."
+        )
+    eps: float = EPS[options.norm] if options.eps is None else options.eps
+    if options.norm == "l0" and eps != round(eps):
+        raise ValueError(f"--eps must be whole in l0, which counts the numbers that change, not {eps:g}.")
+    return eps
 
 
 def run_attack(options: argparse.Namespace) -> int:
     """Run it, and show a table and a sheet of pairs."""
-    out = writable(options.out)
-    net, (x, y) = Frozen(find_model(options.model)), find_data(options.data, options.count)
-    kind = ATTACKS[options.attack]
-    settings: dict[str, Any] = {"norm": options.norm, "eps": options.eps, "levels": options.levels}
-    if options.steps is not None:
-        if "steps" not in {field.name for field in fields(kind)}:
-            raise ValueError(f"{options.attack} takes a single step; leave --steps out.")
-        settings["steps"] = options.steps
+    attack = _attack(options)
+    out = writable(options.out, "attack.png")
+    data = find_data(options.data, options.count, options.seed)
     if options.target is not None:  # who is of the target class already has nothing to reach
-        x, y = x[y != options.target], y[y != options.target]
-    checks.batch("the data", x)
-    attack = kind(**settings)
+        data = data.without(options.target)
+    paths = _places(data, out) if options.levels == 256 else []
+    net = find_network(options)
+    x, y = data.inputs(net), data.y
     with torch.no_grad():
         known = net(x).argmax(1) == y
     with _step_bar(options.attack) as watch:
@@ -77,7 +111,7 @@ def run_attack(options: argparse.Namespace) -> int:
     values = {
         "attack": options.attack,
         "norm": options.norm,
-        "eps": options.eps,
+        "eps": attack.eps,
         "inputs": len(x),
         "accuracy": float(known.double().mean()),
         "accuracy_under_attack": float((found.prediction == y).double().mean()),
@@ -86,27 +120,61 @@ def run_attack(options: argparse.Namespace) -> int:
         "forwards": int(found.forwards.sum()),
         "backwards": int(found.backwards.sum()),
     }
-    print(json.dumps(values, indent=2) if options.json else table(["", "value"], _rows(values)))
-    title = f"{options.attack}, {options.norm} {options.eps:g}: before, after, difference"
-    show_pairs(net, x, found.x, found.success & known, title, out / "attack.png", options.json)
-    if options.levels == 256:
-        _save_inputs(found.x, y, net.bounds, out / "attack", options.json)
+    title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
+    written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
+    for image, path in zip(found.x, paths, strict=bool(paths)):
+        with replacing(path) as temporary:
+            to_image(image, net.bounds).save(temporary)
+    if options.json:
+        print(json.dumps(values | data.plain(), indent=2))
+        return 0
+    print(f"{data.described()}\n\n{table(['', 'value'], _rows(values))}")
+    wrote(*written)
+    if paths:
+        print(f"wrote {len(paths)} images under {out / 'attack'}")
     return 0
+
+
+def _attack(options: argparse.Namespace) -> Attack:
+    kind = ATTACKS[options.attack]
+    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options), "levels": options.levels}
+    if options.steps is not None:
+        if "steps" not in {field.name for field in fields(kind)}:
+            raise ValueError(f"{options.attack} takes a single step; leave --steps out.")
+        settings["steps"] = options.steps
+    made: Attack = kind(**settings)
+    return made
+
+
+def _places(data: Data, out: Path) -> list[Path]:
+    """Where each image is written: a folder a class, by its position among all that there are to choose from."""
+    names = [f"attack/{label}/{place:05}.png" for label, place in zip(data.y.tolist(), data.positions, strict=True)]
+    writable(out, *names)
+    return [out / name for name in names]
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
     """Run a protocol, and show a row an attack, the reasons to doubt, and a sheet of pairs."""
-    out = writable(options.out)
-    net, (x, y) = Frozen(find_model(options.model)), find_data(options.data, options.count)
+    eps = distance(options)
+    out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
+    data = find_data(options.data, options.count, options.seed)
+    net = find_network(options)
+    x = data.inputs(net)
     with _stage_bar() as progress:
         report = evaluate(
-            net, x, y, options.norm, options.eps, options.preset, options.seed, levels=options.levels, progress=progress
+            net, x, data.y, options.norm, eps, options.preset, options.seed, levels=options.levels, progress=progress
         )
+    plain = report.as_plain() | data.plain()
     report.save(out / "evaluation")
-    print(json.dumps(report.as_plain(), indent=2) if options.json else report_text(report))
+    write_text(out / "evaluation" / "report.json", json.dumps(plain, indent=2) + "\n")  # with what it was run on
     fooled = (report.x != x).flatten(1).any(1)
-    title = f"{options.norm} {options.eps:g}, {options.preset}: before, after, difference"
-    show_pairs(net, x, report.x, fooled, title, out / "evaluation.png", options.json)
+    title = f"{options.norm} {eps:g}, {options.preset}: before, after, difference"
+    written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
+    if options.json:
+        print(json.dumps(plain, indent=2))
+        return 0
+    print(f"{data.described()}\n\n{report_text(report)}")
+    wrote(*written)
     return 0
 
 
@@ -143,22 +211,14 @@ def _rows(values: dict[str, Any]) -> list[list[str]]:
     ]
 
 
-def show_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str, path: Path, quiet: bool) -> None:
-    """Write a sheet of the first few of those that were fooled, where they are images."""
-    rows = which.nonzero()[:8, 0]
+def save_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str, path: Path) -> list[Path]:
+    """Write a sheet of some of those that were fooled, where they are images; the paths of what was written."""
+    rows = which.nonzero()[:, 0]
     if not len(rows) or x.ndim != 4 or x.shape[1] not in (1, 3):
-        return
+        return []
+    rows = rows[torch.linspace(0, len(rows) - 1, min(8, len(rows))).long()]  # spread, as the classes follow each other
     save_figure(pairs_sheet(x[rows], moved[rows], net, title), path)
-    if not quiet:
-        print(f"wrote {path}")
-
-
-def _save_inputs(x: Tensor, y: Tensor, bounds: tuple[float, float], folder: Path, quiet: bool) -> None:
-    for number, (image, label) in enumerate(zip(x, y.tolist(), strict=True)):
-        with replacing(folder / str(label) / f"{number:05}.png") as temporary:
-            to_image(image, bounds).save(temporary)
-    if not quiet:
-        print(f"wrote {len(x)} images under {folder}")
+    return [path]
 
 
 @contextmanager

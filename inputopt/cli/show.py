@@ -1,18 +1,15 @@
-"""What the commands share: progress bars, tables, and reading numbers from options."""
+"""What the commands share: progress bars, tables, and places to write to."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tqdm import tqdm
 
-from inputopt.files import FileError
+from inputopt.files import FileError, check_writable
 from inputopt.training.train import Progress
-
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 @contextmanager
@@ -46,42 +43,41 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines)
 
 
-def numbers(text: str) -> list[float]:
-    """Numbers with commas between them.
-
-    >>> numbers("0.05,0.1")
-    [0.05, 0.1]
-    """
-    try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} should be numbers with commas between them") from error
-
-
-def sizes(text: str) -> list[int]:
-    """Whole numbers with commas between them.
-
-    >>> sizes("2,3,1")
-    [2, 3, 1]
-    """
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} should be whole numbers with commas between them") from error
-
-
-def writable(folder: str) -> Path:
-    """`folder`, made if need be; found out before any work starts.
+def writable(folder: str | Path, *files: str | Path) -> Path:
+    """`folder` as a path, if these files in it could be written; found out before any work, and nothing is left there.
 
     Raises:
-        FileError: it cannot be made or written to.
+        FileError: the folder cannot be made or written to, or one of the files is a folder.
     """
-    path = Path(folder)
+    remedy = "choose another folder with --out"
     try:
-        path.mkdir(parents=True, exist_ok=True)
-        probe = path / ".inputopt"
-        probe.touch()
-        probe.unlink()
-    except OSError as error:
-        raise FileError(f"Cannot write into {folder}: {error.strerror}; choose another folder with --out.") from error
-    return path
+        check_writable(Path(folder) / "any", remedy)
+    except FileError as error:
+        raise FileError(
+            str(error).replace(f"Cannot write {Path(folder) / 'any'}", f"Cannot write into {folder}")
+        ) from error
+    for name in files:
+        check_writable(Path(folder) / name, remedy)
+    return Path(folder)
+
+
+def wrote(*paths: Path) -> None:
+    """Say what was written."""
+    for path in paths:
+        print(f"wrote {path}")
+
+
+@contextmanager
+def provisional(*paths: Path) -> Iterator[None]:
+    """Files written inside, and folders made for them, are taken away again if the block fails, but not by Ctrl-C."""
+    new = [path for path in paths if not path.exists()]
+    folders = {folder for path in new for folder in path.parents if not folder.exists()}
+    try:
+        yield
+    except Exception:
+        for path in new:
+            path.unlink(missing_ok=True)
+        for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
+            with suppress(OSError):  # it holds something else by now
+                folder.rmdir()
+        raise

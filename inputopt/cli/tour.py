@@ -16,10 +16,12 @@ import jinja2
 import torch
 
 from inputopt import __version__
-from inputopt.cli import derivatives, dreams, pictures, reproduction, robustness
+from inputopt.cli import derivatives, dreams, pictures, reproduction
 from inputopt.cli.show import table, writable
 from inputopt.document.reproduce import reproduce
 from inputopt.files import write_text
+
+FILES = ("index.html", *(f"reproduce/{name}" for name in reproduction.PLOTS), *pictures.FILES, *dreams.DREAM_FILES)
 
 
 def add_commands(commands: Any) -> None:
@@ -31,7 +33,7 @@ def add_commands(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run everything; 1 if anything did not come out as it should."""
-    out = writable(options.out)
+    out = writable(options.out, *FILES)
     started = time.perf_counter()
     found = reproduce(watch=reproduction.bar, processes=reproduction.processes())
     reproduction.save(found, out / "reproduce")
@@ -40,13 +42,13 @@ def run(options: argparse.Namespace) -> int:
     print(table(*derivatives.agreement_table(agreed)))
     failed = bool(found.mismatches)
     texts = {}
-    for name, command in PICTURES.items():
-        status, texts[name] = _captured(command, [name, "--out", str(out)])
+    for name in PICTURES:
+        status, texts[name] = _captured(options.again, [name, "--out", str(out)])
         failed |= status != 0
     evaluations = {}
     for name, eps in EVALUATED.items():
         arguments = ["evaluate", "--model", name, "--eps", str(eps), "--count", "500", "--out", str(out / name)]
-        _, evaluations[name] = _captured(robustness.run_evaluate, arguments)
+        _, evaluations[name] = _captured(options.again, arguments)
     page = jinja2.Template((files("inputopt.cli") / "page.html").read_text(encoding="utf-8"), autoescape=True)
     text = page.render(
         verdict=reproduction.verdict(found),
@@ -66,24 +68,15 @@ def run(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-PICTURES: dict[str, Callable[[argparse.Namespace], int]] = {
-    "fool": pictures.run_fool,
-    "ascend": pictures.run_ascend,
-    "dream": dreams.run_dream,
-}
+PICTURES = ("fool", "ascend", "dream")
 EVALUATED = {"digits-mlp": 0.1, "digits-cnn-robust": 0.2}
 """The networks that the demo evaluates, and the Linf distance for each."""
 
 
-def _captured(command: Callable[[argparse.Namespace], int], arguments: list[str]) -> tuple[int, str]:
+def _captured(run: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str]:
     """Run a command as if typed; its status, and what it printed, which is printed here as well."""
-    parser = argparse.ArgumentParser()
-    commands = parser.add_subparsers()
-    pictures.add_commands(commands)
-    dreams.add_commands(commands)
-    robustness.add_commands(commands)
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        status = command(parser.parse_args(arguments))
+        status = run(arguments)
     print(printed.getvalue(), end="")
     return status, "\n".join(line for line in printed.getvalue().splitlines() if not line.startswith("wrote "))

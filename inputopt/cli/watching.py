@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from inputopt import checks
+from inputopt.cli.parsing import whole
 from inputopt.pictures.picture import Picture
 from inputopt.search.loop import Snapshot
 
@@ -19,7 +19,7 @@ from inputopt.search.loop import Snapshot
 def add_watch(command: argparse.ArgumentParser) -> None:
     """Add `--watch`."""
     command.add_argument(
-        "--watch", type=int, nargs="?", const=10, metavar="STEPS", help="write a preview so often (10)"
+        "--watch", type=whole(), nargs="?", const=10, metavar="STEPS", help="write a preview so often (10)"
     )
 
 
@@ -40,13 +40,7 @@ class Watching:
 
     @contextmanager
     def bar(self, title: str, steps: int) -> Iterator[None]:
-        """A bar on stderr inside.
-
-        Raises:
-            ValueError: previews after fewer than one step.
-        """
-        if self.often is not None:
-            checks.whole("--watch", self.often)
+        """A bar on stderr inside."""
         with tqdm(total=steps, desc=title, unit="step", leave=False, disable=None) as self._bar:
             yield
 

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from inputopt.derivatives.record import Gradients
-from inputopt.derivatives.ways import WAYS, gradients
+from inputopt.derivatives.ways import WAYS, find_way, gradients
 from inputopt.nets.mlp import MLP
 
 REFERENCE = "autograd"
@@ -47,8 +47,12 @@ def agreements(
     """Find all derivatives in each way and compare them with autograd's.
 
     Raises:
-        ValueError: as for `gradients`.
+        ValueError, TypeError: as for `gradients`, before any is found.
     """
+    if isinstance(methods, str):
+        raise TypeError(f"methods must be a list of names, not {methods!r}.")
+    for method in methods:
+        find_way(method)
     reference = gradients(net, inputs, targets, cost, REFERENCE)
     found = []
     for method in methods:

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from inputopt import checks
+from inputopt.derivatives.ambient import in_ordinary_modes
 from inputopt.derivatives.backprop import Chain, chain, input_derivatives, parameter_derivatives
+from inputopt.derivatives.plain import check_plain, in_single
 from inputopt.derivatives.record import as_arrays
 from inputopt.derivatives.ways import check_batch
 from inputopt.nets.activations import Array
@@ -20,13 +22,15 @@ from inputopt.nets.mlp import MLP
 MOST_NUMBERS = 400
 
 
+@in_ordinary_modes
 def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rate: float = 0.5) -> str:
     """The text of one training of a small network: forward, backward, and the update. The network is not changed.
 
     Raises:
-        ValueError: a network of more than 400 weights and biases, or inputs and targets that do not fit.
+        ValueError, TypeError: no plain MLP of up to 400 weights and biases, or inputs and targets that do not fit.
     """
-    checks.positive("learning_rate", learning_rate)
+    rate = checks.positive("learning_rate", learning_rate)
+    net = in_single(check_plain(net))
     count = sum(value.numel() for value in net.parameters())
     if count > MOST_NUMBERS:
         raise ValueError(f"A network of {count} numbers is too large to spell out; choose one of up to {MOST_NUMBERS}.")
@@ -36,7 +40,7 @@ def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rat
     with np.errstate(all="ignore"):
         found = chain(shape, resolved, flat, wanted)
         lines = [line for example in range(len(flat)) for line in _example(shape, resolved, found, wanted, example)]
-        lines += _update(net, shape, found, learning_rate)
+        lines += _update(net, shape, found, rate)
     return "\n".join(lines) + "\n"
 
 

@@ -54,7 +54,7 @@ class Way(Protocol):
         """A batch in the form that `step` takes, sharing its memory where it can."""
 
     def step(self, inputs: Any, targets: Any) -> Sequence[Any]:
-        """dCost/dParameter, averaged over the batch: all that a training needs."""
+        """dCost/dParameter, averaged over the batch: all that a training needs; None where there is none."""
 
     def repeated(self, inputs: Any, targets: Any) -> Callable[[], Sequence[Any]]:
         """`step` on one batch, to be called again and again; what it returns lives until the next call."""

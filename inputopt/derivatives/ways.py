@@ -5,14 +5,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.derivatives.ambient import in_ordinary_modes
 from inputopt.derivatives.autograd import Autograd
 from inputopt.derivatives.backprop import Backprop
 from inputopt.derivatives.differences import Differences
 from inputopt.derivatives.dual import ForwardMode
+from inputopt.derivatives.plain import check_plain, in_single
 from inputopt.derivatives.record import BindWay, Gradients
 from inputopt.nets.costs import Cost, check_targets, find_cost
 from inputopt.nets.mlp import MLP
@@ -35,38 +36,41 @@ def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor
     """Inputs and targets as tensors that fit the network and the cost.
 
     Raises:
-        ValueError: wrong shapes, an empty batch, NaN anywhere, targets that the cost does not allow.
+        ValueError, TypeError: wrong shapes, an empty batch, NaN anywhere, weights of several types, targets that the
+            cost does not allow.
     """
     like = net.weights[0]
     for parameter in net.parameters():
         checks.finite("the network's weights", parameter)
+        if parameter.dtype != like.dtype or parameter.device != like.device:
+            raise ValueError("The network's weights must be of one type and on one device; move it with net.to(...).")
     made = checks.batch("inputs", checks.tensor("inputs", inputs, like.dtype, like.device))
     if made.ndim < 2 or made[0].numel() != net.sizes[0]:
         raise ValueError(f"inputs must have {net.sizes[0]} numbers an example, not shape {list(made.shape[1:])}.")
-    return made, check_targets(cost, targets, len(made), net.sizes[-1], like)
+    return made, check_targets(cost, checks.block("targets", targets), len(made), net.sizes[-1], like)
 
 
+@in_ordinary_modes
 def gradients(net: MLP, inputs: Any, targets: Any, cost: str = "mse", method: str = "backprop") -> Gradients:
     """Every derivative of the cost: by weights, by biases (the neuron errors) and by the inputs.
 
     Args:
-        net: the network; neither its weights nor their `.grad` change.
-        inputs: [B, ...] numbers.
+        net: the network; neither its weights nor their `.grad` change. One in float16 or bfloat16 is computed in
+            float32, and so are its derivatives; others in their own type.
+        inputs: [B, ...] numbers: a tensor, an array or nested lists, of any type.
         targets: [B, n] numbers, or class indices [B] for cross-entropy on identity outputs.
         cost: "mse" or "cross_entropy".
         method: "backprop" (by hand), "dual", "differences" (central), "one_sided" or "autograd".
 
     Raises:
-        ValueError: an unknown name, or inputs and targets that do not fit.
+        ValueError, TypeError: an unknown name, inputs and targets that do not fit, or a network that is no plain MLP.
 
     >>> net = MLP([2, 1], weights=[[[0.3, 0.1]]], biases=[[0.5]])
     >>> gradients(net, [[1.0, 0.0]], [[0.0]]).biases[0]
     tensor([0.1476])
     """
-    if not isinstance(net, MLP):
-        raise TypeError(f"A full report of derivatives needs an inputopt.MLP, not {type(net).__name__}.")
+    net = in_single(check_plain(net))
     resolved = find_cost(cost, net.output)
     way = find_way(method)
     made, wanted = check_batch(net, resolved, inputs, targets)
-    with torch.enable_grad():
-        return way(net, resolved).report(made, wanted)
+    return way(net, resolved).report(made, wanted)

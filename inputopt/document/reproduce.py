@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from inputopt import checks
 from inputopt.derivatives.ways import find_way, gradients
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
@@ -80,7 +81,17 @@ def reproduce(
             process.
         processes: how many share the trainings. With more than one, a script must call this under
             `if __name__ == "__main__":`, as it is run again in each.
+
+    Raises:
+        ValueError, TypeError: unknown methods, or not a number of processes, before any training.
+        KeyboardInterrupt: it was interrupted; nothing half derived is returned.
     """
+    if isinstance(methods, str) or not methods:
+        raise TypeError(f"methods must be a list of names, at least one, not {methods!r}.")
+    for method in methods:
+        find_way(method)
+    processes = checks.whole("processes", processes)
+    checks.function("watch", watch)
     watch = watch or (lambda example, method, trainings: nullcontext())
     tabled = [(method, name) for method in methods for name in EXAMPLES]
     slower = [(method, name) for name in SMALL for method in SMALL_WAYS] if small else []

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from inputopt import checks
+from inputopt.derivatives.ambient import in_ordinary_modes
+from inputopt.derivatives.plain import HALF, check_plain
 from inputopt.derivatives.ways import check_batch
 from inputopt.nets.activations import Array
 from inputopt.nets.arrays import Arrays, arrays, forward
@@ -58,9 +60,9 @@ class Genetic:
         if self.elite >= self.population:
             raise ValueError(f"elite must be smaller than the population, not {self.elite} of {self.population}.")
         for what in ("winners", "losers", "mutation"):
-            if not 0 < getattr(self, what) <= 1:
-                raise ValueError(f"{what} must be a share above 0 and up to 1, not {getattr(self, what)}.")
+            checks.share(what, getattr(self, what))
         checks.positive("spread", self.spread)
+        checks.seed(self.seed)
 
     def first(self, genome: Array) -> Generation:
         """A first generation around one genome [genes], itself included."""
@@ -116,6 +118,8 @@ class Evolution:
     seconds: float
 
 
+@in_ordinary_modes
+@np.errstate(all="ignore")
 def evolve(
     net: MLP,
     inputs: Any,
@@ -129,47 +133,57 @@ def evolve(
     """Train a network in place by evolution; each generation is run in one batched call.
 
     Args:
-        net: the network the first generation varies; at the end it is the best one found.
+        net: the network the first generation varies; at the end it is the best one found. Parameters whose
+            `requires_grad` is off are held; weights are float32 or float64, as for `train`.
         inputs: [B, ...] numbers.
         targets: as for `train`.
         cost: "mse" or "cross_entropy".
         generations: how many at most.
-        stop_error: stop once the best network's mean error is this small.
+        stop_error: stop once the best network's mean error is this small; 0 never stops unless it is exact.
         rules: how to reproduce; the defaults if not given.
         progress: called with (generation, best cost).
 
+    A network of which no weights or cost were finite is never the best one. Where every one was, `net` is left as it
+    was, and `Evolution.stopped` says so.
+
     Raises:
-        ValueError, TypeError: names, numbers, shapes or targets that do not fit.
+        ValueError, TypeError: names, numbers, shapes or targets that do not fit, before anything has moved.
     """
-    rules = rules or Genetic()
-    resolved = find_cost(cost, net.output)
+    rules = Genetic() if rules is None else rules
+    if not isinstance(rules, Genetic):
+        raise TypeError(f"rules must be an inputopt.Genetic, not {type(rules).__name__}.")
+    checks.function("progress", progress)
+    generations, stop = checks.whole("generations", generations), checks.not_negative("stop_error", stop_error)
+    resolved = find_cost(cost, check_plain(net).output)
     made, wanted = check_batch(net, resolved, inputs, targets)
-    checks.whole("generations", generations)
-    if stop_error:
-        checks.positive("stop_error", stop_error)
+    held = _held(net)
     own = arrays(net)
     flat, goals = made.flatten(1).numpy(), wanted.numpy()
-    generation, best = rules.first(_genome(own)), []
+    start, best = _genome(own), []
+    generation = rules.first(start)
     stopped, started = "all generations done", time.perf_counter()
     for _ in range(generations):
-        genomes = rules.ask(generation)
+        genomes = np.where(held, start, rules.ask(generation))
         costs = judge(own, resolved, genomes, flat, goals)
-        winner = int(np.nan_to_num(costs, nan=np.inf).argmin())
+        winner = int(costs.argmin())
         best.append(float(costs[winner]))
-        _settle(own, genomes[winner])
+        if np.isfinite(best[-1]):
+            _settle(own, genomes[winner])
         if progress is not None:
             progress(generation.number, best[-1])
-        if _error(net, resolved, made, wanted) <= stop_error:
-            stopped = f"the error is down to {stop_error:g}"
+        if _error(net, resolved, made, wanted) <= stop:
+            stopped = f"the error is down to {stop:g}"
             break
-        generation = rules.tell(generation, costs)
+        generation = rules.tell(replace(generation, genomes=genomes), costs)
+    if not np.isfinite(best[-1]):
+        stopped = "no network had a finite cost"
     error = _error(net, resolved, made, wanted)
     seconds = time.perf_counter() - started
     return Evolution(error, np.array(best), len(best), len(best) * rules.population, stopped, seconds)
 
 
 def judge(shape: Arrays, cost: Cost, genomes: Array, inputs: Array, targets: Array) -> Array:
-    """The mean cost of each genome, [population], from one run of all of them."""
+    """The mean cost of each genome, [population], from one run of all of them; infinite where it is not finite."""
     weights, biases, start = [], [], 0
     for weight, bias in zip(shape.weights, shape.biases, strict=True):
         middle, end = start + weight.size, start + weight.size + bias.size
@@ -178,7 +192,23 @@ def judge(shape: Arrays, cost: Cost, genomes: Array, inputs: Array, targets: Arr
         start = end
     with np.errstate(all="ignore"):
         Z, O = forward(Arrays(weights, biases, shape.activations), inputs)
-        return cost.value(Z[-1], O[-1], targets).mean(-1)
+        costs = cost.value(Z[-1], O[-1], targets).mean(-1)
+    return np.where(np.isfinite(costs) & np.isfinite(genomes).all(1), costs, np.inf)
+
+
+def _held(net: MLP) -> Array:
+    """Which genes are of parameters that may not move, bool [genes].
+
+    Raises:
+        ValueError: all of them, or weights in half precision.
+    """
+    pairs = [value for pair in zip(net.weights, net.biases, strict=True) for value in pair]
+    held = np.concatenate([np.full(value.numel(), not value.requires_grad) for value in pairs])
+    if held.all():
+        raise ValueError("The network has no parameters that may move, so there is nothing to train.")
+    if pairs[0].dtype in HALF:
+        raise ValueError("Weights in half precision cannot evolve; use net.float(), and convert it after.")
+    return held
 
 
 def _genome(net: Arrays) -> Array:

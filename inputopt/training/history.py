@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from inputopt import checks
 from inputopt.files import write_text
 from inputopt.nets.activations import Array
 
@@ -74,7 +75,14 @@ class History:
         return np.array([sample.gradient_norms for sample in self.samples])
 
     def detail(self, column: str) -> Array:
-        """One detail column of a tiny network over the samples, [S]; a KeyError if there is no such column."""
+        """One detail column of a tiny network over the samples, [S].
+
+        Raises:
+            ValueError: there is no such column; larger networks have none.
+        """
+        if not self.samples[0].details:
+            raise ValueError("The samples hold no details: those are of an MLP of up to 64 weights and biases.")
+        checks.one_of("column", column, self.samples[0].details)
         return np.array([sample.details[column] for sample in self.samples])
 
     def write_csv(self, path: str | Path, details: bool | None = None) -> None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from inputopt.derivatives.autograd import in_full
+from inputopt.derivatives.plain import is_plain
 from inputopt.derivatives.record import Way
-from inputopt.nets.costs import Cost
-from inputopt.nets.mlp import MLP
 from inputopt.nets.modes import evaluating
 from inputopt.training.history import History, Sample, named_numbers
+from inputopt.training.setup import Task, forward_of
 
 TINY = 64  # parameters: up to here a sample holds every number
 
@@ -18,65 +21,95 @@ TINY = 64  # parameters: up to here a sample holds every number
 class Recorder:
     """Measures a network on all its examples, and collects the samples."""
 
-    def __init__(self, net: nn.Module, way: Way, cost: Cost, inputs: Tensor, targets: Tensor) -> None:
-        self._net, self._way, self._cost, self._inputs, self._targets = net, way, cost, inputs, targets
-        self._batch = way.native(inputs, targets)
+    def __init__(self, net: nn.Module, way: Way, task: Task) -> None:
+        self._net, self._way, self._task = net, way, task
+        self._plain = net if is_plain(net) else None
+        self._batch = way.native(task.inputs, task.targets)
         names = [name.rpartition(".")[0] for name, value in net.named_parameters() if value.requires_grad]
         self._layers = tuple(dict.fromkeys(names))
         self._layer_of = names
         self._samples: list[Sample] = []
+        self._now: tuple[float, float] | None = None  # error and cost, where nothing has moved since they were measured
 
-    @staticmethod
-    def outputs(net: nn.Module, inputs: Tensor) -> Tensor:
-        """What the network says, as [B, n]; a ValueError if it says something else."""
-        outputs = net(inputs)
-        if not isinstance(outputs, Tensor) or outputs.ndim != 2:
-            raise ValueError("The network must return one tensor of logits [B, n]; wrap it in a module that does.")
-        return outputs
-
-    @torch.no_grad()
     def error(self) -> float:
         """The mean error now."""
-        with evaluating(self._net):
-            return self._cost.error(self._net(self._inputs), self._targets).mean().item()
+        return self._error_and_cost()[0]
+
+    def finite(self) -> bool:
+        """Whether the weights are finite, and the cost that they have."""
+        if not self.finite_weights():
+            return False
+        self._now = self._error_and_cost()
+        return all(map(math.isfinite, self._now))
+
+    def finite_weights(self) -> bool:
+        """Whether all weights that may move are finite."""
+        return all(bool(torch.isfinite(torch.as_tensor(parameter)).all()) for parameter in self._way.parameters)
+
+    def statistics(self) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
+        """What the network keeps beside its weights, such as batch statistics: where, what, and a copy."""
+        return [
+            (module, name, value, value.clone())
+            for module in self._net.modules()
+            for name, value in module.named_buffers(recurse=False)
+        ]
+
+    @torch.no_grad()
+    def restore(self, statistics: list[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
+        """Put them back."""
+        self._now = None
+        for module, name, value, kept in statistics:
+            value.copy_(kept)
+            setattr(module, name, value)  # a forward may have put another in its place
 
     @torch.no_grad()
     def _error_and_cost(self) -> tuple[float, float]:
         """The means now, of one forward; the cost by way of the error where that is how the document defines it."""
-        outputs = self._net(self._inputs)
-        errors = self._cost.error(outputs, self._targets)
-        if self._cost.of_error is not None:
-            return errors.mean().item(), self._cost.of_error(errors).mean().item()
-        logits = self._net.logits(self._inputs) if isinstance(self._net, MLP) else outputs
-        return errors.mean().item(), self._cost.torch(logits, self._targets).item()
+        cost, inputs, targets = self._task.cost, self._task.inputs, self._task.targets
+        with evaluating(self._net), forward_of(len(inputs)):
+            outputs = in_full(self._net(inputs if self._plain else inputs.clone()))
+            logits = outputs if self._plain is None or cost.of_error else self._plain.logits(inputs)
+        errors = cost.error(outputs, targets)
+        costs = cost.torch(logits, targets) if cost.of_error is None else cost.of_error(errors).mean()
+        return errors.mean().item(), costs.item()
 
     def record(self, index: int) -> Sample:
-        """Measure the network before training `index`, on all examples, and keep what was found."""
-        with evaluating(self._net):
-            sample = self._measured(index)
-        self._samples.append(sample)
-        return sample
+        """Measure the network before training `index`, on all examples, and keep what was found.
 
-    def _measured(self, index: int) -> Sample:
-        derivatives = [torch.as_tensor(found) for found in self._way.step(*self._batch)]
+        Raises:
+            ValueError: its cost is not finite before the first training.
+        """
+        error, cost = self._now or self._error_and_cost()
+        self._now = None
+        if not index and not (math.isfinite(error) and math.isfinite(cost)):
+            raise ValueError(
+                f"The cost is {cost} before the first training, so that it has no derivative; scale the inputs or the "
+                "targets, or start from smaller weights."
+            )
+        with evaluating(self._net), forward_of(len(self._task.inputs)):
+            norms, details = self._norms(), self._details()
+        self._samples.append(Sample(index, error, cost, norms, details))
+        return self._samples[-1]
+
+    def _norms(self) -> tuple[float, ...]:
         squares = dict.fromkeys(self._layers, 0.0)
-        for layer, derivative in zip(self._layer_of, derivatives, strict=True):
-            squares[layer] += derivative.square().sum().item()
-        norms = tuple(square**0.5 for square in squares.values())
-        return Sample(index, *self._error_and_cost(), norms, self._details())
+        for layer, derivative in zip(self._layer_of, self._way.step(*self._batch), strict=True):
+            if derivative is not None:
+                squares[layer] += torch.as_tensor(derivative).square().sum().item()
+        return tuple(square**0.5 for square in squares.values())
 
     def history(self, trainings: int, stopped: str, seconds: float) -> History:
         """The finished record; a training that ended early is sampled once more where it ended."""
-        if trainings > self._samples[-1].index + (stopped == "all trainings done"):
-            with np.errstate(all="ignore"), torch.enable_grad():
+        if not self._samples or trainings > self._samples[-1].index + (stopped == "all trainings done"):
+            with np.errstate(all="ignore"):
                 self.record(trainings)
         return History(tuple(self._samples), self._layers, trainings, stopped, seconds)
 
     def _details(self) -> dict[str, float]:
-        net = self._net
-        if not isinstance(net, MLP) or sum(value.numel() for value in net.parameters()) > TINY:
+        net = self._plain
+        if net is None or sum(value.numel() for value in net.parameters()) > TINY:
             return {}
-        found = self._way.report(self._inputs, self._targets)
+        found = self._way.report(self._task.inputs, self._task.targets)
         columns = {
             "weight": net.weights,
             "bias": net.biases,

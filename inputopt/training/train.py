@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.derivatives.ambient import in_ordinary_modes
 from inputopt.derivatives.record import Way
-from inputopt.derivatives.ways import WAYS, check_batch, find_way
-from inputopt.nets.costs import Cost, check_targets, find_cost
-from inputopt.nets.mlp import MLP
-from inputopt.nets.modes import evaluating, modes_kept
+from inputopt.derivatives.ways import find_way
+from inputopt.nets.modes import modes_kept
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
+from inputopt.training.setup import Task, check_task, cuts, failure, forward_of
 from inputopt.training.updates import MakeOptimiser, Update, find_update, training_of
 
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
@@ -41,6 +41,7 @@ class Progress:
     cost: float
 
 
+@in_ordinary_modes
 def train(
     net: nn.Module,
     inputs: Any,
@@ -60,156 +61,177 @@ def train(
     """Train a network in place; parameters whose `requires_grad` is off are held.
 
     Args:
-        net: an MLP, or with method "autograd" any module whose output are logits [B, n].
-        inputs: [B, ...] numbers.
-        targets: [B, n] numbers, or class indices [B] for cross-entropy on identity outputs.
+        net: an MLP, or with method "autograd" any module whose output are logits [B, n]. Its weights are float32 or
+            float64, and all is computed in their type; half precision would lose the steps, and is refused.
+        inputs: [B, ...] numbers: a tensor, an array or nested lists, of any type; never written to, by `net` either.
+            They are turned into the type of the network's first weights, or left as they are if it only takes them so.
+        targets: [B, n] numbers, or class indices [B] of any integer type for cross-entropy on identity outputs.
         cost: "mse" or "cross_entropy".
         learning_rate: how far to step along the derivative.
         steps: how many trainings at most; one batch is one training.
         method: how the derivatives are found: "autograd", "backprop", "dual", "differences" or "one_sided".
-        batch_size: examples a training, drawn afresh each round through the data; all of them if not given.
+        batch_size: examples a training, drawn afresh each round through the data; all of them if not given. The last
+            batch of a round may be smaller; of a single example it joins the one before it where the network has batch
+            norms, which find no statistics in one.
         optimiser: "descent", "momentum" (0.9), "adam", or a function (parameters, rate) -> torch.optim.Optimizer.
         stop_error: stop once the mean error is this small; 0 never stops. It costs a forward a training.
         seed: what the batches are drawn from.
         perturb: (net, inputs, targets, index) -> the inputs to train on instead, for adversarial training.
         progress: called at each of about 50 samples.
 
-    Ctrl-C ends the training and keeps what it has. A training that diverges warns (`DivergenceWarning`) and keeps the
-    last finite weights.
+    Ctrl-C ends the training and keeps what it has. A training that diverges warns (`DivergenceWarning`), says so in
+    `History.stopped`, and keeps the last weights that were finite and had a finite cost, with their batch statistics.
+    It runs the same under `no_grad`, inference mode and autocast, which are switched off inside.
 
     Raises:
-        ValueError, TypeError: names, numbers, shapes or targets that do not fit, before anything has moved.
+        ValueError, TypeError: names, numbers, shapes or targets that do not fit, and a network whose cost is not finite
+            to begin with, before anything has moved; later, what the network's own code raised, chained.
 
     >>> net = MLP([1, 1], weights=[[[0.3]]], biases=[[0.5]])
     >>> train(net, [[1.0]], [[0.0]], steps=10_000, method="backprop").error[-1].round(6).item()
     0.007176
     """
-    resolved, made, wanted = _check(net, inputs, targets, cost, method)
-    checks.positive("learning_rate", learning_rate)
-    checks.whole("steps", steps)
-    if stop_error:
-        checks.positive("stop_error", stop_error)
-    way: Way = find_way(method)(net, resolved)  # type: ignore[arg-type]  # autograd takes any module
-    update = find_update(optimiser, way.parameters, learning_rate)
-    recorder = Recorder(net, way, resolved, made, wanted)
-    seed = checks.seed(seed)
+    rate = float(checks.positive("learning_rate", learning_rate))
+    steps, seed = checks.whole("steps", steps), checks.seed(seed)
+    size = None if batch_size is None else checks.whole("batch_size", batch_size)
+    stop = float(checks.not_negative("stop_error", stop_error))
+    checks.function("perturb", perturb)
+    checks.function("progress", progress)
+    task = check_task(net, inputs, targets, cost, method)
+    way: Way = find_way(method)(net, task.cost)  # type: ignore[arg-type]  # autograd takes any module
+    update = find_update(optimiser, way.parameters, rate)
+    recorder = Recorder(net, way, task)
     started = time.perf_counter()
-    with modes_kept(net), torch.enable_grad(), np.errstate(all="ignore"):
+    with modes_kept(net), np.errstate(all="ignore"):
         if not net.training:  # else what stands in evaluation mode was put there on purpose
             net.train()
-        training = _training(net, way, update, made, wanted, batch_size, seed, perturb)
-        done, stopped = _run(training, steps, update, way, recorder, stop_error, progress)
+        training = _training(net, way, update, task, size, seed, perturb)
+        done, stopped = Run(training, steps, update, recorder, stop, progress)()
     return recorder.history(done, stopped, time.perf_counter() - started)
 
 
-def _check(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str) -> tuple[Cost, Tensor, Tensor]:
-    checks.one_of("method", method, WAYS)
-    if not isinstance(net, nn.Module):
-        raise TypeError(f"The network must be a torch module, not {type(net).__name__}.")
-    if not any(parameter.requires_grad for parameter in net.parameters()):
-        raise ValueError("The network has no parameters that may move, so there is nothing to train.")
-    if isinstance(net, MLP):
-        resolved = find_cost(cost, net.output)
-        return resolved, *check_batch(net, resolved, inputs, targets)
-    if method != "autograd":
-        raise ValueError(f"method {method!r} works on inputopt.MLP only; use method='autograd' for other networks.")
-    resolved = find_cost(cost, "identity")
-    parameters = [checks.finite("the network's weights", value) for value in net.parameters()]
-    made = checks.batch("inputs", checks.tensor("inputs", inputs, parameters[0].dtype, parameters[0].device))
-    try:
-        with evaluating(net), torch.no_grad():
-            outputs = Recorder.outputs(net, made[:1])
-    except (RuntimeError, IndexError) as error:
-        raise ValueError(f"The network does not take inputs of shape {list(made.shape[1:])} ({error}).") from error
-    return resolved, made, check_targets(resolved, targets, len(made), outputs.shape[1], outputs)
-
-
 def _training(
-    net: nn.Module,
-    way: Way,
-    update: Update,
-    inputs: Tensor,
-    targets: Tensor,
-    size: int | None,
-    seed: int,
-    perturb: Perturb | None,
+    net: nn.Module, way: Way, update: Update, task: Task, size: int | None, seed: int, perturb: Perturb | None
 ) -> Callable[[int], Any]:
     """Training number `index`; its batch follows from the index, so that it can be made again."""
+    examples = len(task.inputs)
     if size is None and perturb is None:
-        again = training_of(way.repeated(*way.native(inputs, targets)), update)
-        return lambda index: again()
-    size = checks.whole("batch_size", len(inputs) if size is None else size)
-    rounds = -(-len(inputs) // size)
+        with forward_of(examples):
+            again = training_of(way.repeated(*way.native(task.inputs, task.targets)), update)
+
+        def repeated(index: int) -> None:
+            try:
+                again()
+            except Exception as error:  # as `forward_of`, which would take longer than a tiny network
+                raise failure(error, examples) from error
+
+        return repeated
+    parts = cuts(net, examples, examples if size is None else size)
 
     @functools.lru_cache(maxsize=1)
     def order(number: int) -> Tensor:
-        drawn = np.random.default_rng([seed, number]).permutation(len(inputs))
-        return torch.from_numpy(drawn).to(inputs.device)
+        drawn = np.random.default_rng([seed, number]).permutation(examples)
+        return torch.from_numpy(drawn).to(task.inputs.device)
 
     def training(index: int) -> None:
-        number, part = divmod(index, rounds)
-        chosen = order(number)[part * size : (part + 1) * size]
-        some, wanted = inputs[chosen], targets[chosen]
-        update(way.step(*way.native(some if perturb is None else perturb(net, some, wanted, index), wanted)))
+        number, part = divmod(index, len(parts))
+        chosen = order(number)[parts[part]]
+        some, wanted = task.inputs[chosen], task.targets[chosen]
+        if perturb is not None:
+            some = _like(some, perturb(net, some, wanted, index))
+        with forward_of(len(some)):
+            update(way.step(*way.native(some, wanted)))
 
     return training
 
 
-def _run(
-    training: Callable[[int], Any],
-    steps: int,
-    update: Update,
-    way: Way,
-    recorder: Recorder,
-    stop_error: float,
-    progress: Callable[[Progress], None] | None,
-) -> tuple[int, str]:
-    """Train from sample to sample; returns how many trainings were made and why they ended."""
-    marks = [*sampled(steps), steps]
-    index = 0
-    try:
-        for start, end in itertools.pairwise(marks):
-            index = start
-            sample = recorder.record(start)
-            if progress is not None:
-                progress(Progress(start, steps, sample.error, sample.cost))
-            before = update.snapshot()
-            for index in range(start, end):
-                if stop_error and recorder.error() <= stop_error:
-                    return index, f"the error is down to {stop_error:g}"
-                training(index)
-            if not _finite(way):
-                update.restore(before)
-                ended = _replay(training, start, end, update, way)
-                if ended is not None:
-                    return ended
-        index = steps
-        if progress is not None:
-            progress(Progress(steps, steps, sample.error, sample.cost))
-    except KeyboardInterrupt:
-        return index, "interrupted"
-    return steps, "all trainings done"
+def _like(inputs: Tensor, perturbed: Any) -> Tensor:
+    """What `perturb` returned, in the type of the inputs that it was given."""
+    made = checks.block("what perturb returns", perturbed).to(inputs)
+    if made.shape != inputs.shape:
+        raise ValueError(f"perturb must return inputs of shape {list(inputs.shape)}, not {list(made.shape)}.")
+    return checks.finite("what perturb returns", made)
 
 
-def _finite(way: Way) -> bool:
-    return all(bool(torch.isfinite(torch.as_tensor(parameter)).all()) for parameter in way.parameters)
+@dataclass(frozen=True)
+class Run:
+    """Trainings from sample to sample. Called, it says how many were made and why they ended.
 
-
-def _replay(training: Callable[[int], Any], start: int, end: int, update: Update, way: Way) -> tuple[int, str] | None:
-    """Go through a stretch that ended in infinite weights once more, training by training, and stop before they do.
-
-    None if it ends well this time, as it may where a training is random.
+    A stretch whose end is not finite is gone through once more, training by training, to stop before it diverges.
     """
-    for index in range(start, end):
-        before = update.snapshot()
-        training(index)
-        if not _finite(way):
-            update.restore(before)
-            warnings.warn(
-                f"The training diverged after {index} trainings and keeps the last finite weights; "
-                "try a smaller learning rate.",
-                DivergenceWarning,
-                stacklevel=4,
-            )
-            return index, "diverged"
-    return None
+
+    training: Callable[[int], Any]
+    steps: int
+    update: Update
+    recorder: Recorder
+    stop_error: float
+    progress: Callable[[Progress], None] | None
+
+    def __call__(self) -> tuple[int, str]:
+        """Train."""
+        for start, end in itertools.pairwise([*sampled(self.steps), self.steps]):
+            done, stopped = self._stretch(start, end)
+            if stopped:
+                return done, stopped
+        return self.steps, "all trainings done"
+
+    def _stretch(self, start: int, end: int) -> tuple[int, str]:
+        """The trainings from `start` to before `end`; how many are done, and why there are no more, or an empty text.
+
+        Ctrl-C keeps what there is; weights that are not finite are never left behind.
+        """
+        index, before = start, self._snapshot()
+        try:
+            sample = self.recorder.record(start)
+            self._tell(start, sample.error, sample.cost)
+            for index in range(start, end):
+                if self.stop_error and self.recorder.error() <= self.stop_error:
+                    return index, f"the error is down to {self.stop_error:g}"
+                self.training(index)
+            index = end
+            if not self.recorder.finite():
+                self._restore(before)
+                return self._again(start, end)
+            if end == self.steps:
+                self._tell(end, sample.error, sample.cost)
+        except KeyboardInterrupt:
+            return (index, "interrupted") if self._mended(before) else (start, "interrupted")
+        except BaseException:
+            self._mended(before)
+            raise
+        return index, ""
+
+    def _again(self, start: int, end: int) -> tuple[int, str]:
+        """The stretch once more; it may end well this time where a training is random."""
+        for index in range(start, end):
+            before = self._snapshot()
+            self.training(index)
+            if not self.recorder.finite():
+                self._restore(before)
+                warnings.warn(
+                    f"The training diverged after {index} trainings and keeps the last finite weights; "
+                    "try a smaller learning rate.",
+                    DivergenceWarning,
+                    stacklevel=6,
+                )
+                return index, "diverged"
+        return end, ""
+
+    def _tell(self, index: int, error: float, cost: float) -> None:
+        if self.progress is not None:
+            self.progress(Progress(index, self.steps, error, cost))
+
+    def _snapshot(self) -> tuple[Any, Any]:
+        return self.update.snapshot(), self.recorder.statistics()
+
+    def _restore(self, snapshot: tuple[Any, Any]) -> None:
+        parameters, statistics = snapshot
+        self.update.restore(parameters)
+        self.recorder.restore(statistics)
+
+    def _mended(self, before: tuple[Any, Any]) -> bool:
+        """Whether the weights are finite where a training was broken off; if not, those from before are put back."""
+        if self.recorder.finite_weights():
+            return True
+        self._restore(before)
+        return False

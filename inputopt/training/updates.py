@@ -47,7 +47,8 @@ class Descent:
 
     def calls(self, derivatives: Sequence[Any]) -> list[Made]:
         """The calls that make the step."""
-        return [call for move, derivative in zip(self._moves, derivatives, strict=True) for call in move(derivative)]
+        pairs = zip(self._moves, derivatives, strict=True)
+        return [call for move, derivative in pairs if derivative is not None for call in move(derivative)]
 
     def snapshot(self) -> Any:
         return copy.deepcopy(self._parameters)
@@ -76,10 +77,16 @@ class TorchOptimiser:
     def __init__(self, parameters: list[Any], rate: float, make: MakeOptimiser) -> None:
         self._tensors = [torch.as_tensor(parameter) for parameter in parameters]
         self._optimiser = make(self._tensors, rate)
+        if not isinstance(self._optimiser, torch.optim.Optimizer):
+            raise TypeError(f"optimiser must make an optimiser of torch.optim, not {type(self._optimiser).__name__}.")
+        if isinstance(self._optimiser, torch.optim.LBFGS):
+            raise ValueError(
+                "LBFGS evaluates the cost by itself, which train does not offer; choose another optimiser."
+            )
 
     def __call__(self, derivatives: Sequence[Any]) -> None:
         for tensor, derivative in zip(self._tensors, derivatives, strict=True):
-            tensor.grad = torch.as_tensor(derivative)
+            tensor.grad = None if derivative is None else torch.as_tensor(derivative)
         self._optimiser.step()
 
     def snapshot(self) -> Any:

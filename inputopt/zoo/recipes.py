@@ -23,12 +23,16 @@ Watch = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and what its card says: the recipe in words, and its accuracy on digits held out."""
+    """A trained network and what its card says: the recipe in words, and its accuracy on digits held out.
+
+    `cut_short` says where and why the training ended before the recipe did; empty where it did not.
+    """
 
     name: str
     net: nn.Module
     recipe: str
     accuracy: float
+    cut_short: str = ""
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,7 @@ def _digits(name: str, net: nn.Module, words: str, watch: Watch | None, perturb:
     """Train on the digits: softmax cross-entropy, Adam at 0.001, batches of 50, seed 0."""
     data = digits_data.load_digits()
     steps = RECIPES[name].steps
-    train(
+    history = train(
         net,
         data.x,
         data.y,
@@ -57,7 +61,10 @@ def _digits(name: str, net: nn.Module, words: str, watch: Watch | None, perturb:
         progress=watch,
     )
     recipe = f"{words}, softmax cross-entropy, Adam at 0.001, {steps:,} batches of 50, seed 0"
-    return Trained(name, net, recipe, accuracy(net, data.held_x, data.held_y))
+    cut_short = (
+        "" if history.trainings == steps else f"{history.stopped} after {history.trainings:,} of {steps:,} batches"
+    )
+    return Trained(name, net, recipe, accuracy(net, data.held_x, data.held_y), cut_short)
 
 
 def _digits_mlp(watch: Watch | None = None) -> Trained:
@@ -114,7 +121,7 @@ def write(trained: Trained, folder: str | Path) -> Path:
 |---|---|
 | data | {digits_data.SOURCE}; 4,000 to train on, 1,000 held out (100 a class) |
 | input | `[B, 1, 28, 28]` in `[0, 1]`, ink is 1 |
-| recipe | {trained.recipe} |
+| recipe | {trained.recipe}{f"; NOT FINISHED: {trained.cut_short}" if trained.cut_short else ""} |
 | made with | torch {torch.__version__}, by `inputopt train {trained.name}` |
 | parameters | {count:,} |
 | accuracy, held out | {100 * trained.accuracy:.1f} % |

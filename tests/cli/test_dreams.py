@@ -9,7 +9,7 @@ from photos import lite0, photo
 from PIL import Image
 from torch import nn
 
-from inputopt.cli import dreams
+from inputopt.cli import dreams, network
 from inputopt.cli.main import main
 
 
@@ -17,8 +17,8 @@ from inputopt.cli.main import main
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(dreams, "load_digits", digits)  # the same, read once
-    find = dreams.find_model
-    monkeypatch.setattr(dreams, "find_model", lambda name: lite0() if name == "efficientnet-lite0" else find(name))
+    find = network.load
+    monkeypatch.setattr(network, "load", lambda name: lite0() if name == "efficientnet-lite0" else find(name))
 
 
 @pytest.fixture
@@ -101,35 +101,6 @@ def test_a_stopped_dream_keeps_what_there_is(small, monkeypatch, capsys):
     assert recipe("o/dream.png")["interrupted"] is True
     assert typed("repeat o/dream.png") == 2
     assert "interrupted" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ("dream --model efficientnet-lite0", "--photo"),
-        ("dream --model efficientnet-lite0 --photo small.png --layers block.3", "did you mean 'blocks.3'"),
-        ("dream --model efficientnet-lite0 --photo small.png --layers blocks.3=much", "name=weight"),
-        ("dream --model net.safetensors --photo small.png", "inputopt layers net.safetensors"),
-        ("dream --model efficientnet-lite0 --photo small.png --watch 0", "--watch"),
-        ("dream --model efficientnet-lite0 --photo small.png --mask mask.png", "as large as the photo"),
-        ("zoom --frames 0", "--frames"),
-        ("zoom --film a.avi", "kind of film"),
-        ("zoom --factor 1", "factor"),
-        ("layers digits-mlp --size ax3", "--size"),
-        ("layers digits-mlp --size 0", "--size"),
-        ("layers digits-mlp --size 783", "say --size"),
-        ("layers digits", "did you mean 'digits-"),
-    ],
-)
-def test_bad_input_is_a_sentence(text, words, small, capsys):
-    import inputopt
-
-    inputopt.save(inputopt.MLP([4, 2]), "net.safetensors")
-    Image.new("L", (3, 3)).save("mask.png")
-    assert typed(text) == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["zoom.webp", "zoom.gif"])

@@ -8,14 +8,14 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
-from inputopt.cli import given
+from inputopt.cli import data as inputs
 from inputopt.cli.main import main
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(given, "load_digits", digits)
+    monkeypatch.setattr(inputs, "load_digits", digits)
 
 
 @pytest.fixture
@@ -91,37 +91,3 @@ def test_a_model_from_a_function(run):
     )
     plain = run("attack", "--model", "own_model_of_a_test:bright", "--data", "data.npz", "--out", "o", "--json")
     assert json.loads(plain)["accuracy"] == 1.0
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ("attack --model json:nothing", "Cannot call"),
-        ("attack --model platform:machine", "must return a torch module"),
-        ("attack --model gone.safetensors", "no file"),
-        ("attack --data gone.npz", "There is no file or folder"),
-        ("attack --data empty", "no images in subfolders"),
-        ("attack --data text.npz", "must be an .npz"),
-        ("attack --eps -1", "at least 0"),
-        ("attack --eps nan", "at least 0"),
-        ("attack --attack fgsm --steps 3", "single step"),
-        ("attack --attack square --norm l1", "Square is defined"),
-        ("attack --target 10", "targets"),
-        ("attack --steps 0", "steps"),
-        ("attack --levels 256 --count 0", "count"),
-        ("attack --levels 1", "levels"),
-        ("evaluate --eps -1", "at least 0"),
-        ("evaluate --count 0", "count"),
-        ("evaluate --data gone", "There is no file or folder"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_nothing_half_written(arguments, words, capsys):
-    Path("empty").mkdir()
-    Path("text.npz").write_text("no arrays")
-    few = [] if "--count" in arguments else ["--count", "4"]
-    assert main([*arguments.split(), *few, "--out", "o"]) == 2
-    printed = capsys.readouterr()
-    assert re.fullmatch(r"inputopt: [^\n]+\n", printed.err)
-    assert words in printed.err
-    assert printed.out == ""
-    assert files() == []

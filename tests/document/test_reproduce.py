@@ -127,3 +127,19 @@ def test_the_slower_ways_and_evolution_have_a_table_of_their_own(monkeypatch):
         else:
             assert (row.trainings, row.evaluations) == (60, 60 * nudges[row.way])
             assert row.error == pytest.approx(by_descent[row.example], rel=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("given", "kind", "words"),
+    [
+        ({"methods": ("autograd", "guess")}, ValueError, "Unknown method 'guess'"),
+        ({"methods": "autograd"}, TypeError, "methods must be a list of names"),
+        ({"methods": ()}, TypeError, "at least one"),
+        ({"processes": 0}, ValueError, "processes must be at least 1"),
+        ({"watch": "bar"}, TypeError, "watch must be a function"),
+    ],
+)
+def test_bad_calls_are_refused_before_any_training(given, kind, words, monkeypatch):
+    monkeypatch.setattr(module, "train", None)
+    with pytest.raises(kind, match=words):
+        reproduce(**given)

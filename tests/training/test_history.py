@@ -114,7 +114,7 @@ def test_every_sample_is_what_the_network_was_before_that_training():
         assert history.detail("dCost/dInput 0[1]")[place] == pytest.approx(mean[1].item(), rel=1e-4, abs=1e-8)
         if place < 50:
             train(twin, inputs, targets, steps=2 if place < 49 else 1)
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match="Unknown column 'weight 9"):
         history.detail("weight 9[0,0]")
 
 

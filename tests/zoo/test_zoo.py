@@ -7,6 +7,7 @@ import torch
 from contracts import digits
 
 import inputopt
+from inputopt.training.history import History
 from inputopt.zoo import recipes
 from inputopt.zoo.digits import load_digits
 from inputopt.zoo.library import models_folder, shipped
@@ -134,7 +135,12 @@ def test_a_network_is_written_with_its_card(tmp_path):
 
 def test_the_recipe_never_sees_what_is_held_out(monkeypatch):
     seen = []
-    monkeypatch.setattr(recipes, "train", lambda net, x, y, **settings: seen.append((x, y, settings)))
+
+    def watched(net, x, y, **settings):
+        seen.append((x, y, settings))
+        return History((), (), settings["steps"], "all trainings done", 0.0)
+
+    monkeypatch.setattr(recipes, "train", watched)
     trained = RECIPES["digits-mlp"].make(None)
     ((x, y, settings),) = seen
     assert torch.equal(x, digits().x)

@@ -1,0 +1,192 @@
+"""The network that a command line names: found, called where it is code, and tried on an input before any work."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import difflib
+import functools
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inputopt import checks
+from inputopt.cli.parsing import bounds, numbers, positives
+from inputopt.errors import one_line, out_of_memory
+from inputopt.files import FileError, reading
+from inputopt.nets.frozen import Frozen
+from inputopt.nets.naming import named
+from inputopt.zoo.imagenet import SCALES
+from inputopt.zoo.library import load, shipped
+
+Found = nn.Module | Frozen | Callable[[Tensor], Any]
+HELP = "a shipped network, a file, or package.module:function"
+
+
+def add_network(command: argparse.ArgumentParser, default: str | None = None) -> None:
+    """The options that name a network and say what inputs it expects; without a default it stands by itself."""
+    if default is None:
+        command.add_argument("model", help=HELP)
+    else:
+        command.add_argument("--model", default=default, help=f"{HELP} (%(default)s)")
+    group = command.add_argument_group("what a model of your own expects")
+    group.add_argument("--mean", type=numbers, help="subtracted from its inputs: a number, or one a channel: .5,.5,.5")
+    group.add_argument("--std", type=positives, help="its inputs are divided by: a number, or one a channel")
+    group.add_argument(
+        "--bounds", type=bounds, help="the least and the largest input: 0,1, or one a channel: 0,0,0:1,1,255 (0,1)"
+    )
+
+
+def find_network(options: argparse.Namespace) -> Frozen:
+    """The network of the options, held still.
+
+    Raises:
+        ValueError, FileError: there is no such network, its code failed, or it has settings of its own already.
+    """
+    made = find_model(options.model)
+    if isinstance(made, Frozen):
+        given = [f"--{name}" for name in ("mean", "std", "bounds") if getattr(options, name) is not None]
+        if given:
+            raise ValueError(f"{options.model} is frozen with settings of its own already; leave out {given[0]}.")
+        return made
+    if options.mean and options.std and len({len(options.mean), len(options.std)} - {1}) > 1:
+        raise ValueError("--mean and --std must have as many numbers as there are channels.")
+    settings = {name: _single(getattr(options, name)) for name in ("mean", "std") if getattr(options, name)}
+    if options.bounds is not None:
+        settings["bounds"] = _per_channel(*options.bounds)
+    with using(f"{options.model} cannot be used"):
+        return Frozen(made, **settings)
+
+
+def _single(values: list[float]) -> Any:
+    return values[0] if len(values) == 1 else values
+
+
+def _per_channel(low: list[float], high: list[float]) -> tuple[Any, Any]:
+    if len(low) == 1:
+        return low[0], high[0]
+    return torch.tensor(low)[:, None, None], torch.tensor(high)[:, None, None]
+
+
+def check_name(name: str) -> None:
+    """Find out before anything is loaded whether a shipped network or a file is called so.
+
+    Raises:
+        ValueError, FileError: neither is.
+    """
+    if not any(sign in name for sign in ":/\\."):
+        checks.one_of("model", name, [*shipped(), *SCALES])
+    elif not _is_code(name) and not Path(name).is_file():
+        raise FileError(f"There is no file {name}; check the name.")
+
+
+def _is_code(name: str) -> bool:
+    return ":" in name and "/" not in name and "\\" not in name
+
+
+def find_model(name: str) -> Found:
+    """A shipped network, one from a file, or what `package.module:function` is or returns.
+
+    Raises:
+        ValueError, FileError: there is no such network, or its code failed.
+    """
+    check_name(name)
+    place, _, function = name.partition(":")
+    if _is_code(name):
+        made = _built(name, place, function)
+        return named(made, name) if isinstance(made, nn.Module) else made
+    if not any(sign in name for sign in "/\\."):
+        return load(name)
+    try:
+        with reading(name, "a network"):
+            return load(name)
+    except FileError as error:
+        if "into=" not in str(error):
+            raise
+        raise FileError(
+            f"{name} does not say which network it belongs to; write a function that builds the network and loads the "
+            "weights, and name it as --model module:function."
+        ) from error
+
+
+def _built(name: str, place: str, function: str) -> Found:
+    """What a name in a module is, if it is a model, or what it returns when it is called."""
+    if place.endswith(".py"):
+        raise ValueError(f"Name the module without .py: {place[:-3]}:{function}.")
+    with _importable(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+        with using(f"Cannot import {place!r}"):
+            module = importlib.import_module(place)
+        try:
+            found: Any = functools.reduce(getattr, function.split("."), module)
+        except AttributeError as error:
+            near = difflib.get_close_matches(function, vars(module), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "check the name."
+            raise ValueError(f"{place} has no {function!r}; {hint}") from error
+        if isinstance(found, (nn.Module, Frozen)):
+            return found
+        if not callable(found):
+            raise ValueError(f"{name} must be a function that returns a model, not {type(found).__name__}.")
+        _check_needs_nothing(name, found)
+        with using(f"{name} failed"):
+            made = found()
+    if isinstance(made, (nn.Module, Frozen)) or (callable(made) and not isinstance(made, type)):
+        return made
+    what = f"the class {made.__name__}" if isinstance(made, type) else type(made).__name__
+    raise ValueError(f"{name} must return a torch module, a Frozen or a function of inputs, not {what}.")
+
+
+def _check_needs_nothing(name: str, function: Callable[..., Any]) -> None:
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # some that are written in C do not say
+        return
+    try:
+        signature.bind()
+    except TypeError as error:
+        raise ValueError(f"{name} needs arguments, {one_line(error)}; name a function that takes none.") from error
+
+
+@contextlib.contextmanager
+def _importable() -> Iterator[None]:
+    """Inside, modules in the working directory are found."""
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ValueError):  # the module may have changed the path itself
+            sys.path.remove(folder)
+
+
+@contextlib.contextmanager
+def using(what: str) -> Iterator[None]:
+    """Inside, code of the user's runs: whatever it raises, a `sys.exit` too, is one sentence that begins with `what`.
+
+    Raises:
+        ValueError: it raised anything but Ctrl-C.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) and out_of_memory(error):
+            raise ValueError(f"{what}: there is not enough memory.") from error
+        raise ValueError(f"{what} ({type(error).__name__}: {one_line(error)}).") from error
+
+
+def answer(net: Frozen, x: Tensor) -> Tensor:
+    """Logits of the first input, [1, n], so that a model that does not take such inputs is found before any work.
+
+    Raises:
+        ValueError: it does not, whatever it raised.
+    """
+    shape = " x ".join(map(str, x.shape[1:])) or "a single number"
+    with using(f"The model does not take inputs of shape {shape}"), torch.no_grad():
+        return net(x[:1])

@@ -1,0 +1,249 @@
+"""Reading a command line: every value is checked as it is read, and what is wrong is one sentence."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NoReturn, TypeVar
+
+from inputopt import checks
+
+Value = TypeVar("Value")
+Read = Callable[[str], Value]
+"""Turns the text of an option into its value, or raises an `argparse.ArgumentTypeError` that goes on after its name."""
+
+
+class UsageError(ValueError):
+    """A command line that makes no sense; the message is one sentence."""
+
+
+class Noted(argparse.Action):
+    """Stores a value, and notes in `namespace.given` that it was given and is no default."""
+
+    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
+        """As argparse calls it."""
+        namespace.given = {*namespace.given, self.dest}
+        setattr(namespace, self.dest, values)
+
+
+class Parser(argparse.ArgumentParser):
+    """An argument parser that raises one sentence, knows no abbreviations, and notes what was given."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**{"allow_abbrev": False} | kwargs)
+        self.set_defaults(given=set())
+        for name in (None, "store"):
+            self.register("action", name, Noted)
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse found wrong, in our words.
+
+        Raises:
+            UsageError: always.
+        """
+        needed = re.fullmatch(r"the following arguments are required: (.*)", message)
+        if needed:
+            raise UsageError(f"Say {needed[1].replace(', ', ' and ')}; `{self.prog} --help` explains.")
+        message = re.sub(r"^argument \S+: (?=Unknown )", "", message)
+        message = re.sub(r"^argument (\S+): ", r"\1 ", message)
+        message = re.sub(r"expected (one|at least one) argument$", "needs a value", message)
+        message = re.sub(r"ignored explicit argument '.*'$", "takes no value", message)
+        raise UsageError(message if message.endswith(".") else f"{message}; `{self.prog} --help` explains.")
+
+
+def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
+    """What the words of a command line say, to a parser whose subparsers are in "command".
+
+    Raises:
+        UsageError: they make no sense.
+        SystemExit: they ask for help or the version, which is printed.
+    """
+    commands: Any = next(action.choices for action in parser._actions if action.dest == "command")
+    first = next((word for word in words if not word.startswith("-")), None)
+    if first is None and not set(words) & {"-h", "--help", "--version"}:
+        raise UsageError(f"Say what to do, with one COMMAND of {', '.join(commands)}.")
+    if first is not None:
+        _known("command", first, commands)
+    options, unknown = parser.parse_known_args(_tied(words))
+    if not unknown:
+        return options
+    known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
+    if not unknown[0].startswith("-"):
+        raise UsageError(
+            f"{options.command} does not take {unknown[0]!r}; `inputopt {options.command} --help` explains."
+        )
+    _known(f"option of {options.command}", unknown[0].partition("=")[0], known)
+    raise UsageError(f"{unknown[0]} cannot stand there; put it behind {options.command}.")
+
+
+def _known(what: str, word: str, allowed: Iterable[str]) -> None:
+    try:
+        checks.one_of(what, word, allowed)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+
+
+def _tied(words: Sequence[str]) -> list[str]:
+    """Values that begin with a minus sign, such as -1,1, tied to their option: argparse takes them for options."""
+    tied: list[str] = []
+    for word in words:
+        if re.match(r"-(\d|\.\d|inf)", word) and tied and re.fullmatch(r"--[a-z-]+", tied[-1]):
+            tied[-1] = f"{tied[-1]}={word}"
+        else:
+            tied.append(word)
+    return tied
+
+
+# --------------------------------------------------------------------------------------------------------------- values
+def whole(least: int = 1, most: int | None = None) -> Read[int]:
+    """Reads a whole number."""
+    limits = f"from {least} to {most}" if most is not None else f"of at least {least}"
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if value < least or (most is not None and value > most):
+            raise _must(f"be a whole number {limits}", text)
+        return value
+
+    return read
+
+
+def seed(text: str) -> int:
+    """Reads a seed: a whole number of any size."""
+    try:
+        return int(text)
+    except ValueError:
+        raise _must("be a whole number", text) from None
+
+
+def number(least: float | None = None, most: float | None = None, *, above: float | None = None) -> Read[float]:
+    """Reads a finite number: of at least `least` or above `above`, and of at most `most`."""
+    bounds = {"at least": least, "above": above, "at most": most}
+    limits = " and ".join(f"{words} {value:g}" for words, value in bounds.items() if value is not None)
+
+    def read(text: str) -> float:
+        value = _float(text)
+        low = (least is None or value >= least) and (above is None or value > above)
+        if not (math.isfinite(value) and low and (most is None or value <= most)):
+            raise _must(f"be a finite number {limits}".rstrip(), text)
+        return value
+
+    return read
+
+
+def probability(text: str) -> float:
+    """Reads a number between 0 and 1, neither of them included."""
+    value = _float(text)
+    if not 0 < value < 1:
+        raise _must("be a probability between 0 and 1", text)
+    return value
+
+
+def numbers(text: str) -> list[float]:
+    """Reads finite numbers with commas between them.
+
+    >>> numbers("0.05,0.1")
+    [0.05, 0.1]
+    """
+    values = [_float(part) for part in text.split(",")]
+    if not all(map(math.isfinite, values)):
+        raise _must("be finite numbers with commas between them", text)
+    return values
+
+
+def positives(text: str) -> list[float]:
+    """Reads numbers above 0 with commas between them."""
+    values = [_float(part) for part in text.split(",")]
+    if not all(math.isfinite(value) and value > 0 for value in values):
+        raise _must("be numbers above 0 with commas between them", text)
+    return values
+
+
+def bounds(text: str) -> tuple[list[float], list[float]]:
+    """Reads the lowest and highest value: LOW,HIGH, or one of each a channel as LOW,LOW,LOW:HIGH,HIGH,HIGH.
+
+    >>> bounds("-1,1"), bounds("0,0,0:1,1,255")
+    (([-1.0], [1.0]), ([0.0, 0.0, 0.0], [1.0, 1.0, 255.0]))
+    """
+    low, colon, high = text.partition(":")
+    lows, highs = ([_float(part) for part in side.split(",")] for side in (low, high or "nan"))
+    if not colon and len(lows) == 2:
+        lows, highs = [lows[0]], [lows[1]]
+    if len(lows) != len(highs) or not all(a < b for a, b in zip(lows, highs, strict=True)):
+        raise _must("be LOW,HIGH with LOW below HIGH, or so for each channel as LOW,LOW,LOW:HIGH,HIGH,HIGH", text)
+    return lows, highs
+
+
+def sizes(
+    least: int = 1, count: int | None = None, what: str = "whole numbers with commas between them"
+) -> Read[list[int]]:
+    """Reads whole numbers with commas between them, `count` of them if given.
+
+    >>> sizes()("2,3,1")
+    [2, 3, 1]
+    """
+
+    def read(text: str) -> list[int]:
+        try:
+            values = [int(part) for part in text.split(",")]
+        except ValueError:
+            values = [least - 1]
+        if min(values) < least or len(values) != (count or len(values)):
+            raise _must(f"be {what}, each at least {least}", text)
+        return values
+
+    return read
+
+
+def different(read: Read[list[Value]]) -> Read[list[Value]]:
+    """Reads what `read` does, and refuses to have anything twice."""
+
+    def each(text: str) -> list[Value]:
+        values = read(text)
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            raise argparse.ArgumentTypeError(f"has {twice} twice; say each once.")
+        return values
+
+    return each
+
+
+def names(text: str) -> list[str]:
+    """Reads names with commas between them, none of them empty or there twice.
+
+    >>> names("conv1, conv2")
+    ['conv1', 'conv2']
+    """
+    values = [part.strip() for part in text.split(",")]
+    if not all(values):
+        raise _must("be names with commas between them", text)
+    return different(lambda _: values)(text)
+
+
+def choice(what: str, allowed: Iterable[str]) -> Read[str]:
+    """Reads one of several words; a near miss is answered with the nearest."""
+    known = list(allowed)
+
+    def read(text: str) -> str:
+        try:
+            return checks.one_of(what, text, known)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return read
+
+
+def _float(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
+
+
+def _must(what: str, text: str) -> argparse.ArgumentTypeError:
+    return argparse.ArgumentTypeError(f"must {what}, not {text[:60]!r}.")

@@ -1,0 +1,29 @@
+"""What an error says, in one line, and whether it says that memory ran out."""
+
+from __future__ import annotations
+
+import torch
+
+LONGEST = 500
+"""Characters of a message that are shown; the rest is in the error itself."""
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of an error's message, with the next where it ends in a colon; its kind where it says nothing.
+
+    >>> one_line(RuntimeError("Error(s) in loading state_dict:\\n\\tMissing key: bias.\\n\\tMore of it"))
+    'Error(s) in loading state_dict: Missing key: bias.'
+    """
+    lines = [" ".join(line.split()) for line in str(error).splitlines() if line.strip()]
+    text = lines.pop(0) if lines else type(error).__name__
+    while lines and text.endswith(":"):
+        text = f"{text} {lines.pop(0)}"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether Python, numpy or torch could not get the memory that they asked for, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    signs = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)

@@ -1,0 +1,137 @@
+"""What a training is given, checked before anything moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.parameter import is_lazy
+
+from inputopt import checks
+from inputopt.derivatives.autograd import in_full
+from inputopt.derivatives.plain import HALF, check_plain, is_plain
+from inputopt.derivatives.ways import WAYS, check_batch
+from inputopt.errors import one_line, out_of_memory
+from inputopt.nets.costs import Cost, check_targets, find_cost
+from inputopt.nets.mlp import MLP
+from inputopt.nets.modes import evaluating
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is to learn: a resolved cost, inputs [B, ...] as the network takes them, and their targets."""
+
+    cost: Cost
+    inputs: Tensor
+    targets: Tensor
+
+
+def check_task(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str) -> Task:
+    """The task, if the network can be trained on it by that method.
+
+    Raises:
+        ValueError, TypeError: see `train`.
+    """
+    checks.one_of("method", method, WAYS)
+    _check_weights(net)
+    if is_plain(net):
+        resolved = find_cost(cost, net.output)
+        return Task(resolved, *check_batch(net, resolved, inputs, targets))
+    if method != "autograd":
+        if isinstance(net, MLP):
+            check_plain(net)
+        raise ValueError(f"method {method!r} works on inputopt.MLP only; use method='autograd' for other networks.")
+    resolved = find_cost(cost, "identity")
+    if isinstance(net, MLP) and net.output != "identity" and resolved.class_targets:
+        raise ValueError("cross_entropy on this MLP needs identity outputs, since it is no plain one; or choose mse.")
+    made, outputs = _accepted(net, checks.batch("inputs", checks.finite("inputs", checks.block("inputs", inputs))))
+    return Task(
+        resolved, made, check_targets(resolved, checks.block("targets", targets), len(made), outputs.shape[1], outputs)
+    )
+
+
+def _check_weights(net: nn.Module) -> None:
+    if not isinstance(net, nn.Module):
+        raise TypeError(f"The network must be a torch module, not {type(net).__name__}.")
+    if any(is_lazy(parameter) for parameter in net.parameters()):
+        raise ValueError("The network's weights have no shape yet; run it once on an input before it is trained.")
+    moving = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    if not moving:
+        raise ValueError("The network has no parameters that may move, so there is nothing to train.")
+    if any(parameter.dtype in HALF for parameter in moving):
+        raise ValueError(
+            "Weights in half precision lose most small steps; train in float32, by net.float(), and convert it after."
+        )
+    if any(parameter.is_inference() for parameter in moving):
+        raise ValueError("The network was made in inference mode and cannot move; make it outside, or copy it there.")
+    for parameter in net.parameters():
+        checks.finite("the network's weights", parameter)
+
+
+def _accepted(net: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """The inputs in the first type that the network takes, and what it puts out for one of them, [1, n].
+
+    Tried are the type of its first weights, and the inputs' own: whole numbers, for embeddings, or another precision.
+    """
+    first = next(iter(net.parameters()))
+    inputs = inputs.to(first.device)
+    floating = first.dtype if first.is_floating_point() else torch.get_default_dtype()
+    types = dict.fromkeys([floating, inputs.dtype if inputs.is_floating_point() else torch.int64])
+    failed: Exception | None = None
+    for dtype in types:
+        made = checks.finite("inputs", inputs.to(dtype))
+        try:
+            with evaluating(net):
+                outputs = net(made[:1].clone())
+        except Exception as error:  # whatever a foreign forward raises; the first is told
+            failed = failed or error
+            continue
+        if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != 1:
+            raise ValueError("The network must return one tensor of logits [B, n]; wrap it in a module that does.")
+        if not outputs.requires_grad:
+            raise ValueError("The network's output has no derivative by its parameters; let its forward record them.")
+        return made, in_full(outputs.detach())
+    assert failed is not None
+    raise _told(failed, f"The network does not take inputs of shape {list(inputs.shape[1:])}") from failed
+
+
+@contextmanager
+def forward_of(examples: int) -> Iterator[None]:
+    """Inside, the network is run or derived on a batch: what its own code raises becomes a sentence, chained.
+
+    Raises:
+        ValueError: out of memory, or the network failed.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise failure(error, examples) from error
+
+
+def failure(error: Exception, examples: int) -> ValueError:
+    """What to say of an error that the network raised on a batch of so many examples."""
+    return _told(error, f"The network failed on a batch of {examples} in training")
+
+
+def _told(error: Exception, what: str) -> ValueError:
+    if out_of_memory(error):
+        return ValueError("There is not enough memory for this training; choose a smaller batch_size or fewer inputs.")
+    return ValueError(f"{what} ({type(error).__name__}: {one_line(error)}).")
+
+
+def cuts(net: nn.Module, examples: int, size: int) -> list[slice]:
+    """Where a round through the examples is cut into batches of `size`; the last one may be smaller.
+
+    A last one of a single example joins the batch before it where the network has batch norms in training mode, which
+    normalise by what the examples of a batch have in common.
+    """
+    starts = list(range(0, examples, size))
+    norms = any(isinstance(module, _BatchNorm) and module.training for module in net.modules())
+    if norms and len(starts) > 1 and starts[-1] == examples - 1:
+        starts.pop()
+    return [slice(start, end) for start, end in zip(starts, [*starts[1:], examples], strict=True)]

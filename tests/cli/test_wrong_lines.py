@@ -1,0 +1,450 @@
+"""Command lines that make no sense: each ends with status 2 and one sentence, and nothing is printed or written."""
+
+import io
+import os
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from contracts import digits
+from PIL import Image
+
+import inputopt
+from inputopt.cli import data, dreams, pictures
+from inputopt.cli.main import main
+
+MODELS = """
+import sys
+import torch
+from torch import nn
+import inputopt
+
+class Fails(nn.Module):
+    def __init__(self, error, calls=0):
+        super().__init__()
+        self.weight, self.error, self.calls = nn.Parameter(torch.ones(1)), error, calls
+
+    def forward(self, x):
+        if self.calls < 1:
+            raise self.error
+        self.calls -= 1
+        return x.flatten(1)[:, :10] * self.weight
+
+class Odd(BaseException):
+    pass
+
+class Returns(nn.Module):
+    def __init__(self, made):
+        super().__init__()
+        self.weight, self.made = nn.Parameter(torch.ones(1)), made
+
+    def forward(self, x):
+        return self.made(x.flatten(1)[:, :10] * self.weight)
+
+def good(): return inputopt.load("digits-mlp")
+def frozen(): return inputopt.Frozen(good())
+def nothing(): return None
+def text(): return "a model"
+def a_class(): return nn.Linear
+def arguments(size, depth=2): return None
+def raises(): raise RuntimeError("first line\\nsecond line\\nthird line")
+def empty(): raise ValueError
+def odd(): raise Odd("odd")
+def exits(): sys.exit("goodbye")
+def hungry(): return torch.empty(10**16)
+def forward_raises(): return Fails(KeyError("a\\nb"))
+def forward_exits(): return Fails(SystemExit(0))
+def forward_hungry(): return Fails(MemoryError())
+def forward_later(): return Fails(ZeroDivisionError("later"), 1)
+def three_dimensions(): return Returns(lambda x: x[:, :, None])
+def a_list(): return Returns(lambda x: [x, x])
+def nan_weights():
+    net = inputopt.MLP([784, 10], "identity")
+    net.weights[0].data[0, 0] = float("nan")
+    return net
+def colours(): return nn.Sequential(nn.Conv2d(3, 2, 3), nn.Flatten(), nn.LazyLinear(2))
+value = 3
+"""
+
+
+def archive(name, **arrays):
+    np.savez(name, **arrays)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def folder(tmp_path_factory):
+    """A folder of things to go wrong with, in which all commands run."""
+    before, folder = Path.cwd(), tmp_path_factory.mktemp("wrong")
+    os.chdir(folder)
+    Path("mymodels.py").write_text(MODELS)
+    Path("exits_at_once.py").write_text("import sys\nprint('bye')\nsys.exit(0)\n")
+    Path("no_python.py").write_text("def (:\n")
+    Path("needs_more.py").write_text("import a_package_that_is_not_there\n")
+    inputopt.save(inputopt.MLP([10, 10], "identity"), "ten.safetensors")
+    inputopt.save(inputopt.MLP([784, 1], "identity"), "one.safetensors")
+    wrong = inputopt.MLP([784, 11], "identity", weights=[np.zeros((11, 784))], biases=[np.eye(11)[10]])
+    inputopt.save(wrong, "wrong.safetensors")
+    whole = Path("ten.safetensors").read_bytes()
+    Path("cut.safetensors").write_bytes(whole[:-20])
+    Path("head.safetensors").write_bytes(b"\xff" * 8 + whole[8:])
+    Path("config.safetensors").write_bytes(whole.replace(b"mlp", b"mlq"))
+    for name in ("text.safetensors", "text.png", "text.npz", "file"):
+        Path(name).write_text("not what its name says")
+    Path("empty.safetensors").touch()
+    torch.save({"weight": torch.zeros(2)}, "net.pt")
+    x, y = np.random.default_rng(0).random((6, 1, 28, 28), np.float32), np.arange(6)
+    archive("good.npz", x=x, y=y)
+    Path("cut.npz").write_bytes(Path("good.npz").read_bytes()[:-40])
+    damaged = bytearray(Path("good.npz").read_bytes())
+    damaged[2000:2100] = b"\0" * 100
+    Path("damaged.npz").write_bytes(damaged)
+    archive("nan.npz", x=np.where(x > 0.9, np.nan, x), y=y)
+    archive("names.npz", images=x, labels=y)
+    archive("few.npz", x=x, y=y[:3])
+    archive("none.npz", x=x[:0], y=y[:0])
+    archive("negative.npz", x=x, y=y - 1)
+    archive("high.npz", x=x, y=y + 10)
+    archive("floats.npz", x=x, y=y.astype(float))
+    archive("columns.npz", x=x, y=np.eye(6, dtype=int))
+    archive("whole.npz", x=(255 * x).astype(np.int64), y=y)
+    archive("complex.npz", x=x + 0j, y=y)
+    archive("words.npz", x=np.array(["a"] * 6), y=y)
+    archive("objects.npz", x=np.array([None] * 6), y=y)
+    archive("wide.npz", x=3 * x, y=y)
+    archive("flat.npz", x=x.reshape(6, -1)[:, :100], y=y)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (6, 10**12)})
+    with zipfile.ZipFile("huge.npz", "w") as huge:
+        huge.writestr("x.npy", header.getvalue())
+        huge.write("good.npz", "else")
+        with zipfile.ZipFile("good.npz") as good:
+            huge.writestr("y.npy", good.read("y.npy"))
+    for place, size in {
+        "sizes/0/a.png": 8,
+        "sizes/1/b.png": 9,
+        "broken/0/a.png": 8,
+        "loose/a.png": 8,
+        "tiny.png": 5,
+    }.items():
+        Path(place).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (size, size), dtype=np.uint8)).save(place)
+    Path("broken/0/b.png").write_bytes(Path("broken/0/a.png").read_bytes()[:80])
+    Path("cut.png").write_bytes(Path("tiny.png").read_bytes()[:60])
+    Path("nothing/0").mkdir(parents=True)
+    Path("huge_number", str(10**20)).mkdir(parents=True)
+    Image.new("L", (8, 8)).save(f"huge_number/{10**20}/a.png")
+    Path("taken/fool.png").mkdir(parents=True)
+    Path("taken/evaluation").touch()
+    yield folder
+    os.chdir(before)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    for module in (pictures, dreams, data):
+        monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
+
+
+USAGE = [
+    ("", "Say what to do, with one COMMAND of"),
+    ("paint", "Unknown command 'paint'"),
+    ("atack", "did you mean 'attack'"),
+    ("--speed 3", "Unknown command '3'"),
+    ("fool --speed 3", "Unknown option of fool '--speed'"),
+    ("fool --cuont 3", "did you mean '--count'"),
+    ("fool --coun 3", "did you mean '--count'"),
+    ("fool extra", "does not take 'extra'"),
+    ("fool --target", "--target needs a value"),
+    ("attack --json=3", "--json takes no value"),
+    ("layers", "Say model"),
+    ("spurious digits-cnn", "Say data"),
+    ("illuminate", "Say --classes"),
+    ("atlas --layer conv1", "Say --channels and --photos"),
+    ("train", "Say network"),
+    ("train cats", "Unknown network 'cats'"),
+    ("repeat", "Say picture"),
+]
+
+NUMBERS = [
+    (f"{command} --{option} {value}", f"--{option} must be")
+    for command, option, values in [
+        ("fool", "count", ["0", "-1", "1.5", "x", "nan", "1e3"]),
+        ("fool", "target", ["-1", "three", "2.5"]),
+        ("fool", "confidence", ["0", "1", "nan", "-inf", "x"]),
+        ("fool", "seed", ["1.5", "x"]),
+        ("ascend", "count", ["0", "-7"]),
+        ("attack", "eps", ["-1", "nan", "inf", "-inf", "much"]),
+        ("attack", "steps", ["0", "-5", "2.5"]),
+        ("attack", "levels", ["1", "0", "-256"]),
+        ("evaluate", "count", ["0", "-3"]),
+        ("nearest", "queries", ["0", "-1", "x"]),
+        ("dream", "octaves", ["0", "-1", "101"]),
+        ("dream", "octave-scale", ["1", "0", "nan", "inf"]),
+        ("dream", "step-size", ["0", "-0.1", "nan"]),
+        ("dream", "smoothing", ["-1", "inf"]),
+        ("dream", "jitter", ["-1", "0.5"]),
+        ("dream", "tile", ["31", "-1"]),
+        ("dream", "watch", ["0", "-2"]),
+        ("dream", "steps", ["0"]),
+        ("zoom", "frames", ["0", "100000"]),
+        ("zoom", "factor", ["1", "0.5", "nan", "inf"]),
+        ("visualize --classes 3", "size", ["0", "-1", "28.5"]),
+        ("visualize --classes 3", "starts", ["0"]),
+        ("visualize --classes 3", "coarse", ["0", "1.5", "nan"]),
+        ("visualize --classes 3", "branches", ["0", "2"]),
+        ("visualize --classes 3", "shake", ["-1", "inf"]),
+        ("visualize --classes 3", "shared", ["-1"]),
+        ("visualize --layer conv1", "channels", ["-1", "a", "1,,2"]),
+        ("illuminate --classes 3", "population", ["0", "-1"]),
+        ("illuminate --classes 3", "generations", ["0"]),
+        ("illuminate --classes 3", "confidence", ["1", "0", "nan"]),
+        ("atlas --layer conv1 --channels 1 --photos sizes/0", "top", ["0"]),
+        ("spurious digits-cnn digits", "grid", ["0,3", "3", "1,2,3", "a,b", "-1,2"]),
+        ("gradcheck", "batch", ["0", "-1"]),
+        ("gradcheck", "sizes", ["3,x", "0,2", "-1,2", ""]),
+        ("explain", "learning-rate", ["0", "-1", "nan", "inf"]),
+        ("explain", "inputs", ["a,b", "nan,1", "inf,1"]),
+        ("explain", "targets", ["x", "nan,0"]),
+        ("attack", "std", ["0", "-1", "nan", "x"]),
+        ("attack", "mean", ["nan", "a,b"]),
+        ("attack", "bounds", ["1,0", "0,0", "0", "0,1,2", "nan,1", "0,1:1", "a,b"]),
+        ("layers digits-mlp", "size", ["0", "ax3", "3x-1", "28.5"]),
+    ]
+    for value in values
+]
+
+WORDS = [
+    ("gradcheck --activation relus", "did you mean 'relu'"),
+    ("gradcheck --cost hinge", "Unknown cost 'hinge'"),
+    ("gradcheck --output identity2", "did you mean 'identity'"),
+    ("gradcheck --sizes 2", "sizes must name at least"),
+    ("gradcheck --cost cross_entropy --output tanh", "cross_entropy needs"),
+    ("explain --example 7", "Unknown example '7'"),
+    ("explain --inputs 1,2,3", "inputs must have 2 numbers"),
+    ("explain --targets 1", "targets must have shape"),
+    ("reproduce --method guess", "Unknown method 'guess'"),
+    ("attack --attack pgdd", "did you mean 'pgd'"),
+    ("attack --norm l3", "Unknown norm 'l3'"),
+    ("evaluate --preset quickly", "did you mean 'quick'"),
+    ("nearest --attack dnn", "did you mean 'ddn'"),
+    ("visualize --layer conv2 --canvas oil", "Unknown canvas 'oil'"),
+    ("visualize --model digits-cnn --grey --size 28 --layer conv9", "did you mean"),
+    ("visualize --model digits-cnn --grey --size 28 --layer conv1 --channels 99", "at most"),
+    ("visualize --model digits-cnn --grey --size 28 --classes 10", "at most 9"),
+    ("visualize --classes dasy", "did you mean 'daisy'"),
+    ("visualize --classes cat", "one of tabby cat (281)"),
+    ("visualize --classes dogs", "and 110 more up to 268"),
+    ("visualize --classes guitar", "acoustic guitar (402), electric guitar (546)"),
+    ("visualize --classes missile", "Classes 657 and 744"),
+    ("visualize --classes -1", "Unknown class '-1'"),
+    ("dream --layers layer.0", "did you mean 'layers.0'"),
+    ("dream --layers layers.0=much", "name=weight"),
+    ("dream --layers layers.0=nan", "name=weight"),
+    ("zoom --film a.avi", "must be a kind of film"),
+    ("zoom --film a.mp4", "needs ffmpeg"),
+]
+
+TOGETHER = [
+    ("nearest --attack ddn --queries 50", "ddn take no --queries, but --steps"),
+    ("nearest --steps 5", "minimalnorm take no --steps"),
+    ("nearest --attack ddn ddn", "names ddn twice"),
+    ("nearest --attack ddn --norm linf", "use FMN"),
+    ("explain --example 4 --sizes 2,2,1", "two different networks"),
+    ("explain --activation tanh", "say --sizes too"),
+    ("explain --example 1 --seed 3", "say --sizes too"),
+    ("explain --sizes 2,3 --output identity --cost cross_entropy --targets 1.5", "the number of a class"),
+    ("dream --layers ,", "--layers must be names"),
+    ("dream --layers layers.0,layers.0=2", "has layers.0 twice"),
+    ("attack --norm l0", "Say --eps for l0"),
+    ("attack --norm l2", "Say --eps for l2"),
+    ("evaluate --norm l1", "Say --eps for l1"),
+    ("attack --norm l0 --eps 0.5", "must be whole in l0"),
+    ("attack --attack fgsm --steps 3", "single step"),
+    ("attack --target 10", "targets"),
+    ("attack --data good.npz --count 1 --seed 0 --target {only}", "already; choose another --target"),
+    ("illuminate --classes daisy,daisy", "has daisy twice"),
+    ("illuminate --classes daisy,985", "has daisy twice"),
+    ("visualize --classes 3,3", "has 3 twice"),
+    ("visualize --layer conv1 --channels 1,1", "has 1 twice"),
+    ("visualize --classes ,", "--classes must be names"),
+    ("visualize --classes 1 --canvas cppn --shared 1 --model digits-cnn --grey --size 28", "no waves"),
+    ("visualize --size 28", "Say what to show"),
+    ("visualize --layer conv1 --classes 3", "Say what to show"),
+    ("visualize --classes 3 --channels 1", "leave them out with --classes"),
+    ("atlas --layer conv1 --channels 0,0 --photos sizes/0", "has 0 twice"),
+    ("repeat tiny.png --file photo", "carries no recipe"),
+    ("attack --mean .5,.5 --std .5,.5,.5", "as many numbers"),
+]
+
+MODEL_LINES = [
+    ("--model mymodels:nothing", "must return a torch module, a Frozen or a function of inputs, not NoneType"),
+    ("--model mymodels:text", "not str"),
+    ("--model mymodels:a_class", "not the class Linear"),
+    ("--model mymodels:value", "must be a function that returns a model, not int"),
+    ("--model mymodels:arguments", "needs arguments, missing a required argument: 'size'"),
+    ("--model mymodels:godo", "did you mean 'good'"),
+    ("--model mymodels:", "has no ''"),
+    ("--model :good", "Cannot import ''"),
+    ("--model mymodels.py:good", "without .py: mymodels:good"),
+    ("--model nomodels:good", "No module named 'nomodels'"),
+    ("--model needs_more:good", "No module named 'a_package_that_is_not_there'"),
+    ("--model no_python:good", "SyntaxError"),
+    ("--model exits_at_once:good", "Cannot import 'exits_at_once' (SystemExit: 0)"),
+    ("--model mymodels:raises", "mymodels:raises failed (RuntimeError: first line)"),
+    ("--model mymodels:empty", "mymodels:empty failed (ValueError: ValueError)"),
+    ("--model mymodels:odd", "failed (Odd: odd)"),
+    ("--model mymodels:exits", "failed (SystemExit: goodbye)"),
+    ("--model mymodels:hungry", "not enough memory"),
+    ("--model mymodels:forward_raises", "does not take inputs of shape 1 x 28 x 28 (KeyError: 'a\\nb')"),
+    ("--model mymodels:forward_exits", "does not take inputs of shape 1 x 28 x 28 (SystemExit: 0)"),
+    ("--model mymodels:forward_hungry", "not enough memory"),
+    ("--model mymodels:three_dimensions", "logits [B, n]"),
+    ("--model mymodels:a_list", "logits"),
+    ("--model mymodels:nan_weights", "must be finite"),
+    ("--model mymodels:colours", "colours cannot be used"),
+    ("--model mymodels:frozen --mean 0.5", "leave out --mean"),
+    ("--model mymodels:frozen --bounds 0,2", "leave out --bounds"),
+    ("--model digit-mlp", "did you mean 'digits-mlp'"),
+    ("--model zzz", "choose one of"),
+    ("--model gone.safetensors", "There is no file gone.safetensors"),
+    ("--model nothing/", "There is no file nothing/"),
+    ("--model ten.safetensors", "does not take inputs of shape 1 x 28 x 28"),
+    ("--model net.pt", "does not say which network it belongs to; write a function"),
+    ("--model cut.safetensors", "cut.safetensors"),
+    ("--model head.safetensors", "head.safetensors"),
+    ("--model config.safetensors", "config.safetensors"),
+    ("--model text.safetensors", "text.safetensors"),
+    ("--model empty.safetensors", "empty.safetensors"),
+    ("--model text.png", "text.png"),
+    ("--mean 1,2,3", "does not take inputs of shape 1 x 28 x 28"),
+]
+
+DATA_LINES = [
+    ("gone.npz", "There is no file or folder gone.npz"),
+    ("text.npz", "must be an .npz with arrays x and y"),
+    ("file", "must be an .npz with arrays x and y"),
+    ("tiny.png", "must be an .npz with arrays x and y"),
+    ("cut.npz", "cut.npz"),
+    ("damaged.npz", "damaged.npz"),
+    ("huge.npz", "of memory"),
+    ("names.npz", "holds images, labels"),
+    ("nan.npz", "the inputs of nan.npz must be finite"),
+    ("few.npz", "of shapes [6, 1, 28, 28] and [3]"),
+    ("none.npz", "holds no inputs"),
+    ("negative.npz", "class numbers from 0 on, and reaches from -1 to 4"),
+    ("high.npz", "the classes of high.npz must lie in 0..9"),
+    ("floats.npz", "class numbers of shape [B], not float64"),
+    ("columns.npz", "class numbers of shape [B], not int64 [6, 6]"),
+    ("whole.npz", "or uint8 levels, not int64"),
+    ("complex.npz", "not complex"),
+    ("words.npz", "not <U1"),
+    ("objects.npz", "not object"),
+    ("wide.npz", "bounds"),
+    ("flat.npz", "does not take inputs of shape 100"),
+    ("loose", "no images in subfolders"),
+    ("nothing", "no images in subfolders"),
+    ("sizes", "make all images alike"),
+    ("broken", "broken/0/b.png"),
+    ("huge_number", "which is no number of a class"),
+]
+
+FILES = [
+    ("dream --photo gone.png", "There is no file gone.png"),
+    ("dream --photo text.png", "text.png cannot be read as an image"),
+    ("dream --photo cut.png", "cut.png cannot be read as an image"),
+    ("dream --photo .", "cannot be read as an image"),
+    ("dream --photo tiny.png", "does not take"),
+    ("dream --guide gone.png", "There is no file gone.png"),
+    ("dream --mask text.png", "text.png"),
+    ("dream --mask tiny.png", "as large as the photo"),
+    ("dream --octaves 2", "octaves=1"),
+    ("dream --model ten.safetensors --layers layers.0", "Name a picture with --photo"),
+    ("dream --model ten.safetensors --photo tiny.png", "Say which --layers"),
+    ("zoom --layers layer.0", "did you mean 'layers.0'"),
+    ("zoom --photo text.png", "text.png cannot be read as an image"),
+    ("atlas --layer conv1 --channels 1 --photos gone", "There is no file gone"),
+    ("atlas --layer conv1 --channels 1 --photos nothing", "holds no images"),
+    ("atlas --layer conv1 --channels 1 --photos broken/0", "broken/0/b.png"),
+    ("spurious digits-cnn flat.npz", "does not take inputs"),
+    ("spurious digits-cnn gone", "There is no file or folder"),
+    ("spurious digits-cnn digits --grid 29,1", "at least as many rows and columns, not 1 x 28 x 28"),
+    ("layers digits-mlp --size 783", "say --size"),
+    ("layers digits-cnn --size 3x28x28x7", "up to three numbers"),
+    ("layers mymodels:forward_raises", "has no named layers"),
+    ("repeat gone.png", "no file gone.png"),
+    ("repeat text.png", "cannot be read as an image"),
+    ("repeat tiny.png", "carries no recipe"),
+    ("repeat file", "file cannot be read as an image"),
+    ("fool --model one.safetensors", "single output"),
+    ("fool --target 10", "must lie in 0..9"),
+    ("fool --model ten.safetensors", "does not take inputs"),
+    ("ascend --model digits", "did you mean 'digits-mlp'"),
+    ("ascend --model ten.safetensors", "does not take inputs"),
+    ("ascend --model wrong.safetensors", "recognises none of the digits"),
+    ("dream --model digits", "did you mean 'digits-mlp'"),
+    ("attack --model mymodels:forward_later", "ZeroDivisionError: later"),
+]
+
+TOO_MUCH = [
+    ("fool --count 100000000", "choose a smaller --count"),
+    ("visualize --classes 3 --size 100000", "choose a smaller --size"),
+    ("visualize --model digits-cnn --grey --layer conv1 --size 1000000", "choose a smaller --size"),
+    ("illuminate --classes 3 --population 1000000000", "of memory"),
+    ("illuminate --classes 3 --size 100000", "of memory"),
+    ("atlas --layer stem --channels 1 --photos sizes/0 --size 1000000", "of memory"),
+    ("gradcheck --sizes 100000,100000", "smaller --sizes or --batch"),
+    ("gradcheck --batch 10000000000", "smaller --sizes or --batch"),
+    ("explain --sizes 100000,100000", "too large to spell out"),
+    ("layers digits-cnn --size 10000000", "choose a smaller --size"),
+    ("layers digits-mlp --size 99999999999999999999x9", "choose a smaller --size"),
+]
+
+PLACES = [
+    *(
+        (f"{command} --out {out}", f"Cannot write into {out}: ")
+        for command in ("fool", "demo")
+        for out in ("file", "file/x")
+    ),
+    *((f"{command} --out /proc/none", "Cannot write into /proc/none: ") for command in ("reproduce", "train digits")),
+    ("fool --out taken", "Cannot write taken/fool.png: Is a directory; choose another folder with --out."),
+    ("evaluate --out taken", "Cannot write taken/evaluation/report.json: Not a directory"),
+]
+
+LINES = [
+    *USAGE,
+    *NUMBERS,
+    *WORDS,
+    *TOGETHER,
+    *((f"attack {line} --count 4", words) for line, words in MODEL_LINES),
+    *((f"attack --data {name}", words) for name, words in DATA_LINES),
+    *FILES,
+    *TOO_MUCH,
+    *PLACES,
+]
+
+
+def seen(folder):
+    """Everything in a folder but what Python keeps there of modules, with when it was written."""
+    paths = [path for path in folder.rglob("*") if "__pycache__" not in path.parts]
+    return {path: path.stat().st_mtime_ns for path in paths}
+
+
+def test_there_are_many_of_them():
+    assert len(LINES) == len(set(LINES)) > 250
+
+
+@pytest.mark.parametrize(("line", "words"), LINES, ids=[line or "nothing" for line, _ in LINES])
+def test_a_wrong_line_is_one_sentence_and_writes_nothing(line, words, folder, capsys):
+    if "{only}" in line:
+        only = data.find_data("good.npz", 1, 0).y.item()
+        line = line.replace("{only}", str(only))
+    before = seen(folder)
+    assert main(line.split(" ") if line else []) == 2
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"inputopt: [^\n]+\n", printed.err.removeprefix("bye\n"))
+    assert words in printed.err
+    assert printed.out == ""
+    assert seen(folder) == before
