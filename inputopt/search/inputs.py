@@ -10,6 +10,7 @@ from torch import Tensor
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
 from inputopt.search.problem import Problem
+from inputopt.search.shim import box
 
 PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
 
@@ -37,11 +38,11 @@ def check_problem(net: Frozen, x: Any, label: Any, ids: Any = None, target: Any 
     if not isinstance(x, Tensor) or not x.is_floating_point():
         raise TypeError("x must be a tensor of floating-point numbers; convert it with torch.as_tensor(x).float().")
     x = checks.batch("x", checks.finite("x", x.detach()))
-    low, high = net.bounds
-    if float(x.min()) < low or float(x.max()) > high:
+    low, high = box(net, x)
+    if bool((x < low).any()) or bool((x > high).any()):
         raise ValueError(
-            f"x must lie in the model's bounds {low:g}..{high:g}, but reaches from {float(x.min()):g} to "
-            f"{float(x.max()):g}; scale it, or freeze the model with other bounds."
+            f"x must lie in the model's bounds {float(low.min()):g}..{float(high.max()):g}, but reaches from "
+            f"{float(x.min()):g} to {float(x.max()):g}; scale it, or freeze the model with other bounds."
         )
     classes = count_classes(net, x)
     label = _class_indices("labels", label, x, classes)
