@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.pictures.fool import by_width
+from inputopt.search.bounds import lengths, range_of
 from inputopt.search.geometry import Box
 from inputopt.search.goals import wrong
 from inputopt.search.inputs import check_problem
@@ -16,10 +18,11 @@ from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives import cross_entropy
 from inputopt.search.oracle import Backward
 from inputopt.search.problem import Result
-from inputopt.search.steps.directions import unit
+from inputopt.search.shim import ambient, numbers
 from inputopt.search.steps.step import Descend
 
 
+@ambient
 def ascend(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Tensor,
@@ -36,7 +39,8 @@ def ascend(
         x: images [B, ...] in the bounds.
         y: their classes, [B]. An image that is not recognised to begin with is returned as it is, at distance 0.
         steps: how many steps at most.
-        rate: the length of a step, as the mean change of a pixel in parts of the bounds' width.
+        rate: the length of a step, as the mean change of a pixel in parts of the bounds' width (of `Frozen.unit`, where
+            they are infinite).
         watch: shown every step.
 
     Returns:
@@ -48,12 +52,12 @@ def ascend(
     net = frozen(model)
     checks.whole("steps", steps)
     checks.positive("rate", rate)
-    low, high = net.bounds
-    problem = check_problem(net, x, y)
+    problem = check_problem(net, numbers(x), y)
+    within = range_of(net, problem.x0)
     return optimise(
         Backward(net, -cross_entropy, wrong),
-        Descend(unit, rate * (high - low) * x[0].numel() ** 0.5),
-        Box(low, high),
+        Descend(by_width(lengths(net, problem.x0)), rate * problem.x0[0].numel() ** 0.5),
+        Box(within.low, within.high),
         problem,
         problem.x0,
         steps=steps,
