@@ -13,7 +13,8 @@ from torch.nn import functional
 from inputopt import checks
 from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.picture import Photo, Picture, photo_in_range
+from inputopt.pictures.photos import photo_in_range
+from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.sheet import show
 from inputopt.pictures.visualize import check_settings, visualize
 from inputopt.search.features import Channel

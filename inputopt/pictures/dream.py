@@ -14,7 +14,8 @@ from torch.nn import functional
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.painting import Finite, indexed
-from inputopt.pictures.picture import Photo, Picture, in_range, read_levels
+from inputopt.pictures.photos import levels_for
+from inputopt.pictures.picture import Photo, Picture, read_levels
 from inputopt.pictures.recipe import FILE, repeatable
 from inputopt.search.bounds import picture_range
 from inputopt.search.geometry import anywhere
@@ -98,7 +99,7 @@ def dream(
     net = frozen(model)
     _check(octaves, octave_scale, steps, step_size, jitter, smoothing, tile)
     seed, weights = checks.seed(seed), _weights(layers)
-    image, where = _read(net, "photo", photo), None if mask is None else _read_mask(net, mask)
+    image, where = levels_for(net, "photo", photo), None if mask is None else _read_mask(net, mask)
     if where is not None and where.shape[2:] != image.shape[2:]:
         raise ValueError(f"mask must be as large as the photo, {_size(image)}, not {_size(where)}.")
     objective, said = _objective(net, weights, guide, axis)
@@ -181,7 +182,7 @@ def _unmeasured(change: Tensor) -> Tensor:
 
 def so_far(net: Frozen, photo: Photo, x: Tensor) -> Picture:
     """The dream at the photo's size, from what a watcher was shown of it, `x` [1, C, h, w] of any octave."""
-    image = _read(net, "photo", photo)
+    image = levels_for(net, "photo", photo)
     whole = scaled(net, image, *image.shape[2:])
     detail = x - scaled(net, image, *x.shape[2:])
     found = picture_range(net, whole.shape[1:]).clamp(whole + resized(detail, *whole.shape[2:]))
@@ -207,7 +208,7 @@ def _objective(
     said: dict[str, Any] = {}
     parts = [-layer_energy([name]) for name in weights]
     if guide is not None:
-        x = _read(net, "guide", guide)
+        x = levels_for(net, "guide", guide)
         factor = min(1.0, GUIDE / min(x.shape[2:]))
         shown = scaled(net, x, *(max(1, round(side * factor)) for side in x.shape[2:]))
         with torch.no_grad(), asking(shown.shape[1:]):
@@ -247,20 +248,6 @@ def _search(
         finished(oracle, lambda grad: grad * width),
         Stride(step_size, within.low, within.high, width if share is None else width * share),
     )
-
-
-def _read(net: Frozen, what: str, photo: Photo) -> Tensor:
-    """A photo as [1, C, H, W]: numbers in the bounds as they are, an image's levels in uint8."""
-    shape = net.first_weights() or ()
-    channels = shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
-    image = read_levels(photo, channels)[None].to(net.device)
-    if not image.is_floating_point() and len(shape) == 2 and shape[1] == image.shape[2] * image.shape[3]:
-        image = read_levels(photo, 1)[None].to(net.device)  # so many inputs are one a pixel
-    if image.is_floating_point():
-        image = in_range(net, what, image)
-        if channels == 3 and image.shape[1] == 1:
-            image = image.expand(1, 3, -1, -1)
-    return image
 
 
 def _read_mask(net: Frozen, mask: Photo) -> Tensor:

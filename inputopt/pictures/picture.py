@@ -16,9 +16,6 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.files import FileError, replacing
-from inputopt.nets.frozen import Frozen
-from inputopt.search.bounds import picture_range
-from inputopt.search.shim import search_dtype
 
 Photo: TypeAlias = "Tensor | Image.Image | str | Path | np.ndarray[Any, Any]"
 """A photo as users give one: numbers [C, H, W] in the network's bounds, or an image: a file, a Pillow image, or an
@@ -26,7 +23,7 @@ array of levels from 0 to 255 in uint8, [H, W], [H, W, C] or [C, H, W].
 """
 
 Bounds: TypeAlias = "tuple[float | Tensor, float | Tensor]"
-"""What is black and what is white: numbers, or tensors that broadcast to one picture [C, H, W]."""
+"""What is black and what is white: numbers, or tensors [C] or of any shape that broadcasts to a picture [C, H, W]."""
 
 
 @dataclass(frozen=True)
@@ -74,8 +71,9 @@ def to_image(x: Tensor, bounds: Bounds = (0.0, 1.0)) -> Image.Image:
 
 def ends(x: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
     """Black and white of each number of a picture [C, H, W]; float64 in main memory, without taking any of it up."""
-    low, high = (torch.as_tensor(end, dtype=torch.float64, device="cpu").expand(x.shape) for end in bounds)
-    return low, high
+    low, high = (torch.as_tensor(end, dtype=torch.float64, device="cpu") for end in bounds)
+    low, high = (end.reshape(-1, 1, 1) if end.ndim == 1 else end for end in (low, high))
+    return low.expand(x.shape), high.expand(x.shape)
 
 
 def read_photo(photo: Photo, channels: int | None = None) -> Tensor:
@@ -112,35 +110,6 @@ def read_levels(photo: Photo, channels: int | None = None) -> Tensor:
         image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().clip(0, 255).astype(np.uint8))
     values = np.array(image.convert("L" if wanted == 1 else "RGB"))
     return torch.from_numpy(values).reshape(*values.shape[:2], wanted).movedim(-1, 0).contiguous()
-
-
-def in_range(net: Frozen, what: str, numbers: Tensor) -> Tensor:
-    """Images [B, C, H, W] that are in a network's bounds but for rounding, in what searches run in; a copy.
-
-    Raises:
-        ValueError: they are outside, or the bounds are infinite.
-    """
-    x = numbers.to(net.device, search_dtype(net))
-    within = picture_range(net, x.shape[1:])
-    black, white = (torch.as_tensor(end).abs().max() for end in (within.low, within.high))
-    slack = max(torch.finfo(each.dtype).eps for each in (numbers, x)) * float(torch.maximum(black, white))
-    if max(float((within.low - x).max()), float((x - within.high).max())) > slack:
-        raise ValueError(f"{what} must lie in the model's bounds {within}; scale it, or freeze the model with others.")
-    return within.clamp(x)
-
-
-def photo_in_range(net: Frozen, photo: Photo) -> Tensor:
-    """A photo as [1, C, H, W] in a network's bounds: numbers as they are, an image scaled to them.
-
-    Raises:
-        ValueError, TypeError, FileError: not a photo, or numbers outside the bounds.
-    """
-    levels = read_levels(photo)[None]
-    if levels.is_floating_point():
-        return in_range(net, "photo", levels)
-    parts = levels.to(net.device, search_dtype(net)) / 255
-    within = picture_range(net, parts.shape[1:])
-    return within.clamp(within.of_parts(parts))
 
 
 def _numbers(photo: Tensor | np.ndarray[Any, Any]) -> Tensor:

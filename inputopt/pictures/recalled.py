@@ -11,7 +11,8 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.canvases import CANVASES, Surface, canvas_of
 from inputopt.pictures.painting import painted
-from inputopt.pictures.picture import Photo, Picture, photo_in_range
+from inputopt.pictures.photos import photo_in_range
+from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.recipe import FILE, repeatable
 from inputopt.pictures.visualize import shaken
 from inputopt.search.bounds import picture_range

@@ -54,11 +54,10 @@ class Range:
 
 def range_of(net: Frozen, like: Tensor) -> Range:
     """The range of inputs like `like` [B, ...], which may be infinite."""
-    low, high = box(net, like)
+    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in net.bounds)
     if low.numel() == high.numel() == 1:
-        # the bounds themselves, and not what the dtype of `like` makes of them
-        return Range(*(float(torch.as_tensor(bound, dtype=torch.float64)) for bound in net.bounds))
-    return Range(low, high)
+        return Range(float(low), float(high))  # themselves, and not what the dtype of `like` makes of them
+    return Range(*box(net, like))
 
 
 def picture_range(net: Frozen, shape: Sequence[int]) -> Range:

@@ -28,7 +28,8 @@ Made = TypeVar("Made")
 def box(net: Frozen, like: Tensor) -> tuple[Tensor, Tensor]:
     """The bounds as tensors of the dtype and device of `like` [B, ...] that broadcast with it."""
     low, high = (torch.as_tensor(bound).to(like.device, like.dtype) for bound in net.bounds)
-    return low, high
+    each = (-1, *(1,) * (like.ndim - 2))  # one number a channel
+    return tuple(bound.reshape(each) if bound.ndim == 1 else bound for bound in (low, high))  # type: ignore[return-value]
 
 
 def unit(net: Frozen) -> float:
@@ -78,4 +79,4 @@ def asking(shape: Sequence[int]) -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except RuntimeError as error:
-        raise ValueError(f"The model does not take images of shape {list(shape)} ({error}).") from error
+        raise ValueError(f"The model does not take inputs of shape {list(shape)} ({error}).") from error

@@ -277,7 +277,7 @@ def test_a_seed_may_be_any_whole_number(run, seed):
         ("dream --steps 0", "steps"),
         ("dream --photo gone.png", "no file gone.png"),
         ("dream --photo text.png", "cannot be read as an image"),
-        ("dream --photo tiny.png", "does not take images of 5 x 5"),
+        ("dream --photo tiny.png", "does not take inputs of shape [1, 5, 5]"),
         ("gradcheck --batch 0", "--batch"),
         ("gradcheck --sizes 3", "sizes"),
         ("gradcheck --sizes 3,0", "size"),

@@ -54,6 +54,18 @@ RANGES = {
 UNIT = (0.0, 1.0)
 
 
+@pytest.mark.parametrize("canvas", ["natural", "pixels"])
+def test_one_number_a_channel_is_as_good_as_a_tensor_that_broadcasts(canvas, tmp_path):
+    low, high = RANGES["one a channel"]
+    pair = [bounded(low, high), bounded(low, high)]
+    pair[1].bounds = (low.flatten(), high.flatten())
+    first, second = (inputopt.visualize(model, SEEN, SIDE, 3, canvas=canvas) for model in pair)
+    assert_same(first.x, second.x)
+    for picture, name in ((first, "a.png"), (second, "b.png")):
+        picture.save(tmp_path / name)
+    assert_same(*(read_photo(tmp_path / name) for name in ("a.png", "b.png")))
+
+
 def photo(seed=4, count=None):
     shape = (3, *SIDE) if count is None else (count, 3, *SIDE)
     return torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
@@ -201,5 +213,5 @@ def test_without_bounds_inputs_are_moved_and_attributed_all_the_same():
 def test_bounds_that_do_not_fit_a_picture_say_so(shape):
     model = bounded(*UNIT)
     model.bounds = (torch.zeros(shape), torch.ones(shape))
-    with pytest.raises(ValueError, match="do not fit pictures of shape"):
+    with pytest.raises(ValueError, match=r"fit (pictures|inputs) of shape"):
         inputopt.visualize(model, SEEN, SIDE, 1)

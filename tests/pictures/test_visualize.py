@@ -234,7 +234,7 @@ def test_a_class_of_a_real_network():
         ({"shake": -1.0}, ValueError, "shake"),
         ({"coarse": 0.0}, ValueError, "coarse"),
         ({"coarse": 1.1}, ValueError, "coarse"),
-        ({"colours": 1}, ValueError, "does not take images"),
+        ({"colours": 1}, ValueError, "does not take inputs"),
         ({"model": 3}, TypeError, "model"),
         ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
     ],

@@ -52,7 +52,9 @@ class Layout:
         shape = ", ".join(["B", *map(str, self.shape[1:])])
         added = self.before + self.after
         more = f", {added} of them not the input's (class tokens)" if added else ""
-        return f"{self.channels} channels on axis {self.axis} of [{shape}], {math.prod(self.places)} places{more}"
+        places = math.prod(self.places)
+        number = f"{places} place{'s' if places != 1 else ''}"
+        return f"{self.channels} channels on axis {self.axis} of [{shape}], {number}{more}"
 
 
 @dataclass(frozen=True)
