@@ -140,8 +140,13 @@ def _plain_bound(bound: Any) -> Any:
 
 def versions() -> dict[str, Any]:
     """What the bytes of a picture depend on besides its recipe."""
-    packages = {name: version(name) for name in ("inputopt", "torch", "pillow")}
-    return {**packages, "threads": torch.get_num_threads()}
+    return {**_packages(), "threads": torch.get_num_threads()}
+
+
+@functools.cache
+def _packages() -> dict[str, str]:
+    """Read once: finding a version opens and parses a file each time."""
+    return {name: version(name) for name in ("inputopt", "torch", "pillow")}
 
 
 def _written(value: Any, kind: Kind | None) -> Any:

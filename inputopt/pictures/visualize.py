@@ -146,6 +146,8 @@ def _planned(
     checks.share("branches", branches)
     look = growing(checks.share("coarse", coarse), max(1, steps // 2))
     within = picture_range(net, shape)
+    if coarse != 1:
+        picture_range(net, (shape[0], 1, 1))  # bounds that are of one size do not fit smaller looks
     surface = canvas_of(canvas, shape, within, shared)
     if checks.whole("starts", starts) > 1 and (objective.together or shared):
         raise ValueError("Pictures that depend on each other have one start each; set starts to 1.")

@@ -27,7 +27,7 @@ Made = TypeVar("Made")
 
 def box(net: Frozen, like: Tensor) -> tuple[Tensor, Tensor]:
     """The bounds as tensors of the dtype and device of `like` [B, ...] that broadcast with it."""
-    low, high = (torch.as_tensor(bound).to(like.device, like.dtype) for bound in net.bounds)
+    low, high = (torch.as_tensor(bound, dtype=like.dtype, device=like.device) for bound in net.bounds)
     each = (-1, *(1,) * (like.ndim - 2))  # one number a channel
     return tuple(bound.reshape(each) if bound.ndim == 1 else bound for bound in (low, high))  # type: ignore[return-value]
 

@@ -1,5 +1,6 @@
 """Pictures and attributions on networks and photos of any type, whatever is set around the call."""
 
+import contextlib
 import functools
 import threading
 import warnings
@@ -67,7 +68,7 @@ CALLS = {
     "saliency": lambda net, x: inputopt.saliency(net, x, [1, 2], samples=4),
     "smoothgrad": lambda net, x: inputopt.saliency(net, x, [1, 2], "smoothgrad", samples=4),
     "occlusion": lambda net, x: inputopt.saliency(net, x, [1, 2], "occlusion", window=4),
-    "spurious": lambda net, x: inputopt.spurious(Light(net), x, [0, 1], (2, 1), steps=40).swaps,
+    "spurious": lambda net, x: inputopt.spurious(Light(net), x, [0, 1], (2, 1), steps=12).swaps,
     "average": lambda net, x: inputopt.average(x, [0, 1]),
 }
 every = pytest.mark.parametrize("name", CALLS)
@@ -110,30 +111,31 @@ def test_a_search_in_halves_is_none():
 
 
 # -------------------------------------------------------------------------------------------------------------- ambient
-class State:
-    """What is set around a call and put back."""
+@contextlib.contextmanager
+def set_around(switch, inside, after):
+    """A process-wide setting, put back."""
+    switch(inside)
+    try:
+        yield
+    finally:
+        switch(after)
 
-    def __init__(self, on, off=lambda: None):
-        self.on, self.off = on, off
 
-    def __enter__(self):
-        self.on()
-
-    def __exit__(self, *_):
-        self.off()
+@contextlib.contextmanager
+def all_at_once():
+    """No gradients, halves wherever torch may choose them, and nothing that is not deterministic."""
+    with (
+        torch.no_grad(),
+        torch.autocast("cpu", torch.bfloat16),
+        set_around(torch.use_deterministic_algorithms, True, False),
+    ):
+        yield
 
 
 STATES = {
-    "no_grad": torch.no_grad,
-    "inference_mode": torch.inference_mode,
-    "gradients off": lambda: torch.set_grad_enabled(False),
-    "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
-    "deterministic": lambda: State(
-        lambda: torch.use_deterministic_algorithms(True), lambda: torch.use_deterministic_algorithms(False)
-    ),
-    "float64 by default": lambda: State(
-        lambda: torch.set_default_dtype(torch.float64), lambda: torch.set_default_dtype(torch.float32)
-    ),
+    "no gradients, autocast, deterministic": all_at_once,
+    "inference mode": torch.inference_mode,
+    "float64 by default": lambda: set_around(torch.set_default_dtype, torch.float64, torch.float32),
 }
 
 

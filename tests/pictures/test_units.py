@@ -47,9 +47,8 @@ def each_channel(*numbers):
 
 
 RANGES = {
-    "-1 to 1": (-1.0, 1.0),
     "0 to 255": (0.0, 255.0),
-    "one a channel": (each_channel(-2.0, 0.0, 3.0), each_channel(2.0, 0.5, 100.0)),
+    "one a channel": (each_channel(-1.0, 0.0, 3.0), each_channel(1.0, 0.5, 100.0)),
 }
 UNIT = (0.0, 1.0)
 
@@ -163,16 +162,16 @@ class Sky(nn.Module):
         return torch.stack([-ahead, ahead], dim=1)
 
 
-@pytest.mark.parametrize("bounds", ["-1 to 1", "0 to 255"])
+@pytest.mark.parametrize("bounds", [(-1.0, 1.0), (0.0, 255.0)], ids=str)
 def test_what_hangs_on_a_region_hangs_on_it_in_any_range(bounds):
     y = torch.arange(12) % 2
     x = 0.3 + 0.2 * photo(count=12) + 0.2 * y.reshape(-1, 1, 1, 1)
 
     def found(low, high):
         model = inputopt.Frozen(Sky(low, high), bounds=(low, high))
-        return inputopt.spurious(model, scaled(x, low, high), y, (2, 1), steps=200)
+        return inputopt.spurious(model, scaled(x, low, high), y, (2, 1), steps=130)
 
-    plain, other = found(*UNIT), found(*RANGES[bounds])
+    plain, other = found(*UNIT), found(*bounds)
     assert_same(other.swaps, plain.swaps, 1e-9)
     assert [(row.region, row.hinge) for row in other.findings] == [((0, 0), (0, 0))] * 2
 
