@@ -53,6 +53,8 @@ def Neuron(
 
     def value(seen: Tensor, image: Tensor, problem: Problem, known: Layout | None) -> Tensor:
         found = _picked(seen, channels, layer, problem)
+        if found.ndim == 1 and (y, x, place) != (None, None, None):
+            raise ValueError(f"Layer {layer!r} has no places, only channels; leave y, x and place out.")
         if found.ndim == 1:
             return found
         if place is not None:

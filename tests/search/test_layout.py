@@ -165,6 +165,38 @@ def test_the_axis_is_followed_and_not_guessed(name):
     assert dict(zip(wanted, axes(make(), *wanted), strict=True)) == wanted
 
 
+@pytest.mark.parametrize("name", CASES)
+def test_a_bias_moves_one_channel_of_the_axis_found(name):
+    torch.manual_seed(0)
+    net, given = CASES[name][0]().eval(), {}
+
+    def note(module, inputs, output):
+        given[module] = inputs
+
+    biased = {
+        layer: module
+        for layer, module in net.named_modules()
+        if isinstance(getattr(module, "bias", None), nn.Parameter) and module.bias.ndim == 1
+    }
+    handles = [module.register_forward_hook(note) for module in biased.values()]
+    with torch.no_grad():
+        net(X)
+        for handle in handles:
+            handle.remove()
+        for layer, module in biased.items():
+            if module not in given:  # ready-made attention keeps its own to itself
+                continue
+            x = X.clone()
+            with Follower(x) as follower:
+                seen = inputopt.Frozen(net).features(x, [layer])[layer]
+            (axis,) = follower.axes(seen).channels
+            before = module(*given[module])
+            module.bias[1] += 1
+            moved = ((module(*given[module]) - before).abs() > 0.5).movedim(axis, 0).flatten(1)
+            assert moved.any(1).nonzero()[:, 0].tolist() == [1], layer
+            assert bool(moved[1].all()), layer
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_what_runs_as_torchscript_is_followed_too():
     traced, x = (

@@ -39,11 +39,11 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch doe
     ) -> Any:
         names = [argument.name for argument in func._schema.arguments]
         call = Call({**dict(zip(names, args, strict=False)), **(kwargs or {})}, self._known.get)
-        name = func._schema.name.partition("::")[2].rstrip("_")
+        namespace, _, name = func._schema.name.rstrip("_").partition("::")
         dependent = bool(call.dependent()) and not FRESH.fullmatch(name)
         found = func(*args, **(kwargs or {}))
         if dependent:
-            rule = rule_of(name)
+            rule = rule_of(namespace, name)
             for number, out in enumerate(tensors([found])):
                 self._known[out] = rule(call, out) if number == 0 or name in ALIKE else UNKNOWN
                 self._note_whole(out)

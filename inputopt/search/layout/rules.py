@@ -38,7 +38,7 @@ def _on_last_axis(call: Call, out: Tensor) -> Axes:
 def _layer_norm(call: Call, out: Tensor) -> Axes:
     """Over several axes it says nothing about any one of them."""
     given = call.axes("input")
-    return given.weighted(out.ndim - 1) if len(call.named["normalized_shape"]) == 1 else given
+    return given.weighted(out.ndim - 1) if len(call.named.get("normalized_shape", (1,))) == 1 else given
 
 
 def _matrix_product(call: Call, out: Tensor) -> Axes:
@@ -239,6 +239,10 @@ ALIKE = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "
 
 
 @functools.lru_cache(maxsize=512)
-def rule_of(name: str) -> Rule:
-    """The rule of an operation, by its name without namespace and without the underscore of those in place."""
-    return next((rule for pattern, rule in RULES if re.fullmatch(pattern, name)), _each_number)
+def rule_of(namespace: str, name: str) -> Rule:
+    """The rule of an operation, by its name without the underscore of those in place.
+
+    Of operations that are not torch's own nothing is known but that what is called a convolution is one.
+    """
+    rule = next((rule for pattern, rule in RULES if re.fullmatch(pattern, name)), _each_number)
+    return rule if namespace == "aten" or rule is _convolution else _lost
