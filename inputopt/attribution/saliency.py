@@ -20,7 +20,7 @@ from inputopt.search.shim import ambient, numbers
 METHODS = ("gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion")
 
 
-@ambient
+@ambient()
 def saliency(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Any,
@@ -142,7 +142,7 @@ def _occluded(net: Frozen, problem: Problem, base: Tensor, window: int) -> Tenso
     return found
 
 
-@ambient
+@ambient()
 def average(x: Any, y: Any, classes: int | None = None) -> Tensor:
     """The mean input of each class, [n, ...]: what the examples have in common; NaN-free, 0 for a class without any.
 

@@ -87,7 +87,7 @@ def _place(region: tuple[int, int]) -> str:
     return f"row {region[0] + 1}, column {region[1] + 1}"
 
 
-@ambient
+@ambient()
 def spurious(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Any,

@@ -22,7 +22,7 @@ from inputopt.search.shim import ambient, numbers
 from inputopt.search.steps.step import Descend
 
 
-@ambient
+@ambient()
 def ascend(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Tensor,

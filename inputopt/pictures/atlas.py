@@ -63,7 +63,7 @@ class Atlas:
         return figure
 
 
-@ambient
+@ambient()
 def atlas(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     layer: str,

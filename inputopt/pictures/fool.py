@@ -27,7 +27,7 @@ from inputopt.search.steps.step import Descend
 STARTS = ("static", "fourier")
 
 
-@ambient
+@ambient()
 def fool(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     target: int,

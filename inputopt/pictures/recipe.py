@@ -82,7 +82,7 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
 
     def decorate(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
         @functools.wraps(function)
-        @ambient
+        @ambient()
         def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
             try:
                 found = function(*args, **kwargs)

@@ -3,26 +3,22 @@
 - `box(net, like)`: `net.box(like)`
 - `unit(net)`: `net.unit`
 - `search_dtype(net)`: `net.dtype`
-- `ambient`: `inputopt.nets.ambient.ambient`
+- `ambient()`: `inputopt.nets.ambient.ambient()`
 - `asking(shape)`: nothing, the forward's own sentences
 - `numbers(x)`: `check_problem`, once it takes arrays, tensors of half precision and those of inference mode
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
-
-Arguments = ParamSpec("Arguments")
-Made = TypeVar("Made")
 
 
 def box(net: Frozen, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,20 +41,16 @@ def search_dtype(net: Frozen) -> torch.dtype:
     return torch.float64 if net.dtype == torch.float64 else torch.float32
 
 
-def ambient(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
-    """Decorate a public function: whatever the caller set, gradients are on, autocast and inference mode off inside."""
-
-    @functools.wraps(function)
-    def inside(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
-        with ExitStack() as stack:
-            stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.enable_grad())
-            for device in ("cpu", "cuda", "mps"):
-                if torch.is_autocast_enabled(device):
-                    stack.enter_context(torch.autocast(device, enabled=False))
-            return function(*args, **kwargs)
-
-    return inside
+@contextmanager
+def ambient() -> Iterator[None]:
+    """Inside, gradients are on, and inference mode and autocast are off, whatever is on outside."""
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.enable_grad())
+        for device in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 def numbers(x: Any) -> Any:
