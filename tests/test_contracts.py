@@ -256,20 +256,20 @@ TABLE = {
         "hinge": lambda: objectives.hinge(10.0),
         "smooth_count": lambda: sigma_zero.smooth_count(0.001),
         "layer_energy": lambda: objectives.layer_energy(["hidden", "deep"]),
-        "guided": lambda: guidance.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}),
-        "Neuron": lambda: features.Neuron("hidden", 2),
-        "Channel": lambda: features.Channel("hidden", [0, 2, 1, 1, 0, 2]),
+        "guided": lambda: guidance.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}, axis=1),
+        "Neuron": lambda: features.Neuron("hidden", 2, place=1, axis=1),
+        "Channel": lambda: features.Channel("hidden", [0, 2, 1, 1, 0, 2], axis=1),
         "Layer": lambda: features.Layer("hidden"),
-        "Direction": lambda: features.Direction("hidden", [0.3, -1.0, 2.0]),
+        "Direction": lambda: features.Direction("hidden", [0.3, -1.0, 2.0], axis=1),
         "Class": lambda: features.Class([3, 2, 1, 0, 4, 5]),
         "Belief": lambda: features.Belief([3, 2, 1, 0, 4, 5]),
-        "rebuilt": lambda: features.rebuilt(["*", ["Channel", "hidden", 1], 2.0]),
+        "rebuilt": lambda: features.rebuilt(["*", ["Channel", "hidden", 1, {"axis": 1}], 2.0]),
         "activation_distance": lambda: likeness.activation_distance({"hidden": drawn(6, 3, 2, 2, seed=9)}),
         "along_activations": lambda: likeness.along_activations({"hidden": drawn(1, 3, 2, 2, seed=9)}),
         "style_distance": lambda: likeness.style_distance(
-            {"hidden": drawn(6, 3, 2, 2, seed=9), "deep": drawn(1, 3, 2, 2)}
+            {"hidden": drawn(6, 3, 2, 2, seed=9), "deep": drawn(1, 3, 2, 2)}, axis={"hidden": 1, "deep": 1}
         ),
-        "diversity": lambda: likeness.diversity("hidden"),
+        "diversity": lambda: likeness.diversity("hidden", axis=1),
         "total_variation": lambda: likeness.total_variation(),
     },
     "canvas": {

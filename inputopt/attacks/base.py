@@ -14,7 +14,7 @@ from inputopt import checks
 from inputopt.attacks.batches import in_batches
 from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
 from inputopt.attacks.run import JUDGING, SEARCHING, AttackRun, check_levels
-from inputopt.nets.ambient import undisturbed
+from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.draws import as_it_comes, keyed
 from inputopt.search.goals import Goal
@@ -53,7 +53,7 @@ class Attack(AttackConfig):
     eps: float | Tensor = setting(0.1, lengths)
     stop_on_success: bool = field(default=True, kw_only=True, metadata=checked_by(flag))
 
-    @undisturbed
+    @ambient()
     def __call__(
         self,
         model: Model,

@@ -9,23 +9,26 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search import chance
-from inputopt.search.inputs import check_problem
+from inputopt.search.bounds import lengths, range_of
+from inputopt.search.inputs import check_problem, floats
 from inputopt.search.objectives import logit_of
 from inputopt.search.problem import Problem
 
 METHODS = ("gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion")
 
 
+@ambient()
 def saliency(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
-    x: Tensor,
+    x: Any,
     y: Any,
     method: str = "integrated",
     *,
     samples: int = 32,
-    baseline: Tensor | float | None = None,
+    baseline: Any = None,
     deviation: float = 0.15,
     window: int = 8,
     seed: int = 0,
@@ -43,41 +46,67 @@ def saliency(
             under noise (Smilkov et al., 2017). "occlusion": how far the logit falls as a square of the image is covered
             by the baseline, shared out over its pixels (Zeiler and Fergus, 2014); images [B, C, H, W] only.
         samples: points of the way, or draws of noise.
-        baseline: what means nothing: a number, or numbers like the inputs; the bounds' lower end if not given.
-        deviation: of the noise, in parts of the bounds' width.
+        baseline: what means nothing: a number, or numbers like the inputs; the bounds' lower end if not given, which
+            must be finite.
+        deviation: of the noise, in parts of the bounds' width (of `Frozen.unit`, where they are infinite).
         window: the side of the square.
         seed, ids: what the noise is drawn from.
 
+    Returns:
+        Numbers of the type that searches run in, float64 or float32.
+
     Raises:
-        ValueError, TypeError: inputs, classes, a method or numbers that do not fit.
+        ValueError, TypeError: inputs, classes, a method or numbers that do not fit, or an answer that is NaN.
     """
     net = frozen(model)
-    problem, _ = check_problem(net, x, y, ids)
     checks.one_of("method", method, METHODS)
     checks.whole("samples", samples)
+    checks.whole("window", window)
+    checks.positive("deviation", deviation)
     seed = checks.seed(seed)
-    low, high = net.bounds
-    base = _baseline(problem.x0, low if baseline is None else baseline)
+    problem, _ = check_problem(net, x, y, ids)
+    if method == "occlusion" and problem.x0.ndim != 4:
+        raise ValueError(f"occlusion covers squares of images [B, C, H, W], not of inputs {list(problem.x0.shape)}.")
+    base = problem.x0 if method in ("gradient", "smoothgrad") else _baseline(net, problem.x0, baseline)
+    return _finite(_found(net, problem, method, base, samples, deviation, window, seed))
+
+
+def _found(
+    net: Frozen, problem: Problem, method: str, base: Tensor, samples: int, deviation: float, window: int, seed: int
+) -> Tensor:
+    x = problem.x0
     if method == "gradient":
-        return _derivative(net, problem.x0, problem)
+        return _derivative(net, x, problem)
     if method == "gradient_x_input":
-        return _derivative(net, problem.x0, problem) * (problem.x0 - base)
+        return _derivative(net, x, problem) * (x - base)
     if method == "integrated":
         # the midpoint rule: exact for a quadratic, and the error falls with the square of the samples
-        points = (base + (problem.x0 - base) * ((place + 0.5) / samples) for place in range(samples))
-        return _mean(net, points, problem, samples) * (problem.x0 - base)
+        points = (base + (x - base) * ((place + 0.5) / samples) for place in range(samples))
+        return _mean(net, points, problem, samples) * (x - base)
     if method == "smoothgrad":
-        width = checks.positive("deviation", deviation) * (high - low)
-        shape = problem.x0.shape[1:]
+        width = deviation * lengths(net, x)
         noisy = (
-            problem.x0 + width * chance.normal(shape, seed, problem.ids, draw).to(problem.x0) for draw in range(samples)
+            x + width * chance.normal(x.shape[1:], seed, problem.ids, draw).to(problem.x0) for draw in range(samples)
         )
         return _mean(net, noisy, problem, samples)
-    return _occluded(net, problem, base, checks.whole("window", window))
+    return _occluded(net, problem, base, window)
 
 
-def _baseline(x: Tensor, given: Tensor | float) -> Tensor:
-    base = torch.as_tensor(given, dtype=x.dtype, device=x.device)
+def _finite(found: Tensor) -> Tensor:
+    bad = (~found.isfinite()).flatten(1).any(1).nonzero()[:, 0]
+    if len(bad):
+        raise ValueError(
+            f"The network's answer or its derivative is NaN or infinite for {len(bad)} of {len(found)} inputs, such as "
+            f"number {int(bad[0])}; leave those out, or check what the model expects."
+        )
+    return found
+
+
+def _baseline(net: Frozen, x: Tensor, given: Any) -> Tensor:
+    low = range_of(net, x).low if given is None else given
+    base = torch.as_tensor(low, dtype=x.dtype, device=x.device)
+    if given is None and not bool(base.isfinite().all()):
+        raise ValueError("The model's bounds have no lower end; say with baseline= what means nothing.")
     try:
         return checks.finite("baseline", base.expand_as(x))
     except RuntimeError as error:
@@ -100,8 +129,6 @@ def _mean(net: Frozen, points: Iterator[Tensor], problem: Problem, count: int) -
 
 def _occluded(net: Frozen, problem: Problem, base: Tensor, window: int) -> Tensor:
     x = problem.x0
-    if x.ndim != 4:
-        raise ValueError(f"occlusion covers squares of images [B, C, H, W], not of inputs {list(x.shape)}.")
     found = torch.zeros_like(x)
     with torch.no_grad():
         whole = logit_of(net(x), problem.label)
@@ -115,7 +142,8 @@ def _occluded(net: Frozen, problem: Problem, base: Tensor, window: int) -> Tenso
     return found
 
 
-def average(x: Tensor, y: Any, classes: int | None = None) -> Tensor:
+@ambient()
+def average(x: Any, y: Any, classes: int | None = None) -> Tensor:
     """The mean input of each class, [n, ...]: what the examples have in common; NaN-free, 0 for a class without any.
 
     Args:
@@ -126,7 +154,7 @@ def average(x: Tensor, y: Any, classes: int | None = None) -> Tensor:
     Raises:
         ValueError, TypeError: inputs and classes that do not fit.
     """
-    x = checks.batch("x", checks.finite("x", x))
+    x = floats("x", x)
     labels = torch.as_tensor(y, device=x.device)
     count = int(labels.max()) + 1 if classes is None else checks.whole("classes", classes)
     labels = checks.classes("y", labels, count)

@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.attacks import DDN
+from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search import chance
-from inputopt.search.inputs import check_problem
+from inputopt.search.bounds import range_of
+from inputopt.search.inputs import check_problem, floats
 
 FLIPS = 0.5
 """A class is suspicious if another class's colour in one region turns this share of its inputs round."""
@@ -85,9 +87,10 @@ def _place(region: tuple[int, int]) -> str:
     return f"row {region[0] + 1}, column {region[1] + 1}"
 
 
+@ambient()
 def spurious(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
-    x: Tensor,
+    x: Any,
     y: Any,
     grid: tuple[int, int] = (3, 1),
     *,
@@ -112,18 +115,19 @@ def spurious(
         ValueError, TypeError: inputs, classes or numbers that do not fit, or no input that is recognised.
     """
     net = frozen(model)
-    problem, _ = check_problem(net, x, y)
-    x, y = problem.x0, problem.label
+    rows, columns = (checks.whole("grid", number) for number in grid)
+    attack, seed = DDN(steps=checks.whole("steps", steps)), checks.seed(seed)
+    x = floats("x", x)
     if x.ndim != 4:
         raise ValueError(f"Regions are of images [B, C, H, W], not of inputs {list(x.shape)}.")
-    rows, columns = (checks.whole("grid", number) for number in grid)
     if rows > x.shape[2] or columns > x.shape[3]:
         raise ValueError(f"A grid of {rows} x {columns} is finer than the images, {x.shape[2]} x {x.shape[3]}.")
-    with torch.no_grad():
-        known = net(x).argmax(1) == y
+    problem, _ = check_problem(net, x, y)
+    x, y = problem.x0, problem.label
+    known = _prediction(net, x) == y
     if not bool(known.any()):
         raise ValueError("The model recognises none of these inputs, so there is no class to leave.")
-    least = DDN(steps=checks.whole("steps", steps))(net, x[known], y[known], seed=seed)
+    least = attack(net, x[known], y[known], seed=seed)
     x, y = x[known], y[known]
     cells = _cells(x.shape[2], x.shape[3], (rows, columns)).to(x.device)
     energy, swaps, findings = [], [], []
@@ -167,16 +171,27 @@ def _swapped(net: Frozen, x: Tensor, own: Tensor, cells: Tensor, label: int, see
     mine, others = x[own], x[~own]
     each = _members(cells, x)
     if not len(others):
-        return torch.zeros(each.shape[1])
+        return x.new_zeros(each.shape[1])
     drawn = chance.uniform((), seed, own.nonzero()[:, 0])  # whose colour each of them gets
     given = others[(drawn * len(others)).long()]
     difference = ((given - mine).flatten(2) @ each) / each.sum(0)  # [B, C, regions]
-    turned = []
-    with torch.no_grad():
-        for region in range(each.shape[1]):
-            painted = (mine + difference[:, :, region, None, None] * (cells == region)).clamp(*net.bounds)
-            turned.append((net(painted).argmax(1) != label).float().mean())
+    within, turned = range_of(net, x), []
+    for region in range(each.shape[1]):
+        painted = within.clamp(mine + difference[:, :, region, None, None] * (cells == region))
+        seen = _prediction(net, painted)
+        turned.append(((seen != label) & (seen != NOTHING)).to(x.dtype).mean())
     return torch.stack(turned)
+
+
+NOTHING = -1
+"""What a network predicts whose logits are NaN."""
+
+
+def _prediction(net: Frozen, x: Tensor) -> Tensor:
+    """The class that the network sees in each input, int64 [B]; `NOTHING` where its logits are NaN."""
+    with torch.no_grad():
+        logits = net(x)
+    return logits.argmax(1).masked_fill(logits.isnan().any(1), NOTHING)
 
 
 def _members(cells: Tensor, like: Tensor) -> Tensor:

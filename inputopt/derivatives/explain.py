@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from inputopt import checks
-from inputopt.derivatives.ambient import in_ordinary_modes
 from inputopt.derivatives.backprop import Chain, chain, input_derivatives, parameter_derivatives
 from inputopt.derivatives.plain import check_plain, in_single
 from inputopt.derivatives.record import as_arrays
 from inputopt.derivatives.ways import check_batch
 from inputopt.nets.activations import Array
+from inputopt.nets.ambient import ambient
 from inputopt.nets.arrays import Arrays, arrays
 from inputopt.nets.costs import Cost, find_cost
 from inputopt.nets.mlp import MLP
@@ -22,7 +22,7 @@ from inputopt.nets.mlp import MLP
 MOST_NUMBERS = 400
 
 
-@in_ordinary_modes
+@ambient()
 def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rate: float = 0.5) -> str:
     """The text of one training of a small network: forward, backward, and the update. The network is not changed.
 

@@ -8,13 +8,13 @@ from typing import Any
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.derivatives.ambient import in_ordinary_modes
 from inputopt.derivatives.autograd import Autograd
 from inputopt.derivatives.backprop import Backprop
 from inputopt.derivatives.differences import Differences
 from inputopt.derivatives.dual import ForwardMode
 from inputopt.derivatives.plain import check_plain, in_single
 from inputopt.derivatives.record import BindWay, Gradients
+from inputopt.nets.ambient import ambient
 from inputopt.nets.costs import Cost, check_targets, find_cost
 from inputopt.nets.mlp import MLP
 
@@ -50,7 +50,7 @@ def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor
     return made, check_targets(cost, checks.block("targets", targets), len(made), net.sizes[-1], like)
 
 
-@in_ordinary_modes
+@ambient()
 def gradients(net: MLP, inputs: Any, targets: Any, cost: str = "mse", method: str = "backprop") -> Gradients:
     """Every derivative of the cost: by weights, by biases (the neuron errors) and by the inputs.
 

@@ -20,7 +20,7 @@ from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
 from inputopt.evaluation.standing import Standing
 from inputopt.evaluation.verdict import Verdict, judge
-from inputopt.nets.ambient import undisturbed
+from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.draws import generators_kept
 from inputopt.search.inputs import Look, check_problem
@@ -30,7 +30,7 @@ from inputopt.search.result import Result
 from inputopt.search.rows import take
 
 
-@undisturbed
+@ambient()
 def evaluate(
     model: Model,
     x: Tensor,

@@ -1,36 +1,61 @@
-"""What is set around a call does not reach inside: inference mode, switched-off gradients and autocast."""
+"""The modes of torch that surround a call: what is on outside must not change what is computed inside."""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from typing import ParamSpec, TypeVar
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
 import torch
 
-Given = ParamSpec("Given")
-Made = TypeVar("Made")
+_DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "xla", "mtia")
+"""The types of device that autocast knows."""
 
 
-def undisturbed(function: Callable[Given, Made]) -> Callable[Given, Made]:
-    """A function that runs with gradients on, and without inference mode and autocast, whatever is set around it."""
+_NOTHING = nullcontext()
 
-    @functools.wraps(function)
-    def run(*args: Given.args, **kwargs: Given.kwargs) -> Made:
-        with default_modes():
-            return function(*args, **kwargs)
 
-    return run
+def isolated(device: torch.device | None = None) -> AbstractContextManager[None]:
+    """Inference mode and autocast are off inside; whether gradients are recorded stays as it is outside.
+
+    Inference mode counts as recording none. All of it belongs to the calling thread, and is restored afterwards.
+
+    Args:
+        device: where all that is computed inside will be, which spares asking for all others.
+    """
+    if torch.is_inference_mode_enabled():
+        return _isolated()
+    if device is None:
+        casts = any(torch.is_autocast_enabled(kind) for kind in _DEVICES)
+    else:
+        casts = torch.is_autocast_enabled(device.type)
+    return _isolated() if casts else _NOTHING
 
 
 @contextmanager
-def default_modes() -> Iterator[None]:
-    """Inside, gradients are on, and inference mode and autocast are off."""
+def _isolated() -> Iterator[None]:
+    recording = torch.is_grad_enabled()
     with ExitStack() as stack:
-        stack.enter_context(torch.inference_mode(False))
-        stack.enter_context(torch.enable_grad())
-        for kind in ("cpu", "cuda", "mps", "xpu"):
-            if torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind):
-                stack.enter_context(torch.autocast(kind, enabled=False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))  # turns gradients on as well
+            stack.enter_context(torch.set_grad_enabled(recording))
+        for device in _DEVICES:
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
+
+
+@contextmanager
+def ambient() -> Iterator[None]:
+    """Inside, gradients are recorded, and inference mode and autocast are off, whatever is on outside.
+
+    For whatever is called from outside the library, as a context or a decorator, which keeps signature and docstring:
+
+    >>> @ambient()
+    ... def records() -> bool:
+    ...     return torch.is_grad_enabled()
+    >>> with torch.no_grad():
+    ...     records()
+    True
+    """
+    with isolated(), torch.enable_grad():
         yield

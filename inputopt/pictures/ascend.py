@@ -8,18 +8,20 @@ from typing import Any
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search.geometry import Box
+from inputopt.pictures.fool import by_width
+from inputopt.search.bounds import lengths
 from inputopt.search.goals import wrong
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives import cross_entropy
 from inputopt.search.oracles import Autograd
 from inputopt.search.result import Result
-from inputopt.search.steps.directions import unit
 from inputopt.search.steps.step import Descend
 
 
+@ambient()
 def ascend(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Tensor,
@@ -36,7 +38,8 @@ def ascend(
         x: images [B, ...] in the bounds.
         y: their classes, [B]. An image that is not recognised to begin with is returned as it is, at distance 0.
         steps: how many steps at most.
-        rate: the length of a step, as the mean change of a pixel in parts of the bounds' width.
+        rate: the length of a step, as the mean change of a pixel in parts of the bounds' width (of `Frozen.unit`, where
+            they are infinite).
         watch: shown every step.
 
     Returns:
@@ -48,12 +51,11 @@ def ascend(
     net = frozen(model)
     checks.whole("steps", steps)
     checks.positive("rate", rate)
-    low, high = net.bounds
     problem, _ = check_problem(net, x, y)
     return optimise(
         Autograd(net, -cross_entropy, wrong),
-        Descend(unit, rate * (high - low) * problem.x0[0].numel() ** 0.5),
-        Box(low, high),
+        Descend(by_width(lengths(net, problem.x0)), rate * problem.x0[0].numel() ** 0.5),
+        in_box,
         problem,
         problem.x0,
         steps=steps,

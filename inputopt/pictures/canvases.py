@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.search import chance
+from inputopt.search.bounds import Range
 from inputopt.search.cppn import CPPN
 from inputopt.search.fourier import Fourier, Natural, Phase, Shape, Squash, frequencies
 from inputopt.search.geometry import Box, Project
@@ -32,16 +33,14 @@ class Painted(Protocol):
 
 @dataclass(frozen=True)
 class Pixels:
-    """Every pixel by itself, [B, C, H, W]: what most pictures of this kind look so noisy by."""
+    """Every pixel by itself, [B, C, H, W] from 0 to 1: what most pictures of this kind look so noisy by."""
 
     shape: Shape
-    low: float
-    high: float
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
         """Grey with a little noise, each example's own."""
         drawn = chance.normal(self.shape, seed, ids).float()
-        return ((self.low + self.high) / 2 + 0.02 * (self.high - self.low) * drawn).clamp(self.low, self.high)
+        return (0.5 + 0.02 * drawn).clamp(0, 1)
 
     def encode(self, x: Tensor) -> Tensor:
         """x itself."""
@@ -50,6 +49,29 @@ class Pixels:
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """z itself."""
         return z
+
+
+@dataclass(frozen=True)
+class InRange:
+    """A canvas of images from 0 to 1, for a network whose inputs lie in another range.
+
+    Whatever is absolute on the canvas is in parts of the range's width so, and a search finds the same image in any.
+    """
+
+    own: Painted
+    range: Range
+
+    def start(self, seed: int, ids: Tensor) -> Tensor:
+        """As on the canvas from 0 to 1."""
+        return self.own.start(seed, ids)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """The z of images in the range."""
+        return self.own.encode(self.range.parts(x))
+
+    def __call__(self, z: Tensor, problem: Problem) -> Tensor:
+        """Images [B, C, H, W] in the range."""
+        return self.range.of_parts(self.own(z, problem))
 
 
 @dataclass(frozen=True)
@@ -101,7 +123,8 @@ def _mixed_phases(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
 
 def _mixed_pixels(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
     coarse = _coarse(shape, waves)
-    return lambda z: torch.fft.irfft2(_in_common(torch.fft.rfft2(z), coarse), s=shape[1:])
+    # the mean of coarse waves may lead out of the range of pixels
+    return lambda z: torch.fft.irfft2(_in_common(torch.fft.rfft2(z), coarse), s=shape[1:]).clamp(0, 1)
 
 
 def _free(z: Tensor, problem: Problem) -> Tensor:
@@ -113,29 +136,47 @@ class Kind:
     """A kind of canvas.
 
     Attributes:
-        make: from (shape, low, high).
-        rate: the step of a search on it; in parts of the bounds' width if `boxed`.
-        mixed: from (shape, waves): what puts the waves up to there in common; None for a canvas without waves.
-        boxed: whether z are pixels, held inside the bounds.
+        make: from the shape (C, H, W), for images from 0 to 1.
+        rate: the step of a search on it.
+        mixed: (shape, waves) -> what puts so many waves of a batch in common; None for a canvas that has no waves.
+        boxed: whether z must stay between 0 and 1.
     """
 
-    make: Callable[[Shape, float, float], Painted]
+    make: Callable[[Shape], Painted]
     rate: float
     mixed: Callable[[Shape, int], Callable[[Tensor], Tensor]] | None
     boxed: bool = False
 
 
+SQUASH = Squash(0, 1)
 CANVASES = {
-    "natural": Kind(lambda shape, low, high: Natural(Fourier(shape, Squash(low, high))), 0.5, _mixed_waves),
-    "fourier": Kind(lambda shape, low, high: Fourier(shape, Squash(low, high)), 0.05, _mixed_waves),
-    "phase": Kind(lambda shape, low, high: Phase(shape, Squash(low, high)), 0.1, _mixed_phases),
-    "cppn": Kind(lambda shape, low, high: CPPN(shape, Squash(low, high)), 0.02, None),
+    "natural": Kind(lambda shape: Natural(Fourier(shape, SQUASH)), 0.5, _mixed_waves),
+    "fourier": Kind(lambda shape: Fourier(shape, SQUASH), 0.05, _mixed_waves),
+    "phase": Kind(lambda shape: Phase(shape, SQUASH), 0.1, _mixed_phases),
+    "cppn": Kind(lambda shape: CPPN(shape, SQUASH), 0.02, None),
     "pixels": Kind(Pixels, 0.02, _mixed_pixels, boxed=True),
 }
 
 
-def canvas_of(name: str, shape: Shape, bounds: tuple[float, float], shared: int = 0) -> tuple[Painted, Project, float]:
-    """The canvas of that name, the set its z must stay in, and the step of a search on it.
+@dataclass(frozen=True)
+class Surface:
+    """What a search paints on.
+
+    Attributes:
+        canvas: makes images of z.
+        project: the set that z must stay in.
+        rate: the step of a search.
+        within: the range of the images.
+    """
+
+    canvas: Painted
+    project: Project
+    rate: float
+    within: Range
+
+
+def canvas_of(name: str, shape: Shape, within: Range, shared: int = 0) -> Surface:
+    """The canvas of that name, for images of that shape and range.
 
     Waves that repeat up to `shared` times over the image are one for all pictures of a batch; 0 for none.
 
@@ -143,14 +184,13 @@ def canvas_of(name: str, shape: Shape, bounds: tuple[float, float], shared: int 
         ValueError, TypeError: no canvas is called so, or it has no waves to share.
     """
     kind = CANVASES[checks.one_of("canvas", name, CANVASES)]
-    low, high = bounds
-    made = kind.make(shape, low, high)
+    made = kind.make(shape)
     if checks.whole("shared", shared, least=0):
         if kind.mixed is None:
             raise ValueError(f"The canvas {name!r} has no waves to share; choose another, or shared=0.")
         made = Shared(made, kind.mixed(shape, shared))
-    project = Box(low, high) if kind.boxed else _free
-    return made, project, kind.rate * (high - low if kind.boxed else 1.0)
+    project = Box(0.0, 1.0) if kind.boxed else _free
+    return Surface(made if within.is_unit else InRange(made, within), project, kind.rate, within)
 
 
 def shape_of(size: int | tuple[int, int], colours: int) -> Shape:

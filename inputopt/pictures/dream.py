@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from numbers import Real
+from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.picture import Picture, read_levels
+from inputopt.pictures.painting import Finite, check_followed, indexed
+from inputopt.pictures.photos import levels_for
+from inputopt.pictures.picture import Photo, Picture, read_levels
 from inputopt.pictures.recipe import FILE, repeatable
+from inputopt.search.bounds import picture_range
 from inputopt.search.geometry import anywhere
 from inputopt.search.goals import never
 from inputopt.search.guidance import guided
+from inputopt.search.layout.layout import bearings
 from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives import Objective, layer_energy
 from inputopt.search.oracles import Autograd, Oracle, Tiled, finished, unjudged
 from inputopt.search.problem import Problem
 from inputopt.search.steps.directions import smooth
-from inputopt.search.steps.step import Stride
+from inputopt.search.steps.step import Step, Stride
 from inputopt.search.transforms import jitter as jittered
 from inputopt.search.transforms import unchanged
 
-Photo = Tensor | Image.Image | str | Path
 Layers = Sequence[str] | Mapping[str, float]
 
 WHOLE = 640
@@ -57,6 +61,7 @@ def dream(
     guide: Photo | None = None,
     mask: Photo | None = None,
     tile: int | None = None,
+    axis: int | None = None,
     seed: int = 0,
     watch: Watch | None = None,
 ) -> Picture:
@@ -64,8 +69,8 @@ def dream(
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        photo: a tensor [C, H, W] in the bounds, a Pillow image or a path; images are scaled to the bounds, and grey
-            ones coloured for a network of colours.
+        photo: numbers [C, H, W] in the bounds, or a Pillow image, a path or an array of uint8; images are scaled to the
+            bounds, and grey ones coloured for a network of colours.
         layers: names of modules of the model, or names with a weight each; the mean square of what they put out is
             ascended.
         octaves: how many sizes to dream at, the last is the photo's own; 1 for a model that takes one size only.
@@ -80,20 +85,22 @@ def dream(
         mask: a photo of the same size: white is dreamt in, black stays as it is.
         tile: the side of the tiles that an image is cut into if it is larger; `TILE` if not given, for images larger
             than `WHOLE`.
+        axis: for a guide: which axis of what the layers put out [B, ...] holds their channels; found if not given.
         seed: what the jitter and the cuts are drawn from.
         watch: shown every step.
 
     Raises:
-        ValueError, TypeError: an unknown layer, or numbers or a photo that make no sense.
+        ValueError, TypeError: an unknown layer, numbers or a photo that make no sense, activations that are no numbers,
+            or infinite bounds.
         FileError: a photo cannot be read.
     """
     net = frozen(model)
     _check(octaves, octave_scale, steps, step_size, jitter, smoothing, tile)
-    width = net.bounds[1] - net.bounds[0]
-    image, where = _read(net, "photo", photo), None if mask is None else _read_mask(net, mask)
+    seed, weights = checks.seed(seed), _weights(layers)
+    image, where = levels_for(net, "photo", photo), None if mask is None else _read_mask(net, mask)
     if where is not None and where.shape[2:] != image.shape[2:]:
         raise ValueError(f"mask must be as large as the photo, {_size(image)}, not {_size(where)}.")
-    objective = _objective(net, layers, guide)
+    objective, said = _objective(net, weights, guide, axis)
     detail, full = None, (image.shape[2], image.shape[3])
     for height, across in octave_sizes(*full, octaves, octave_scale):
         share = None if where is None else resized(where, height, across)
@@ -105,8 +112,8 @@ def dream(
         if (height, across) == full:
             image = image[:, :, :1, :1].clone()  # nobody needs it any more, and of a large image every copy counts
         roll = (min(JITTER, min(height, across) // 8) if net.convolves else 0) if jitter is None else jitter
-        oracle = _oracle(net, objective, (height, across), roll, smoothing, tile, checks.seed(seed))
-        step = Stride(step_size * width, *net.bounds, share)
+        finite = Finite(objective)
+        oracle, step = _search(net, finite.objective, small, step_size, roll, smoothing, tile, seed, share)
         started = [small]
         del small
         try:
@@ -114,13 +121,24 @@ def dream(
         except Interrupted as stopped:
             stopped.pictures = [so_far(net, photo, stopped.result.x)]
             raise
-        except RuntimeError as error:
-            raise ValueError(
-                f"The model does not take images of {height} x {across} ({error}); a model of one size wants octaves=1."
-            ) from error
+        except ValueError as error:
+            if (height, across) != full and _takes(net, scaled(net, image, *full), weights):
+                raise ValueError(f"{error} A model of one size wants octaves=1.") from error
+            raise
+        finite.check(dreamt)
         if (height, across) != full:
             detail = dreamt - scaled(net, image, height, across)
-    return Picture(dreamt[0], bounds=net.bounds)
+    return Picture(dreamt[0], said, net.bounds)
+
+
+def _takes(net: Frozen, x: Tensor, layers: Mapping[str, float]) -> bool:
+    """Whether the network takes such images."""
+    try:
+        with torch.no_grad():
+            net.features(x, list(layers))
+    except ValueError:
+        return False
+    return True
 
 
 def _check(
@@ -136,7 +154,7 @@ def _check(
         checks.positive("smoothing", smoothing)
 
 
-def _moved(oracle: Oracle, step: Stride, started: list[Tensor], steps: int, watch: Watch | None) -> Tensor:
+def _moved(oracle: Oracle, step: Step, started: list[Tensor], steps: int, watch: Watch | None) -> Tensor:
     """Where the image in `started` is led; it is taken out of there, so that nobody but the loop keeps it."""
     ids = torch.zeros(1, dtype=torch.int64, device=started[0].device)
     nothing = started[0].new_zeros(1).expand(started[0].shape)  # distances are not asked for
@@ -152,6 +170,7 @@ def _moved(oracle: Oracle, step: Stride, started: list[Tensor], steps: int, watc
         watch=watch,
         size=_unmeasured,
     )
+    check_followed(found)
     return found.x
 
 
@@ -161,58 +180,72 @@ def _unmeasured(change: Tensor) -> Tensor:
 
 def so_far(net: Frozen, photo: Photo, x: Tensor) -> Picture:
     """The dream at the photo's size, from what a watcher was shown of it, `x` [1, C, h, w] of any octave."""
-    image = _read(net, "photo", photo)
+    image = levels_for(net, "photo", photo)
     whole = scaled(net, image, *image.shape[2:])
     detail = x - scaled(net, image, *x.shape[2:])
-    return Picture((whole + resized(detail, *whole.shape[2:]))[0].clamp(*net.bounds), bounds=net.bounds)
+    found = picture_range(net, whole.shape[1:]).clamp(whole + resized(detail, *whole.shape[2:]))
+    return Picture(found[0], bounds=net.bounds)
 
 
-def _objective(net: Frozen, layers: Layers, guide: Photo | None) -> Objective:
-    weights = dict(layers) if isinstance(layers, Mapping) else dict.fromkeys(layers, 1.0)
-    if isinstance(layers, str) or not weights:
+def _weights(layers: Layers) -> dict[str, float]:
+    """The layers with a weight each."""
+    if isinstance(layers, str) or not layers:
         raise ValueError("layers must be a list of names, at least one.")
-    seen: dict[str, Tensor] = {}
+    if not isinstance(layers, Mapping):
+        return dict.fromkeys(layers, 1.0)
+    for weight in layers.values():
+        if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
+            raise ValueError(f"The weights of layers must be finite numbers, not {weight!r}.")
+    return {name: float(weight) for name, weight in layers.items()}
+
+
+def _objective(
+    net: Frozen, weights: Mapping[str, float], guide: Photo | None, axis: int | None
+) -> tuple[Objective, dict[str, Any]]:
+    """What is made more of, negated; and what the recipe says of the layers whose channels a guide is compared in."""
+    said: dict[str, Any] = {}
+    parts = [-layer_energy([name]) for name in weights]
     if guide is not None:
-        x = _read(net, "guide", guide)
+        x = levels_for(net, "guide", guide)
         factor = min(1.0, GUIDE / min(x.shape[2:]))
+        shown = scaled(net, x, *(max(1, round(side * factor)) for side in x.shape[2:]))
         with torch.no_grad():
-            shown = scaled(net, x, *(max(1, round(side * factor)) for side in x.shape[2:]))
             seen = net.features(shown, list(weights))
-    parts = [
-        (guided({name: seen[name]}) if guide is not None else -layer_energy([name])) * float(weight)
-        for name, weight in weights.items()
-    ]
-    return sum(parts[1:], parts[0])
+            to = bearings(net, shown, list(weights))
+        parts = [guided({name: seen[name]}, axis=axis).bound(to) for name in weights]
+        said = indexed(to)
+    parts = [part * weight for part, weight in zip(parts, weights.values(), strict=True)]
+    return sum(parts[1:], parts[0]), said
 
 
-def _oracle(
-    net: Frozen, objective: Objective, size: tuple[int, int], jitter: int, smoothing: float, tile: int | None, seed: int
-) -> Oracle:
-    """What asks the network about an image of that size, at once or in tiles."""
-    side = tile or (TILE if max(size) > WHOLE else WHOLE)
-    whole = max(size) <= side
+def _search(
+    net: Frozen,
+    objective: Objective,
+    image: Tensor,
+    step_size: float,
+    jitter: int,
+    smoothing: float,
+    tile: int | None,
+    seed: int,
+    share: Tensor | None,
+) -> tuple[Oracle, Step]:
+    """What asks the network about an image of that size, at once or in tiles, and the step that is made then."""
+    within = picture_range(net, image.shape[1:])
+    side = tile or (TILE if max(image.shape[2:]) > WHOLE else WHOLE)
+    whole = max(image.shape[2:]) <= side
     roll = jittered(jitter, seed) if jitter and whole else unchanged
     oracle: Oracle = Autograd(net, objective, never, roll)
     if smoothing:
         oracle = finished(oracle, smooth(smoothing).function)
-    return oracle if whole else Tiled(oracle, side, seed)
-
-
-def _read(net: Frozen, what: str, photo: Photo) -> Tensor:
-    """A photo as [1, C, H, W]: numbers in the bounds as they are, an image's levels in uint8."""
-    shape = net.first_weights() or ()
-    channels = shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
-    image = read_levels(photo, channels)[None].to(net.device)
-    if not image.is_floating_point() and len(shape) == 2 and shape[1] == image.shape[2] * image.shape[3]:
-        image = read_levels(photo, 1)[None].to(net.device)  # so many inputs are one a pixel
-    if image.is_floating_point():
-        low, high = net.bounds
-        if float(image.min()) < low or float(image.max()) > high:
-            raise ValueError(f"{what} must lie in the model's bounds {low:g}..{high:g}; scale it.")
-        image = image.to(net.dtype)
-        if channels == 3 and image.shape[1] == 1:
-            image = image.expand(1, 3, -1, -1)
-    return image
+    oracle = oracle if whole else Tiled(oracle, side, seed)
+    if isinstance(within.width, float):
+        return oracle, Stride(step_size * within.width, within.low, within.high, share)
+    # numbers of different widths: the derivative by parts of each width, and the step in those parts
+    width = within.width
+    return (
+        finished(oracle, lambda grad: grad * width),
+        Stride(step_size, within.low, within.high, width if share is None else width * share),
+    )
 
 
 def _read_mask(net: Frozen, mask: Photo) -> Tensor:
@@ -242,8 +275,9 @@ def scaled(net: Frozen, image: Tensor, height: int, width: int) -> Tensor:
     """An image [1, C, H, W], as numbers in the bounds or as levels in uint8, at another size and in the bounds."""
     if image.is_floating_point():
         return resized(image, height, width)
-    low, high = net.bounds
-    return resized(image.to(net.dtype, copy=True).mul_((high - low) / 255).add_(low), height, width).clamp_(low, high)
+    levels = resized(image.to(net.dtype, copy=True), height, width)
+    within = picture_range(net, levels.shape[1:])
+    return levels.mul_(within.width / 255).add_(within.low).clamp_(within.low, within.high)
 
 
 def resized(x: Tensor, height: int, width: int) -> Tensor:

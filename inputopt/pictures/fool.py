@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search import chance
+from inputopt.search.bounds import picture_range
 from inputopt.search.fourier import Fourier, Natural, Squash
 from inputopt.search.geometry import Box
 from inputopt.search.goals import confident
@@ -19,12 +22,13 @@ from inputopt.search.objectives import cross_entropy
 from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
-from inputopt.search.steps.directions import unit
+from inputopt.search.steps.directions import Stateless, unit
 from inputopt.search.steps.step import Descend
 
 STARTS = ("static", "fourier")
 
 
+@ambient()
 def fool(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     target: int,
@@ -66,14 +70,15 @@ def fool(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be a probability between 0 and 1, not {confidence}.")
     sizes = [checks.whole("each number of shape", size) for size in shape]
-    low, high = net.bounds
+    checks.whole("target", target, least=0)
+    within = picture_range(net, sizes)
     ids = torch.arange(count, device=net.device)
-    begun = _begun(start, sizes, net.bounds, seed, ids).to(net.dtype)
-    problem, _ = check_problem(net, begun, torch.full_like(ids, checks.whole("target", target, least=0)), ids)
+    begun = within.clamp(within.of_parts(_begun(start, sizes, seed, ids).to(net.dtype)))
+    problem, _ = check_problem(net, begun, torch.full_like(ids, target), ids)
     return optimise(
         Autograd(net, cross_entropy, confident(confidence)),
-        Descend(unit, rate * (high - low) * begun[0].numel() ** 0.5),
-        Box(low, high),
+        Descend(by_width(within.width), rate * begun[0].numel() ** 0.5),
+        Box(within.low, within.high),
         problem,
         begun,
         steps=steps,
@@ -81,13 +86,17 @@ def fool(
     )
 
 
-def _begun(start: str, sizes: list[int], bounds: tuple[float, float], seed: int, ids: Tensor) -> Tensor:
-    """Where each image starts, [B, *sizes]."""
-    low, high = bounds
+def by_width(width: Any) -> Stateless:
+    """The gradient at length 1 (L2) where each number is measured in its own width."""
+    return Stateless(lambda grad: unit.function(grad * width) * width)
+
+
+def _begun(start: str, sizes: list[int], seed: int, ids: Tensor) -> Tensor:
+    """Where each image starts, [B, *sizes], in parts of the bounds' width."""
     if checks.one_of("start", start, STARTS) == "static":
-        return low + (high - low) * chance.uniform(sizes, seed, ids)
+        return chance.uniform(sizes, seed, ids)
     if len(sizes) != 3:
         raise ValueError(f"Waves are for images (C, H, W), not for inputs of shape {tuple(sizes)}.")
-    canvas = Natural(Fourier((sizes[0], sizes[1], sizes[2]), Squash(low, high)))
+    canvas = Natural(Fourier((sizes[0], sizes[1], sizes[2]), Squash(0, 1)))
     z = canvas.start(seed, ids)
     return canvas(z, Problem(z, ids, ids))

@@ -11,9 +11,11 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.pictures.canvases import InRange, Painted
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.recipe import Kind, repeatable
 from inputopt.search import chance
+from inputopt.search.bounds import Range, picture_range
 from inputopt.search.cppn import CPPN
 from inputopt.search.fourier import Squash
 from inputopt.search.inputs import count_classes
@@ -149,7 +151,7 @@ def illuminate(
         seed: what all chance is drawn from.
         confidence: the probability at which a target is reached.
         rules: how to reproduce; the defaults with this seed if not given.
-        hidden, depth: of the pattern-producing networks, as for `CPPN`.
+        hidden, depth: of the pattern-producing networks, as for `CPPN`; hidden is at least 3.
         progress: shown each generation's number and the targets' probabilities so far, [n].
 
     Raises:
@@ -164,16 +166,24 @@ def illuminate(
     if len(shape) != 3:
         raise ValueError(f"shape must be (C, H, W), not {tuple(shape)}.")
     channels, height, width = (checks.whole("each number of shape", size) for size in shape)
-    canvas = CPPN((channels, height, width), Squash(*net.bounds), hidden, depth)
+    checks.whole("hidden", hidden, least=3)
+    checks.whole("depth", depth)
+    numbers = [checks.whole("targets", target, least=0) for target in targets]
+    if not numbers:
+        raise ValueError("targets must name at least one class.")
+    image = (channels, height, width)
+    within = picture_range(net, image)
+    plain = CPPN(image, Squash(0, 1), hidden, depth)
+    canvas = plain if within.is_unit else InRange(plain, within)
     rules = rules or MapElites(seed=seed)
     with torch.no_grad():
         genomes = canvas.start(seed, torch.arange(rules.population, device=net.device)).to(net.dtype)
         classes = count_classes(net, _shown(canvas, genomes[:1]))
-        goals = checks.classes("targets", torch.tensor(targets, device=net.device), classes)
+        goals = checks.classes("targets", torch.tensor(numbers, device=net.device), classes)
         elites = Elites(genomes.new_zeros(classes, genomes.shape[1]), genomes.new_full((classes,), -torch.inf))
         try:
             for _ in range(generations):
-                elites = rules.tell(elites, genomes, net(_shown(canvas, genomes)).log_softmax(1))
+                elites = rules.tell(elites, genomes, _beliefs(net(_shown(canvas, genomes))))
                 reached = elites.beliefs[goals] >= math.log(confidence)
                 if progress is not None:
                     progress(elites.generation, elites.beliefs[goals].exp())
@@ -183,20 +193,33 @@ def illuminate(
         except KeyboardInterrupt as stopped:
             if not elites.generation:
                 raise
-            raise Interrupted(_judged(net, canvas, elites, goals, confidence, rules)) from stopped
-        return _judged(net, canvas, elites, goals, confidence, rules)
+            raise Interrupted(_judged(net, canvas, within, elites, goals, confidence, rules)) from stopped
+        return _judged(net, canvas, within, elites, goals, confidence, rules)
+
+
+def _beliefs(logits: Tensor) -> Tensor:
+    """Log-probabilities [B, n] of logits; an image whose logits are NaN or infinitely high speaks for no class.
+
+    Raises:
+        ValueError: there is no other image.
+    """
+    found = logits.log_softmax(1)
+    unknown = found.isnan().any(1)
+    if bool(unknown.all()):
+        raise ValueError("The model's logits are NaN or infinite for every image; check what its inputs should be.")
+    return found.masked_fill(unknown[:, None], -torch.inf)
 
 
 def _judged(
-    net: Frozen, canvas: CPPN, elites: Elites, goals: Tensor, confidence: float, rules: MapElites
+    net: Frozen, canvas: Painted, within: Range, elites: Elites, goals: Tensor, confidence: float, rules: MapElites
 ) -> Illuminated:
     """What the network says of the elites of `goals`."""
-    x = _shown(canvas, elites.genomes[goals])
+    x = within.clamp(_shown(canvas, elites.genomes[goals]))
     sure = net(x).softmax(1).gather(1, goals[:, None])[:, 0]
-    pictures = [Picture(image, {"picture": number}, net.bounds) for number, image in enumerate(x)]
+    pictures = [Picture(image.clone(), {"picture": number}, net.bounds) for number, image in enumerate(x)]
     return Illuminated(pictures, sure, sure >= confidence, elites.generation, elites.generation * rules.population)
 
 
-def _shown(canvas: CPPN, genomes: Tensor) -> Tensor:
+def _shown(canvas: Painted, genomes: Tensor) -> Tensor:
     ids = torch.arange(len(genomes), device=genomes.device)
     return canvas(genomes, Problem(genomes, ids, ids))

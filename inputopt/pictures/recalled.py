@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.canvases import canvas_of
-from inputopt.pictures.picture import Picture, read_photo
+from inputopt.pictures.canvases import CANVASES, Surface, canvas_of
+from inputopt.pictures.painting import painted
+from inputopt.pictures.photos import photo_in_range
+from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.recipe import FILE, repeatable
-from inputopt.pictures.visualize import painted_by, shaken
-from inputopt.search.goals import never
+from inputopt.pictures.visualize import shaken
+from inputopt.search.bounds import picture_range
 from inputopt.search.likeness import activation_distance, along_activations, total_variation
 from inputopt.search.loop import Watch
-from inputopt.search.objectives import Objective
-from inputopt.search.oracles import Autograd
-from inputopt.search.transforms import Transform, unchanged
-
-Photo = Tensor | Image.Image | str | Path
+from inputopt.search.problem import Problem
+from inputopt.search.transforms import unchanged
 
 
 @repeatable(photo=FILE)
@@ -43,7 +40,8 @@ def invert(
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        photo: a tensor [C, H, W] in the bounds, a Pillow image or a path; images are scaled to the bounds.
+        photo: numbers [C, H, W] in the bounds, or a Pillow image, a path or an array of uint8; images are scaled to the
+            bounds.
         layers: names of modules of the model.
         steps: how many.
         seed: what the noise is drawn from.
@@ -55,16 +53,20 @@ def invert(
         The image; its recipe says how far the activations still are, as a part of the photo's own, under "distance".
 
     Raises:
-        ValueError, TypeError: an unknown layer or canvas, or numbers or a photo that make no sense.
+        ValueError, TypeError: an unknown layer or canvas, numbers or a photo that make no sense, activations that are
+            no numbers, or infinite bounds.
         FileError: the photo cannot be read.
     """
-    net, image, wanted = _seen(model, photo, layers)
-    distance = activation_distance(wanted)
     weight = checks.positive("smooth", smooth) if smooth else 0.0
-    objective = distance + weight / (net.bounds[1] - net.bounds[0]) * total_variation()
-    x = _painted(net, objective, image, None, steps, seed, canvas, unchanged, watch)
-    with torch.no_grad():
-        left = float(distance(net.features(x, list(wanted)), x, None))  # type: ignore[arg-type]  # it looks at no label
+    net, image, surface = _given(model, photo, steps, canvas)
+    seed = checks.seed(seed)
+    wanted = activations(net, image, layers)
+    distance = activation_distance(wanted)
+    objective = distance + weight * total_variation()
+    alone = torch.zeros(1, dtype=torch.int64, device=net.device)
+    z = surface.canvas.start(seed, alone).to(image)
+    x, _ = painted(net, objective, surface, z, alone, alone, steps, unchanged, watch)
+    left = float(distance(activations(net, x, layers), x, Problem(x, alone, alone)))
     return Picture(x[0], {"distance": left}, net.bounds)
 
 
@@ -92,36 +94,25 @@ def accentuate(
     Raises:
         ValueError, TypeError, FileError: as for `invert`.
     """
-    net, image, wanted = _seen(model, photo, layers)
-    objective = -along_activations(wanted)
+    net, image, surface = _given(model, photo, steps, canvas)
     seed = checks.seed(seed)
-    transform = shaken(net.bounds, shake, seed)
-    x = _painted(net, objective, image, image, steps, seed, canvas, transform, watch)
+    transform = shaken(surface.within, shake, seed)
+    objective = -along_activations(activations(net, image, layers))
+    alone = torch.zeros(1, dtype=torch.int64, device=net.device)
+    x, _ = painted(net, objective, surface, surface.canvas.encode(image), alone, alone, steps, transform, watch)
     return Picture(x[0], bounds=net.bounds)
 
 
-def _seen(
-    model: Frozen | nn.Module | Callable[[Tensor], Tensor], photo: Photo, layers: Sequence[str]
-) -> tuple[Frozen, Tensor, dict[str, Tensor]]:
-    """The network, the photo [1, C, H, W], and what the layers see in it."""
+def _given(
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor], photo: Photo, steps: int, canvas: str
+) -> tuple[Frozen, Tensor, Surface]:
+    """The network, the photo [1, C, H, W], and a canvas of its shape; the network is asked about nothing yet."""
     net = frozen(model)
-    image = in_bounds(net, photo)
-    return net, image, activations(net, image, layers)
-
-
-def in_bounds(net: Frozen, photo: Photo) -> Tensor:
-    """A photo as [1, C, H, W] in the network's bounds.
-
-    Raises:
-        ValueError, TypeError, FileError: not a photo, or a tensor outside the bounds.
-    """
-    low, high = net.bounds
-    image = read_photo(photo).to(net.dtype)
-    if not isinstance(photo, Tensor):
-        image = low + (high - low) * image
-    if float(image.min()) < low or float(image.max()) > high:
-        raise ValueError(f"photo must lie in the model's bounds {low:g}..{high:g}; scale it.")
-    return image[None].to(net.device)
+    checks.whole("steps", steps)
+    checks.one_of("canvas", canvas, CANVASES)
+    image = photo_in_range(net, photo)
+    shape = (image.shape[1], image.shape[2], image.shape[3])
+    return net, image, canvas_of(canvas, shape, picture_range(net, shape))
 
 
 def activations(net: Frozen, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -130,29 +121,5 @@ def activations(net: Frozen, image: Tensor, layers: Sequence[str]) -> dict[str, 
     Raises:
         ValueError: an unknown layer, or a model that does not take such images.
     """
-    try:
-        with torch.no_grad():
-            return net.features(image, list(layers))
-    except RuntimeError as error:
-        raise ValueError(f"The model does not take images of shape {list(image.shape[1:])} ({error}).") from error
-
-
-def _painted(
-    net: Frozen,
-    objective: Objective,
-    image: Tensor,
-    start: Tensor | None,
-    steps: int,
-    seed: int,
-    canvas: str,
-    transform: Transform,
-    watch: Watch | None,
-) -> Tensor:
-    """Descend an objective on a canvas of the image's shape, from noise or from `start`."""
-    checks.whole("steps", steps)
-    shape = (image.shape[1], image.shape[2], image.shape[3])
-    painted, project, rate = canvas_of(canvas, shape, net.bounds)
-    label = torch.zeros(1, dtype=torch.int64, device=net.device)
-    z = painted.start(checks.seed(seed), label).to(net.dtype) if start is None else painted.encode(start)
-    oracle = Autograd(net, objective, never, transform, painted)
-    return painted_by(oracle, painted, project, z, label, label, steps, rate, watch)
+    with torch.no_grad():
+        return net.features(image, list(layers) if not isinstance(layers, str) else layers)

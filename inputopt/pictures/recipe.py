@@ -24,15 +24,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
+import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.files import FileError
+from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.nets.naming import fingerprint, name_of
-from inputopt.pictures.picture import Picture
+from inputopt.pictures.picture import Photo, Picture
 from inputopt.search.loop import Interrupted
 
 SILENT = ("watch", "progress")
@@ -80,6 +82,7 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
 
     def decorate(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
         @functools.wraps(function)
+        @ambient()
         def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
             try:
                 found = function(*args, **kwargs)
@@ -127,25 +130,43 @@ def recipe_of(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
 def described(model: Any) -> dict[str, Any]:
     """A model by its name, its weights and the range of its inputs."""
     if isinstance(model, Frozen):
-        return model.described()
+        return {**model.described(), "bounds": [_plain_bound(bound) for bound in model.bounds]}
     return {"name": name_of(model), "weights": fingerprint(model), "bounds": [0.0, 1.0], "mean": 0.0, "std": 1.0}
+
+
+def _plain_bound(bound: Any) -> Any:
+    return bound.tolist() if isinstance(bound, Tensor) else float(bound)
 
 
 def versions() -> dict[str, Any]:
     """What the bytes of a picture depend on besides its recipe."""
-    packages = {name: version(name) for name in ("inputopt", "torch", "pillow")}
-    return {**packages, "threads": torch.get_num_threads()}
+    return {**_packages(), "threads": torch.get_num_threads()}
+
+
+@functools.cache
+def _packages() -> dict[str, str]:
+    """Read once: finding a version opens and parses a file each time."""
+    return {name: version(name) for name in ("inputopt", "torch", "pillow")}
 
 
 def _written(value: Any, kind: Kind | None) -> Any:
     if value is None or kind is None:
-        return json.loads(json.dumps(value))  # a tuple is a list from now on; what is not plain is refused
+        return json.loads(json.dumps(value, default=_plain))  # a tuple is a list from now on
     return kind.write(value)
 
 
+def _plain(value: Any) -> Any:
+    """What JSON does not know: numbers of numpy and torch; anything else is refused."""
+    if isinstance(value, (np.generic, np.ndarray, Tensor)):
+        return value.tolist()
+    raise TypeError(f"A recipe holds plain values, and not {type(value).__name__}.")
+
+
 # ---------------------------------------------------------------------------------------------------------------- files
-def _digest(value: Tensor | Image.Image | str | Path) -> str:
-    if isinstance(value, Tensor):
+def _digest(value: Photo) -> str:
+    if isinstance(value, np.ndarray):
+        data = np.ascontiguousarray(value).tobytes()
+    elif isinstance(value, Tensor):
         data = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
     elif isinstance(value, Image.Image):
         data = value.tobytes()
@@ -154,7 +175,7 @@ def _digest(value: Tensor | Image.Image | str | Path) -> str:
     return hashlib.sha256(data).hexdigest()[:16]
 
 
-def _write_file(value: Tensor | Image.Image | str | Path) -> dict[str, Any]:
+def _write_file(value: Photo) -> dict[str, Any]:
     return {"file": str(value) if isinstance(value, (str, Path)) else None, "sha256": _digest(value)}
 
 
@@ -250,4 +271,5 @@ def _network(model: Any, find: Callable[[str], nn.Module]) -> Frozen:
     net = find(name)
     if fingerprint(net) != weights:
         raise ValueError(f"{name} has other weights now than when the picture was made.")
-    return Frozen(net, bounds, mean, std)
+    low, high = (torch.tensor(bound, dtype=torch.float64) if isinstance(bound, list) else bound for bound in bounds)
+    return Frozen(net, (low, high), mean, std)  # type: ignore[arg-type]  # until Frozen says that it takes tensors

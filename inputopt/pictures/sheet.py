@@ -11,6 +11,7 @@ from torch import Tensor
 
 from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen
+from inputopt.pictures.picture import Bounds, ends
 from inputopt.search.loop import Snapshot, Watch
 
 if TYPE_CHECKING:
@@ -93,11 +94,13 @@ def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figur
     return figure
 
 
-def _show_difference(axes: Axes, difference: Tensor, bounds: tuple[float, float]) -> None:
-    largest = max(float(difference.abs().max()), 1e-12)
-    factor = (bounds[1] - bounds[0]) / 2 / largest
-    caption = f"difference x {factor:.3g}\nL2 {float(difference.norm()):.2f}, most {largest:.2f}"
-    show(axes, sum(bounds) / 2 + difference * factor, bounds, caption)
+def _show_difference(axes: Axes, difference: Tensor, bounds: Bounds) -> None:
+    low, high = ends(difference, bounds)
+    parts = difference.detach().cpu() / (high - low)
+    factor = 0.5 / max(float(parts.abs().max()), torch.finfo(torch.float32).tiny)
+    most, size = float(difference.abs().max()), float(difference.norm())
+    caption = f"difference x {factor:.3g}\nL2 {size:.2f}, most {most:.2f}"
+    show(axes, 0.5 + parts * factor, (0.0, 1.0), caption)
 
 
 def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> Figure:
@@ -115,17 +118,17 @@ def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> 
     return figure
 
 
-def show(axes: Axes, x: Tensor, bounds: tuple[float, float], caption: str) -> None:
+def show(axes: Axes, x: Tensor, bounds: Bounds, caption: str) -> None:
     """An image [C, H, W] under a caption."""
-    low, high = bounds
-    values = ((x.detach().cpu().float() - low) / (high - low)).clamp(0, 1).movedim(0, -1).numpy()
+    low, high = ends(x, bounds)
+    values = ((x.detach().cpu() - low) / (high - low)).float().clamp(0, 1).movedim(0, -1).numpy()
     axes.imshow(values[..., 0] if values.shape[-1] == 1 else values, cmap="gray", vmin=0, vmax=1)
     axes.set_title(caption, fontsize=8)
 
 
 def named_sheet(
     images: Sequence[Tensor] | Tensor,
-    bounds: tuple[float, float],
+    bounds: Bounds,
     captions: Sequence[str],
     title: str,
     columns: int = 5,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,20 +13,16 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.canvases import Painted, canvas_of, shape_of
-from inputopt.pictures.knockout import Knockout, last_standing
+from inputopt.pictures.canvases import Surface, canvas_of, shape_of
+from inputopt.pictures.knockout import Knockout
+from inputopt.pictures.painting import painted
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.recipe import Kind, repeatable
+from inputopt.search.bounds import Range, picture_range
 from inputopt.search.features import only, rebuilt
-from inputopt.search.geometry import Project
-from inputopt.search.goals import never
-from inputopt.search.loop import Interrupted, Stop, Watch, at_the_end, latest, optimise
+from inputopt.search.loop import Watch, at_the_end
 from inputopt.search.objectives import Objective
-from inputopt.search.oracles import Autograd, awake
 from inputopt.search.problem import Problem
-from inputopt.search.rows import take
-from inputopt.search.steps.directions import Adam
-from inputopt.search.steps.step import Descend, HalfCosine
 from inputopt.search.transforms import Transform, chained, mirror, noise, rotate, scale, shift, unchanged
 
 OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
@@ -79,31 +77,81 @@ def visualize(
         watch: shown every step.
 
     Returns:
-        A picture, or for an objective that names several a list of them.
+        A picture, or for an objective that names several a list of them. Where an objective looks at the channels of a
+        layer, the recipe says under "channels" which axis they are on, and of how many places.
 
     Raises:
-        ValueError, TypeError: an unknown layer, channel or canvas, or numbers that make no sense.
+        ValueError, TypeError: an unknown layer, channel or canvas, numbers that make no sense, a layer whose channels
+            cannot be told apart from places, an objective that is not a number, or infinite bounds.
     """
     net = frozen(model)
+    plan = _planned(
+        net, objective, size, steps, seed, canvas, shake, colours, shared, starts, coarse, mirrored, branches
+    )
+    label = torch.arange(objective.count, device=net.device).repeat_interleave(starts)
+    # one seed's pictures all start alike, so that each is what it would be alone
+    ids = label if objective.together else torch.arange(starts, device=net.device).repeat(objective.count)
+    z = plan.surface.canvas.start(plan.seed, ids).to(net.dtype)
+    stop = Knockout(objective.count, starts, steps) if starts > 1 else at_the_end
+    with net.skipping(branches):
+        x, said = painted(net, -objective, plan.surface, z, label, ids, steps, plan.transform, watch, stop)
+    pictures = [
+        # a copy, so that none keeps the others
+        Picture(image.clone(), {**said, **_own_recipe(objective, number, shared)}, net.bounds)
+        for number, image in enumerate(x)
+    ]
+    return pictures if objective.count > 1 else pictures[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `visualize` makes of its settings before the network is asked about anything."""
+
+    surface: Surface
+    transform: Transform
+    seed: int
+
+
+def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: Any) -> None:
+    """What `visualize` would say of its settings, without running the network.
+
+    Raises:
+        ValueError, TypeError: as `visualize`.
+    """
+    bound = inspect.signature(visualize).bind(net, objective, *args, **settings)
+    bound.apply_defaults()
+    _planned(*(value for name, value in bound.arguments.items() if name != "watch"))
+
+
+def _planned(
+    net: Frozen,
+    objective: Objective,
+    size: int | tuple[int, int],
+    steps: int,
+    seed: int,
+    canvas: str,
+    shake: float,
+    colours: int,
+    shared: int,
+    starts: int,
+    coarse: float,
+    mirrored: bool,
+    branches: float,
+) -> Plan:
     if not isinstance(objective, Objective):
         raise TypeError(f"objective must be made by Channel, Class or the like, not {type(objective).__name__}.")
     shape = shape_of(size, colours)
     checks.whole("steps", steps)
-    seed = checks.seed(seed)
+    checks.share("branches", branches)
     look = growing(checks.share("coarse", coarse), max(1, steps // 2))
-    painted, project, rate = canvas_of(canvas, shape, net.bounds, shared)
+    within = picture_range(net, shape)
+    if coarse != 1:
+        picture_range(net, (shape[0], 1, 1))  # bounds that are of one size do not fit smaller looks
+    surface = canvas_of(canvas, shape, within, shared)
     if checks.whole("starts", starts) > 1 and (objective.together or shared):
         raise ValueError("Pictures that depend on each other have one start each; set starts to 1.")
-    label = torch.arange(objective.count, device=net.device).repeat_interleave(starts)
-    # one seed's pictures all start alike, so that each is what it would be alone
-    ids = label if objective.together else torch.arange(starts, device=net.device).repeat(objective.count)
-    z = painted.start(seed, ids).to(net.dtype)
-    oracle = Autograd(net, -objective, never, shaken(net.bounds, shake, seed, look, mirrored), painted)
-    stop = Knockout(objective.count, starts, steps) if starts > 1 else at_the_end
-    with net.skipping(branches):
-        x = painted_by(oracle, painted, project, z, label, ids, steps, rate, watch, stop)
-    pictures = [Picture(image, _own_recipe(objective, number, shared), net.bounds) for number, image in enumerate(x)]
-    return pictures if objective.count > 1 else pictures[0]
+    seed = checks.seed(seed)
+    return Plan(surface, shaken(within, shake, seed, look, mirrored), seed)
 
 
 def _own_recipe(objective: Objective, number: int, shared: int) -> dict[str, Any]:
@@ -113,48 +161,10 @@ def _own_recipe(objective: Objective, number: int, shared: int) -> dict[str, Any
     return {} if objective.plain is None else {"settings": {"objective": only(objective.plain, number)}}
 
 
-def painted_by(
-    oracle: Autograd,
-    painted: Painted,
-    project: Project,
-    z: Tensor,
-    label: Tensor,
-    ids: Tensor,
-    steps: int,
-    rate: float,
-    watch: Watch | None = None,
-    stop: Stop = at_the_end,
-) -> Tensor:
-    """Descend by Adam, in steps that shrink to a tenth; of each picture `label` the image that went furthest."""
-    step = Descend(Adam(), HalfCosine(rate, rate / 10, steps))
-    with torch.no_grad():
-        start = painted(z, Problem(z, label, ids))
-    try:
-        found = optimise(
-            awake(oracle),
-            step,
-            project,
-            Problem(start, label, ids),
-            z,
-            steps=steps,
-            select=latest,
-            stop=stop,
-            watch=watch,
-        )
-    except RuntimeError as error:
-        raise ValueError(f"The model does not take images of shape {list(start.shape[1:])} ({error}).") from error
-    except Interrupted as stopped:
-        stopped.result = take(stopped.result, last_standing(stopped.result, label))
-        raise
-    return found.x[last_standing(found, label)]
-
-
-def shaken(
-    bounds: tuple[float, float], strength: float, seed: int, look: Transform = unchanged, mirrored: bool = False
-) -> Transform:
+def shaken(within: Range, strength: float, seed: int, look: Transform = unchanged, mirrored: bool = False) -> Transform:
     """How an image is moved, scaled, turned and blurred by noise before each look, so that no trick of one pixel pays.
 
-    `look` comes after the moves and before the noise.
+    `look` comes after the moves and before the noise, whose size is a part of the range's width.
 
     Raises:
         ValueError, TypeError: the strength is not a number of at least 0.
@@ -170,7 +180,7 @@ def shaken(
         scale(1 / factor, factor, seed),
         rotate(10 * strength, seed),
         look,
-        noise(0.05 * strength * (bounds[1] - bounds[0]), seed),
+        noise(0.05 * strength * within.width, seed),
     )
 
 

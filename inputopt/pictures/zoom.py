@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.files import FileError, replacing
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.dream import Layers, Photo, dream
-from inputopt.pictures.picture import Picture, read_photo, to_image
+from inputopt.pictures.dream import Layers, dream
+from inputopt.pictures.picture import Bounds, Photo, Picture, read_levels, read_photo, to_image
 from inputopt.pictures.recipe import FILE, read_recipe, recipe_of, repeatable
 from inputopt.search.loop import Watch
 
@@ -46,7 +46,8 @@ def nearer(
     """
     if checks.positive("factor", factor) <= 1:
         raise ValueError(f"factor must be above 1, not {factor}.")
-    image = to_image(read_photo(photo), frozen(model).bounds if isinstance(photo, Tensor) else (0, 1))
+    picture = _picture(frozen(model), photo)
+    image = to_image(picture.x, picture.bounds)
     left, top = ((side - side / factor) / 2 for side in image.size)
     box = (left, top, image.width - left, image.height - top)
     enlarged = image.resize(image.size, Image.Resampling.BICUBIC, box)
@@ -81,7 +82,7 @@ def zoom(
     """
     net, folder = frozen(model), Path(folder)
     checks.whole("frames", frames)
-    first = Picture(read_photo(photo), bounds=net.bounds if isinstance(photo, Tensor) else (0.0, 1.0))
+    first = _picture(net, photo)
     paths = [folder / f"frame-{index:05d}.png" for index in range(frames)]
     if not paths[0].is_file():
         first.save(paths[0])
@@ -97,6 +98,12 @@ def zoom(
         if progress is not None:
             progress(index)
     return paths
+
+
+def _picture(net: Frozen, photo: Photo) -> Picture:
+    """A photo with its black and white: the network's bounds for numbers, 0 and 1 for what is read from an image."""
+    bounds: Bounds = net.bounds if read_levels(photo).is_floating_point() else (0.0, 1.0)
+    return Picture(read_photo(photo), bounds=bounds)
 
 
 def film(frames: Sequence[Path], path: str | Path, rate: float = 20.0) -> None:

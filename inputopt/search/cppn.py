@@ -55,10 +55,10 @@ class CPPN:
         """Normal weights, scaled by the inputs of their layer and larger in the first, each example's own."""
         drawn = chance.normal((sum(rows * columns for rows, columns in self.sizes),), seed, ids).float()
         scales = [
-            torch.full((rows * columns,), (3.0 if layer == 0 else 1.5) / math.sqrt(rows))
+            drawn.new_full((rows * columns,), (3.0 if layer == 0 else 1.5) / math.sqrt(rows))
             for layer, (rows, columns) in enumerate(self.sizes)
         ]
-        return deviation * drawn * torch.cat(scales).to(drawn)
+        return deviation * drawn * torch.cat(scales)
 
     def encode(self, x: Tensor) -> Tensor:
         """Weights that draw about what images [B, C, H, W] show: the one loop leads there, from `start(0)`.

@@ -5,69 +5,127 @@ Where several are given, they are for a batch: example i shows the one of number
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from numbers import Integral
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.search.layout.layout import Bearings, Layout, axis_of, channels_second, grid_of
 from inputopt.search.likeness import diversity, total_variation
 from inputopt.search.objectives import Objective, layer_energy
 from inputopt.search.problem import Problem
 
 
-def Neuron(layer: str, channel: int | Sequence[int], y: int | None = None, x: int | None = None) -> Objective:
-    """One neuron's activation: a channel of a layer [B, C, H, W] in row `y` and column `x`, the middle if not given."""
-    channels = _numbers("channel", channel)
-    for what, place in (("y", y), ("x", x)):
-        if place is not None:
-            checks.whole(what, place, least=0)
+def Neuron(
+    layer: str,
+    channel: int | Sequence[int],
+    y: int | None = None,
+    x: int | None = None,
+    *,
+    place: int | None = None,
+    axis: int | None = None,
+) -> Objective:
+    """One neuron's activation: a channel of a layer at one place, the middle if none is given.
 
-    def value(outputs: dict[str, Tensor], _: Tensor, problem: Problem) -> Tensor:
-        found = _picked(outputs[layer], channels, layer, problem)
+    Args:
+        layer: a module's name.
+        channel: which, or several, one a picture.
+        y, x: the row and the column, of a layer whose places are rows and columns, [B, C, H, W] or [B, H, W, C]. Tokens
+            [B, N, C] are taken for squares of one size that cover the image, row by row, behind those that were
+            concatenated to them (class tokens); where they are no such grid, say `place`.
+        place: instead, the number of the place, along all axes of places, class tokens included.
+        axis: which axis of the layer's output [B, ...] holds its channels; found where it is not given.
+
+    Raises:
+        ValueError, TypeError: numbers that make no sense; in a search, a channel or place that there is not.
+    """
+    channels = _numbers("channel", channel)
+    for what, number in (("y", y), ("x", x), ("place", place)):
+        if number is not None:
+            checks.whole(what, number, least=0)
+    if place is not None and (y is not None or x is not None):
+        raise ValueError("Say a neuron's place either by y and x or by place, not by both.")
+
+    def value(seen: Tensor, image: Tensor, problem: Problem, known: Layout | None) -> Tensor:
+        found = _picked(seen, channels, layer, problem)
+        if found.ndim == 1 and (y, x, place) != (None, None, None):
+            raise ValueError(f"Layer {layer!r} has no places, only channels; leave y, x and place out.")
         if found.ndim == 1:
             return found
+        if place is not None:
+            flat = found.flatten(1)
+            return flat[:, _within("place", place, flat.shape[1], layer)]
+        found = _as_grid(found, image, layer, known) if found.ndim == 2 else found
         row, column = (
-            _within(what, size // 2 if place is None else place, size, layer)
-            for what, place, size in zip("yx", (y, x), found.shape[-2:], strict=True)
+            _within(what, size // 2 if number is None else number, size, layer)
+            for what, number, size in zip("yx", (y, x), found.shape[-2:], strict=True)
         )
         return found[..., row, column].reshape(len(found), -1).mean(1)
 
-    return _objective(value, layer, channels, ["Neuron", layer, channel, y, x])
+    more = {} if place is None else {"place": int(place)}
+    return _of_layer(value, layer, len(channels), ["Neuron", layer, _plain(channel, channels), y, x], axis, more)
 
 
-def Channel(layer: str, channel: int | Sequence[int]) -> Objective:
-    """A channel's mean activation over a layer [B, C, ...]; in a layer [B, C] that of one neuron."""
+def _as_grid(found: Tensor, image: Tensor, layer: str, known: Layout | None) -> Tensor:
+    """Places [B, N] as [B, rows, columns], without those that are not the image's."""
+    before, after = (0, 0) if known is None else (known.before, known.after)
+    own = found[:, before : found.shape[1] - after]
+    grid = grid_of(own.shape[1], *image.shape[2:]) if image.ndim == 4 else None
+    if grid is None:
+        raise ValueError(
+            f"The {own.shape[1]} places of {layer!r} are no grid of rows and columns over inputs "
+            f"{list(image.shape[1:])}; say which one by place=, 0 to {found.shape[1] - 1}."
+        )
+    return own.reshape(len(own), *grid)
+
+
+def Channel(layer: str, channel: int | Sequence[int], *, axis: int | None = None) -> Objective:
+    """A channel's mean activation over all places of a layer; in a layer [B, C] that of one neuron.
+
+    Channels are on axis 1 of what a convolution puts out, [B, C, H, W], and on the last axis of tokens [B, N, C] and of
+    images with the channels last, [B, H, W, C]. Which it is, is found by following the network's operations; `axis`
+    says it where that is not possible. Class tokens count as places.
+
+    Raises:
+        ValueError, TypeError: not a number of a channel; in a search, a channel that there is not.
+    """
     channels = _numbers("channel", channel)
 
-    def value(outputs: dict[str, Tensor], _: Tensor, problem: Problem) -> Tensor:
-        found = _picked(outputs[layer], channels, layer, problem)
+    def value(seen: Tensor, image: Tensor, problem: Problem, known: Layout | None) -> Tensor:
+        found = _picked(seen, channels, layer, problem)
         return found.reshape(len(found), -1).mean(1)
 
-    return _objective(value, layer, channels, ["Channel", layer, channel])
+    return _of_layer(value, layer, len(channels), ["Channel", layer, _plain(channel, channels)], axis)
 
 
 def Layer(layer: str) -> Objective:
     """The mean square activation of a layer: whatever it sees, more of it, as in a dream."""
-    energy = layer_energy([layer])
-    return _objective(energy.value, layer, (0,), ["Layer", layer])
+    energy = layer_energy([_name(layer)])
+    return Objective(energy.value, (layer,), logits=False, plain=["Layer", layer])
 
 
-def Direction(layer: str, direction: Any) -> Objective:
-    """The mean activation of a layer [B, C, ...] along a direction [C], whose length is put to 1, or several [n, C].
+def Direction(layer: str, direction: Any, *, axis: int | None = None) -> Objective:
+    """The activation of a layer along a direction [C], put to length 1, or along several [n, C]; its mean over places.
+
+    `axis` says which axis of the layer's output holds its channels, as for `Channel`.
 
     Raises:
         ValueError: a direction of length 0, or of another shape.
     """
-    vectors = torch.as_tensor(direction).detach().double()
-    vectors = checks.finite("direction", vectors if vectors.ndim == 2 else vectors[None])
+    given = direction if isinstance(direction, Tensor) else np.asarray(direction)  # a list keeps all its digits so
+    vectors = checks.tensor("direction", given, torch.float64, torch.device("cpu"))
+    vectors = vectors if vectors.ndim == 2 else vectors[None]
     if vectors.ndim != 2 or not bool(vectors.any(1).all()):
         raise ValueError("direction must be numbers [C], or [n, C] for n pictures, and not all of them 0.")
     unit = vectors / vectors.norm(dim=1, keepdim=True)
 
-    def value(outputs: dict[str, Tensor], _: Tensor, problem: Problem) -> Tensor:
-        mean = outputs[layer].flatten(2).mean(2) if outputs[layer].ndim > 2 else outputs[layer]
+    def value(seen: Tensor, image: Tensor, problem: Problem, known: Layout | None) -> Tensor:
+        mean = seen.flatten(2).mean(2) if seen.ndim > 2 else seen
         if mean.shape[1] != unit.shape[1]:
             raise ValueError(
                 f"Layer {layer!r} has {mean.shape[1]} channels, so direction cannot have {unit.shape[1]} numbers."
@@ -76,7 +134,7 @@ def Direction(layer: str, direction: Any) -> Objective:
         return (mean * own).sum(1)
 
     plain = vectors.tolist() if len(vectors) > 1 else vectors[0].tolist()
-    return _objective(value, layer, range(len(vectors)), ["Direction", layer, plain])
+    return _of_layer(value, layer, len(vectors), ["Direction", layer, plain], axis)
 
 
 def Class(number: int | Sequence[int]) -> Objective:
@@ -86,7 +144,7 @@ def Class(number: int | Sequence[int]) -> Objective:
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
         return _picked(outputs, numbers, "the output", problem)
 
-    return Objective(value, count=len(numbers), plain=["Class", number if isinstance(number, int) else list(number)])
+    return Objective(value, count=len(numbers), plain=["Class", _plain(number, numbers)])
 
 
 def Belief(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
@@ -107,25 +165,27 @@ def Belief(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
         return temperature * _picked((outputs / temperature).log_softmax(1), numbers, "the output", problem)
 
-    plain = ["Belief", number if isinstance(number, int) else list(number)]
+    plain = ["Belief", _plain(number, numbers)]
     # a plain Belief says what it always said, so that recipes of old pictures stay what they are
     return Objective(value, count=len(numbers), plain=plain if temperature == 1 else [*plain, temperature])
 
 
-FEATURES = {
+FEATURES: dict[str, Callable[..., Objective]] = {
     "Neuron": Neuron,
     "Channel": Channel,
     "Layer": Layer,
     "Direction": Direction,
     "Class": Class,
     "Belief": Belief,
+    "diversity": diversity,
+    "total_variation": total_variation,
 }
 SEVERAL = {"Neuron": 2, "Channel": 2, "Direction": 2, "Class": 1, "Belief": 1}
 """Where in its plain form each says what it is about, and may give several."""
 
 
 def rebuilt(plain: Any) -> Objective:
-    """The objective whose `plain` this is.
+    """The objective whose `plain` this is; a dict at the end of a plain form holds what is said by keyword.
 
     Raises:
         ValueError: no objective of features has such a form.
@@ -135,12 +195,10 @@ def rebuilt(plain: Any) -> Objective:
             return rebuilt(first) + rebuilt(second)
         case ["*", first, factor]:
             return rebuilt(first) * factor
-        case ["diversity", str(layer)]:
-            return diversity(layer)
-        case ["total_variation"]:
-            return total_variation()
-        case [str(name), *rest]:
-            return FEATURES[checks.one_of("objective", name, FEATURES)](*rest)  # type: ignore[operator]
+        case [str(name), *given, dict(keywords)]:
+            return FEATURES[checks.one_of("objective", name, FEATURES)](*given, **keywords)
+        case [str(name), *given]:
+            return FEATURES[checks.one_of("objective", name, FEATURES)](*given)
     raise ValueError(f"{plain!r} does not say which objective it was; make the picture anew.")
 
 
@@ -160,18 +218,47 @@ def only(plain: Any, number: int) -> Any:
     return [*plain[:place], plain[place][number], *plain[place + 1 :]] if several else plain
 
 
-def _objective(value: Any, layer: str, several: Sequence[int], plain: list[Any]) -> Objective:
+Value = Callable[[Tensor, Tensor, Problem, Layout | None], Tensor]
+"""(a layer's output [B, C, ...], the image, the problem, the layout if it is known) -> [B]."""
+
+
+def _of_layer(
+    value: Value, layer: str, count: int, plain: list[Any], axis: int | None, keywords: Mapping[str, Any] | None = None
+) -> Objective:
+    """An objective that looks at the channels of one layer."""
+    stated = axis_of(_name(layer), axis)
+    said = {**(keywords or {}), **({} if stated is None else {"axis": stated})}
+
+    def made(place: int | None, known: Layout | None) -> Objective:
+        def seen(outputs: dict[str, Tensor], x: Tensor, problem: Problem) -> Tensor:
+            return value(channels_second(outputs[layer], layer, place), x, problem, known)
+
+        return Objective(seen, (layer,), logits=False, count=count, plain=[*plain, said] if said else plain)
+
+    def bound(to: Bearings) -> Objective:
+        known = to.layout(layer, stated)
+        return made(known.axis, known)
+
+    return replace(made(stated, None), bind=bound)
+
+
+def _name(layer: str) -> str:
     if not isinstance(layer, str):
         raise TypeError(f"layer must be the name of a module, not {type(layer).__name__}.")
-    listed = [list(part) if isinstance(part, (range, tuple)) else part for part in plain]
-    return Objective(value, (layer,), logits=False, count=len(several), plain=listed)
+    return layer
 
 
 def _numbers(what: str, given: int | Sequence[int]) -> tuple[int, ...]:
-    several: Sequence[Any] = given if isinstance(given, (list, tuple, range)) else [given]
+    listed: Any = given.tolist() if isinstance(given, (np.ndarray, Tensor)) else given
+    several: Sequence[Any] = listed if isinstance(listed, (list, tuple, range)) else [listed]
     if not several:
         raise ValueError(f"{what} must name at least one.")
     return tuple(checks.whole(what, number, least=0) for number in several)
+
+
+def _plain(given: Any, numbers: tuple[int, ...]) -> int | list[int]:
+    """One number as it is, several as a list."""
+    return numbers[0] if isinstance(given, Integral) else list(numbers)
 
 
 def _picked(activations: Tensor, numbers: tuple[int, ...], layer: str, problem: Problem) -> Tensor:

@@ -76,7 +76,7 @@ def frequencies(height: int, width: int) -> Tensor:
     tensor([0., 1., 2., 1.])
     """
     side = math.sqrt(height * width)
-    down, across = torch.fft.fftfreq(height), torch.fft.rfftfreq(width)
+    down, across = torch.fft.fftfreq(height, dtype=torch.float32), torch.fft.rfftfreq(width, dtype=torch.float32)
     return (down[:, None].square() + across.square()).sqrt() * side
 
 
@@ -201,7 +201,7 @@ def _rings(shape: Shape, fall: float, contrast: float, device: torch.device, fre
     if width % 2 == 0:
         twice[:, -1] = 1
     power = (torch.where(every > 0, every.clamp_min(0.5), torch.inf) ** (-2 * fall) * twice).flatten()
-    wanted = torch.zeros(int(rings.max()) + 1).index_add(0, rings, power)
+    wanted = power.new_zeros(int(rings.max()) + 1).index_add(0, rings, power)
     wanted = contrast**2 * wanted / wanted.sum().clamp_min(1e-20) * (height * width)
     scale = _falling(shape, free_fall)
     return Rings(rings.to(device), twice.to(device), scale.to(device), wanted.to(device), width)

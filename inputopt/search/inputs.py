@@ -130,29 +130,38 @@ def _same(one: Tensor, other: Tensor) -> bool:
     return torch.allclose(one, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
 
 
-def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:
-    """Floating-point numbers, a tensor or an array, as a tensor of the dtype and on the device that searches use.
+def floats(what: str, value: Any) -> Tensor:
+    """Floating-point numbers [B, ...], a tensor or an array, as a detached tensor in memory of its own.
 
-    That is float64 if the network or the numbers are, else float32: half precision is never searched in.
+    Half precision becomes float32, which holds it exactly.
 
     Raises:
         TypeError: not floating-point numbers.
         ValueError: NaN or infinite numbers, or no example.
     """
     if isinstance(value, np.ndarray):
-        value = torch.from_numpy(np.ascontiguousarray(value))
+        value = torch.from_numpy(np.array(value))
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise TypeError(
             f"{what} must be a tensor of floating-point numbers; convert it with torch.as_tensor({what}).float()."
         )
+    made = value.detach().to(torch.float64 if value.dtype == torch.float64 else torch.float32, copy=True)
+    return checks.batch(what, checks.finite(what, made))
+
+
+def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:
+    """As `floats`, of the dtype and on the device that searches use: float64 if the network or the numbers are.
+
+    Raises:
+        TypeError, ValueError: as `floats`, or an example is a single number without a dimension of its own.
+    """
+    value = floats(what, value)
     if value.ndim < 2:
         raise ValueError(
             f"{what} must have shape [B, ...], an example a row, not {list(value.shape)}; give numbers as [B, 1]."
         )
     wide = torch.float64 if torch.float64 in (value.dtype, net.dtype) else torch.float32
-    device = value.device if net.first_weights() is None else net.device
-    made = value.detach().to(device=device, dtype=wide, copy=True)  # results own their memory
-    return checks.batch(what, checks.finite(what, made))
+    return value.to(device=value.device if net.first_weights() is None else net.device, dtype=wide)
 
 
 def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:

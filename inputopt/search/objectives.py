@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import torch
@@ -30,6 +31,8 @@ class Objective:
         count: how many pictures it stands for: example i of a batch is about picture `problem.label[i]`.
         together: whether an example's number depends on the others in the batch.
         plain: what would build it again, in plain values; None where that cannot be said so.
+        bind: makes of `Bearings` the same objective for one network, whose layers' channels and whose inputs' width it
+            then knows; None for one that needs neither.
     """
 
     value: Callable[[Any, Tensor, Problem], Tensor]
@@ -38,6 +41,11 @@ class Objective:
     count: int = 1
     together: bool = False
     plain: Any = None
+    bind: Callable[[Any], Objective] | None = None
+
+    def bound(self, to: Any) -> Objective:
+        """The same objective for the network that the bearings `to` were taken of (`search.layout.bearings`)."""
+        return self if self.bind is None else self.bind(to)
 
     def __call__(self, outputs: Any, x: Tensor, problem: Problem) -> Tensor:
         if self.logits and not self.layers and isinstance(outputs, dict):
@@ -54,13 +62,20 @@ class Objective:
             max(self.count, other.count),
             self.together or other.together,
             None if self.plain is None or other.plain is None else ["+", self.plain, other.plain],
+            None if self.bind is None and other.bind is None else lambda to: self.bound(to) + other.bound(to),
         )
 
     def __mul__(self, factor: float) -> Objective:
-        if not isinstance(factor, (int, float)):
+        if not isinstance(factor, Real):
             raise TypeError(f"An objective can be multiplied by a number, not by {type(factor).__name__}.")
+        factor = factor if isinstance(factor, (int, float)) else float(factor)
         plain = None if self.plain is None else ["*", self.plain, factor]
-        return replace(self, value=lambda outputs, x, problem: self(outputs, x, problem) * factor, plain=plain)
+        return replace(
+            self,
+            value=lambda outputs, x, problem: self(outputs, x, problem) * factor,
+            plain=plain,
+            bind=None if self.bind is None else lambda to: self.bound(to) * factor,
+        )
 
     __rmul__ = __mul__
 

@@ -71,11 +71,16 @@ def _halves(by: int, size: int) -> tuple[tuple[slice, slice], tuple[slice, slice
     return (slice(size - by), slice(by, None)), (slice(size - by, None), slice(by))
 
 
-def noise(deviation: float, seed: int) -> Transform:
-    """Even noise of that standard deviation on every number of [B, ...]; normal noise would take far longer."""
+def noise(deviation: float | Tensor, seed: int) -> Transform:
+    """Even noise on every number of [B, ...]; normal noise would take far longer.
+
+    The standard deviation is one for all, or broadcasts with the inputs.
+    """
 
     def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
         drawn = chance.centred(x.shape[1:], _apart(seed, 1), problem.ids, index, x.dtype)
+        if isinstance(deviation, Tensor):
+            return torch.addcmul(x, drawn, deviation.to(x), value=math.sqrt(12))
         return torch.add(x, drawn, alpha=math.sqrt(12) * deviation)
 
     return transform

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from inputopt import checks
-from inputopt.derivatives.ambient import in_ordinary_modes
 from inputopt.derivatives.plain import HALF, check_plain
 from inputopt.derivatives.ways import check_batch
 from inputopt.nets.activations import Array
+from inputopt.nets.ambient import ambient
 from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost, find_cost
 from inputopt.nets.mlp import MLP
@@ -118,7 +118,7 @@ class Evolution:
     seconds: float
 
 
-@in_ordinary_modes
+@ambient()
 @np.errstate(all="ignore")
 def evolve(
     net: MLP,

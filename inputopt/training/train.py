@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.derivatives.ambient import in_ordinary_modes
 from inputopt.derivatives.record import Way
 from inputopt.derivatives.ways import find_way
+from inputopt.nets.ambient import ambient
 from inputopt.nets.modes import modes_kept
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
@@ -41,7 +41,7 @@ class Progress:
     cost: float
 
 
-@in_ordinary_modes
+@ambient()
 def train(
     net: nn.Module,
     inputs: Any,

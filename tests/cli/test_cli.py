@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from contracts import chance_state, digits, digits_net
 from PIL import Image
 
@@ -103,19 +104,19 @@ def test_fool_says_when_an_image_missed(run):
 
 
 def test_ascend_leaves_the_digits(run):
-    text = run("ascend", "--count", 2, "--out", "o", "--seed", 3)
-    assert "2 of 2 recognised digits" in text
+    text = run("ascend", "--count", 5, "--out", "o", "--seed", 3)
+    assert "5 of 5 recognised digits" in text
     sizes = [float(cell) for cell in re.search(r"L2 distance +(.*)", text)[1].split()]
     assert 0 < sizes[0] <= sizes[1] <= sizes[2] <= sizes[3]
     assert files("o") == ["ascend.png"]
-    assert text != run("ascend", "--count", 2, "--out", "o", "--seed", 4)
+    assert text != run("ascend", "--count", 5, "--out", "o", "--seed", 4)
 
 
 def test_ascend_says_when_a_digit_stays(run):
     bias = np.eye(10)[3]
     fixed = inputopt.MLP([784, 10], "identity", weights=[np.zeros((10, 784))], biases=[bias])
     inputopt.save(fixed, "fixed.safetensors")
-    assert "0 of 1 recognised" in run("ascend", "--count", 1, "--model", "./fixed.safetensors", status=1)
+    assert "0 of 4 recognised" in run("ascend", "--count", 4, "--model", "./fixed.safetensors", status=1)
 
 
 def test_dream_writes_the_dream_and_the_way_there(run):
@@ -200,6 +201,46 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"inputopt {inputopt.__version__}\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("", "COMMAND"),
+        ("paint", "invalid choice: 'paint'"),
+        ("fool --target three", "invalid int value: 'three'"),
+        ("fool --count 1.5", "invalid int value"),
+        ("fool --speed 3", "unrecognized arguments"),
+        ("gradcheck --activation relus", "invalid choice"),
+        ("gradcheck --sizes 3,x", "whole numbers with commas"),
+        ("explain --inputs a,b", "numbers with commas"),
+        ("explain --example 7", "invalid choice"),
+        ("reproduce --method guess", "invalid choice"),
+        ("train cats", "invalid choice"),
+    ],
+)
+def test_usage(arguments, words, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments.split())
+    assert stopped.value.code == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err.splitlines()[-1]
+
+
+# ------------------------------------------------------------------------------------------------------------ bad input
+@pytest.fixture
+def things():
+    """Files to go wrong with."""
+    Path("text.safetensors").write_text("not weights")
+    Path("text.png").write_text("not a picture")
+    Path("file").write_text("in the way")
+    Image.new("L", (5, 5)).save("tiny.png")
+    inputopt.save(inputopt.MLP([10, 10], "identity"), "ten.safetensors")
+    inputopt.save(inputopt.MLP([784, 1], "identity"), "one.safetensors")
+    wrong = inputopt.MLP([784, 11], "identity", weights=[np.zeros((11, 784))], biases=[np.eye(11)[10]])
+    inputopt.save(wrong, "wrong.safetensors")
+    torch.save({"weight": torch.zeros(2)}, "net.pt")
+
+
 HUGE = 2**70
 
 
@@ -210,10 +251,57 @@ def test_a_seed_may_be_any_whole_number(run, seed):
     assert text != run("explain", "--sizes", "2,3,1", "--seed", 12)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("fool --model digit-mlp", "did you mean 'digits-mlp'"),
+        ("fool --model gone.safetensors", "no file gone.safetensors"),
+        ("fool --model text.safetensors", "not a whole safetensors file"),
+        ("fool --model net.pt", "does not say which network"),
+        ("fool --model ten.safetensors", "does not take inputs"),
+        ("fool --model one.safetensors", "single output"),
+        ("fool --target 10", "0..9"),
+        ("fool --target -1", "target"),
+        ("fool --count 0", "count"),
+        ("fool --confidence 1", "confidence"),
+        ("fool --confidence nan", "confidence"),
+        ("ascend --model digits", "did you mean 'digits-mlp'"),
+        ("ascend --model ten.safetensors", "does not take"),
+        ("ascend --model wrong.safetensors", "recognise"),
+        ("ascend --count 0", "count"),
+        ("ascend --count -3", "count"),
+        ("dream --model digits", "did you mean 'digits-mlp'"),
+        ("dream --layers layer.0", "did you mean 'layers.0'"),
+        ("dream --octaves 2", "octaves=1"),
+        ("dream --octaves 0", "octaves"),
+        ("dream --steps 0", "steps"),
+        ("dream --photo gone.png", "no file gone.png"),
+        ("dream --photo text.png", "cannot be read as an image"),
+        ("dream --photo tiny.png", "does not take inputs of shape [1, 5, 5]"),
+        ("gradcheck --batch 0", "--batch"),
+        ("gradcheck --sizes 3", "sizes"),
+        ("gradcheck --sizes 3,0", "size"),
+        ("gradcheck --cost cross_entropy --output relu", "cross_entropy"),
+        ("explain --inputs 1,2,3", "inputs"),
+        ("explain --inputs nan,1", "finite"),
+        ("explain --targets 1", "targets"),
+        ("explain --learning-rate 0", "learning_rate"),
+        ("explain --learning-rate nan", "learning_rate"),
+        ("explain --sizes 2", "sizes"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(arguments, words, things, capsys):
+    out = [] if arguments.startswith(("gradcheck", "explain")) else ["--out", "o"]
+    assert main([*arguments.split(), *out]) == 2
+    printed = capsys.readouterr()
+    assert re.fullmatch(r"inputopt: [^\n]+\n", printed.err)
+    assert words in printed.err
+    assert not Path("o").exists() or files("o") == []
+
+
 @pytest.mark.parametrize("command", [["reproduce"], ["train", "digits"], ["fool"], ["ascend"], ["dream"], ["demo"]])
 @pytest.mark.parametrize("out", ["file", "file/below", "/proc/none"])
-def test_a_folder_that_cannot_be_written_to(command, out, capsys):
-    Path("file").write_text("in the way")
+def test_a_folder_that_cannot_be_written_to(command, out, things, capsys):
     assert main([*command, "--out", out]) == 2
     printed = capsys.readouterr()
     assert printed.out == ""  # found out before any work
@@ -239,6 +327,10 @@ def test_nearest_draws_a_curve_and_says_what_it_found(run, tmp_path):
     assert files("out") == ["curve.png", "nearest.json", "nearest.png"]
     with Image.open("out/curve.png") as image:
         assert min(image.size) > 300
-    plain = json.loads(run("nearest", "--count", 4, "--attack", "ddn", "--steps", 3, "--out", "out", "--json"))
-    assert [row["attack"] for row in plain] == ["ddn", "all together"]
-    assert json.loads(Path("out/nearest.json").read_text())["inputs"] == 4
+    plain = json.loads(run("nearest", "--count", 4, "--queries", 60, "--out", "out", "--json"))
+    assert [row["attack"] for row in plain] == ["minimalnorm", "all together"]
+
+
+def test_nearest_refuses_a_norm_that_an_attack_is_not_defined_in(capsys):
+    assert main(["nearest", "--attack", "ddn", "--norm", "linf", "--count", "2"]) == 2
+    assert "use FMN" in capsys.readouterr().err

@@ -88,7 +88,7 @@ def test_pictures_are_made_again_from_their_recipes(tmp_path):
         ({"layers": ["7"]}, ValueError, "layer"),
         ({"layers": []}, ValueError, "at least one"),
         ({"photo": photo() * 2}, ValueError, "bounds 0..1"),
-        ({"photo": photo()[:1]}, ValueError, "does not take images"),
+        ({"photo": photo()[:2]}, ValueError, "does not take inputs"),
         ({"steps": 0}, ValueError, "steps"),
         ({"smooth": -1.0}, ValueError, "smooth"),
         ({"canvas": "oil"}, ValueError, "canvas"),

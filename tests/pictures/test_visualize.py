@@ -1,3 +1,5 @@
+import functools
+
 import pytest
 import torch
 from contracts import assert_same, chance_state, digits_net, drawn, fingerprint
@@ -9,6 +11,7 @@ from inputopt.pictures.canvases import CANVASES, canvas_of
 from inputopt.pictures.knockout import Knockout
 from inputopt.pictures.recipe import remade
 from inputopt.pictures.visualize import growing
+from inputopt.search.bounds import Range
 from inputopt.search.fourier import Squash, frequencies
 from inputopt.search.problem import Evaluation, Problem
 
@@ -58,16 +61,20 @@ def test_every_objective_improves(name):
     objective, of = OBJECTIVES[name]
     net = eye()
     picture = inputopt.visualize(net, objective, **LOOKS)
-    starts = canvas_of("natural", (3, 13, 10), (0.0, 1.0))[0]
+    starts = canvas_of("natural", (3, 13, 10), Range(0.0, 1.0)).canvas
     drawn = starts(starts.start(5, torch.arange(100)), None)
     with torch.no_grad():
         by_chance = max(float(of(net, x[None])) for x in drawn)
     assert amount(net, picture, of) > by_chance
 
 
-@pytest.mark.parametrize("make", [inputopt.activation_distance, inputopt.style_distance])
+@pytest.mark.parametrize(
+    "make",
+    [inputopt.activation_distance, functools.partial(inputopt.style_distance, axis=1)],
+    ids=["distance", "style"],
+)
 def test_activations_and_styles_are_matched(make):
-    net, painted = eye(), canvas_of("natural", (3, 13, 10), (0.0, 1.0))[0]
+    net, painted = eye(), canvas_of("natural", (3, 13, 10), Range(0.0, 1.0)).canvas
     drawn = painted(painted.start(5, torch.arange(101)), None)
     distance = make({"0": net[0](drawn[:1]).detach()})
 
@@ -135,7 +142,8 @@ def test_coarse_waves_can_be_one_for_all(canvas):
     found = torch.fft.rfft2(x, norm="ortho") if canvas == "pixels" else waves(pictures)
     ring = frequencies(16, 16).round()
     apart = (found - found.mean(0)).abs().amax((0, 1))
-    assert float(apart[ring <= 3].max()) < 1e-3 * float(found.abs().max())
+    common = 0.01 if canvas == "pixels" else 1e-3  # pixels are clipped where common waves lead out of the range
+    assert float(apart[ring <= 3].max()) < common * float(found.abs().max())
     assert float(apart[ring > 3].max()) > 0.02
     for number, (picture, other) in enumerate(zip(pictures, alone, strict=True)):
         channel = objective_of(net, picture, (0, 3, 5)[number])
@@ -226,7 +234,7 @@ def test_a_class_of_a_real_network():
         ({"shake": -1.0}, ValueError, "shake"),
         ({"coarse": 0.0}, ValueError, "coarse"),
         ({"coarse": 1.1}, ValueError, "coarse"),
-        ({"colours": 1}, ValueError, "does not take images"),
+        ({"colours": 1}, ValueError, "does not take inputs"),
         ({"model": 3}, TypeError, "model"),
         ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
     ],

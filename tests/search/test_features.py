@@ -6,6 +6,7 @@ from torch import nn
 import inputopt
 from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron, only, rebuilt
 from inputopt.search.goals import never
+from inputopt.search.layout.layout import bearings
 from inputopt.search.likeness import (
     activation_distance,
     along_activations,
@@ -28,32 +29,32 @@ def of(objective, seen=None):
 
 
 def test_each_objective_is_the_number_it_names():
-    assert_same(of(Neuron("a", 2, 1, 3)), SEEN["a"][:, 2, 1, 3])
-    assert_same(of(Neuron("a", 2)), SEEN["a"][:, 2, 1, 2])  # the middle of 3 x 4
+    assert_same(of(Neuron("a", 2, 1, 3, axis=1)), SEEN["a"][:, 2, 1, 3])
+    assert_same(of(Neuron("a", 2, axis=1)), SEEN["a"][:, 2, 1, 2])  # the middle of 3 x 4
     assert_same(of(Neuron("b", 4)), SEEN["b"][:, 4])
-    assert_same(of(Channel("a", 5)), SEEN["a"][:, 5].mean((1, 2)), 1e-12)
+    assert_same(of(Channel("a", 5, axis=1)), SEEN["a"][:, 5].mean((1, 2)), 1e-12)
     assert_same(of(Channel("b", 5)), SEEN["b"][:, 5])
     assert_same(of(Layer("a")), SEEN["a"].square().mean((1, 2, 3)), 1e-12)
     assert_same(of(Class(3), LOGITS), LOGITS[:, 3])
     assert_same(of(Belief(3), LOGITS), LOGITS.softmax(1)[:, 3].log(), 1e-12)
     assert_same(of(Belief(3, 4.0), LOGITS), 4 * (LOGITS / 4).softmax(1)[:, 3].log(), 1e-12)
     along = torch.tensor([3.0, 0, 0, 4, 0, 0], dtype=torch.float64)
-    assert_same(of(Direction("a", along)), (0.6 * SEEN["a"][:, 0] + 0.8 * SEEN["a"][:, 3]).mean((1, 2)), 1e-12)
+    assert_same(of(Direction("a", along, axis=1)), (0.6 * SEEN["a"][:, 0] + 0.8 * SEEN["a"][:, 3]).mean((1, 2)), 1e-12)
     assert_same(of(Direction("b", along)), 0.6 * SEEN["b"][:, 0] + 0.8 * SEEN["b"][:, 3], 1e-12)
 
 
 def test_one_of_several_is_about_the_example_with_that_label():
     several = [2, 0, 5, 1, 3, 4]  # the labels are 0, 1, 2, 1, 5
-    for make in (lambda c: Channel("a", c), lambda c: Neuron("a", c, 0, 0), lambda c: Class(c)):
+    for make in (lambda c: Channel("a", c, axis=1), lambda c: Neuron("a", c, 0, 0, axis=1), lambda c: Class(c)):
         outputs = LOGITS if make(0).logits else SEEN
         whole = make(several)(outputs, PROBLEM.x0, PROBLEM)
         for row, label in enumerate(PROBLEM.label.tolist()):
             assert_same(whole[row], make(several[label])(outputs, PROBLEM.x0, PROBLEM)[row], 1e-12)
         assert make(several).count == 6
     vectors = drawn(6, 6, seed=5)
-    whole = of(Direction("a", vectors))
+    whole = of(Direction("a", vectors, axis=1))
     for row, label in enumerate(PROBLEM.label.tolist()):
-        assert_same(whole[row], of(Direction("a", vectors[label]))[row], 1e-12)
+        assert_same(whole[row], of(Direction("a", vectors[label], axis=1))[row], 1e-12)
 
 
 def test_a_warm_belief_goes_on_pushing_others_down_where_a_plain_one_is_sure():
@@ -68,10 +69,10 @@ def test_a_warm_belief_goes_on_pushing_others_down_where_a_plain_one_is_sure():
 
 
 def test_objectives_add_up_across_layers_and_logits():
-    both = 2 * Channel("a", 1) - Layer("b")
+    both = 2 * Channel("a", 1, axis=1) - Layer("b")
     assert both.layers == ("a", "b")
     assert not both.logits
-    assert_same(of(both), 2 * of(Channel("a", 1)) - of(Layer("b")), 1e-12)
+    assert_same(of(both), 2 * of(Channel("a", 1, axis=1)) - of(Layer("b")), 1e-12)
     mixed = both + 0.5 * Class(4)
     assert mixed.logits
     assert_same(of(mixed, SEEN | {"": LOGITS}), of(both) + 0.5 * LOGITS[:, 4], 1e-12)
@@ -82,7 +83,9 @@ def test_objectives_add_up_across_layers_and_logits():
 
 
 def test_an_objective_can_be_rebuilt_from_plain_values():
-    objective = -2 * (Channel("a", [1, 2, 5, 0, 1, 2]) + 0.5 * Direction("b", [1.0, 2, 3, 4, 5, 6])) + Layer("a")
+    objective = -2 * (Channel("a", [1, 2, 5, 0, 1, 2], axis=-3) + 0.5 * Direction("b", [1.0, 2, 3, 4, 5, 6])) + Layer(
+        "a"
+    )
     assert_same(of(rebuilt(objective.plain)), of(objective))
     for row, label in enumerate(PROBLEM.label.tolist()):
         alone = rebuilt(only(objective.plain, label))
@@ -112,10 +115,17 @@ def test_an_objective_can_be_rebuilt_from_plain_values():
         (lambda: Layer("a") * Layer("a"), TypeError, "number"),
         (lambda: Channel("a", [1, 2]) + Channel("a", [1, 2, 3]), ValueError, "2 and 3 pictures"),
         (lambda: activation_distance({"a": torch.zeros(1, 4)}), ValueError, "all 0"),
-        (lambda: of(Channel("a", 6)), ValueError, "at most 5"),
-        (lambda: of(Neuron("a", 1, y=3)), ValueError, "at most 2"),
+        (lambda: of(Channel("a", 6, axis=1)), ValueError, "at most 5"),
+        (lambda: of(Neuron("a", 1, y=3, axis=1)), ValueError, "at most 2"),
         (lambda: of(Class(6), LOGITS), ValueError, "at most 5"),
-        (lambda: of(Direction("a", [1.0, 2.0])), ValueError, "6 channels"),
+        (lambda: of(Channel("a", 1)), ValueError, r"\[B, 6, 3, 4\].*axis="),
+        (lambda: of(Channel("a", 1, axis=4)), ValueError, "axis must be one of 1 to 3"),
+        (lambda: Channel("a", 1, axis=1.0), TypeError, "axis"),
+        (lambda: Neuron("a", 1, 0, 0, place=3), ValueError, "by both"),
+        (lambda: of(Neuron("b", 1, place=0)), ValueError, "no places"),
+        (lambda: of(Neuron("a", 1, place=12, axis=1)), ValueError, "at most 11"),
+        (lambda: of(Neuron("a", 1, axis=1), {"a": SEEN["a"].flatten(2)[..., :7]}), ValueError, "no grid.*place="),
+        (lambda: of(Direction("a", [1.0, 2.0], axis=1)), ValueError, "6 channels"),
         (lambda: of(activation_distance({"a": torch.ones(1, 6, 2, 2)})), ValueError, "shape"),
     ],
 )
@@ -128,7 +138,7 @@ def test_objectives_refuse(make, kind, words):
 def test_a_distance_is_0_at_the_goal_and_1_without_any_activation():
     goal = SEEN["a"][[0, 1, 2, 3, 4, 4]]
     own = {"a": goal[PROBLEM.label]}
-    for distance in (activation_distance({"a": goal}), style_distance({"a": goal})):
+    for distance in (activation_distance({"a": goal}), style_distance({"a": goal}, axis=1)):
         assert_same(of(distance, own), torch.zeros(5, dtype=torch.float64), 1e-12)
         assert_same(of(distance, {"a": 0 * goal[:5]}), torch.ones(5, dtype=torch.float64), 1e-12)
         assert float(of(distance).max()) > 0.1
@@ -136,7 +146,7 @@ def test_a_distance_is_0_at_the_goal_and_1_without_any_activation():
 
 def test_a_style_does_not_see_where_and_activations_do():
     goal, moved = {"a": SEEN["a"][:1]}, {"a": SEEN["a"][:1].roll(1, 3).expand(5, -1, -1, -1)}
-    assert float(of(style_distance(goal), moved).max()) < 1e-12
+    assert float(of(style_distance(goal, axis=1), moved).max()) < 1e-12
     assert float(of(activation_distance(goal), moved).min()) > 0.1
 
 
@@ -155,9 +165,11 @@ def test_the_gram_matrix_by_hand():
 
 def test_diversity_is_none_among_equals_and_full_alone():
     equal = {"a": SEEN["a"][:1].expand(5, -1, -1, -1)}
-    assert_same(of(diversity("a"), equal), torch.zeros(5, dtype=torch.float64), 1e-12)
-    assert_same(diversity("a")({"a": SEEN["a"][:1]}, PROBLEM.x0[:1], PROBLEM), torch.ones(1, dtype=torch.float64))
-    apart = of(diversity("a"))
+    assert_same(of(diversity("a", axis=1), equal), torch.zeros(5, dtype=torch.float64), 1e-12)
+    assert_same(
+        diversity("a", axis=1)({"a": SEEN["a"][:1]}, PROBLEM.x0[:1], PROBLEM), torch.ones(1, dtype=torch.float64)
+    )
+    apart = of(diversity("a", axis=1))
     assert float(apart.min()) > 0.05
     assert diversity("a").together
 
@@ -178,7 +190,8 @@ def asked(objective, net=None, wrapped=lambda oracle: oracle, fill=None):
     x = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     x = x if fill is None else torch.full_like(x, fill)
     label = torch.tensor([0, 1])
-    oracle = wrapped(Autograd(inputopt.Frozen(net or eye()), objective, never))
+    frozen = inputopt.Frozen(net or eye())
+    oracle = wrapped(Autograd(frozen, objective.bound(bearings(frozen, x[:1], objective.layers)), never))
     seen, vjp = oracle(x, Problem(x, label, label), 0)
     return x, seen, vjp(torch.tensor([True, True]))
 

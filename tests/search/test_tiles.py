@@ -49,7 +49,7 @@ def test_parts_cover_a_length_once(length, tile, first):
 def test_tiles_say_what_the_whole_says_away_from_their_borders(guide, index):
     x, problem = task()
     model = net()
-    objective = guided(model.features(x[:1, :, :9, :9], ["3"])) if guide else -layer_energy(["3"])
+    objective = guided(model.features(x[:1, :, :9, :9], ["3"]), axis=1) if guide else -layer_energy(["3"])
     whole = Autograd(model, objective, never)
     tiled = Tiled(whole, 24, seed=1)
     _, vjp = whole(x, problem, index)

@@ -12,7 +12,7 @@ from inputopt import checks
 from inputopt.attacks.base import Model, bounded, called, checked
 from inputopt.attacks.config import AttackConfig
 from inputopt.attacks.run import AttackRun
-from inputopt.nets.ambient import undisturbed
+from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import frozen
 from inputopt.search.inputs import float_tensor
 from inputopt.search.loop import Watch
@@ -34,7 +34,7 @@ class MinimalNormAttack(AttackConfig):
 
     norm: str = "l2"
 
-    @undisturbed
+    @ambient()
     def __call__(
         self,
         model: Model,

@@ -1,0 +1,93 @@
+"""The range of a network's inputs, so that nothing in a search is absolute: lengths are parts of the bounds' width."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inputopt.nets.frozen import Frozen
+
+
+@dataclass(frozen=True)
+class Range:
+    """The box that inputs of one shape lie in.
+
+    Attributes:
+        low, high: a float where one number holds for all, else tensors that broadcast with inputs [B, ...].
+    """
+
+    low: Any
+    high: Any
+
+    @property
+    def width(self) -> Any:
+        """How far apart they are."""
+        return self.high - self.low
+
+    @property
+    def is_unit(self) -> bool:
+        """Whether it is 0 to 1 for all."""
+        return isinstance(self.low, float) and (self.low, self.high) == (0.0, 1.0)
+
+    def of_parts(self, parts: Tensor) -> Tensor:
+        """Inputs from parts of the width, 0 at `low` and 1 at `high`."""
+        return parts if self.is_unit else self.low + self.width * parts
+
+    def parts(self, x: Tensor) -> Tensor:
+        """Inputs as parts of the width."""
+        return x if self.is_unit else (x - self.low) / self.width
+
+    def clamp(self, x: Tensor) -> Tensor:
+        """The nearest inputs in the range."""
+        return x.clamp(self.low, self.high)
+
+    def __str__(self) -> str:
+        if isinstance(self.low, float):
+            return f"{self.low:g}..{self.high:g}"
+        return f"{float(self.low.min()):g}..{float(self.high.max()):g}, which differ from number to number"
+
+
+def range_of(net: Frozen, like: Tensor) -> Range:
+    """The range of inputs like `like` [B, ...], which may be infinite."""
+    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in net.bounds)
+    if low.numel() == high.numel() == 1:
+        return Range(float(low), float(high))  # themselves, and not what the dtype of `like` makes of them
+    return Range(*net.box(like))
+
+
+def picture_range(net: Frozen, shape: Sequence[int]) -> Range:
+    """The range of pictures (C, H, W).
+
+    Raises:
+        ValueError: it is infinite, so that nothing is black or white, or its bounds do not fit the shape.
+    """
+    like = torch.zeros((), dtype=net.dtype, device=net.device).expand(1, *shape)
+    found = range_of(net, like)
+    ends = [torch.as_tensor(end) for end in (found.low, found.high)]
+    if not all(bool(end.isfinite().all()) for end in ends):
+        raise ValueError("Pictures need finite bounds, a black and a white; give Frozen(model, bounds=(low, high)).")
+    fits = all(_broadcasts(end.shape, like.shape) for end in ends)
+    if not fits:
+        raise ValueError(
+            f"The model's bounds, {list(ends[0].shape)}, do not fit pictures of shape {list(shape)}; give one for each "
+            "channel, [C, 1, 1], or make pictures of the one size that they are for (octaves=1, coarse=1)."
+        )
+    return found
+
+
+def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
+    """Whether a tensor of that shape broadcasts to another, and does not enlarge it."""
+    pairs = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(one in (1, other) for one, other in pairs)
+
+
+def lengths(net: Frozen, like: Tensor) -> Any:
+    """What each number of an input is measured in: the width of its bounds, or `net.unit` where that is infinite."""
+    width = range_of(net, like).width
+    if isinstance(width, float):
+        return width if width < float("inf") else net.unit
+    return torch.where(width.isfinite(), width, net.unit)
