@@ -1,6 +1,6 @@
 """The checks that every supported network must pass: outputs, gradients and searches agree with its float64 version.
 
-A search is compared with the same search on a function that calls the plain model, and in Linf with a loop in `plainly`.
+A search is compared with the same search on a function that calls the plain model, and in Linf with a written-out loop.
 """
 
 from __future__ import annotations

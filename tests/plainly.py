@@ -1,5 +1,5 @@
-"""A network beside its plain float64 version, which only PyTorch runs: reference outputs, a reference PGD loop, and what
-must hold for a result.
+"""A network beside its plain float64 version, which PyTorch alone runs: reference outputs, a reference PGD loop, and
+assertions on results.
 """
 
 from __future__ import annotations
