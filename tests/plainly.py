@@ -5,6 +5,7 @@ assertions on results.
 from __future__ import annotations
 
 import functools
+import itertools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -185,11 +186,16 @@ def assert_judged(case: Case, result: inputopt.Result) -> None:
 
 
 def assert_owned(result: inputopt.Result, *given: Tensor) -> None:
-    """No two tensors of the result share memory, and none shares it with what was passed."""
-    fields = [value for value in vars(result).values() if isinstance(value, Tensor)]
-    places = [tensor.untyped_storage().data_ptr() for tensor in (*fields, *given) if tensor.numel()]
-    assert len(set(places)) == len(places)
+    """No tensors of the result overlap in memory, and none shares it with what was passed: all may be written to."""
+    fields = [value for value in vars(result).values() if isinstance(value, Tensor) and value.numel()]
+    theirs = {tensor.untyped_storage().data_ptr() for tensor in given}
+    assert not any(tensor.untyped_storage().data_ptr() in theirs for tensor in fields)
+    spans = sorted((tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes) for tensor in fields)
+    assert all(end <= start for (_, end), (start, _) in itertools.pairwise(spans))
     assert not any(tensor.requires_grad or tensor.is_inference() for tensor in fields)
+    assert not any(
+        stride == 0 and size > 1 for each in fields for stride, size in zip(each.stride(), each.shape, strict=True)
+    )
 
 
 def assert_alike(this: Case, found: inputopt.Result, lead: Tensor) -> None:

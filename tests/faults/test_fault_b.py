@@ -49,7 +49,7 @@ class Ignored(Block):
         if not self.writes:
             return self.relu(out) * 2 + x
         self.relu(out)
-        return out.mul_(2) + x
+        return out * 2 + x
 
 
 class ToTheInput(Block):

@@ -205,6 +205,15 @@ def test_it_is_attacked_as_it_is_passed_even_under_no_grad(name):
     assert bool((lead[~found.success] > -this.slack).all())
 
 
+@pytest.mark.parametrize(("name", "prefix"), [("compiled", "_orig_mod."), ("compiled part", "0._orig_mod.")])
+def test_layers_of_compiled_modules_have_the_names_that_torch_gives_them(name, prefix):
+    this = case_of(find(name))
+    net = inputopt.Frozen(this.network.made())
+    for layer, value in this.plain_layers(this.x).items():
+        found = net.features(this.x, [prefix + layer])[prefix + layer]
+        torch.testing.assert_close(found.double(), value, rtol=0, atol=1e-4)
+
+
 def test_the_tutorials_network_takes_its_own_size():
     class Net(nn.Module):
         def __init__(self) -> None:

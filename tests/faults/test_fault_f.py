@@ -101,7 +101,7 @@ def test_inputs_may_be_arrays(x):
 
 def test_inputs_that_are_numbers_are_searched():
     """Inputs [B]: each is a single number."""
-    found = A.PGD(eps=0.6, steps=3)(lambda z: torch.stack([z, 1 - z], 1), torch.tensor([0.2, 0.4, 0.3]), [1, 1, 1])
+    found = A.PGD(eps=0.6, steps=3)(lambda z: torch.stack([z, 1.1 - z], 1), torch.tensor([0.2, 0.4, 0.3]), [1, 1, 1])
     assert bool(found.success.all())
     assert found.x.shape == (3,)
 
@@ -136,6 +136,7 @@ def test_masks_that_fit_nowhere_are_refused():
         refused(lambda mask=mask: A.PGD(mask=mask)(of_images(), IMAGES), "mask")
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # ours may say it in a warning as well
 def test_targets_that_are_the_label_already_are_skipped_and_said():
     targets = (Y + 1) % 6
     targets[2] = Y[2]

@@ -71,7 +71,7 @@ def test_nothing_runs_before_all_is_checked():
         lambda: inputopt.evaluate(model, X, Y, preset="fast"),
         lambda: inputopt.evaluate(model, X, Y, norm="l9"),
         lambda: inputopt.evaluate(model, X, Y, eps=-1.0, preset="quick"),
-        lambda: A.PGD()(model, X, Y, seed=-1),
+        lambda: A.PGD()(model, X, Y, seed=0.5),
         lambda: A.PGD()(model, X, Y, ids=[0.5] * 5),
         lambda: A.PGD()(model, X + 5, Y),
         lambda: inputopt.saliency(model, X, Y, "guess"),

@@ -117,8 +117,8 @@ def test_a_search_that_does_not_stop_on_success_goes_on_to_the_worst(name):
     assert int(whole.forwards.min()) >= 8
     early = stopped.success & (stopped.forwards < 8)
     assert bool(early.any())
-    further = lead(net, whole.x, y)[early] < lead(net, stopped.x, y)[early]
-    assert float(further.double().mean()) > 0.9
+    assert bool((whole.loss <= stopped.loss + 1e-6).all())
+    assert float((whole.loss < stopped.loss - 1e-3)[early].double().mean()) > 0.4
     assert float((whole.x - x).abs().max()) <= 0.2 + 1e-6
 
 
@@ -139,19 +139,29 @@ def test_bim_to_the_last_step_is_the_papers():
 
 
 def test_nesterov_looks_ahead_along_the_summed_gradients_as_the_paper_does():
-    """Lin et al., 2020: x + alpha mu g, with g the sum itself and not its sign; alpha is eps over the steps."""
-    x, y = known_inputs(count=10)
-    net, eps, steps, decay = small_net(), 0.1, 5, 1.0
-    found = A.NIFGSM("linf", eps, steps=steps, decay=decay, stop_on_success=False)(net, x, y)
-    z, total, alpha = x, torch.zeros_like(x), eps / steps
+    """Lin et al., 2020, written out in float64: x + alpha mu g, with g the sum itself and not its sign.
+
+    What comes back is the best of the points that the network saw: those that were looked ahead to, and the last.
+    """
+    draw = torch.Generator().manual_seed(0)
+    first, second = torch.randn(12, 24, generator=draw).double(), torch.randn(24, 4, generator=draw).double()
+
+    def net(x: Tensor) -> Tensor:
+        return torch.sin(x @ first) @ second
+
+    def cost(x: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(net(x), y, reduction="none")
+
+    x, (eps, steps, decay) = torch.rand(20, 12, generator=draw).double(), (0.3, 6, 0.25)
+    y, wide = net(x).argmax(1), inputopt.Frozen(net, bounds=(-9.0, 9.0))
+    found = A.NIFGSM("linf", eps, steps=steps, decay=decay, stop_on_success=False)(wide, x, y)
+    z, total, alpha, points = x, torch.zeros_like(x), eps / steps, []
     for _ in range(steps):
         ahead = (z + alpha * decay * total).clone().requires_grad_()
-        cost = torch.nn.functional.cross_entropy(net(ahead), y, reduction="none")
-        (grad,) = torch.autograd.grad(cost.sum(), ahead)
+        (grad,) = torch.autograd.grad(cost(ahead).sum(), ahead)
+        points.append(ahead.detach())
         total = decay * total + grad / grad.abs().mean(1, keepdim=True)
-        z = (z + alpha * total.sign()).clamp(x - eps, x + eps).clamp(0, 1)
-    cost, last = (torch.nn.functional.cross_entropy(net(each), y, reduction="none").detach() for each in (found.x, z))
-    # a point on the way, or one that was looked ahead to, may be better than the last
-    assert bool((cost >= last - 1e-6).all())
-    assert float((found.x - x).abs().max()) <= eps + 1e-9
-    assert int(((found.x - z).abs().amax(1) < 1e-6).sum()) >= 5
+        z = (z + alpha * total.sign()).clamp(x - eps, x + eps)
+    seen = torch.stack([*points, z])
+    best = seen[torch.stack([cost(point) for point in seen]).argmax(0), torch.arange(20)]
+    assert int(((found.x - best).abs().amax(1) < 1e-9).sum()) >= 18

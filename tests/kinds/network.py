@@ -127,7 +127,9 @@ class Network:
             torch.manual_seed(7)
             if self.works:
                 x = x[self._steady(x.double(), 2e-6 * (high - low))]
-            x = x[clearness(self._answers(x)).argsort(descending=True)[: 3 * ROWS : 3]]
+            clear = clearness(self._answers(x))
+            clearest = clear.argsort(descending=True)[: min(3 * ROWS, int(clear.isfinite().sum()))]
+            x = x[clearest[:: len(clearest) // ROWS][:ROWS]]
             assert len(x) == ROWS
             return x, self._answers(x).argmax(1)
 

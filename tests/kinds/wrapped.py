@@ -53,7 +53,7 @@ def graph_module() -> nn.Module:
     return fx.symbolic_trace(Convolutional().eval())
 
 
-@WRAPPED.add(reference=small, layers=False, picture="1")
+@WRAPPED.add(reference=small, layers=False)
 def compiled() -> nn.Module:
     """Run as the module that was compiled; the backend is the one that costs nothing."""
     return torch.compile(small(), backend="eager")
