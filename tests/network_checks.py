@@ -33,17 +33,17 @@ def check_answers(this: Case) -> None:
     model = this.network.made()
     with untouched(model, this.x):
         net = this.frozen(model)
-        check_logits(this, net)
+        check_logits(this, net, slice(None), slice(1), slice(2, 5))
         if not this.network.no_derivative:
             check_gradient(this, net)
         if this.network.layers:
             check_layers(this, net)
-        check_logits(this, net)
+        check_logits(this, net, slice(None))
 
 
-def check_logits(this: Case, net: inputopt.Frozen) -> None:
-    """At several sizes of batch, one after the other."""
-    for part in (slice(None), slice(1), slice(2, 5)):
+def check_logits(this: Case, net: inputopt.Frozen, *parts: slice) -> None:
+    """Of these parts of the batch, one after the other."""
+    for part in parts:
         with torch.no_grad():
             logits = net(this.x[part])
         assert logits.dtype == this.network.search
@@ -84,7 +84,10 @@ def check_searches(this: Case) -> None:
 
 
 def check_pgd(this: Case, net: inputopt.Frozen, norm: str) -> None:
-    """Without chance, so that it is the same search whatever its random numbers are."""
+    """Without a random start, so that it is the same search whatever its random numbers are.
+
+    In L1 and L0 the verdicts alone are checked: how a search steps there depends on its projection, not on the network.
+    """
     eps = this.eps(norm)
     attack = inputopt.attacks.PGD(norm, eps, steps=STEPS, step_size=STEP, random_start=False)
     found = attack(net, this.x, this.y)
@@ -95,13 +98,13 @@ def check_pgd(this: Case, net: inputopt.Frozen, norm: str) -> None:
     torch.testing.assert_close(found.distance.double(), sizes(norm, found.x, this.x), rtol=1e-4, atol=1e-6)
     if norm == "linf":
         assert_alike(this, found, plain_descent(this, eps))
-    else:
+    elif norm == "l2":
         assert_alike(this, found, this.margin(attack(this.plain_net, this.x.double(), this.y).x))
 
 
 def check_nearest(this: Case, net: inputopt.Frozen) -> None:
     """By the derivatives of all classes, in a few steps: as near as on the plain network."""
-    attack = inputopt.attacks.DeepFool(steps=10)
+    attack = inputopt.attacks.DeepFool(steps=6)
     found = attack(net, this.x, this.y)
     plain = attack(this.plain_net, this.x.double(), this.y)
     assert_owned(found, this.x, this.y)

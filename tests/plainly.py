@@ -21,7 +21,7 @@ from untouched import state_of
 
 import inputopt
 
-STEPS = 5
+STEPS = 4
 STEP = 0.5
 FAR, NEAR = 3.0, 0.3
 """Radii, in parts of the distance at which a linear network would err: one is mostly enough, the other mostly not."""

@@ -120,7 +120,7 @@ class Network:
         """
         low, high = self.box()
         low, high = torch.where(low.isinf(), -1.0, low), torch.where(high.isinf(), 1.0, high)
-        x = (low + (high - low) * images(4 * ROWS, self.shape)).to(self.given)
+        x = (low + (high - low) * images(3 * ROWS, self.shape)).to(self.given)
         if self.refused:
             return x[:ROWS], torch.zeros(ROWS, dtype=torch.int64)
         with torch.random.fork_rng():
@@ -128,7 +128,7 @@ class Network:
             if self.works:
                 x = x[self._steady(x.double(), 2e-6 * (high - low))]
             clear = clearness(self._answers(x))
-            clearest = clear.argsort(descending=True)[: min(3 * ROWS, int(clear.isfinite().sum()))]
+            clearest = clear.argsort(descending=True)[: min(2 * ROWS, int(clear.isfinite().sum()))]
             x = x[clearest[:: len(clearest) // ROWS][:ROWS]]
             assert len(x) == ROWS
             return x, self._answers(x).argmax(1)
