@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from at_once import PATIENCE, at_once
 from kinds.network import Convolutional, small
 from networks import find
 from plainly import case_of
@@ -86,7 +87,7 @@ class Unrelated(threading.Thread):
     """Derives a network of its own until it is stopped, and keeps what goes wrong."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(daemon=True)
         self.net = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
         self.stopped, self.errors, self.rounds = threading.Event(), [], 0
 
@@ -121,7 +122,8 @@ def test_another_threads_modules_go_on_undisturbed(use):
     for _ in range(4):
         USES[use](net, torch.rand(2, 3, 8, 8))
     other.stopped.set()
-    other.join()
+    other.join(PATIENCE)
+    assert not other.is_alive()
     assert other.errors == []
 
 
@@ -177,21 +179,7 @@ def test_the_number_of_threads_is_the_same_for_everybody_afterwards_and_meanwhil
 # ------------------------------------------------------------------------------------------------------------ a7: modes
 def together(*jobs: Callable[[], object]) -> list[str]:
     """Run the jobs at once, each some times over; what they raised."""
-    errors: list[str] = []
-
-    def repeat(job: Callable[[], object]) -> None:
-        for _ in range(4):
-            try:
-                job()
-            except Exception as error:
-                errors.append(repr(error))
-
-    threads = [threading.Thread(target=repeat, args=(job,)) for job in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return errors
+    return at_once({f"job {number}": job for number, job in enumerate(jobs)}, times=4)
 
 
 class Shared(nn.Module):

@@ -4,8 +4,8 @@ modes, and models that write to their input. Dtypes and quantised models are in 
 
 from __future__ import annotations
 
+import functools
 import multiprocessing
-import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from at_once import at_once
 from contracts import leaves
 from kinds.network import Convolutional, small
 from networks import find
@@ -138,21 +139,11 @@ def test_tensors_made_in_inference_mode_are_taken(usual):
 
 
 def test_every_use_works_at_once_in_threads(usual):
-    errors: list[str] = []
+    def used(use: str) -> None:
+        with torch.no_grad():
+            assert_usual(use, made(), usual)
 
-    def job(use: str) -> None:
-        try:
-            with torch.no_grad():
-                assert_usual(use, made(), usual)
-        except BaseException as error:
-            errors.append(f"{use}: {error!r}")
-
-    threads = [threading.Thread(target=job, args=(use,)) for use in USES]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert errors == []
+    assert at_once({use: functools.partial(used, use) for use in USES}) == []
 
 
 def attacked(queue: Any) -> None:
