@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.attacks.batches import in_batches
+from inputopt.attacks.batches import alone, in_batches
 from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
 from inputopt.attacks.run import JUDGING, SEARCHING, AttackRun, check_levels
 from inputopt.nets.ambient import ambient
@@ -132,8 +132,12 @@ def called(
 
     def _searched(part: Problem, rows: Tensor) -> Result:
         begin = None if start is None else start[rows]
-        run = AttackRun(attack, net, part, rows, seed, varies, watch, loss, goal, begin)
-        found = judged_afresh(run, attack._search(run)) if varies else attack._search(run)
+        run = AttackRun(attack, net, part, rows, len(problem.x0), seed, varies, watch, loss, goal, begin)
+        found = attack._search(run)
+        if varies:
+            found = judged_afresh(run, found)
+        elif known.batch_dependent:
+            found = judged_alone(run, found)
         forwards, backwards = run.meter.totals(part.example)
         nonfinite = found.nonfinite | run.meter.nonfinite(part.example)
         return replace(found, forwards=forwards, backwards=backwards, nonfinite=nonfinite, label=part.label)
@@ -159,7 +163,7 @@ def _without(skipped: Tensor, net: Frozen, problem: Problem, search: Any, attack
     whole = _untouched(net, problem, skipped)
     if not len(rows):
         return whole
-    found = in_batches(net, take(problem, rows), lambda part, own: search(part, rows[own]), attack.rows)
+    found = in_batches(net, take(problem, rows), lambda part, own: search(alone(part), rows[own]), attack.rows)
     return scatter(whole, rows, found, lambda new, old: torch.ones_like(new.success))
 
 
@@ -178,6 +182,18 @@ def judged_afresh(run: AttackRun, found: Result) -> Result:
     rate = run.share_of_draws(found.x, run.problem, goal, JUDGED_ON, JUDGING)
     run.meter.forward(run.problem.example, JUDGED_ON)
     return replace(found, success=rate > 0.5, success_rate=rate)
+
+
+@torch.no_grad()
+def judged_alone(run: AttackRun, found: Result) -> Result:
+    """A result of a network whose answer depends on the other rows of a batch, each input judged by itself."""
+    logits = torch.cat([run.net(row) for row in torch.split(found.x, 1)])
+    run.meter.forward(run.problem.example)
+    most = logits.amax(1)
+    success = run.goal_of(run.problem)(logits, run.problem) & ((most - most) == 0)
+    return replace(
+        found, logits=logits, prediction=logits.argmax(1), success=success, success_rate=success.to(found.loss.dtype)
+    )
 
 
 def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask: Tensor | None) -> Region:

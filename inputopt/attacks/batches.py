@@ -64,11 +64,11 @@ def in_batches(net: Frozen, problem: Problem, search: Callable[[Problem, Tensor]
     parts = batches(net, problem, rows)
     if len(parts) == 1 and torch.equal(parts[0], torch.arange(len(problem.ids), device=problem.ids.device)):
         return search(problem, parts[0])
-    found = [search(_alone(take(problem, part)), part) for part in parts]
+    found = [search(alone(take(problem, part)), part) for part in parts]
     return take(concatenated(found), torch.cat(parts).argsort())
 
 
-def _alone(problem: Problem) -> Problem:
+def alone(problem: Problem) -> Problem:
     """A batch whose examples are counted from 0."""
     return Problem(problem.x0, problem.label, problem.ids, problem.target, problem.region)
 

@@ -27,5 +27,5 @@ class BIM(Attack):
     step_size: float | Tensor = setting(0.2, above_zero)
 
     def _search(self, run: AttackRun) -> Result:
-        step = descend(run, run.each(self.step_size, run.problem))
+        step = descend(run, run.each("step_size", self.step_size))
         return run.search(attack_cross_entropy, step, run.problem.x0, self.steps, stop=self.stop_on_success)

@@ -113,6 +113,8 @@ def radii(what: str, value: Any) -> tuple[float, ...]:
 
 def mask_of_numbers(what: str, value: Any) -> Tensor:
     """A bool tensor or array."""
+    if not isinstance(value, (Tensor, np.ndarray, list, tuple)):
+        raise TypeError(f"{what} must be a bool tensor or array, not {type(value).__name__}.")
     made = torch.as_tensor(value)
     if made.dtype != torch.bool:
         raise ValueError(f"{what} must be bool, not {made.dtype}; compare it with 0.")

@@ -45,7 +45,7 @@ class PGD(Attack):
         tries = repeated(run.problem, self.restarts)
         step = falling(run, self.steps)
         if self.step_size is not None:
-            step = descend(run, run.each(self.step_size, tries))
+            step = descend(run, run.each("step_size", self.step_size))
         start = random_start(tries, run.norm, run.seed) if self.random_start else tries.x0
         found = run.search(attack_cross_entropy, step, start, self.steps, tries, stop=self.stop_on_success)
         return best_restart(found, self.restarts, lower_loss)

@@ -29,6 +29,7 @@ from inputopt.search.objectives import Objective
 from inputopt.search.oracles import Autograd, Oracle, confirmed
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
+from inputopt.search.rows import per_example
 from inputopt.search.steps.step import Step
 from inputopt.search.transforms import unchanged
 
@@ -48,6 +49,7 @@ class AttackRun:
         net: the network.
         problem: the batch.
         rows: which examples of the call these are, int64 [B].
+        calls: how many examples the call has.
         seed: what randomness is drawn from, with the ids.
         random: whether the network, or the attack's transform, answers at random.
         watch: shown every step.
@@ -61,6 +63,7 @@ class AttackRun:
     net: Frozen
     problem: Problem
     rows: Tensor
+    calls: int = 1
     seed: int = 0
     random: bool = False
     watch: Watch | None = None
@@ -84,21 +87,31 @@ class AttackRun:
         """Where the search begins, [B, ...]."""
         return self.problem.x0 if self.start is None else self.start
 
-    def each(self, value: float | Tensor, problem: Problem) -> float | Tensor:
+    def each(self, what: str, value: float | Tensor) -> float | Tensor:
         """A setting that is a number, one for each example of the call [B] or one for each number [B, ...] or [...].
 
         Returns:
-            A number, or a tensor that broadcasts with the rows of `problem`.
+            A number, or a tensor that broadcasts with the batch [B, ...] or [1, ...].
+
+        Raises:
+            ValueError: it has another shape.
         """
         if not isinstance(value, Tensor):
             return value
-        like = problem.x0
-        value = value.to(like)
-        if value.ndim == like.ndim:
-            return value[self.rows[problem.example]] if len(value) > 1 else value
-        if value.ndim == 1 and like.ndim > 1:
-            return value[self.rows[problem.example]].reshape(-1, *(1,) * (like.ndim - 1))
-        return value
+        like = self.problem.x0
+        made = value.to(like)
+        if made.ndim == 1 and self.calls == len(made):
+            return per_example(made[self.rows], like)
+        made = made if made.ndim == like.ndim else made[None]
+        if made.ndim == like.ndim and len(made) == self.calls > 1:
+            made = made[self.rows]
+        try:
+            return made.expand(len(made), *like.shape[1:])
+        except RuntimeError as error:
+            raise ValueError(
+                f"{what} must be a number, {self.calls} of them, one an input, or numbers of the inputs' shape "
+                f"{list(like.shape[1:])}, not of shape {list(value.shape)}."
+            ) from error
 
     def search(
         self,

@@ -42,7 +42,7 @@ class Verdict:
         low, high = wilson(accuracy, len(self.robust))
         drawn = Z * self.error
         below, above = math.hypot(accuracy - low, drawn), math.hypot(high - accuracy, drawn)
-        return max(0.0, accuracy - below), min(1.0, accuracy + above)
+        return max(0.0, accuracy - max(0.0, below)), min(1.0, accuracy + max(0.0, above))
 
 
 @torch.no_grad()
@@ -81,4 +81,4 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     """
     middle = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
     half = Z / (1 + Z * Z / count) * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    return max(0.0, min(share, middle - half)), min(1.0, max(share, middle + half))

@@ -12,6 +12,7 @@ from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.fool import by_width
 from inputopt.search.bounds import lengths
+from inputopt.search.geometry import in_box
 from inputopt.search.goals import wrong
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise

@@ -54,20 +54,29 @@ def keyed(seed: int, purpose: int = 0) -> Draws:
 
 
 @contextmanager
-def generators_kept() -> Iterator[None]:
-    """Whatever is drawn inside from the process's global generators is put back, if anything was."""
+def generators_kept() -> Iterator[Callable[[], bool]]:
+    """Whatever is drawn inside from the process's global generators is put back; gives whether anything was, so far."""
     before = _states()
     try:
-        yield
+        yield lambda: any(_differ(before))
     finally:
-        torch_state, arrays, python = before
-        if not torch.equal(torch_state, torch.get_rng_state()):
-            torch.set_rng_state(torch_state)
-        _, arrays_now, python_now = _states()
-        if arrays[2] != arrays_now[2] or not np.array_equal(arrays[1], arrays_now[1]):
-            np.random.set_state(arrays)
-        if python != python_now:
-            random.setstate(python)
+        from_torch, from_numpy, from_python = _differ(before)
+        if from_torch:
+            torch.set_rng_state(before[0])
+        if from_numpy:
+            np.random.set_state(before[1])
+        if from_python:
+            random.setstate(before[2])
+
+
+def _differ(before: tuple[torch.Tensor, Any, Any]) -> tuple[bool, bool, bool]:
+    """Which of torch's, numpy's and Python's generators have moved on."""
+    torch_state, (_, words, place, *_), python = _states()
+    return (
+        not torch.equal(before[0], torch_state),
+        before[1][2] != place or not np.array_equal(before[1][1], words),
+        before[2] != python,
+    )
 
 
 def _states() -> tuple[torch.Tensor, Any, Any]:

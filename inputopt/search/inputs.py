@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ PROBABILITIES = "The model seems to return probabilities: attacks want logits, w
 
 LOOKED_AT = 8
 """Rows that the network is shown before a search."""
+
+DRAWS = 9
+"""Draws in which a network that draws random numbers is asked about one row: all alike, they do not matter."""
 
 SLACK = 8
 """Units in the last place by which an input may lie outside the bounds: they are often rounded themselves."""
@@ -64,11 +68,11 @@ def look(net: Frozen, x: Tensor) -> Look:
     Raises:
         ValueError: it does not take such inputs, its logits are all NaN, or it tells fewer than two classes apart.
     """
-    with generators_kept():
-        return _look(net, x[:LOOKED_AT].clone())  # a foreign model may write to what it is given
+    with generators_kept() as drawn_from:
+        return _look(net, x[:LOOKED_AT].clone(), drawn_from)  # a foreign model may write to what it is given
 
 
-def _look(net: Frozen, rows: Tensor) -> Look:
+def _look(net: Frozen, rows: Tensor, drawn_from: Callable[[], bool]) -> Look:
     together = net(rows)
     if bool(together.isnan().all()):
         raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
@@ -79,7 +83,7 @@ def _look(net: Frozen, rows: Tensor) -> Look:
         )
     known = Look(classes, looks_like_probabilities(together))
     steady = _same(_alone(net, rows), together[:1]) if len(rows) > 1 else _alike_beside_others(net, rows, together)
-    return known if steady else _unsteady(net, rows, known)
+    return known if steady and not drawn_from() else _unsteady(net, rows, known)
 
 
 def _alone(net: Frozen, rows: Tensor) -> Tensor:
@@ -118,7 +122,7 @@ def _unsteady(net: Frozen, rows: Tensor, known: Look) -> Look:
             return net(of.clone())
 
     stateful = not _same(answer(one, 0), answer(one, 0))
-    random = not stateful and not all(_same(answer(one, 0), answer(one, draw)) for draw in (1, 2, 3))
+    random = not stateful and not all(_same(answer(one, 0), answer(one, draw)) for draw in range(1, DRAWS))
     batch_dependent = not stateful and not random and not _same(answer(several, 0)[:1], answer(one, 0))
     return Look(known.classes, known.probabilities, random, stateful, batch_dependent)
 
@@ -199,16 +203,12 @@ def check_problem(net: Frozen, x: Any, label: Any = None, ids: Any = None, targe
     """
     given, x = x, float_tensor("x", x, net)
     low, high = box_of(net, x, torch.as_tensor(given).dtype)
-    known = look(net, x)
-    if label is None:
-        label = _predictions(net, x)
-    label = class_indices("labels", label, x, known.classes)
-    if target is not None:
-        target = integers("targets", target, x.device)
-        target = class_indices("targets", target.expand(len(x)) if target.ndim == 0 else target, x, known.classes)
-    ids = torch.arange(len(x), device=x.device) if ids is None else integers("ids", ids, x.device)
-    if ids.shape != (len(x),):
-        raise ValueError(f"ids must be {len(x)} whole numbers, one an input, not {list(ids.shape)}.")
+    ids = torch.arange(len(x), device=x.device) if ids is None else integers("ids", ids, x)
+    label = None if label is None else integers("labels", label, x)
+    target = None if target is None else integers("targets", target, x)
+    known = look(net, x)  # the first time that the network is run
+    label = _predictions(net, x) if label is None else checks.classes("labels", label, known.classes)
+    target = None if target is None else checks.classes("targets", target, known.classes)
     region = Region(Region.everywhere(x).eps, low, high, unit=net.unit)
     return Problem(x, label, ids, target, region), known
 
@@ -221,29 +221,20 @@ def _predictions(net: Frozen, x: Tensor) -> Tensor:
     return logits.argmax(1)
 
 
-def integers(what: str, given: Any, device: torch.device) -> Tensor:
-    """Whole numbers of any integer dtype (tensor, array, list or number) as int64.
+def integers(what: str, given: Any, x: Tensor) -> Tensor:
+    """Whole numbers of any integer dtype (tensor, array, list or a single number for all) as int64, one a row of x.
 
     Raises:
-        ValueError, TypeError: something else.
+        ValueError, TypeError: something else, or another count.
     """
     try:
         made = torch.as_tensor(given)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{what} must be whole numbers ({error}).") from error
+    kind = "whole numbers" if what == "ids" else "class indices"
     if made.is_floating_point() or made.is_complex() or made.dtype == torch.bool:
-        kind = "class indices: whole numbers" if what != "ids" else "whole numbers"
-        raise ValueError(f"{what} must be {kind}, not {made.dtype}; convert them with .long().")
-    return made.detach().to(device=device, dtype=torch.int64)
-
-
-def class_indices(what: str, given: Any, x: Tensor, classes: int) -> Tensor:
-    """Class indices below `classes`, one for each row of x, as int64 [B].
-
-    Raises:
-        ValueError: of another shape or range, or not whole numbers.
-    """
-    made = integers(what, given, x.device)
+        raise ValueError(f"{what} must be {kind}: whole numbers, not {made.dtype}; convert them with .long().")
+    made = made.expand(len(x)) if made.ndim == 0 and what == "targets" else made
     if made.shape != (len(x),):
-        raise ValueError(f"{what} must be {len(x)} class indices, one an input, not shape {list(made.shape)}.")
-    return checks.classes(what, made, classes)
+        raise ValueError(f"{what} must be {len(x)} {kind}, one an input, not shape {list(made.shape)}.")
+    return made.detach().to(device=x.device, dtype=torch.int64, copy=True)  # results own their memory

@@ -153,7 +153,7 @@ def optimise(
             with threads_for_numbers(z.numel()):
                 seen, vjp = oracle(z, problem, index)
                 seen = _measured(seen, problem, size, score)
-                best = _better(best, seen, score(seen, problem), select, _finished(stop, seen, problem))
+                best = _better(best, seen, score(seen, problem), select, _finished(stop, seen, problem), problem)
                 if watch is not None:
                     watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
                 if index == steps:
@@ -207,10 +207,12 @@ def _finished(stop: Stop, seen: Evaluation, problem: Problem) -> Tensor:
     return ((problem.example[:, None] == problem.example) & done).any(1)
 
 
-def _better(best: _Best | None, seen: Evaluation, score: Tensor, select: Select, done: Tensor) -> _Best:
+def _better(
+    best: _Best | None, seen: Evaluation, score: Tensor, select: Select, done: Tensor, problem: Problem
+) -> _Best:
     """Of each example the better of two points; one that is finished keeps its point, though it leaves a step late."""
     if best is None:
-        return _Best(seen.x, seen.outputs, score, seen.success, done)
+        return _Best(_answered_or_x0(seen, problem), seen.outputs, score, seen.success, done)
     better = select(replace(seen, loss=score), best.loss, best.success)
     if not immediate(done):
         better, done = better & ~best.done, done | best.done
@@ -225,6 +227,13 @@ def _better(best: _Best | None, seen: Evaluation, score: Tensor, select: Select,
     outputs = torch.where(better[:, None], seen.outputs, best.outputs)
     loss, success = torch.where(better, score, best.loss), torch.where(better, seen.success, best.success)
     return _Best(x, outputs, loss, success, done)
+
+
+def _answered_or_x0(seen: Evaluation, problem: Problem) -> Tensor:
+    """Where the search begins; x0 for an example of which the network says nothing there."""
+    if seen.answered is None or seen.x.shape != problem.x0.shape:
+        return seen.x
+    return torch.where(per_example(seen.answered, seen.x), seen.x, problem.x0)
 
 
 def _halfway_back(
@@ -264,7 +273,7 @@ class _Found:
             success=success,
             distance=size(x - problem.x0),
             prediction=outputs.argmax(1) if outputs.shape[1] else unseen,
-            logits=outputs,
+            logits=outputs.clone(),  # a view of x, if the network is one
             loss=loss,
             forwards=forwards,
             backwards=backwards,

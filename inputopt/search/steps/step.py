@@ -56,7 +56,8 @@ class Descend:
 
     Attributes:
         direction: what becomes of the gradient.
-        size: how far to go along it: a number, a tensor that broadcasts with [B, ...], or a schedule of numbers.
+        size: how far to go along it: a number, a schedule of numbers, or a tensor [n, ...] that broadcasts with the
+            inputs and holds those of each `Problem.example` (or [1, ...], the same for all).
         of_eps: measure the size in parts of each example's eps.
     """
 
@@ -71,13 +72,21 @@ class Descend:
     def update(self, z: Tensor, seen: Evaluation, state: Any, problem: Problem, project: Project) -> tuple[Tensor, Any]:
         inner, index = state
         direction, inner = self.direction.update(seen.gradient, inner)
-        size = self.size if isinstance(self.size, (int, float, Tensor)) else self.size(index)
-        length = per_example(problem.region.eps * size, z) if self.of_eps else size
+        length = self._size(index, problem)
+        if self.of_eps:
+            eps = problem.region.eps
+            length = per_example(eps, z) * length if isinstance(length, Tensor) else per_example(eps * length, z)
         if isinstance(length, Tensor):
             ahead = torch.addcmul(z, direction, length, value=-1)
         else:
             ahead = torch.sub(z, direction, alpha=length)
         return project(ahead, problem), (inner, index + 1)
+
+    def _size(self, index: int, problem: Problem) -> float | Tensor:
+        """The size of step `index`: a number, or a tensor that broadcasts with the rows of the problem."""
+        if isinstance(self.size, Tensor):
+            return self.size if len(self.size) == 1 else self.size.index_select(0, problem.example)
+        return self.size if isinstance(self.size, (int, float)) else self.size(index)
 
 
 @dataclass(frozen=True)
