@@ -142,7 +142,9 @@ def best_other(outputs: Tensor, classes: Tensor) -> Tensor:
 
 def others_first(logits: Tensor, label: Tensor, count: int) -> Tensor:
     """The `count` classes but the label with the highest logits, highest first, [B, count]."""
-    return logits.scatter(1, label[:, None], -torch.inf).topk(count, dim=1).indices
+    ruled_out = torch.finfo(logits.dtype).min  # a class at minus infinity is last, but before the label
+    ranked = logits.nan_to_num(ruled_out, neginf=ruled_out).scatter(1, label[:, None], -torch.inf)
+    return ranked.topk(count, dim=1).indices
 
 
 class _Lead(torch.autograd.Function):
