@@ -168,11 +168,11 @@ def optimise(
                     found.leave(rows, best, positions(done, z.device))
                     z, seen, state, problem, rows, best = take((z, seen, state, problem, rows, best), kept)
                     leaving.drop(~done)
-                here, seen = z, replace(seen, grad=None if grad is None else problem.region.movable(grad))
+                seen = replace(seen, grad=None if grad is None else problem.region.movable(grad))
                 z, state = step.update(z, seen, state, problem, project)
                 if seen.answered is not None:
-                    z = _halfway_back(here, z, seen.answered, best.x, problem, project)
-                del seen, vjp, grad, here  # of a large image every copy counts
+                    z = _back_to_an_answer(z, seen.answered, best.x)
+                del seen, vjp, grad  # of a large image every copy counts
     except KeyboardInterrupt as stopped:
         if best is None:
             raise
@@ -236,17 +236,12 @@ def _answered_or_x0(seen: Evaluation, problem: Problem) -> Tensor:
     return torch.where(per_example(seen.answered, seen.x), seen.x, problem.x0)
 
 
-def _halfway_back(
-    here: Tensor, ahead: Tensor, answered: Tensor, best: Tensor, problem: Problem, project: Project
-) -> Tensor:
-    """From a point at which the network gave no answer, halfway back to the best one; others go ahead.
+def _back_to_an_answer(ahead: Tensor, answered: Tensor, best: Tensor) -> Tensor:
+    """From a point at which the network gave no answer, back to the best one; others go ahead.
 
     On canvases whose z is no input there is no way back: such a point has no gradient, and stays.
     """
-    if best.shape != here.shape:
-        return ahead
-    halfway = project(best + ((here - best) / 2).nan_to_num(0.0, 0.0, 0.0), problem)
-    return torch.where(per_example(answered, ahead), ahead, halfway)
+    return ahead if best.shape != ahead.shape else torch.where(per_example(answered, ahead), ahead, best)
 
 
 class _Found:

@@ -13,7 +13,7 @@ class _Entry:
     examples: Tensor
     forwards: int = 0
     backwards: int = 0
-    nonfinite: Tensor | None = None
+    nothing: Tensor | None = None
 
 
 class Meter:
@@ -36,10 +36,10 @@ class Meter:
         """`times` backwards were made for the rows of `examples`, int64 [B]."""
         self._entry(examples).backwards += times
 
-    def note_nonfinite(self, examples: Tensor, rows: Tensor) -> None:
-        """Logits or gradients of `examples` that are not finite were met, bool [B]."""
+    def note_nonfinite(self, examples: Tensor, nothing: Tensor) -> None:
+        """Logits or gradients of `examples` were met: finite where `nothing` [B] is 0, not where it is NaN."""
         entry = self._entry(examples)
-        entry.nonfinite = rows if entry.nonfinite is None else entry.nonfinite | rows
+        entry.nothing = nothing if entry.nothing is None else entry.nothing + nothing
 
     def totals(self, examples: Tensor) -> tuple[Tensor, Tensor]:
         """Forwards and backwards of `examples`, int64 [B], so far: int64 [B] each."""
@@ -54,7 +54,7 @@ class Meter:
         for entry in self._entries:
             rows = entry.examples.cpu()
             self._grow(rows)
-            met = torch.zeros_like(rows) if entry.nonfinite is None else entry.nonfinite.cpu().long()
+            met = torch.zeros_like(rows) if entry.nothing is None else entry.nothing.isnan().cpu().long()
             counts = [torch.full_like(rows, entry.forwards), torch.full_like(rows, entry.backwards), met]
             self._settled = self._settled.index_add(1, rows, torch.stack(counts))
         self._entries.clear()

@@ -57,6 +57,11 @@ def known_finite(values: Tensor) -> bool:
     return immediate(values) and math.isfinite(float(values.sum().tolist()))  # type: ignore[arg-type]
 
 
+def known_finite_each(values: Tensor) -> bool:
+    """As `known_finite`, of few numbers [B], which are looked at one by one."""
+    return immediate(values) and all(map(math.isfinite, values.tolist()))
+
+
 class Departures:
     """Tells the host which rows of a batch are finished: at once on a CPU, one step late elsewhere.
 

@@ -36,9 +36,9 @@ def test_rows_are_counted_by_example_and_restart():
 
 def test_what_is_not_finite_is_noted_once_and_for_all():
     meter, every = Meter(), torch.arange(3)
-    meter.note_nonfinite(every, torch.tensor([False, True, False]))
-    meter.note_nonfinite(every, torch.tensor([False, False, False]))
-    meter.note_nonfinite(torch.tensor([2]), torch.tensor([True]))
+    meter.note_nonfinite(every, torch.tensor([0.0, torch.nan, 0.0]))
+    meter.note_nonfinite(every, torch.zeros(3))
+    meter.note_nonfinite(torch.tensor([2]), torch.tensor([torch.nan]))
     assert meter.nonfinite(every).tolist() == [False, True, True]
     meter.forward(every)
     assert meter.nonfinite(every).tolist() == [False, True, True]

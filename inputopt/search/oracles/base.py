@@ -11,7 +11,8 @@ from torch import Tensor
 from inputopt.search.goals import Goal
 from inputopt.search.meter import Meter
 from inputopt.search.problem import Evaluation, Problem
-from inputopt.search.waiting import known_all, known_finite
+from inputopt.search.rows import numbers_of
+from inputopt.search.waiting import known_all, known_finite, known_finite_each
 
 Vjp = Callable[[Tensor | None], Tensor]
 """(active) -> d loss / dz of the rows `active` (positions or a bool mask; None for all), in their order."""
@@ -44,13 +45,12 @@ def judged(x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Proble
     """
     outputs, loss = outputs.detach(), loss.detach()
     success = goal(outputs, problem)
-    if known_finite(outputs) and known_finite(loss):
+    if known_finite(outputs) and known_finite_each(loss):
         return Evaluation(x, outputs, loss, success)
-    answered = (loss - loss) == 0
-    if outputs.shape[1]:
-        most = outputs.amax(1)
-        answered = (most - most) == 0
-    meter.note_nonfinite(problem.example, ~answered)
+    most = outputs.amax(1) if outputs.shape[1] else loss
+    nothing = most - most  # 0, or NaN where there is no answer
+    meter.note_nonfinite(problem.example, nothing)
+    answered = nothing == 0
     loss = torch.where(answered, loss.nan_to_num(LARGE, LARGE, -LARGE), LARGE)
     return Evaluation(x, outputs, loss, success & answered, answered=None if known_all(answered) else answered)
 
@@ -59,8 +59,8 @@ def finite_gradient(grad: Tensor, examples: Tensor, meter: Meter) -> Tensor:
     """A gradient [B, ...] with 0 for what is NaN or infinite, so that the other numbers still move."""
     if known_finite(grad):
         return grad
-    size = grad.flatten(1).abs().amax(1)
-    meter.note_nonfinite(examples, (size - size) != 0)
+    total = grad.sum(numbers_of(grad))
+    meter.note_nonfinite(examples, total - total)
     return grad.nan_to_num(0.0, 0.0, 0.0)
 
 
