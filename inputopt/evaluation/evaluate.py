@@ -78,7 +78,7 @@ def evaluate(
     problem = replace(problem, region=bounded(net, problem, chosen, distance, where))
     if known.varies:  # what counts is the mean over draws, which a search brings down until its last step
         stages = [replace(stage, attack=replace(stage.attack, stop_on_success=False)) for stage in stages]
-    with generators_kept():
+    with generators_kept(known.varies):
         doubts = doubts_before(net, problem, known, eot_samples)
         standing, rows = Standing.at_start(net, problem, known, seed), []
     unanswered = standing.nonfinite

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from inputopt.search.chance import word
 
@@ -53,35 +54,51 @@ def keyed(seed: int, purpose: int = 0) -> Draws:
     return draws
 
 
+class Drawing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not say the types of its modes
+    """Sees whether the calling thread draws random numbers from torch inside.
+
+    Attributes:
+        seen: whether it has.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.seen = False
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first such mode imports the compiler, which takes seconds
+
+    def __torch_dispatch__(
+        self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        self.seen = self.seen or torch.Tag.nondeterministic_seeded in func.tags
+        return func(*args, **(kwargs or {}))
+
+
 @contextmanager
-def generators_kept() -> Iterator[Callable[[], bool]]:
-    """Whatever is drawn inside from the process's global generators is put back; gives whether anything was, so far."""
-    before = _states()
+def generators_kept(network_draws: bool) -> Iterator[None]:
+    """What a network that draws from the process's global generators takes inside is put back; others touch none."""
+    if not network_draws:
+        yield
+        return
+    states = generator_states()
     try:
-        yield lambda: any(_differ(before))
+        yield
     finally:
-        from_torch, from_numpy, from_python = _differ(before)
-        if from_torch:
-            torch.set_rng_state(before[0])
-        if from_numpy:
-            np.random.set_state(before[1])
-        if from_python:
-            random.setstate(before[2])
+        put_back(states)
 
 
-def _differ(before: tuple[torch.Tensor, Any, Any]) -> tuple[bool, bool, bool]:
-    """Which of torch's, numpy's and Python's generators have moved on."""
-    torch_state, (_, words, place, *_), python = _states()
-    return (
-        not torch.equal(before[0], torch_state),
-        before[1][2] != place or not np.array_equal(before[1][1], words),
-        before[2] != python,
-    )
+def generator_states() -> tuple[torch.Tensor, Any, Any]:
+    """Those of torch's (on the CPU), numpy's and Python's global generators."""
+    return torch.get_rng_state(), np.random.get_state(), random.getstate()
 
 
-def _states() -> tuple[torch.Tensor, Any, Any]:
-    arrays: Any = np.random.get_state()
-    return torch.get_rng_state(), arrays, random.getstate()
+def put_back(states: tuple[torch.Tensor, Any, Any]) -> None:
+    """Set the global generators to `generator_states` of before."""
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])
+    random.setstate(states[2])
 
 
 def _devices() -> list[int]:

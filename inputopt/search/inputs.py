@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.search.draws import generators_kept, keyed
+from inputopt.search.draws import Drawing, generator_states, keyed, put_back
 from inputopt.search.problem import Problem, Region
 
 PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
@@ -68,12 +67,9 @@ def look(net: Frozen, x: Tensor) -> Look:
     Raises:
         ValueError: it does not take such inputs, its logits are all NaN, or it tells fewer than two classes apart.
     """
-    with generators_kept() as drawn_from:
-        return _look(net, x[:LOOKED_AT].clone(), drawn_from)  # a foreign model may write to what it is given
-
-
-def _look(net: Frozen, rows: Tensor, drawn_from: Callable[[], bool]) -> Look:
-    together = net(rows)
+    rows, states = x[:LOOKED_AT].clone(), generator_states()  # a foreign model may write to what it is given
+    with Drawing() as drawing:
+        together = net(rows)
     if bool(together.isnan().all()):
         raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
     classes = together.shape[1]
@@ -83,7 +79,12 @@ def _look(net: Frozen, rows: Tensor, drawn_from: Callable[[], bool]) -> Look:
         )
     known = Look(classes, looks_like_probabilities(together))
     steady = _same(_alone(net, rows), together[:1]) if len(rows) > 1 else _alike_beside_others(net, rows, together)
-    return known if steady and not drawn_from() else _unsteady(net, rows, known)
+    if steady and not drawing.seen:
+        return known
+    found = _unsteady(net, rows, known)
+    if found.varies or drawing.seen:
+        put_back(states)
+    return found
 
 
 def _alone(net: Frozen, rows: Tensor) -> Tensor:
