@@ -12,14 +12,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from inputopt import checks
-from inputopt.nets.convolution import quicken
-from inputopt.nets.folding import folded, prefers_channels_last
+from inputopt.nets.inference.convolution import quicken
+from inputopt.nets.inference.folding import folded, prefers_channels_last
+from inputopt.nets.inference.memory import keep_freed
+from inputopt.nets.inference.modes import evaluating
+from inputopt.nets.inference.threads import threads_for_operations
 from inputopt.nets.layers import Layer, captured, listed, names, parsed
-from inputopt.nets.memory import keep_freed
-from inputopt.nets.modes import evaluating
 from inputopt.nets.naming import fingerprint, name_of
 from inputopt.nets.skips import branches, damped
-from inputopt.nets.threads import threads_for_operations
 
 
 class Frozen:

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from inputopt import checks
-from inputopt.nets.convolution import FewChannels
+from inputopt.nets.inference.convolution import FewChannels
 
 LAST = "last"
 

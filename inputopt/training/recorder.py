@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 from inputopt.derivatives.record import Way
 from inputopt.nets.costs import Cost
+from inputopt.nets.inference.modes import evaluating
 from inputopt.nets.mlp import MLP
-from inputopt.nets.modes import evaluating
 from inputopt.training.history import History, Sample, named_numbers
 
 TINY = 64  # parameters: up to here a sample holds every number

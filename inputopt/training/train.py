@@ -18,8 +18,8 @@ from inputopt import checks
 from inputopt.derivatives.record import Way
 from inputopt.derivatives.ways import WAYS, check_batch, find_way
 from inputopt.nets.costs import Cost, check_targets, find_cost
+from inputopt.nets.inference.modes import evaluating, modes_kept
 from inputopt.nets.mlp import MLP
-from inputopt.nets.modes import evaluating, modes_kept
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
 from inputopt.training.updates import MakeOptimiser, Update, find_update, training_of

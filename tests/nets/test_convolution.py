@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 import inputopt
-from inputopt.nets import threads
-from inputopt.nets.convolution import FewChannels, quicken
+from inputopt.nets.inference import threads
+from inputopt.nets.inference.convolution import FewChannels, quicken
 
 modest = settings(max_examples=40, derandomize=True, deadline=None)
 one_or_two = st.tuples(st.integers(1, 3), st.integers(1, 2))

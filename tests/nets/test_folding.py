@@ -6,7 +6,7 @@ from contracts import assert_same
 from torch import nn
 
 import inputopt
-from inputopt.nets.folding import folded, prefers_channels_last
+from inputopt.nets.inference.folding import folded, prefers_channels_last
 
 
 class Blocks(nn.Module):

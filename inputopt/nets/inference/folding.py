@@ -7,7 +7,7 @@ import copy
 from torch import fx, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from inputopt.nets.rectifier import written_over
+from inputopt.nets.inference.rectifier import written_over
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 RECTIFIERS = (nn.ReLU, nn.ReLU6)
