@@ -9,6 +9,7 @@ import torch
 
 from inputopt.cli.given import find_model
 from inputopt.cli.show import table
+from inputopt.nets.errors import InputShapeError, first_line
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.layers import Layer
 from inputopt.zoo.imagenet import TRAINED_AT
@@ -30,9 +31,9 @@ def run_layers(options: argparse.Namespace) -> int:
     shape = input_shape(net, options.size)
     try:
         layers = net.layers(torch.zeros(1, *shape, dtype=net.dtype, device=net.device))
-    except (RuntimeError, IndexError) as error:
+    except InputShapeError as error:
         raise ValueError(
-            f"The model does not take inputs of {_times(shape)} ({str(error).splitlines()[0]}); say --size."
+            f"The model does not take inputs of {_times(shape)} ({first_line(error.__cause__ or error)}); say --size."
         ) from error
     print(f"for inputs of {_times(shape)}\n")
     print(table(["layer", "puts out", "kind"], [row for layer in layers for row in _rows(layer)]))

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inputopt import checks
+from inputopt.nets.errors import InputShapeError
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.picture import Picture, read_levels
 from inputopt.pictures.recipe import FILE, repeatable
@@ -115,9 +116,10 @@ def dream(
         except Interrupted as stopped:
             stopped.pictures = [so_far(net, photo, stopped.result.x)]
             raise
-        except RuntimeError as error:
+        except InputShapeError as error:
             raise ValueError(
-                f"The model does not take images of {height} x {across} ({error}); a model of one size wants octaves=1."
+                f"The model does not take images of {height} x {across} ({error.__cause__}); "
+                "a model of one size wants octaves=1."
             ) from error
         if (height, across) != full:
             detail = dreamt - scaled(net, image, height, across)

@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.nets.errors import InputShapeError
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.canvases import canvas_of
 from inputopt.pictures.picture import Picture, read_photo
@@ -133,8 +134,10 @@ def activations(net: Frozen, image: Tensor, layers: Sequence[str]) -> dict[str, 
     try:
         with torch.no_grad():
             return net.features(image, list(layers))
-    except RuntimeError as error:
-        raise ValueError(f"The model does not take images of shape {list(image.shape[1:])} ({error}).") from error
+    except InputShapeError as error:
+        raise ValueError(
+            f"The model does not take images of shape {list(image.shape[1:])} ({error.__cause__})."
+        ) from error
 
 
 def _painted(

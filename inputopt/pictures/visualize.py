@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inputopt import checks
+from inputopt.nets.errors import InputShapeError
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.canvases import Painted, canvas_of, shape_of
 from inputopt.pictures.knockout import Knockout, last_standing
@@ -140,8 +141,10 @@ def painted_by(
             stop=stop,
             watch=watch,
         )
-    except RuntimeError as error:
-        raise ValueError(f"The model does not take images of shape {list(start.shape[1:])} ({error}).") from error
+    except InputShapeError as error:
+        raise ValueError(
+            f"The model does not take images of shape {list(start.shape[1:])} ({error.__cause__})."
+        ) from error
     except Interrupted as stopped:
         stopped.result = take(stopped.result, last_standing(stopped.result, label))
         raise

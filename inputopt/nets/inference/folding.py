@@ -1,86 +1,113 @@
-"""A faster private copy of a network that only answers: batch norms folded into the convolutions before them."""
+"""Batch norms that can be folded into the convolutions before them, and rectifiers that can write over their input.
+
+Found in what a forward was seen to do, by module and not by name: it does not matter under how many names a module is
+reached, nor how its forward is written.
+"""
 
 from __future__ import annotations
 
-import copy
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from torch import fx, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from inputopt.nets.inference.rectifier import written_over
+from inputopt.nets.inference.observation import Call, Observation
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-RECTIFIERS = (nn.ReLU, nn.ReLU6)
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+RECTIFIERS = (nn.ReLU, nn.ReLU6)
 
 
-def folded(model: nn.Module) -> tuple[nn.Module, frozenset[str]]:
-    """A copy with every batch norm folded that directly follows a convolution, and the names that changed their output.
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """A convolution, the batch norm that alone reads its output, and the ReLU that alone reads the norm's.
 
-    The names of all modules stay: a folded norm becomes an identity, and puts out what it did; the convolution before
-    it puts out something else. A ReLU that alone follows a folded norm writes over what the norm put out, which saves a
-    quarter of the memory that a gradient needs; the norm's name is then one of those that changed. A model whose
-    forward cannot be traced is returned as it is.
+    Attributes:
+        rectifier: None where there is no such ReLU.
+        read: whether anything was seen to read what the norm puts out.
+        same_output: ids of the modules that put out the convolution's own output: itself, and those that end with it.
     """
-    pairs = _pairs(model)
-    if not pairs:
-        return model, frozenset()
-    copied = copy.deepcopy(model)
-    changed = set()
-    for convolution, norm, rectifier in pairs:
-        before, after = copied.get_submodule(convolution), copied.get_submodule(norm)
-        _replace(copied, convolution, fuse_conv_bn_eval(before, after).requires_grad_(False))  # type: ignore[type-var, arg-type]
-        _replace(copied, norm, nn.Identity())
-        changed.add(convolution)
-        if rectifier is not None:
-            _replace(copied, rectifier, written_over(copied.get_submodule(rectifier)))
-            changed.add(norm)
-    return copied, frozenset(changed)
+
+    convolution: Any
+    norm: Any
+    rectifier: Any = None
+    read: bool = True
+    same_output: frozenset[int] = frozenset()
 
 
-def _pairs(model: nn.Module) -> list[tuple[str, str, str | None]]:
-    """(convolution, batch norm, ReLU or None) by name, each alone in seeing what the one before puts out, once."""
-    modules = dict(model.named_modules())
-    if not any(isinstance(module, NORMS) for module in modules.values()):
-        return []
-    try:
-        nodes = list(fx.Tracer().trace(model).nodes)
-    except Exception:  # a forward with branches, or anything else that cannot be traced, is left unfolded
-        return []
-    calls = [str(node.target) for node in nodes if node.op == "call_module"]
-    return [
-        (str(node.args[0].target), str(node.target), _rectifier(node, modules, calls))
-        for node in nodes
-        if node.op == "call_module"
-        and isinstance(modules[str(node.target)], NORMS)
-        and isinstance(node.args[0], fx.Node)
-        and node.args[0].op == "call_module"
-        and isinstance(modules[str(node.args[0].target)], CONVOLUTIONS)
-        and len(node.args[0].users) == 1
-        and calls.count(str(node.target)) == calls.count(str(node.args[0].target)) == 1
-        and _is_plain(modules[str(node.target)], modules[str(node.args[0].target)])
+def pairs(observation: Observation, is_plain: Callable[[nn.Module], bool]) -> tuple[list[Pair], set[int]]:
+    """What can be folded in the forward observed, and the ids of its convolutions that must not be.
+
+    Each module of a pair is called once, is plain, and its output is read by nothing but the next one. A convolution
+    whose output was not read yet, where the forward was left early, is in neither.
+    """
+    times = Counter(id(call.module) for call in observation.calls)
+    readers = _readers(observation)
+    maker = {call.made: call for call in observation.calls if isinstance(call.module, (*CONVOLUTIONS, *NORMS))}
+    found: dict[int, tuple[Call, Call]] = {}
+    rectifiers: dict[int, nn.Module] = {}  # by the id of the norm before
+    for call in observation.calls:
+        before = None if call.given is None else maker.get(call.given)
+        if before is None or not _is_only_reader(before, call, readers):
+            continue
+        if any(times[id(each.module)] > 1 or not is_plain(each.module) for each in (before, call)):
+            continue
+        if isinstance(before.module, CONVOLUTIONS) and isinstance(call.module, NORMS):
+            found[id(before.module)] = (before, call)
+        elif isinstance(before.module, NORMS) and isinstance(call.module, RECTIFIERS):
+            rectifiers[id(before.module)] = call.module
+    made = [
+        Pair(
+            first.module,
+            second.module,
+            rectifiers.get(id(second.module)),
+            bool(_reads_after(second, readers)),
+            frozenset(id(call.module) for call in observation.calls if call.made == first.made),
+        )
+        for first, second in found.values()
     ]
+    convolutions = [call for call in observation.calls if isinstance(call.module, CONVOLUTIONS)]
+    refused = {id(call.module) for call in convolutions if _reads_after(call, readers) or times[id(call.module)] > 1}
+    return made, refused - found.keys()
 
 
-def _rectifier(norm: fx.Node, modules: dict[str, nn.Module], calls: list[str]) -> str | None:
-    """The ReLU that may write over what the norm puts out: its backward needs only what it puts out itself."""
-    users = list(norm.users)
-    if len(users) != 1 or users[0].op != "call_module":
-        return None
-    name = str(users[0].target)
-    alone = calls.count(name) == 1 and not modules[name]._forward_pre_hooks
-    return name if alone and type(modules[name]) in RECTIFIERS else None
+def _readers(observation: Observation) -> dict[int | None, list[int]]:
+    """For each value the places of the operations that read it."""
+    readers: dict[int | None, list[int]] = {}
+    for place, operation in enumerate(observation.operations):
+        for value in operation.reads:
+            readers.setdefault(value, []).append(place)
+    return readers
 
 
-def _is_plain(norm: nn.Module, convolution: nn.Module) -> bool:
-    """Whether the norm uses gathered statistics, and no hook watches either."""
-    hooks = [value for module in (norm, convolution) for value in (module._forward_hooks, module._forward_pre_hooks)]
-    return getattr(norm, "running_mean", None) is not None and not any(hooks)
+def _is_only_reader(before: Call, call: Call, readers: dict[int | None, list[int]]) -> bool:
+    """Whether nothing but `call` reads what `before` put out."""
+    return all(call.start <= place < call.end for place in _reads_after(before, readers))
 
 
-def _replace(model: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, child = name.rpartition(".")
-    setattr(model.get_submodule(parent), child, module)
+def _reads_after(call: Call, readers: dict[int | None, list[int]]) -> list[int]:
+    """The places of the operations behind a call that read what it put out."""
+    return [place for place in readers.get(call.made, []) if place >= call.end]
+
+
+def fold_weights(pair: Pair) -> tuple[Tensor, Tensor]:
+    """Weight and bias of a convolution that puts out what the batch norm behind it would."""
+    convolution, norm = pair.convolution, pair.norm
+    with torch.no_grad():
+        weight, bias = fuse_conv_bn_weights(
+            convolution.weight,
+            convolution.bias,
+            norm.running_mean,
+            norm.running_var,
+            norm.eps,
+            norm.weight,
+            norm.bias,
+        )
+    return weight.detach(), bias.detach()
 
 
 def prefers_channels_last(model: nn.Module) -> bool:
