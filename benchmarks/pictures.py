@@ -117,7 +117,7 @@ def hooks_once(who: str, seed: int) -> dict[str, float]:
     net, x = inputopt.Frozen(user), torch.rand(3, 48, 48)
     for index in range(10):
         inputopt.dream(net, x, [LAYER], 1, steps=1, seed=index)
-    left = {"after ten": one_channel.hooks(user, net._model, net._fast)}
+    left = {"after ten": one_channel.hooks(user, net._network.runner.model)}
 
     def stop(_: object) -> None:
         raise KeyboardInterrupt
@@ -127,7 +127,7 @@ def hooks_once(who: str, seed: int) -> dict[str, float]:
             inputopt.dream(net, x, **({"layers": [LAYER]} | wrong))
         except (KeyboardInterrupt, ValueError):
             continue
-    return {**left, "after an exception": one_channel.hooks(user, net._model, net._fast)}
+    return {**left, "after an exception": one_channel.hooks(user, net._network.runner.model)}
 
 
 def channel_once(who: str, threads: int) -> dict[str, Any]:
@@ -135,7 +135,10 @@ def channel_once(who: str, threads: int) -> dict[str, Any]:
     torch.set_num_threads(threads)
     net = inputopt.Frozen(inputopt.load(NETWORK))
     if who == "bare":
-        return {"stamps": one_channel.bare(net._fast, CHANNEL_STEPS)}
+        network, size = net._network, one_channel.SIZE
+        net(torch.rand(1, 3, size, size, generator=torch.Generator().manual_seed(0)))  # decides what is rewritten
+        network.runner.current.state = network._verifier.new_state(("",))
+        return {"stamps": one_channel.bare(network.runner.model, CHANNEL_STEPS)}
     stamps: one_channel.Stamps = []
     objective = inputopt.Channel(LAYER, one_channel.CHANNEL)
     watch = lambda _: stamps.append(one_channel.stamp())  # noqa: E731

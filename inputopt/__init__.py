@@ -9,6 +9,7 @@ from inputopt.evaluation.curve import RobustnessCurve, robustness_curve
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
 from inputopt.files import FileError
+from inputopt.nets.errors import ModelError
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.store import save
@@ -48,6 +49,7 @@ __all__ = [
     "InputoptWarning",
     "Interrupted",
     "Layer",
+    "ModelError",
     "Neuron",
     "Picture",
     "Report",

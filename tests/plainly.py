@@ -61,7 +61,8 @@ class Case:
     def given(self, model: Any) -> Any:
         """The model as it is where attacks take it so; frozen where its inputs lie elsewhere."""
         network = self.network
-        return model if network.bounds == (0.0, 1.0) and network.mean is None else self.frozen(model)
+        usual = not any(isinstance(end, Tensor) for end in network.bounds) and network.bounds == (0.0, 1.0)
+        return model if usual and network.mean is None else self.frozen(model)
 
     @functools.cached_property
     def plain_model(self) -> Any:

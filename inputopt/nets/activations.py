@@ -1,7 +1,7 @@
 """Activations: how a neuron's weighted input Z becomes its output O.
 
 Each is written twice, once for torch and once for numpy, with dO/dZ spelt out beside O(Z) as the document does. The
-numpy form uses plain ufuncs, so that dual numbers can flow through the very same lines.
+numpy form uses plain ufuncs, so that dual numbers can state through the very same lines.
 """
 
 from __future__ import annotations

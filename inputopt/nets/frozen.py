@@ -2,213 +2,269 @@
 
 from __future__ import annotations
 
-import copy
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from inputopt import checks
-from inputopt.nets.convolution import quicken
-from inputopt.nets.folding import folded, prefers_channels_last
-from inputopt.nets.layers import Layer, captured, listed, names, parsed
-from inputopt.nets.memory import keep_freed
-from inputopt.nets.modes import evaluating
-from inputopt.nets.naming import fingerprint, name_of
-from inputopt.nets.skips import branches, damped
-from inputopt.nets.threads import threads_for_operations
+from inputopt.nets.ambient import isolated
+from inputopt.nets.errors import NO_DERIVATIVE, explained, explained_backward
+from inputopt.nets.inference.folding import prefers_channels_last
+from inputopt.nets.inference.forward import HALF, ForwardError, ForwardResult
+from inputopt.nets.inference.memory import keep_freed
+from inputopt.nets.inference.network import Network
+from inputopt.nets.inference.threads import threads_for_operations
+from inputopt.nets.inputs import made_bounds, made_scaling
+from inputopt.nets.layers import WHOLE, Layer, listed
+from inputopt.nets.naming import name_of
+from inputopt.nets.outputs import checked_layer, checked_logits
 
 
 class Frozen:
     """A network held still, with the range of its inputs.
 
-    The user's model is never changed: a private copy runs in evaluation mode and without weight gradients, its batch
-    norms folded into the convolutions before them. Where a model cannot be copied it is used as it is, put into
-    evaluation mode for each call and back after it.
+    The user's model is never changed: a private copy runs, in evaluation mode as the model's own `eval()` makes it,
+    with weights that want no gradient. A model that cannot be copied is used as it is, by one thread at a time, put
+    into evaluation mode for each call and back after it; a function is called as it is.
+
+    **What is quick about the copy is verified.** At the first inputs the copy is run on two of them as it is and as
+    rewritten (batch norms folded into convolutions, channels last and others, see `optimisations`), and outputs and
+    derivatives are compared; what differs by more than rounding explains is dropped. Inputs that take another way
+    through the network, by their size or their numbers, are verified again.
+
+    **Dtypes.** Inputs of any floating-point dtype are taken, and cast to what the network computes in: the dtype of its
+    weights, or float32 for weights of float16 and bfloat16, which it holds exactly, unless the network insists on its
+    own. Logits, layers and searches are in float32, or in float64 if the network or its inputs are; derivatives are in
+    the dtype of the inputs.
+
+    **Outputs** are logits [B, n]: a tensor, what is called `.logits`, or the only such tensor in a tuple, list, mapping
+    or dataclass. Inputs are never written to, even if the model does so: then it gets a copy.
 
     Args:
-        model: a module, or any function of [B, ...], that returns logits [B, n] or has them as `.logits`.
-        bounds: the lowest and highest value an input may have.
-        mean, std: what the model expects subtracted from and divided out of its inputs, a number or one a channel.
+        model: a module, or any function of [B, ...].
+        bounds: the lowest and highest value of an input: numbers, or tensors that are one for each channel, [C], or
+            broadcast to one input. Either may be infinite.
+        mean, std: what the model expects subtracted from and divided out of its inputs, in the same forms.
 
     Attributes:
         bounds: as given.
+        unit: the length that step sizes are parts of: the largest finite width of the bounds, 1 if there is none.
         name: what the model was loaded by; None for one that was made otherwise.
         convolves: whether it is known to convolve images.
-        forwards, backwards: how many examples were run so far, each way.
-        device, dtype: where the model's numbers are, and of which type.
+        forwards, backwards: how many examples were run for those who asked, each way.
+        device: where the model's weights are.
 
     Raises:
-        TypeError, ValueError: not a model, or bounds, mean and std that make no sense.
+        TypeError, ValueError: not a model, or weights, bounds, mean and std that make no sense.
     """
 
     def __init__(
         self,
         model: nn.Module | Callable[[Tensor], Any],
-        bounds: tuple[float, float] = (0.0, 1.0),
-        mean: float | Sequence[float] | None = None,
-        std: float | Sequence[float] | None = None,
+        bounds: tuple[Any, Any] = (0.0, 1.0),
+        mean: Any = None,
+        std: Any = None,
     ) -> None:
-        if not callable(model):
-            raise TypeError(f"model must be a torch module or a function, not {type(model).__name__}.")
-        low, high = bounds
-        if not low < high:
-            raise ValueError(f"bounds must be (low, high) with low below high, not {bounds}.")
+        _check_model(model)
+        self._box = made_bounds(bounds)
+        self._scaling = made_scaling(mean, std)
         keep_freed()
-        self.bounds = (float(low), float(high))
+        self.bounds: tuple[Any, Any] = (self._box.low, self._box.high)
+        self.unit = self._box.unit
         self.name = name_of(model)
-        self.forwards = self.backwards = 0
-        self._operations: dict[tuple[int, ...], float] = {}
-        self._mean = torch.as_tensor(0.0 if mean is None else mean, dtype=torch.float64)
-        self._std = torch.as_tensor(1.0 if std is None else std, dtype=torch.float64)
-        if not bool((self._std > 0).all()):
-            raise ValueError("std must be above 0; leave it out for a model that takes its inputs as they are.")
-        self._model, self._private = _private_copy(model)
-        self._names = names(self._model)
-        self._fast: Any = self._model
-        self._folded: frozenset[str] = frozenset()
-        if self._private:
-            self._fast, self._folded = folded(self._model)
-            quicken(self._fast)
         self.convolves = isinstance(model, nn.Module) and prefers_channels_last(model)
-        self._channels_last = self._private and self.convolves
-        if self._channels_last:
-            self._fast = self._fast.to(memory_format=torch.channels_last)
-        parameter = next(iter(model.parameters()), None) if isinstance(model, nn.Module) else None
-        self._dtype = None if parameter is None else parameter.dtype
-        self.device = torch.device("cpu") if parameter is None else parameter.device
-        self.dtype = self._dtype or torch.float32
-        checks.finite("mean", self._mean)
-        if isinstance(model, nn.Module):
-            for weights in model.parameters():
-                checks.finite("the network's weights", weights)
+        self.forwards = self.backwards = 0
+        self._network = Network(model, self._scaling)
+        self._counting = threading.Lock()
+        self._shares = _Share()
+        weights = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
+        self.device = weights[0].device if weights else torch.device("cpu")
+        self._somewhere = bool(weights)
 
+    # --------------------------------------------------------------------------------------------------- what it says
     def __call__(self, x: Tensor) -> Tensor:
-        """Logits [B, n] of inputs [B, ...] in the bounds."""
-        with threads_for_operations(self.operations(x)):
-            outputs = self._run_counted(x)
-        logits = outputs if isinstance(outputs, Tensor) else getattr(outputs, "logits", None)
-        if not isinstance(logits, Tensor):
-            raise TypeError(
-                "The model must return a tensor of logits, or something with .logits; wrap it in one that does."
-            )
-        if logits.ndim != 2 or len(logits) != len(x):
-            raise ValueError(f"The model must return logits [B, n], not {list(logits.shape)} for {len(x)} inputs.")
-        return logits
+        """Logits [B, n] of inputs [B, ...] in the bounds.
 
-    @property
-    def unit(self) -> float:
-        """The length that step sizes are parts of: the width of the bounds, 1 where they are infinite."""
-        width = self.bounds[1] - self.bounds[0]
-        return width if width < float("inf") else 1.0
-
-    def box(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """The bounds as tensors of that dtype and device that broadcast with [B, ...]."""
-        low, high = (torch.as_tensor(bound, dtype=like.dtype, device=like.device) for bound in self.bounds)
-        return low.expand(like[:1].shape), high.expand(like[:1].shape)
-
-    def operations(self, x: Tensor) -> float:
-        """How many floating-point operations a forward of inputs [B, ...] takes; 0 before the first of that shape."""
-        return len(x) * self._operations.get(tuple(x.shape[1:]), 0.0)
+        Raises:
+            ModelError: the model's own code failed.
+            InputShapeError, OutOfMemoryError, ValueError: it does not take these inputs.
+            TypeError, ValueError: it returns no logits [B, n].
+        """
+        result = self._run(x, (WHOLE,))
+        return checked_logits(result.outputs, x.shape[0], self._out_dtype(x))
 
     def features(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
         """What the named modules put out for inputs [B, ...]; nothing behind the last of them is run.
 
-        A module that is called more than once is told apart: "act" or "act:1" is its first call, "act:last" its last.
-        The model itself is called "".
+        It is what the module put out, also where the next line writes to it. A module that is called more than once is
+        told apart: "act" or "act:1" is its first call, "act:last" its last. The model itself is called "", and puts out
+        logits. Of a layer that puts out more than a tensor it is the one called `last_hidden_state` or `logits`, or the
+        only one in it that has two dimensions or more.
 
         Raises:
-            ValueError: the model has no module of such a name, or never calls it.
+            ValueError: the model has no module of such a name, or never calls it; and as for logits.
+            TypeError: a layer puts out several tensors.
         """
         if isinstance(layers, str) or not layers:
             raise ValueError("layers must be a list of names, at least one.")
-        known = self.layer_names()
-        if not known:
+        if not self._network.runner.names and any(layer != WHOLE for layer in layers):
             raise ValueError("This model has no named layers; give a torch module that has.")
-        # a folded convolution no longer puts out what its name promises
-        unfolded = any(parsed(layer, known)[0] in self._folded for layer in layers)
-        model = self._model if unfolded else self._fast
-        with threads_for_operations(self.operations(x)):
-            return captured(model, layers, lambda: self._run(model, x), known)
+        asked = tuple(dict.fromkeys(layers))
+        result = self._run(x, asked)
+        dtype = self._out_dtype(x)
+        found = {layer: checked_layer(layer, seen.tensor, dtype) for layer, seen in result.captured.items()}
+        if WHOLE in asked:
+            found[WHOLE] = checked_logits(result.outputs, len(x), dtype)
+        return found
 
     def layers(self, x: Tensor) -> list[Layer]:
         """Every module with the shapes of what it puts out for inputs [B, ...], call by call."""
-        with torch.no_grad():
-            return listed(self._model, lambda: self._run(self._model, x)) if self.layer_names() else []
+        if not self.layer_names():
+            return []
+        network = self._network
+        with torch.no_grad(), isolated(x.device):
+            x = x.clone() if x.is_inference() else x
+            try:
+                network.decide(x, (WHOLE,))
+                return listed(network.runner.model, lambda: network.runner(x, (WHOLE,)))
+            except ForwardError as failure:
+                raise self._explained(failure, x)  # noqa: B904  # its cause is what the model raised
 
     def gradient(self, value: Tensor, x: Tensor, samples: int = 1, keep: bool = False) -> Tensor:
         """d(sum of `value`) / dx: [B] numbers that each depend on their own example give each example's gradient.
 
-        `samples` is how often each example was run to get there, for the count; `keep`: there is more to derive.
+        Args:
+            value: numbers made from what the network said of x.
+            x: what to derive by; the derivative has its shape and dtype, and may hold NaN or infinities.
+            samples: how often each example was run to get there, for the count.
+            keep: whether there is more to derive.
+
+        Raises:
+            ValueError: there is no derivative.
+            ModelError, OutOfMemoryError: the backward failed.
         """
         if not value.requires_grad:
-            raise ValueError("The model's output has no derivative by its input; let it run with gradients, in torch.")
-        self.backwards += samples * len(value)
-        with threads_for_operations(samples * self.operations(x)):
-            return torch.autograd.grad(value.sum(), x, retain_graph=keep)[0]
+            raise ValueError(NO_DERIVATIVE)
+        with self._counting:
+            self.backwards += samples * value.numel()
+        with isolated(x.device), threads_for_operations(samples * self.operations(x)):
+            try:
+                found = self._network.runner.derive(value.sum(), x, keep)
+            except Exception as error:
+                raise explained_backward(error, x) from error
+        if found is None:
+            raise ValueError(NO_DERIVATIVE)
+        return found
 
     @contextmanager
     def skipping(self, share: float) -> Iterator[None]:
         """Inside, derivatives take the network's skip connections: only `share` of each passes the branches beside.
 
         The skip gradient method (Wu et al., 2020): an input that is led like this carries over to other networks far
-        better. It is no derivative of the output any more; with a share of 1 nothing changes.
-
-        Raises:
-            ValueError: no residual branches are known of this model.
+        better. It is no derivative of the output any more; with a share of 1 nothing changes. It holds for the forwards
+        of the calling thread, which raise a ValueError if the network shows no residual branches.
         """
-        if checks.share("branches", share) == 1:
+        before, self._shares.share = self._shares.share, checks.share("branches", share)
+        try:
             yield
-            return
-        names = branches(self._model) if isinstance(self._model, nn.Module) else []
-        if not names:
-            raise ValueError("This model has no residual branches that tracing its forward finds; leave branches at 1.")
-        with ExitStack() as stack:
-            for model in {self._model, self._fast}:  # one and the same where nothing was folded
-                stack.enter_context(damped(model, names, share))
-            yield
+        finally:
+            self._shares.share = before
+
+    # ---------------------------------------------------------------------------------------------- what is known of it
+    @property
+    def dtype(self) -> torch.dtype:
+        """What searches run in: float64 for a network that computes in float64, else float32."""
+        return torch.float64 if self._network.is_double else torch.float32
+
+    def search_dtype(self, x: Tensor) -> torch.dtype:
+        """What a search from `x` runs in: float64 if it or the network is, else float32."""
+        return torch.float64 if x.dtype == torch.float64 else self.dtype
+
+    @property
+    def checks(self) -> int:
+        """On how many examples more it was run: to find out how to run it, and to verify what makes it quick."""
+        return self._network.checks
+
+    @property
+    def optimisations(self) -> dict[str, str]:
+        """What makes the private copy quick: "used", or the reason why not."""
+        return self._network.optimisations()
+
+    def box(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """The bounds of inputs such as `like` [B, ...], as tensors of its dtype and device that broadcast to it."""
+        return self._box.box(like)
+
+    def operations(self, x: Tensor) -> float:
+        """How many floating-point operations a forward of inputs [B, ...] takes; 0 before the first of that shape."""
+        return x.shape[0] * self._network.flops(x.shape[1:])
 
     def described(self) -> dict[str, Any]:
         """In plain values: the model's name, a fingerprint of its weights, and the settings it was frozen with."""
-        settings = {"mean": self._mean.tolist(), "std": self._std.tolist()}
-        return {"name": self.name, "weights": fingerprint(self._model), "bounds": list(self.bounds), **settings}
+        bounds = [end.tolist() if isinstance(end, Tensor) else end for end in self.bounds]
+        settings = {"mean": self._scaling.mean.tolist(), "std": self._scaling.std.tolist()}
+        return {"name": self.name, "weights": self._network.runner.fingerprint(), "bounds": bounds, **settings}
 
     def layer_names(self) -> list[str]:
         """The names that `features` knows."""
-        return list(self._names)
+        return list(self._network.runner.names)
 
     def first_weights(self) -> tuple[int, ...] | None:
         """The shape of the first weights that mix inputs, [n_out, n_in, ...]; None where there are none."""
-        weights = self._model.parameters() if isinstance(self._model, nn.Module) else iter(())
+        model = self._network.runner.model
+        weights = model.parameters() if isinstance(model, nn.Module) else iter(())
         return next((tuple(each.shape) for each in weights if each.ndim > 1), None)
 
-    def _run_counted(self, x: Tensor) -> Any:
-        """Run the model, and count its operations where inputs of this shape are new."""
-        if tuple(x.shape[1:]) in self._operations:
-            return self._run(self._fast, x)
-        with FlopCounterMode(display=False) as counter:
-            outputs = self._run(self._fast, x)
-        self._operations[tuple(x.shape[1:])] = counter.get_total_flops() / max(1, len(x))
-        return outputs
+    # ------------------------------------------------------------------------------------------------------ how it runs
+    def _run(self, x: Tensor, layers: tuple[str, ...]) -> ForwardResult:
+        if not isinstance(x, Tensor):
+            raise TypeError(
+                f"Inputs must be a tensor [B, ...], not {type(x).__name__}; convert it with torch.as_tensor."
+            )
+        if self._somewhere and x.device != self.device:
+            raise ValueError(f"The inputs are on {x.device} and the network on {self.device}; move one to the other.")
+        network = self._network
+        with self._counting:
+            self.forwards += x.shape[0]
+        with isolated(x.device), threads_for_operations(self.operations(x)):
+            x = x.clone() if x.is_inference() else x
+            try:
+                network.decide(x, layers)
+                if network.failure is not None and x.requires_grad and torch.is_grad_enabled():
+                    raise ValueError(NO_DERIVATIVE) from network.failure.error
+                result = network.run(x, layers, self._shares.share)
+            except ForwardError as failure:
+                raise self._explained(failure, x)  # noqa: B904  # its cause is what the model raised
+        if result.missing:
+            raise ValueError(result.missing)
+        return result
 
-    def _run(self, model: Any, x: Tensor) -> Any:
-        self.forwards += len(x)
-        x = self._normalised(x)
-        if self._channels_last and x.ndim == 4:
-            x = x.contiguous(memory_format=torch.channels_last)
-        if self._private or not isinstance(model, nn.Module):
-            return model(x)
-        with evaluating(model):
-            return model(x)
+    def _explained(self, failure: ForwardError, x: Tensor) -> Exception:
+        """What the model raised on these inputs, as one sentence."""
+        said = explained(failure.error, x, self._network.accepts(x.shape[1:]))
+        if said is not failure.error:  # which is a sentence already if it comes from a frozen network within
+            said.__cause__ = failure.error
+        return said
 
-    def _normalised(self, x: Tensor) -> Tensor:
-        if self._mean.ndim or self._std.ndim or float(self._mean) != 0 or float(self._std) != 1:
-            shape = (-1,) + (1,) * (x.ndim - 2)
-            x = (x - self._mean.to(x).reshape(shape)) / self._std.to(x).reshape(shape)
-        return x if self._dtype is None else x.to(self._dtype)
+    def _out_dtype(self, x: Tensor) -> torch.dtype:
+        return torch.float64 if x.dtype == torch.float64 or self._network.is_double else torch.float32
+
+    def __getstate__(self) -> dict[str, Any]:
+        runner, scaling = self._network.runner, self._scaling
+        made = {"model": runner.model, "bounds": self.bounds, "mean": scaling.mean, "std": scaling.std}
+        return {"made": made, "name": self.name, "counts": (self.forwards, self.backwards)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        Frozen.__init__(self, **state["made"])
+        self.name = state["name"]
+        self.forwards, self.backwards = state["counts"]
+
+
+class _Share(threading.local):
+    share: float = 1.0
 
 
 def frozen(model: Frozen | nn.Module | Callable[[Tensor], Any]) -> Frozen:
@@ -216,17 +272,18 @@ def frozen(model: Frozen | nn.Module | Callable[[Tensor], Any]) -> Frozen:
     return model if isinstance(model, Frozen) else Frozen(model)
 
 
-def _private_copy(model: Any) -> tuple[Any, bool]:
-    """A copy for inference and True, or the model as it is and False where it cannot be copied."""
+def _check_model(model: Any) -> None:
+    if isinstance(model, type):
+        raise TypeError(f"model must be a torch module or a function, not the class {model.__name__}; make one of it.")
+    if not callable(model):
+        raise TypeError(f"model must be a torch module or a function, not {type(model).__name__}.")
     if not isinstance(model, nn.Module):
-        return model, False
-    try:
-        copied = copy.deepcopy(model)
-    except Exception:  # whatever a foreign __deepcopy__ raises, the model can still be used as it is
-        return model, False
-    for parameter in copied.parameters():
-        parameter.grad = None
-    for module in copied.modules():
-        if isinstance(getattr(module, "inplace", None), bool):
-            setattr(module, "inplace", False)  # noqa: B010  # it would write to the inputs, or to a layer that was asked for
-    return copied.eval().requires_grad_(False), True
+        return
+    weights = [*model.parameters(), *model.buffers()]
+    if any(nn.parameter.is_lazy(each) for each in weights):
+        raise ValueError("The model has lazy layers that have no weights yet; run it once on an input before.")
+    if any(each.is_meta for each in weights):
+        raise ValueError("The model's weights are on the meta device, where they have no values; load them before.")
+    for parameter in model.parameters():
+        if parameter.dtype in (*HALF, torch.float32, torch.float64):
+            checks.finite("the network's weights", parameter)

@@ -1,26 +1,29 @@
 """Layers by name: what they put out, told apart by call where a module is called more than once in a forward.
 
 "act" is what the module of that name puts out at its first call, as is "act:1"; "act:2" is its second call, "act:last"
-its last. The names are those of `named_modules()`.
+its last. The names are those of `named_modules()`; "" is the model itself.
 """
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
+import torch
 from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
 
 from inputopt import checks
-from inputopt.nets.convolution import FewChannels
+from inputopt.nets.inference.observation import Hook, registered
+from inputopt.nets.outputs import tensor_in
 
 LAST = "last"
 
-Seen = Callable[[str, int, Any], None]
+WHOLE = ""
+"""The name of the model itself."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +53,11 @@ class Layer:
 
 
 def names(model: Any) -> list[str]:
-    """The names of all modules inside; none for what is no module."""
+    """The names of all modules inside whose calls can be watched: not those inside scripted or traced modules."""
     if not isinstance(model, nn.Module):
         return []
-    return [name for name, _ in model.named_modules(remove_duplicate=False) if name]
+    modules = model.named_modules(remove_duplicate=False)
+    return [name for name, module in modules if name and not isinstance(module, torch.jit.ScriptModule)]
 
 
 def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
@@ -66,8 +70,8 @@ def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
     ('act', None)
     """
     name, colon, call = str(layer).partition(":")
-    if layer == "":
-        return "", 1  # the model itself
+    if layer == WHOLE:
+        return WHOLE, 1
     checks.one_of("layer", name, known)
     if call == LAST:
         return name, None
@@ -76,81 +80,98 @@ def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
     return name, int(call or 1)
 
 
-def captured(
-    model: nn.Module, layers: Sequence[str], run: Callable[[], Any], known: Sequence[str] | None = None
-) -> dict[str, Tensor]:
-    """What each of `layers` puts out while `run` runs the model; nothing behind the last of them is run.
+class StopForward(BaseException):
+    """Every layer asked for has been seen: the forward need not go on. No Exception, which models may catch."""
 
-    The last call of a module is known only at the end, so for that the model is run to its end.
 
-    Raises:
-        ValueError, TypeError: a layer that does not exist, is not called so often, or puts out more than one tensor.
+@dataclass(frozen=True)
+class Captured:
+    """What a layer put out.
+
+    Attributes:
+        tensor: the one meant (`outputs.tensor_in`), or a copy of it; None if there is no such.
+        version: how often its memory had been written to.
+        root: where the graph behind it begins.
     """
-    known = names(model) if known is None else known  # listing them takes a millisecond
-    wanted = {layer: parsed(layer, known) for layer in layers}
-    found: dict[str, Tensor] = {}
 
-    def see(name: str, call: int, output: Any) -> None:
-        for layer in [layer for layer, (of, which) in wanted.items() if of == name and which in (call, None)]:
-            if not isinstance(output, Tensor):
-                raise TypeError(f"Layer {layer!r} puts out more than one tensor; choose a layer that puts out one.")
-            found[layer] = output
-        if len(found) == len(wanted) and all(which is not None for _, which in wanted.values()):
-            raise _Enough
+    tensor: Tensor | None
+    version: int | None
+    root: Any
 
-    with _watched(model, {name for name, _ in wanted.values()}, see) as counts:
-        try:
-            run()
-        except _Enough:
-            return found
-    missing = [layer for layer in wanted if layer not in found]
-    if missing:
-        name, times = wanted[missing[0]][0], counts[wanted[missing[0]][0]]
-        often = f"calls {name} only {times} times" if times else f"never calls {name}"
-        raise ValueError(f"The model {often}, so there is no {missing[0]}; choose a layer that it calls.")
-    return found
+    def is_overwritten(self) -> bool:
+        """Whether its memory was written to since."""
+        return self.tensor is not None and self.version != version_of(self.tensor)
+
+
+def version_of(tensor: Tensor) -> int | None:
+    """How often the tensor's memory was written to; None for tensors of inference mode, which do not count."""
+    return None if tensor.is_inference() else tensor._version
+
+
+class LayerCapture:
+    """Sees what some layers put out in one forward of the calling thread.
+
+    The last call of a module is known only at the end, so for that, and for what the model itself puts out, the model
+    is run to its end; else it is left with `StopForward` where the last of the layers was seen.
+
+    Attributes:
+        found: by layer, what was seen.
+        counts: by module, how often it was called.
+    """
+
+    def __init__(self, wanted: dict[str, tuple[str, int | None]], copied: Container[str] = ()) -> None:
+        """`wanted`: layers, as `parsed`; `copied`: those whose output the next line writes to."""
+        self.found: dict[str, Captured] = {}
+        self.counts: Counter[str] = Counter()
+        self._wanted = wanted
+        self._copied = copied
+        self._leaves = all(call is not None and name != WHOLE for name, call in wanted.values())
+        self._thread = threading.get_ident()
+
+    def hooks(self, model: nn.Module) -> list[Hook]:
+        """For `registered`."""
+        watched = dict.fromkeys(name for name, _ in self._wanted.values() if name != WHOLE)
+        return [(model.get_submodule(name), partial(self._see, name), False) for name in watched]
+
+    def missing(self) -> str | None:
+        """A sentence on the first layer that was not seen."""
+        for layer, (name, _) in self._wanted.items():
+            if layer not in self.found and name != WHOLE:
+                times = self.counts[name]
+                often = f"calls {name} only {times} times" if times else f"never calls {name}"
+                return f"The model {often}, so there is no {layer}; choose a layer that it calls."
+        return None
+
+    def _see(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() != self._thread:
+            return
+        self.counts[name] += 1
+        for layer, (of, call) in self._wanted.items():
+            if of == name and call in (self.counts[name], None):
+                self.found[layer] = _captured(output, layer in self._copied)
+        if self._leaves and len(self.found) == len(self._wanted):
+            raise StopForward
+
+
+def _captured(output: Any, copied: bool) -> Captured:
+    tensor = tensor_in(output)
+    if tensor is None:
+        return Captured(None, None, None)
+    root = tensor.grad_fn
+    tensor = tensor.clone() if copied else tensor
+    return Captured(tensor, version_of(tensor), root)
 
 
 def listed(model: nn.Module, run: Callable[[], Any]) -> list[Layer]:
     """Every module with the shapes of what it puts out while `run` runs the model, in the order of `named_modules`."""
-    known, shapes = names(model), {}
+    known, thread = names(model), threading.get_ident()
+    seen: dict[str, list[tuple[int, ...] | None]] = {name: [] for name in known}
 
-    def see(name: str, call: int, output: Any) -> None:
-        shapes[name, call] = tuple(output.shape[1:]) if isinstance(output, Tensor) else None
+    def see(name: str, module: nn.Module, args: Any, output: Any) -> None:
+        if threading.get_ident() == thread:
+            tensor = tensor_in(output)
+            seen[name].append(None if tensor is None else tuple(tensor.shape[1:]))
 
-    with _watched(model, known, see) as counts:
+    with registered([(model.get_submodule(name), partial(see, name), False) for name in known]):
         run()
-    return [
-        Layer(name, _kind(model.get_submodule(name)), tuple(shapes[name, call + 1] for call in range(counts[name])))
-        for name in known
-    ]
-
-
-def _kind(module: nn.Module) -> str:
-    return "Conv2d" if isinstance(module, FewChannels) else type(module).__name__
-
-
-@contextmanager
-def _watched(model: nn.Module, watched: Any, see: Seen) -> Iterator[Mapping[str, int]]:
-    """Every call of those modules is shown to `see` inside, and counted; no hook is left, whatever happens."""
-    counts: Counter[str] = Counter()
-
-    def hook(name: str) -> Callable[[nn.Module, Any, Any], None]:
-        def seen(module: nn.Module, inputs: Any, output: Any) -> None:
-            counts[name] += 1
-            see(name, counts[name], output)
-
-        return seen
-
-    handles: list[RemovableHandle] = []
-    try:
-        for name in watched:
-            handles.append(model.get_submodule(name).register_forward_hook(hook(name)))
-        yield counts
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-class _Enough(Exception):  # noqa: N818  # not an error: every layer asked for has been seen
-    pass
+    return [Layer(name, type(model.get_submodule(name)).__name__, tuple(seen[name])) for name in known]

@@ -1,60 +1,57 @@
-"""Residual branches: a network's modules whose output is added to what they were made from, past which skips lead."""
+"""Residual branches: modules whose output is added to what it was made from, past which skip connections lead."""
 
 from __future__ import annotations
 
-import operator
+import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
-SUMS = {operator.add, operator.iadd, torch.add, "add", "add_"}
+from inputopt.nets.inference.observation import Hook, Observation
 
-
-class _Tracer(fx.Tracer):
-    """Does not look into modules without submodules, whoever wrote them: what is in there is no residual branch."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return super().is_leaf_module(m, module_qualified_name) or next(m.children(), None) is None
+SUMS = ("aten.add", "aten.add_")
 
 
-def branches(model: nn.Module) -> list[str]:
-    """The names of the modules that residual branches end in; none for a model whose forward cannot be traced.
+def branches(observation: Observation) -> list[nn.Module]:
+    """The modules that residual branches end in.
 
     A branch counts if it starts at the very tensor that it is added to, and what its last module puts out goes nowhere
     else. Beside a skip that is itself a module, as where a network halves its images, neither way is the shorter one.
     """
-    try:
-        nodes = list(_Tracer().trace(model).nodes)
-    except Exception:  # a forward that decides by numbers, or anything else that cannot be traced
-        return []
-    sources: dict[fx.Node, set[fx.Node]] = {}
-    calls = Counter(str(node.target) for node in nodes if node.op == "call_module")
-    found: Counter[str] = Counter()
-    for node in nodes:
-        sources[node] = {node}.union(*(sources[source] for source in node.all_input_nodes))
-        if node.target in SUMS and len(node.all_input_nodes) == 2:
-            one, other = node.all_input_nodes
+    sources: dict[int, int] = {}  # of each value, itself included: a bit for each that it was made from
+    ends = {call.made: call for call in observation.calls if next(call.module.children(), None) is None}
+    for call in observation.calls:  # where no module without submodules ends, the innermost one that does
+        ends.setdefault(call.made, call)
+    readers = Counter(
+        value
+        for place, operation in enumerate(observation.operations)
+        for value in set(operation.reads)
+        if value in ends and place >= ends[value].end
+    )
+    found: Counter[nn.Module] = Counter()
+    for operation in observation.operations:
+        behind = 0
+        for value in operation.reads:
+            behind |= sources.setdefault(value, 1 << value)
+        if operation.name in SUMS and len(operation.reads) == 2:
+            one, other = operation.reads
             for branch, skip in ((one, other), (other, one)):
-                if skip in sources[branch] and branch.op == "call_module" and len(branch.users) == 1:
-                    found[str(branch.target)] += 1
-    return [name for name, times in found.items() if times == calls[name]]
+                if branch != skip and sources[branch] >> skip & 1 and branch in ends and readers[branch] == 1:
+                    found[ends[branch].module] += 1
+        for value in operation.writes:
+            sources[value] = behind | 1 << value
+    calls = Counter(call.module for call in observation.calls)
+    return [module for module, times in found.items() if times == calls[module]]
 
 
-@contextmanager
-def damped(model: nn.Module, names: Sequence[str], share: float) -> Iterator[None]:
-    """Only that share of a derivative passes through each of those branches inside; no hook is left."""
+def damping_hooks(modules: Sequence[nn.Module], share: float) -> list[Hook]:
+    """Hooks, for `registered`, by which only that share of a derivative passes through each of those branches."""
+    thread = threading.get_ident()
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        if isinstance(output, Tensor) and output.requires_grad:
+        if threading.get_ident() == thread and isinstance(output, Tensor) and output.requires_grad:
             output.register_hook(lambda grad: share * grad)  # type: ignore[no-untyped-call]
 
-    handles = [model.get_submodule(name).register_forward_hook(hook) for name in names]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return [(module, hook, False) for module in modules]

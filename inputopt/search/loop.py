@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inputopt.nets.threads import threads_for_numbers
+from inputopt.nets.inference.threads import threads_for_numbers
 from inputopt.search.geometry import Project
 from inputopt.search.meter import Meter
 from inputopt.search.norms.l2 import l2

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from inputopt.derivatives.autograd import in_full
 from inputopt.derivatives.plain import is_plain
 from inputopt.derivatives.record import Way
-from inputopt.nets.modes import evaluating
+from inputopt.nets.inference.modes import evaluating
 from inputopt.training.history import History, Sample, named_numbers
 from inputopt.training.setup import Task, forward_of
 

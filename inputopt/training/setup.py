@@ -18,8 +18,8 @@ from inputopt.derivatives.plain import HALF, check_plain, is_plain
 from inputopt.derivatives.ways import WAYS, check_batch
 from inputopt.errors import one_line, out_of_memory
 from inputopt.nets.costs import Cost, check_targets, find_cost
+from inputopt.nets.inference.modes import evaluating
 from inputopt.nets.mlp import MLP
-from inputopt.nets.modes import evaluating
 
 
 @dataclass(frozen=True)

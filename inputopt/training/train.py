@@ -18,7 +18,7 @@ from inputopt import checks
 from inputopt.derivatives.record import Way
 from inputopt.derivatives.ways import find_way
 from inputopt.nets.ambient import ambient
-from inputopt.nets.modes import modes_kept
+from inputopt.nets.inference.modes import modes_kept
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
 from inputopt.training.setup import Task, check_task, cuts, failure, forward_of

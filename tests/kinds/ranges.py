@@ -48,7 +48,7 @@ def bounds_for_each_channel() -> nn.Module:
 @RANGES.add(shape=(12,), bounds=(-torch.arange(1.0, 13), 10 * torch.arange(1.0, 13)))
 def bounds_for_each_feature() -> nn.Module:
     """A table whose columns have units of their own."""
-    return nn.Sequential(nn.BatchNorm1d(12), nn.Linear(12, 8), nn.Tanh(), nn.Linear(8, CLASSES))
+    return nn.Sequential(nn.BatchNorm1d(12), nn.Linear(12, 8), nn.Softplus(), nn.Linear(8, CLASSES))
 
 
 @RANGES.add(bounds=(torch.zeros(3, 8, 8), torch.linspace(0.5, 1, 192).reshape(3, 8, 8)), picture="1")

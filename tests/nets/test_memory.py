@@ -8,7 +8,7 @@ import pytest
 
 ROUNDS = """
 import resource, torch
-from inputopt.nets.memory import keep_freed
+from inputopt.nets.inference.memory import keep_freed
 
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt

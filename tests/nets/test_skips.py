@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from contracts import drawn
 from torch import nn
 
 import inputopt
-from inputopt.nets.skips import branches
 
 SIZE = 4
 
@@ -39,6 +39,14 @@ class Convolved(nn.Module):
         return y.mean((2, 3))
 
 
+def branches(model, x):
+    """The names of the modules that residual branches are seen to end in."""
+    net = inputopt.Frozen(model)
+    net(x)
+    names = {module: name for name, module in net._network.runner.model.named_modules()}
+    return [names[module] for module in net._network._branches]
+
+
 def jacobian(net, x):
     x = x.detach().requires_grad_()
     outputs = net(x)
@@ -69,24 +77,42 @@ def test_a_folded_network_skips_as_the_whole_one_does():
     model.norm.running_mean.normal_()
     model.norm.running_var.uniform_(0.5, 2)
     net, x = inputopt.Frozen(model), torch.rand(1, 3, 6, 6)
-    assert net._fast is not net._model
     shown = x.clone().requires_grad_()
     y = model.norm(model.convolution(shown))
     y = model.act(0.25 * y + 0.75 * y.detach() + shown)
     (expected,) = torch.autograd.grad((model.down(y) + model.short(y)).mean((2, 3))[0, 1], shown)
     with net.skipping(0.25):
         torch.testing.assert_close(jacobian(net, x)[1], expected[0], rtol=1e-4, atol=1e-6)
+    assert net.optimisations["folded batch norms"] == "used"
 
 
 def test_branches_of_an_efficientnet_are_those_that_are_added():
     net = inputopt.load("efficientnet-lite0")
     adding = [f"blocks.{number}.project.act" for number, block in enumerate(net.blocks) if block.adds]
     assert len(adding) == 9
-    assert branches(net) == adding
+    assert branches(net, torch.full((1, 3, 32, 32), 0.5)) == adding
 
 
 def test_a_skip_that_is_a_module_has_no_branch_beside_it():
-    assert branches(Convolved()) == ["norm"]
+    assert branches(Convolved(), torch.rand(2, 3, 6, 6)) == ["norm"]
+
+
+class Attends(nn.Module):
+    """A block of a transformer on tokens [B, N, C]: the branches end in modules whose outputs are views."""
+
+    def __init__(self):
+        super().__init__()
+        self.norm, self.attention = nn.LayerNorm(SIZE), nn.MultiheadAttention(SIZE, 2, batch_first=True)
+        self.drop, self.mlp, self.head = nn.Dropout(), nn.Linear(SIZE, SIZE), nn.Linear(SIZE, 3)
+
+    def forward(self, x):
+        seen = self.norm(x)
+        x = x + self.drop(self.attention(seen, seen, seen)[0])
+        return self.head((x + self.mlp(x)).mean(1))
+
+
+def test_branches_of_a_transformer():
+    assert branches(Attends(), torch.rand(2, 5, SIZE)) == ["drop", "mlp"]
 
 
 def test_a_module_that_is_called_elsewhere_too_is_no_branch():
@@ -100,21 +126,32 @@ def test_a_module_that_is_called_elsewhere_too_is_no_branch():
             y = self.first(x)
             return x + y + y.sin()
 
-    assert branches(Twice()) == []
-    assert branches(Read()) == []
+    for model in (Twice(), Read()):
+        assert branches(model, torch.rand(2, SIZE)) == []
+
+
+def test_branches_behind_the_last_layer_need_not_be_known():
+    net, x = inputopt.Frozen(Residual().double()), torch.rand(1, SIZE, dtype=torch.float64)
+    with net.skipping(0.5):
+        early = net.features(x, ["norm"])["norm"]
+        assert torch.equal(early, net.features(x, ["first"])["first"])
+        found = jacobian(net, x)
+    fresh = inputopt.Frozen(net._network.runner.model)
+    with fresh.skipping(0.5):
+        torch.testing.assert_close(found, jacobian(fresh, x), rtol=0, atol=1e-12)
 
 
 def hooks(net):
-    return [module for model in (net._model, net._fast) for module in model.modules() if module._forward_hooks]
+    return [module for module in net._network.runner.modules if module._forward_hooks]
 
 
-def test_no_hook_is_left_whatever_happens():
+def test_nothing_is_left_whatever_happens():
     net, x = inputopt.Frozen(Residual().double()), torch.rand(1, SIZE, dtype=torch.float64)
     plain = jacobian(net, x)
 
     def stopped():
         with net.skipping(0.5):
-            assert hooks(net)
+            jacobian(net, x)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -125,19 +162,38 @@ def test_no_hook_is_left_whatever_happens():
 
 class Deciding(Residual):
     def forward(self, x):
-        return super().forward(x) if float(x.sum()) > 0 else x
+        return super().forward(x) if float(x.detach().sum()) > 0 else x
 
 
-@pytest.mark.parametrize("model", [nn.Linear(2, 2), Deciding(), lambda x: x])
-def test_a_model_without_known_branches_is_refused(model):
-    net = inputopt.Frozen(model)
+def test_a_forward_that_decides_by_numbers_shows_its_branches():
+    net, x = inputopt.Frozen(Deciding().double()), torch.rand(1, SIZE, dtype=torch.float64)
+    same = inputopt.Frozen(nn.Module.train(Residual().double(), False))
+    same._network.runner.model.load_state_dict(net._network.runner.model.state_dict())
+    with net.skipping(0.5), same.skipping(0.5):
+        torch.testing.assert_close(jacobian(net, x), jacobian(same, x), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("model", [nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.ReLU()), lambda x: x])
+def test_a_model_without_branches_is_refused(model):
+    net, x = inputopt.Frozen(model), torch.rand(1, 2)
     with net.skipping(1.0):
-        pass
-    with pytest.raises(ValueError, match="leave branches at 1"), net.skipping(0.5):
-        pass
+        net(x)
+    with net.skipping(0.5), pytest.raises(ValueError, match="leave branches at 1"):
+        net(x)
+    assert net(x).shape == (1, 2)
 
 
 @pytest.mark.parametrize("share", [0, -1, 1.5, float("nan")])
 def test_a_share_is_above_0_and_at_most_1(share):
     with pytest.raises(ValueError, match="branches"), inputopt.Frozen(Residual()).skipping(share):
         pass
+
+
+def test_it_holds_for_both_copies_of_a_network_alone():
+    # one network frozen twice, side by side: what is said to one does not reach the other
+    model, x = Residual().double(), drawn(1, SIZE)
+    one, other = inputopt.Frozen(model), inputopt.Frozen(model)
+    plain = jacobian(other, x)
+    with one.skipping(0.5):
+        assert torch.equal(jacobian(other, x), plain)
+        assert not torch.equal(jacobian(one, x), plain)

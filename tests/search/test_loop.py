@@ -85,6 +85,10 @@ def test_finished_examples_are_dropped_and_all_is_counted():
     x, y = at_height(*(d * LENGTH for d in distances))
     model = Recorder(two_sides)
     net = inputopt.Frozen(model, bounds=(-10, 10))
+    net(x[:1])
+    model.searched.clear()
+    model.looked.clear()
+    net.forwards = 0
     result = inputopt.ascend(net, x, y, rate=RATE)
     assert model.searched == [5, 5, 4, 2, 1]
     assert result.forwards.tolist() == [2, 5, 3, 3, 4]

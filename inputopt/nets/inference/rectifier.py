@@ -8,22 +8,14 @@ import torch
 from torch import Tensor, nn
 
 
-def written_over(rectifier: nn.Module) -> nn.Module:
-    """The same ReLU or ReLU6, hooks and all, for an input that nobody else reads: it is written over."""
-    if type(rectifier) is nn.ReLU:
-        rectifier.inplace = True
-        return rectifier
-    clipped = Clipped()
-    vars(clipped).update(vars(rectifier))
-    return clipped
+def rectify_over(rectifier: nn.Module, x: Tensor) -> Tensor:
+    """What a ReLU or ReLU6 makes of an input that nobody else reads: it is written over.
 
-
-class Clipped(nn.ReLU6):
-    """`ReLU6` in place; torch's own first copies what it writes over, which is a tenth of a dream's time."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As `ReLU6`; its derivative is 0 where the output is 0 or 6."""
+    torch's own ReLU6 in place first copies what it writes over, which is a tenth of a dream's time.
+    """
+    if isinstance(rectifier, nn.ReLU6):
         return _Clip.apply(x)  # type: ignore[no-untyped-call]
+    return torch.relu_(x)
 
 
 class _Clip(torch.autograd.Function):

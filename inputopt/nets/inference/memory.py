@@ -18,4 +18,4 @@ def keep_freed() -> None:
     in between it is cleared page by page, which is an eighth of a dream's time. The block is never written to.
     Elsewhere than on glibc nothing happens.
     """
-    torch.empty(ADAPTS_TO, dtype=torch.uint8)
+    torch.empty(ADAPTS_TO, dtype=torch.uint8, device="cpu")

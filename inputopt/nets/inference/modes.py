@@ -1,0 +1,58 @@
+"""Training and evaluation mode, borrowed and given back: of every submodule, since some may be frozen on purpose."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+from inputopt.nets.errors import ModelError, first_line
+
+_BORROWED: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_BORROWING = threading.Lock()
+
+
+@contextmanager
+def modes_kept(net: nn.Module) -> Iterator[None]:
+    """Whatever happens inside, every submodule is in the mode it was in; frozen scripts have none."""
+    modes = [(module, getattr(module, "training", None)) for module in net.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            if training is not None:
+                module.training = training
+
+
+@contextmanager
+def evaluating(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside: nothing random, and no statistics are gathered."""
+    with modes_kept(net):
+        evaluate(net)
+        yield
+
+
+@contextmanager
+def borrowed(net: nn.Module) -> Iterator[None]:
+    """Evaluation mode inside, of a model that several threads may ask for: they go one at a time."""
+    with _BORROWING:
+        lock = _BORROWED.setdefault(net, threading.RLock())
+    with lock, evaluating(net):
+        yield
+
+
+def evaluate(net: nn.Module) -> None:
+    """Call `net.eval()`, which may be the user's own: what it does is meant, what it returns is not asked for.
+
+    Raises:
+        ModelError: it fails.
+    """
+    try:
+        net.eval()
+    except NotImplementedError:  # an exported module, whose mode was settled when it was made
+        pass
+    except Exception as error:
+        raise ModelError(f"The model's own eval() failed ({first_line(error)}); let it take no arguments.") from error

@@ -1,0 +1,282 @@
+"""A network as it is run here: the plain private copy, and a quicker way through it where that has proved to be right.
+
+What makes the copy quick is decided at the first inputs and verified there (`verification`). A later forward counts as
+verified if autograd keeps the same graph of it (`graph`), or without gradients, if it runs the same operations: one
+that goes another way, by its inputs, their number or their size, is verified anew. (Where each rewrite is right by
+itself, whatever else runs, every kind of batch is looked at once.) Where a rewrite does not hold it is
+dropped, for a reason that can be read, and the plain copy answers.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inputopt.nets.errors import first_line, is_memory
+from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
+from inputopt.nets.inference.graph import is_checkpointed, lacks_derivative, node_signatures
+from inputopt.nets.inference.observation import Hook, Observer
+from inputopt.nets.inference.precision import NO_HALF, Probe, find_precision, own_dtypes, probe
+from inputopt.nets.inference.rewriting import KINDS, RewriteState
+from inputopt.nets.inference.selection import Rewrites
+from inputopt.nets.inference.verification import Layers, Verifier
+from inputopt.nets.inputs import Scaling
+from inputopt.nets.layers import WHOLE
+from inputopt.nets.skips import branches, damping_hooks
+
+ROWS = 2
+"""Inputs that a network is looked at with, of those that it was called with."""
+
+MAX_PATHS = 8
+"""Times that a network is looked at again; one that goes yet another way is run as it is."""
+
+WIDE = "float32 arithmetic"
+UNDECIDED = "decided at the first input"
+
+
+class Network:
+    """A model, run as quickly as it has proved to be right. Several threads may run it at once.
+
+    Attributes:
+        runner: runs it.
+        failure: why it runs only without gradients; None if it does not.
+        is_double: whether it computes in float64: as its weights say, until it was run.
+    """
+
+    def __init__(self, model: Any, scaling: Scaling) -> None:
+        self.runner = Runner(model, scaling)
+        self.is_double = torch.float64 in own_dtypes(self.runner.model)[:1]
+        self.failure: ForwardError | None = None
+        self._rewrites = Rewrites(self.runner.model if self.runner.is_private else None, self.runner.current)
+        self._verifier = Verifier(self.runner, self._rewrites)
+        self._lock = threading.RLock()
+        self._compute_dtypes: dict[torch.dtype, torch.dtype | None] = {}
+        self._precision = NO_HALF
+        self._rows: int | None = ROWS
+        self._paths_checked = 0
+        self._probed = 0
+        self._layers: set[Layers] = set()  # that it was looked at for
+        self._unobservable = False  # whether its operations cannot be observed
+        self._verified_rows: set[Hashable] = set()  # layers and kinds of inputs that were seen to go a verified way
+        self._verified_operations: set[Hashable] = set()  # sequences of them that were verified
+        self._trusted_without_gradients: set[Hashable] = set()  # layers and batches that lead to such a sequence
+        self._trusted_with_gradients: set[Hashable] = set()  # the same with gradients
+        self._branches: list[nn.Module] | None = None
+        self._flops: dict[torch.Size, float] = {}  # of the whole forward of one input
+        self._shapes: set[torch.Size] = set()
+
+    @property
+    def checks(self) -> int:
+        """On how many inputs it was run, one way or the other, for nobody who asked: to probe and to verify it."""
+        return self._probed + self._verifier.checks
+
+    def optimisations(self) -> dict[str, str]:
+        """What makes it quick: "used", or why not."""
+        if not self._compute_dtypes:
+            return dict.fromkeys((WIDE, *KINDS), UNDECIDED)
+        return {WIDE: self._precision, **self._rewrites.reasons()}
+
+    def flops(self, shape: torch.Size) -> float:
+        """Floating-point operations of a forward of one input of that shape; 0 before the first."""
+        return self._flops.get(shape, 0.0)
+
+    def accepts(self, shape: torch.Size) -> bool:
+        """Whether it is known to take inputs of that shape."""
+        return shape in self._shapes or shape in self._flops
+
+    # ------------------------------------------------------------------------------------------------------- a forward
+    def run(self, x: Tensor, layers: Layers, share: float = 1.0) -> ForwardResult:
+        """A forward on inputs `x` [B, ...], for which it is decided (`decide`), until the last of `layers` was seen.
+
+        `share`: how much of a derivative passes through residual branches.
+
+        Raises:
+            ForwardError: the model raised.
+            ValueError: a share of less than 1 for a network without residual branches, or an unknown layer.
+        """
+        hooks = () if share == 1 else damping_hooks(self._residual_branches(x, layers), share)
+        if len(layers) > 1 and layers not in self._layers:
+            self._probe(self._first_rows(x), layers)  # a layer may be written to on the way to the next one
+        while True:
+            result = self._fast_forward(x, layers, hooks) if self._rewrites.kinds else None
+            if result is None:
+                result = self._forward(x, layers, hooks)
+            if not result.captured:
+                return result
+            overwritten = result.overwritten()
+            if not overwritten:
+                self._shapes.add(x.shape[1:])
+                return result
+            self.runner.cloned_layers |= overwritten  # run again, and copy what they put out at once
+
+    def decide(self, x: Tensor, layers: Layers) -> None:
+        """Decide how inputs such as `x` are run, if they are the first of their dtype."""
+        if x.dtype not in self._compute_dtypes:
+            self.runner.parsed(layers)
+            with self._lock:
+                if x.dtype not in self._compute_dtypes:
+                    self._decide(x, layers)
+
+    def _forward(
+        self, x: Tensor, layers: Layers, hooks: Sequence[Hook], state: RewriteState | None = None
+    ) -> ForwardResult:
+        if WHOLE not in layers or x.shape[1:] in self._flops or self._unobservable or not x.shape[0]:
+            return self.runner(x, layers, state, hooks=hooks)
+        return self._observed_forward(x, layers, hooks, state)[0]
+
+    def _observed_forward(
+        self, x: Tensor, layers: Layers, hooks: Sequence[Hook] = (), state: RewriteState | None = None
+    ) -> tuple[ForwardResult, Hashable]:
+        """A forward and the operations that it ran."""
+        observer = Observer()
+        result = self.runner(x, layers, state, hooks=hooks, mode=observer)
+        seen = observer.observation()
+        if WHOLE in layers:
+            self._flops.setdefault(x.shape[1:], seen.flops / max(1, len(x)))
+        return result, hash(seen.operations)
+
+    def _fast_forward(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
+        """The forward as rewritten, if it is verified or can be; None if not."""
+        try:
+            if torch.is_grad_enabled() and x.requires_grad:
+                return self._with_gradients(x, layers, hooks)
+            if (layers, x.shape, x.dtype) not in self._trusted_without_gradients:
+                return self._without_gradients(x, layers, hooks)
+            state = self._verifier.new_state(layers)
+            result = self._forward(x, layers, hooks, state)
+            return None if state.broken else result
+        except ForwardError as failure:
+            if is_memory(failure.error):
+                raise
+            plain = self._forward(x, layers, hooks)  # which raises as well if the model itself is at fault
+            self._rewrites.drop(KINDS, f"raised {first_line(failure.error)}")
+            return plain
+
+    def _with_gradients(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
+        """A forward with gradients. One that goes a way of its own is verified on a few inputs, then on all."""
+        result = self._forward(x, layers, hooks, self._verifier.new_state(layers))
+        key = (layers, x.shape, x.dtype)
+        if self._rewrites.is_local and key in self._trusted_with_gradients:
+            return result
+        for rows in (self._rows, None):
+            if self._verifier.is_verified(result, x.shape[0]):
+                self._trusted_with_gradients.add(key)
+                return result
+            self._verify_path(x[:rows], layers)
+            result = self._forward(x, layers, hooks, self._verifier.new_state(layers))
+        return result if self._verifier.is_verified(result, x.shape[0]) else None
+
+    def _without_gradients(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
+        """The first forward of a batch of this size without gradients: it has to do what a verified one does."""
+        few = self._first_rows(x)
+        tried = (layers, few.shape, x.dtype)
+        if tried not in self._verified_rows:
+            if not (self._verifier.takes_verified_path(few, layers) or self._verify_path(few, layers)):
+                return None
+            self._verified_rows.add(tried)
+        state = self._verifier.new_state(layers)
+        result, operations = self._observed_forward(x, layers, hooks, state)
+        if operations not in self._verified_operations:
+            _, verified = self._observed_forward(few.detach().clone(), layers, (), self._verifier.new_state(layers))
+            self._verified_operations.add(verified)
+            self._probed += len(few)
+        if operations not in self._verified_operations:
+            if not self._verifier.takes_verified_path(x, layers):
+                if not self._verify_path(x, layers):
+                    return None
+                state = self._verifier.new_state(layers)
+                result, operations = self._observed_forward(x, layers, hooks, state)
+            self._verified_operations.add(operations)
+        self._trusted_without_gradients.add((layers, x.shape, x.dtype))
+        return None if state.broken else result
+
+    def _first_rows(self, x: Tensor) -> Tensor:
+        return x[: self._rows]
+
+    # --------------------------------------------------------------------------------------------------- the decisions
+    def _decide(self, x: Tensor, layers: Layers) -> None:
+        """Settle how inputs of this dtype are run, and at the first of all, what makes it quick."""
+        if self._compute_dtypes and own_dtypes(self.runner.model):
+            self.runner.dtypes[x.dtype] = self._compute_dtypes[x.dtype] = next(iter(self._compute_dtypes.values()))
+            return
+        try:
+            probed, precision = find_precision(self.runner, self._first_rows(x), layers)
+        except ForwardError:
+            if len(x) <= ROWS:
+                raise
+            probed, precision = find_precision(self.runner, x, layers)
+            self._rows = None  # it takes batches of one size only
+        if not self._compute_dtypes:
+            self._precision = precision
+            reason = self._reason_against(probed)
+            if reason:
+                self._rewrites.drop(KINDS, reason)
+        self._verifier.verify(self._record(probed, layers), layers)
+        self._compute_dtypes[x.dtype] = self.runner.dtypes[x.dtype]
+        self.is_double = torch.float64 in self._compute_dtypes.values()
+
+    def _reason_against(self, probed: Probe) -> str:
+        """Why nothing of this network can be rewritten; empty if it can."""
+        seen = probed.observation
+        if not self.runner.is_private:
+            what = "cannot be copied" if self.runner.modules else "is a function, whose inside is not known"
+            return f"the model {what}"
+        if seen.error:
+            return f"its operations cannot be observed: {seen.error}"
+        if seen.random:
+            return "its forward draws random numbers, so that two runs cannot be compared"
+        if any(module._backward_hooks or module._backward_pre_hooks for module in self.runner.modules):
+            return "its own hooks watch derivatives, which shall see none but those that are asked for"
+        return "its forward takes derivatives of its own" if seen.uses_autograd else ""
+
+    def _record(self, probed: Probe, layers: Layers) -> Probe:
+        """Keep what was seen of a forward; returns it, or another one if layers were written to that were asked for."""
+        copied, seen = self.runner.layers_to_clone(layers), probed.observation
+        self._probed += len(probed.leaf)
+        self.failure = self.failure or probed.failure
+        self._layers.add(layers)
+        self.runner.writes_input |= seen.writes_input
+        self.runner.overwritten_modules |= {id(call.module) for call in seen.calls if call.made in seen.overwritten}
+        graph = node_signatures(probed.result.roots(len(probed.leaf)), probed.result.input_node)
+        self.runner.is_checkpointed |= is_checkpointed(graph)
+        self.runner.lacks_derivative |= lacks_derivative(graph)
+        self._unobservable |= bool(seen.error)
+        if WHOLE in layers:
+            self._branches = branches(seen)
+        if WHOLE in layers and len(probed.leaf):
+            self._flops.setdefault(probed.leaf.shape[1:], seen.flops / len(probed.leaf))
+        self._rewrites.update(seen)
+        self.runner.cloned_layers |= probed.result.overwritten()
+        if self.runner.layers_to_clone(layers) == copied:
+            return probed
+        self._probed += len(probed.leaf)
+        return probe(self.runner, probed.leaf, layers)
+
+    def _probe(self, x: Tensor, layers: Layers) -> Probe:
+        with self._lock:
+            return self._record(probe(self.runner, x, layers), layers)
+
+    def _verify_path(self, x: Tensor, layers: Layers) -> bool:
+        """Probe at another way through the network and verify it; returns whether it is."""
+        with self._lock:
+            self._paths_checked += 1
+            if self._paths_checked > MAX_PATHS:
+                self._rewrites.drop(KINDS, "its operations change from call to call, or its derivative was zero")
+                return False
+            return self._verifier.verify(self._probe(x, layers), layers)
+
+    def _residual_branches(self, x: Tensor, layers: Layers) -> list[nn.Module]:
+        """The modules that residual branches end in: of the whole forward, or as far as it takes such inputs."""
+        with self._lock:
+            if self._branches is None and self.runner.modules:
+                try:
+                    self._probe(self._first_rows(x), (WHOLE,))
+                except ForwardError:  # as of a network whose last layers want another size
+                    self._branches = branches(probe(self.runner, self._first_rows(x), layers).observation)
+            if not self._branches:
+                raise ValueError("This model has no residual branches that its forward shows; leave branches at 1.")
+            return self._branches

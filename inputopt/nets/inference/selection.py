@@ -1,0 +1,127 @@
+"""Which rewrites of a private copy are in use, and for each kind that is not, why."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from torch import nn
+
+from inputopt.nets.inference.convolution import has_few_channels
+from inputopt.nets.inference.folding import CONVOLUTIONS, Pair, pairs, prefers_channels_last
+from inputopt.nets.inference.observation import Observation, storage_id
+from inputopt.nets.inference.rewriting import (
+    CHANNELS_LAST,
+    FEW_CHANNELS,
+    FOLDED_NORMS,
+    INPLACE_RELUS,
+    KINDS,
+    Current,
+    is_plain,
+    restore,
+    rewrite,
+)
+
+NOTHING = {
+    FOLDED_NORMS: "no batch norm alone follows a convolution",
+    INPLACE_RELUS: "no ReLU alone follows a folded batch norm",
+    CHANNELS_LAST: "it has no convolution of images",
+    FEW_CHANNELS: "it has no plain convolution of few channels on a CPU",
+}
+
+DECIDES = "its forward decides by numbers, so that other inputs may go another way"
+
+
+class Rewrites:
+    """The rewrites of a private copy.
+
+    Attributes:
+        kinds: those in use.
+        is_local: whether each of them is right by itself, whatever other operations run; not so what rests on nobody
+            else reading a tensor, nor anything in a forward that decides by numbers which operations those are.
+    """
+
+    def __init__(self, model: nn.Module | None, current: Current) -> None:
+        """`model`: the private copy, as nobody has rewritten it yet; None where there is none."""
+        modules = [] if model is None else list(model.modules())
+        self._plain = {id(module): module for module in modules if is_plain(module)}
+        self._current = current
+        self._last = model is not None and prefers_channels_last(model)
+        self._pairs: dict[int, Pair] = {}  # by the id of the convolution
+        self._refused: set[int] = set()  # convolutions whose output was seen to go elsewhere
+        self._dropped: dict[str, str] = {}
+        self._decides = False
+        self.is_local = True
+        self.kinds: frozenset[str] = frozenset()
+
+    def reasons(self) -> dict[str, str]:
+        """By kind, "used" or why not."""
+        why = {kind: f"not used: {self._dropped.get(kind, NOTHING[kind])}" for kind in KINDS}
+        return why | dict.fromkeys(self.kinds, "used")
+
+    def drop(self, kinds: Iterable[str], reason: str) -> None:
+        """Use these no more; the first reason stays."""
+        for kind in kinds:
+            self._dropped.setdefault(kind, reason)
+        self._update_kinds()
+
+    def without(self, kind: str) -> frozenset[str]:
+        """The kinds in use but one, and what rests on it."""
+        return self.kinds - ({FOLDED_NORMS, INPLACE_RELUS} if kind == FOLDED_NORMS else {kind})
+
+    def update(self, seen: Observation) -> None:
+        """Take in what was seen of another forward: what can be folded in it, and what must not be."""
+        self._decides |= seen.reads_numbers
+        if seen.reads_numbers:
+            self.drop((FOLDED_NORMS, INPLACE_RELUS), DECIDES)
+        self._exclude({id(module) for module in self._plain.values() if _is_written(module, seen)})
+        found, refused = pairs(seen, lambda module: id(module) in self._plain)
+        self._refused |= refused
+        for pair in found:
+            self._add_pair(pair)
+        self._pairs = {
+            number: pair
+            for number, pair in self._pairs.items()
+            if number not in self._refused and id(pair.norm) in self._plain
+        }
+        convolutions = [module for module in self._plain.values() if isinstance(module, CONVOLUTIONS)]
+        rewrite(self._pairs.values(), convolutions, self._current)
+        self._update_kinds()
+
+    def unfolded_for(self, asked: set[int]) -> frozenset[int]:
+        """The ids of convolutions that must not be folded where somebody asks for what these modules put out."""
+        return frozenset(number for number, pair in self._pairs.items() if not asked.isdisjoint(pair.same_output))
+
+    def _exclude(self, modules: set[int]) -> None:
+        """Leave these modules as they are from now on."""
+        self._refused |= modules
+        for number in modules:
+            restore(self._plain.pop(number))
+
+    def _add_pair(self, pair: Pair) -> None:
+        number, old = id(pair.convolution), self._pairs.get(id(pair.convolution))
+        if old is None:
+            self._pairs[number] = pair
+        elif pair.norm is not old.norm:
+            self._refused.add(number)
+        elif pair.read and not old.read:
+            self._pairs[number] = replace(pair, same_output=pair.same_output | old.same_output)
+        elif pair.read and pair.rectifier is not old.rectifier:
+            self._pairs[number] = replace(old, rectifier=None, same_output=pair.same_output | old.same_output)
+
+    def _update_kinds(self) -> None:
+        there = {
+            FOLDED_NORMS: bool(self._pairs),
+            INPLACE_RELUS: FOLDED_NORMS not in self._dropped
+            and any(pair.rectifier is not None for pair in self._pairs.values()),
+            CHANNELS_LAST: self._last,
+            FEW_CHANNELS: any(has_few_channels(each) for each in self._plain.values()),
+        }
+        self.kinds = frozenset(kind for kind in KINDS if there[kind] and kind not in self._dropped)
+        self.is_local = not self._decides and self.kinds.isdisjoint((FOLDED_NORMS, INPLACE_RELUS))
+
+
+def _is_written(module: nn.Module, seen: Observation) -> bool:
+    """Whether the forward writes to the module's own weights, or by what else they are held."""
+    tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    return any(storage_id(tensor) in seen.written for tensor in tensors)

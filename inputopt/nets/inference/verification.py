@@ -1,0 +1,141 @@
+"""Ways through a rewritten network that have proved to be right, side by side with the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from inputopt.nets.errors import first_line
+from inputopt.nets.inference.comparison import Evaluation, Tolerance, difference, fixed_combination, tolerance
+from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
+from inputopt.nets.inference.graph import graph_signature, node_signatures
+from inputopt.nets.inference.precision import Probe, probe
+from inputopt.nets.inference.rewriting import CHANNELS_LAST, FEW_CHANNELS, FOLDED_NORMS, INPLACE_RELUS, RewriteState
+from inputopt.nets.inference.selection import Rewrites
+from inputopt.nets.layers import WHOLE
+
+Layers = tuple[str, ...]
+
+CHANGING = "its answers to the same inputs differ from call to call"
+
+
+@dataclass
+class Verifier:
+    """What is rewritten of a network, and the ways through it that were verified.
+
+    Attributes:
+        runner: runs it.
+        rewrites: those in use; what does not hold is dropped.
+        checks: on how many inputs it was run to verify.
+    """
+
+    runner: Runner
+    rewrites: Rewrites
+    checks: int = 0
+    _graphs: set[Hashable] = field(default_factory=set)
+    _nodes: set[int] = field(default_factory=set)  # of every node of those graphs
+
+    def new_state(self, layers: Layers, kinds: frozenset[str] | None = None) -> RewriteState:
+        """For one forward until the last of `layers`, in which convolutions that are asked for are not folded."""
+        kinds = self.rewrites.kinds if kinds is None else kinds
+        if layers == (WHOLE,) or FOLDED_NORMS not in kinds:
+            return RewriteState(kinds)
+        asked = {name for name, _ in self.runner.parsed(layers).values() if name != WHOLE}
+        return RewriteState(
+            kinds, self.rewrites.unfolded_for({id(self.runner.model.get_submodule(name)) for name in asked})
+        )
+
+    def is_verified(self, result: ForwardResult, batch: int) -> bool:
+        """Whether a rewritten forward of so many inputs, with gradients, went a verified way, or part of one."""
+        if result.state is None or result.state.broken:
+            return False
+        roots = result.roots(batch)
+        graph = graph_signature(roots, result.input_node)
+        if graph in self._graphs:
+            return True
+        known = node_signatures(roots, result.input_node)
+        begins = bool(roots) and all(known[root] in self._nodes for root in roots)
+        if begins:
+            self._graphs.add(graph)
+        return begins
+
+    def takes_verified_path(self, x: Tensor, layers: Layers) -> bool:
+        """Whether the rewritten forward of these inputs, run for this alone, goes a way that was verified."""
+        with torch.enable_grad():
+            leaf = x.detach().clone().requires_grad_(x.is_floating_point())
+            self.checks += len(leaf)
+            try:
+                return self.is_verified(self.runner(leaf, layers, self.new_state(layers), isolate=True), len(leaf))
+            except ForwardError:
+                return False
+
+    def verify(self, probed: Probe, layers: Layers) -> bool:
+        """Compare the rewritten forward with a plain one; drop what does not hold. Returns whether what is left does.
+
+        Where the derivative is zero at these inputs nothing is known of it, and other inputs have to tell.
+        """
+        kinds = self.rewrites.kinds
+        if not kinds or probed.failure is not None or probed.result.missing:
+            return False
+        plain = self._evaluate(probed.result, probed.leaf, layers)
+        allowed = tolerance(probed.observation, self.runner.prepare(probed.leaf).dtype, probed.leaf.device)
+        problem, result = self._compare(kinds, probed, layers, plain, allowed)
+        if problem:
+            again = probe(self.runner, probed.leaf, layers)
+            if difference(plain, self._evaluate(again.result, again.leaf, layers), allowed):
+                self.rewrites.drop(kinds, CHANGING)
+                return False
+            for kind in (kind for kind in (CHANNELS_LAST, FEW_CHANNELS, INPLACE_RELUS, FOLDED_NORMS) if kind in kinds):
+                other, result = self._compare(self.rewrites.without(kind), probed, layers, plain, allowed)
+                if not other:
+                    self.rewrites.drop(kinds - self.rewrites.without(kind), problem)
+                    break
+            else:
+                self.rewrites.drop(kinds, problem)
+        dead = plain.gradient is not None and not bool(plain.gradient.any())
+        if result is None or dead:
+            return False
+        roots = result.roots(len(probed.leaf))
+        self._graphs.add(graph_signature(roots, result.input_node))
+        self._nodes |= set(node_signatures(roots, result.input_node).values())
+        return True
+
+    def _compare(
+        self, kinds: frozenset[str], probed: Probe, layers: Layers, plain: Evaluation, allowed: Tolerance
+    ) -> tuple[str, ForwardResult | None]:
+        """How a forward with these rewrites differs from the plain one, and the forward itself if it does not."""
+        state = self.new_state(layers, kinds)
+        self.checks += len(probed.leaf)
+        with torch.enable_grad():
+            try:
+                result = self.runner(probed.leaf, layers, state, isolate=True)
+                if result.overwritten():  # as by a rectifier that the plain forward does not have
+                    self.runner.cloned_layers |= result.overwritten()
+                    state = self.new_state(layers, kinds)
+                    result = self.runner(probed.leaf, layers, state, isolate=True)
+            except ForwardError as failure:
+                return f"raised {first_line(failure.error)}", None
+            if state.broken or result.missing:
+                return "what a convolution put out did not go to its batch norm", None
+            try:
+                seen = self._evaluate(result, probed.leaf, layers, strict=plain.gradient is not None)
+            except Exception as error:  # whatever a derivative of somebody's own raises
+                return f"raised {first_line(error)} in the backward", None
+        problem = difference(plain, seen, allowed)
+        return problem, None if problem else result
+
+    def _evaluate(self, result: ForwardResult, leaf: Tensor, layers: Layers, strict: bool = False) -> Evaluation:
+        """What came of a forward, with its derivative; `strict`: it must have one."""
+        with torch.enable_grad():
+            outputs = result.tensors(layers, len(leaf))
+            total, gradient = fixed_combination(outputs), None
+            if total is not None:
+                try:
+                    gradient = self.runner.derive(total, leaf, keep=False)
+                except Exception:  # it cannot be derived, as whoever asks for its derivative will hear
+                    if strict:
+                        raise
+        return Evaluation(tuple(None if each is None else each.detach() for each in outputs), gradient)
