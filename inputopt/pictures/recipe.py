@@ -272,4 +272,4 @@ def _network(model: Any, find: Callable[[str], nn.Module]) -> Frozen:
     if fingerprint(net) != weights:
         raise ValueError(f"{name} has other weights now than when the picture was made.")
     low, high = (torch.tensor(bound, dtype=torch.float64) if isinstance(bound, list) else bound for bound in bounds)
-    return Frozen(net, (low, high), mean, std)  # until Frozen says that it takes tensors
+    return Frozen(net, (low, high), mean, std)
