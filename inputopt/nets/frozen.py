@@ -153,7 +153,7 @@ class Frozen:
             self.backwards += samples * value.numel()
         with isolated(x.device), threads_for_operations(samples * self.operations(x)):
             try:
-                found = self._network.runner.derive(value.sum(), x, keep)
+                found = self._network.runner.derive(value, x, keep)
             except Exception as error:
                 raise explained_backward(error, x) from error
         if found is None:

@@ -21,6 +21,10 @@ class Redirected(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch d
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first such mode imports the compiler, which takes seconds
+
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:

@@ -12,7 +12,7 @@ from torch import nn
 import inputopt
 from inputopt.nets.errors import ModelError
 from inputopt.nets.inference import threads
-from inputopt.nets.inference.convolution import convolve, has_few_channels
+from inputopt.nets.inference.convolution import convolve, has_few_channels, patch_matrix
 
 modest = settings(max_examples=40, derandomize=True, deadline=None)
 one_or_two = st.tuples(st.integers(1, 3), st.integers(1, 2))
@@ -35,7 +35,7 @@ def test_outputs_and_gradients_are_those_of_conv2d(channels, kernel, stride, pad
     x = drawn(2, channels[0], *size)
     x = (x.contiguous(memory_format=torch.channels_last) if last else x).requires_grad_()
     expected = conv(x)
-    found = convolve(x, conv.weight, conv.bias, conv, last)
+    found = convolve(x, conv.weight, patch_matrix(conv.weight), conv.bias, conv, last)
     assert_same(found, expected, 1e-12)
     assert found.is_contiguous(memory_format=torch.channels_last) or not last
     weights = drawn(*expected.shape, seed=1)
@@ -46,7 +46,8 @@ def test_outputs_and_gradients_are_those_of_conv2d(channels, kernel, stride, pad
 def test_without_channels_last_the_output_lies_as_torchs_own():
     conv = nn.Conv2d(1, 3, 3).requires_grad_(False)
     x = torch.rand(2, 1, 8, 8)
-    assert convolve(x, conv.weight, conv.bias, conv, False).stride() == conv(x).stride()
+    found = convolve(x, conv.weight, patch_matrix(conv.weight), conv.bias, conv, False)
+    assert found.stride() == conv(x).stride()
 
 
 def test_only_convolutions_that_are_as_they_look_count():

@@ -27,32 +27,47 @@ def has_few_channels(module: nn.Module) -> bool:
     )
 
 
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, like: nn.Conv2d, channels_last: bool) -> Tensor:
+def convolve(
+    x: Tensor, weight: Tensor, matrix: Tensor, bias: Tensor | None, like: nn.Conv2d, channels_last: bool
+) -> Tensor:
     """`like` of x [B, C, H, W] with other weights, which stand still.
 
     Args:
         x, weight, bias: as for `conv2d`.
+        matrix: `patch_matrix` of the weight.
         like: whose stride, padding and dilation it has.
         channels_last: whether the output is wanted with the channels last.
     """
-    return _Convolve.apply(x, weight, bias, (like.stride, like.padding, like.dilation), channels_last)  # type: ignore[no-untyped-call]
+    return _Convolve.apply(x, weight, matrix, bias, (like.stride, like.padding, like.dilation), channels_last)  # type: ignore[no-untyped-call]
+
+
+def patch_matrix(weight: Tensor) -> Tensor:
+    """What leads from each output's derivative to that of the patch it came from, [1, C * height * width, n_out]."""
+    return weight.detach().flatten(1).T.contiguous()[None]
 
 
 class _Convolve(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, settings: tuple[Any, Any, Any], channels_last: bool
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        matrix: Tensor,
+        bias: Tensor | None,
+        settings: tuple[Any, Any, Any],
+        channels_last: bool,
     ) -> Tensor:
-        ctx.save_for_backward(weight)
-        ctx.size, ctx.settings = x.shape[2:], settings
+        ctx.save_for_backward(matrix)
+        ctx.size, ctx.kernel, ctx.settings = x.shape[2:], weight.shape[2:], settings
         if channels_last and x.shape[1] == 1:
             # the strides of one channel leave it open where the channels lie, and torch would put them first
-            x = x.contiguous().as_strided(x.shape, (x[0].numel(), 1, x.shape[3], 1))
+            x = x.contiguous().as_strided(x.shape, (x.shape[2] * x.shape[3], 1, x.shape[3], 1))
         return functional.conv2d(x, weight, bias, *settings)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None]:
-        (weight,) = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None, None, None]:
+        (matrix,) = ctx.saved_tensors
         stride, padding, dilation = ctx.settings
-        columns = weight.flatten(1).T @ grad.flatten(2)  # each output's part in the patch that it came from
-        return functional.fold(columns, ctx.size, weight.shape[2:], dilation, padding, stride), None, None, None, None
+        columns = torch.bmm(matrix.expand(len(grad), -1, -1), grad.flatten(2))
+        image = functional.fold(columns, ctx.size, ctx.kernel, dilation, padding, stride)
+        return image, None, None, None, None, None

@@ -248,15 +248,16 @@ class Runner:
         return nullcontext() if self.is_unshared else borrowed(self.model)
 
     def derive(self, value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
-        """d value / dx of a scalar; None if it does not depend on x. `keep`: there is more to derive."""
+        """d (sum of value) / dx; None if it does not depend on x. `keep`: there is more to derive."""
         if self.lacks_derivative and lacks_derivative(node_signatures([value.grad_fn], None)):
             return None
         if self.is_checkpointed and self.is_private and x.is_leaf:
             return _derive_by_backward(value, x, keep)
+        ones = torch.ones_like(value)
         if self.is_unshared:
-            return torch.autograd.grad(value, x, retain_graph=keep, allow_unused=True)[0]
+            return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
         with self.evaluating():
-            return torch.autograd.grad(value, x, retain_graph=keep, allow_unused=True)[0]
+            return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
 
 
 def _derive_by_backward(value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
@@ -264,7 +265,7 @@ def _derive_by_backward(value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
     before = [(leaf, leaf.grad) for leaf in (*leaves(node_signatures([value.grad_fn], None)), x)]
     x.grad = None
     try:
-        value.backward(retain_graph=keep)  # type: ignore[no-untyped-call]
+        value.backward(torch.ones_like(value), retain_graph=keep)  # type: ignore[no-untyped-call]
         return x.grad
     finally:
         for leaf, grad in before:

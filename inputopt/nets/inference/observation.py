@@ -109,6 +109,10 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch doe
         self._overwritten: set[int] = set()
         self._random = self._reads_numbers = self._uses_autograd = False
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else the first such mode imports the compiler, which takes seconds
+
     def __torch_dispatch__(
         self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:

@@ -65,6 +65,9 @@ class Current(threading.local):
 Source = tuple[dict[str, Any], str, Tensor, int]
 """Who holds a tensor, by what name, the tensor, and how often it was written to."""
 
+Prepared = tuple[Tensor, Tensor | None, Tensor | None]
+"""Weight and bias of a convolution, and the `patch_matrix` of one over few channels."""
+
 
 @dataclass(eq=False)
 class Convolution:
@@ -74,7 +77,7 @@ class Convolution:
     current: Current
     pair: Pair | None = None
     _sources: list[Source] = field(default_factory=list)
-    _prepared: dict[tuple[bool, bool], tuple[Tensor, Tensor | None]] = field(default_factory=dict)
+    _prepared: dict[tuple[bool, bool], Prepared] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._plain = type(self.module).forward.__get__(self.module)
@@ -100,9 +103,9 @@ class Convolution:
         x, kinds = args[0], state.kinds
         folds = self._norm is not None and FOLDED_NORMS in kinds and self._number not in state.unfolded
         last = CHANNELS_LAST in kinds and x.ndim == 4
-        weight, bias = self._prepared.get((folds, last)) or self._prepare(folds, last)
-        if self.few and FEW_CHANNELS in kinds and x.ndim == 4:
-            y = convolution.convolve(x, weight, bias, self.module, last)
+        weight, bias, matrix = self._prepared.get((folds, last)) or self._prepare(folds, last)
+        if matrix is not None and FEW_CHANNELS in kinds and x.ndim == 4:
+            y = convolution.convolve(x, weight, matrix, bias, self.module, last)
         else:
             y = self._convolve(x, weight, bias)
         if folds:
@@ -117,11 +120,12 @@ class Convolution:
                 return False
         return self.module._parameters["weight"].data_ptr() == self._place
 
-    def _prepare(self, folds: bool, last: bool) -> tuple[Tensor, Tensor | None]:
+    def _prepare(self, folds: bool, last: bool) -> Prepared:
         weight, bias = folding.fold_weights(self.pair) if folds else (self.module.weight, self.module.bias)  # type: ignore[arg-type]
+        matrix = convolution.patch_matrix(weight) if self.few else None
         weight = weight.to(memory_format=torch.channels_last) if last else weight
-        self._prepared[folds, last] = (weight, bias)
-        return weight, bias
+        self._prepared[folds, last] = prepared = (weight, bias, matrix)
+        return prepared
 
     def __reduce__(self) -> Any:
         return _method_of, (self.module,)

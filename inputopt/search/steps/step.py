@@ -73,11 +73,11 @@ class Descend:
         inner, index = state
         direction, inner = self.direction.update(seen.gradient, inner)
         length = self._size(index, problem)
-        if self.of_eps:
-            eps = problem.region.eps
-            length = per_example(eps, z) * length if isinstance(length, Tensor) else per_example(eps * length, z)
+        eps = per_example(problem.region.eps, z) if self.of_eps else None
         if isinstance(length, Tensor):
-            ahead = torch.addcmul(z, direction, length, value=-1)
+            ahead = torch.addcmul(z, direction, length if eps is None else eps * length, value=-1)
+        elif eps is not None:
+            ahead = torch.addcmul(z, direction, eps, value=-length)
         else:
             ahead = torch.sub(z, direction, alpha=length)
         return project(ahead, problem), (inner, index + 1)
