@@ -14,8 +14,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from inputopt.nets.dispatch import DispatchMode
 
 Derivatives = Callable[[], Sequence[Tensor]]
 
@@ -48,21 +49,16 @@ def _agree(one: Derivatives, other: Derivatives, moving: Sequence[Tensor]) -> bo
             tensor.copy_(kept)
 
 
-class _Notes(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class _Notes(DispatchMode):
     """Notes every operation that depends on the moving tensors; all other tensors are held as they are."""
 
     def __init__(self, moving: Sequence[Tensor]) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._moving = {_memory(tensor) for tensor in moving}
         self._graph = fx.Graph()
         self._nodes: dict[int, fx.Node] = {}  # by the tensor that each stands for
         self._held: list[Tensor] = []
         self._seen: list[Any] = []  # kept, so that no other tensor takes the number of one that is gone
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """No: torch would load its compiler, which takes seconds, to keep it out of here."""
-        return False
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

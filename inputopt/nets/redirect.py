@@ -6,24 +6,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+
+from inputopt.nets.dispatch import DispatchMode
 
 _RECTIFIERS = {torch.ops.aten.threshold_backward.default, torch.ops.aten.hardtanh_backward.default}
 
 
-class Redirected(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not say the types of its modes
+class Redirected(DispatchMode):
     """Inside, a ReLU or ReLU6 passes a derivative on as if it were the identity (after Olah et al., 2017).
 
     Where a unit is dead, its derivative is zero and a search has nowhere to go; this one still points to where the unit
     would come alive.
     """
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else the first such mode imports the compiler, which takes seconds
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Any = None

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
+from inputopt.nets.dispatch import DispatchMode
 from inputopt.search.chance import word
 
 Draws = Callable[[int], AbstractContextManager[None]]
@@ -54,7 +54,7 @@ def keyed(seed: int, purpose: int = 0) -> Draws:
     return draws
 
 
-class Drawing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not say the types of its modes
+class Drawing(DispatchMode):
     """Sees whether the calling thread draws random numbers from torch inside.
 
     Attributes:
@@ -62,12 +62,8 @@ class Drawing(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does
     """
 
     def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self.seen = False
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else the first such mode imports the compiler, which takes seconds
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Any = None

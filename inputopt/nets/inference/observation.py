@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
+
+from inputopt.nets.dispatch import DispatchMode
 
 REGISTERING = threading.Lock()
 """Held while hooks are registered: torch numbers them by a counter that threads would share."""
@@ -93,12 +94,12 @@ class Observation:
     error: str = ""
 
 
-class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not say the types of its modes
+class Observer(DispatchMode):
     """Inside, every operation of this thread is noted."""
 
     def __init__(self, given: Tensor | None = None) -> None:
         """`given`: the input, where it is asked whether that is written to."""
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._values: dict[int, int] = {}
         self._count = 0
         self._input = None if given is None else storage_id(given)
@@ -108,10 +109,6 @@ class Observer(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch doe
         self._written: set[int] = set()
         self._overwritten: set[int] = set()
         self._random = self._reads_numbers = self._uses_autograd = False
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else the first such mode imports the compiler, which takes seconds
 
     def __torch_dispatch__(
         self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from inputopt.nets.dispatch import DispatchMode
 from inputopt.search.layout.axes import UNKNOWN, Axes, Call, tensors
 from inputopt.search.layout.rules import ALIKE, FRESH, rule_of
 
 
-class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not say the types of its modes
+class Follower(DispatchMode):
     """Inside, the axes of everything that is computed from `x` [1, ...] are followed, in this thread only.
 
     Images [1, C, H, W] begin with their channels on axis 1. With a single example, reshapes that put the batch together
@@ -21,14 +21,9 @@ class Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch doe
     """
 
     def __init__(self, x: Tensor) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._known: Any = WeakTensorKeyDictionary()
         self._known[x] = Axes(frozenset({1})) if x.ndim == 4 else UNKNOWN
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        """Nothing is compiled here; torch would load its compiler only to leave it out, for some seconds."""
-        return False
 
     def axes(self, seen: Tensor) -> Axes:
         """What is known of a tensor that was computed inside; nothing of one that does not depend on `x`."""
