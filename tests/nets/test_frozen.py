@@ -224,7 +224,7 @@ def test_a_model_that_writes_to_its_inputs_does_not_reach_the_users():
     assert torch.isfinite(result.x).all()
 
 
-def test_models_in_the_other_dtype_keep_the_inputs_dtype():
+def test_a_model_in_float64_is_derived_in_the_inputs_dtype_and_searched_in_its_own():
     net = in_training().double()
     frozen = inputopt.Frozen(net)
     x = X.clone().requires_grad_()
@@ -232,7 +232,7 @@ def test_models_in_the_other_dtype_keep_the_inputs_dtype():
     assert (frozen.dtype, out.dtype) == (torch.float64, torch.float64)
     assert frozen.gradient(out[:, 0], x).dtype == torch.float32
     result = inputopt.ascend(net, X, judged(net, X.double()).argmax(1), steps=3)
-    assert result.x.dtype == torch.float32
+    assert result.x.dtype == frozen.search_dtype(X) == torch.float64
 
 
 @pytest.mark.parametrize(

@@ -163,12 +163,16 @@ class Network:
         if self._rewrites.is_local and key in self._trusted_with_gradients:
             return result
         for rows in (self._rows, None):
-            if self._verifier.is_verified(result, x.shape[0]):
+            if self._is_right(result, x, layers):
                 self._trusted_with_gradients.add(key)
                 return result
             self._verify_path(x[:rows], layers)
             result = self._forward(x, layers, hooks, self._verifier.new_state(layers))
-        return result if self._verifier.is_verified(result, x.shape[0]) else None
+        return result if self._is_right(result, x, layers) else None
+
+    def _is_right(self, result: ForwardResult, x: Tensor, layers: Layers) -> bool:
+        """Whether a rewritten forward with gradients is one that was verified."""
+        return self._verifier.is_verified(result, x.shape[0]) and self._verifier.agrees(result, x, layers, self._rows)
 
     def _without_gradients(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
         """The first forward of a batch of this size without gradients: it has to do what a verified one does."""
