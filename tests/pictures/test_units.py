@@ -37,9 +37,7 @@ class Parts(nn.Module):
 
 def bounded(low, high):
     """It held still, with numbers or tensors for bounds."""
-    frozen = inputopt.Frozen(Parts(low, high))
-    frozen.bounds = (low, high)
-    return frozen
+    return inputopt.Frozen(Parts(low, high), (low, high))
 
 
 def each_channel(*numbers):
@@ -56,8 +54,7 @@ UNIT = (0.0, 1.0)
 @pytest.mark.parametrize("canvas", ["natural", "pixels"])
 def test_one_number_a_channel_is_as_good_as_a_tensor_that_broadcasts(canvas, tmp_path):
     low, high = RANGES["one a channel"]
-    pair = [bounded(low, high), bounded(low, high)]
-    pair[1].bounds = (low.flatten(), high.flatten())
+    pair = [bounded(low, high), inputopt.Frozen(Parts(low, high), (low.flatten(), high.flatten()))]
     first, second = (inputopt.visualize(model, SEEN, SIDE, 3, canvas=canvas) for model in pair)
     assert_same(first.x, second.x)
     for picture, name in ((first, "a.png"), (second, "b.png")):
