@@ -1,35 +1,27 @@
-"""`inputopt dream`, `zoom` and `repeat`: pictures that grow from a photo, and any picture made again."""
+"""`inputopt dream` and `zoom`: pictures that grow from a photo."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import math
-import os
 import shutil
-import tempfile
-from collections.abc import Callable, Mapping
-from itertools import pairwise
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
-from torch import nn
 from tqdm import tqdm
 
-from inputopt import checks
 from inputopt.cli.data import in_bounds
-from inputopt.cli.network import add_network, answer, check_name, find_model, find_network
-from inputopt.cli.parsing import UsageError, number, seed, whole
+from inputopt.cli.network import add_network, answer, check_name, find_network
+from inputopt.cli.parsing import number, seed, whole
 from inputopt.cli.show import provisional, writable, wrote
 from inputopt.cli.watching import Watching, add_watch, save_interrupted, unfinished
 from inputopt.files import FileError, reading, replacing, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.dream import dream, so_far
 from inputopt.pictures.picture import read_levels, to_image
-from inputopt.pictures.recipe import read_recipe, remade, versions
 from inputopt.pictures.sheet import Journey, sheet
 from inputopt.pictures.zoom import FILMS, film, zoom
 from inputopt.search.loop import Interrupted, Snapshot
@@ -50,7 +42,7 @@ ON_PHOTOS = {"steps": 10, "octaves": 4, "octave_scale": 1.4, "step_size": 0.015,
 
 
 def add_commands(commands: Any) -> None:
-    """Add `dream`, `zoom` and `repeat`."""
+    """Add `dream` and `zoom`."""
     command = commands.add_parser("dream", help="make more of what a layer sees in a picture")
     _add_common(command)
     command.add_argument("--steps", type=whole(), help="at each size (10, on digits 60)")
@@ -77,15 +69,6 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--film", type=film_name, default="zoom.webp", help="a .webp, .gif or .mp4 (%(default)s)")
     command.set_defaults(run=run_zoom)
 
-    command = commands.add_parser("repeat", help="make a picture again from the recipe that it carries")
-    command.add_argument("picture", help="a PNG that inputopt wrote")
-    command.add_argument("--model", help="the network, where its name is not enough")
-    command.add_argument(
-        "--file", action="append", default=[], metavar="NAME=PATH", help="a file that has moved: photo=china.jpg"
-    )
-    command.add_argument("--out", default="again", help="folder for the picture (%(default)s)")
-    command.set_defaults(run=run_repeat)
-
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     add_network(command, "digits-mlp")
@@ -103,7 +86,7 @@ def run_dream(options: argparse.Namespace) -> int:
     """Dream, and on digits show the way there."""
     out = writable(options.out, *DREAM_FILES)
     layers = _layers(options)
-    _check_photos(options.photo, options.guide, options.mask)
+    check_photos(options.photo, options.guide, options.mask)
     net = find_network(options)
     usual = ON_DIGITS if options.model.startswith("digits") else ON_PHOTOS
     settings: dict[str, Any] = {
@@ -149,7 +132,7 @@ def run_zoom(options: argparse.Namespace) -> int:
     if options.film.lower().endswith(".mp4") and shutil.which("ffmpeg") is None:
         raise FileError("An mp4 needs ffmpeg, which is not installed; make a .webp or a .gif.")
     layers = _layers(options)
-    _check_photos(options.photo)
+    check_photos(options.photo)
     net = find_network(options)
     photo = options.photo or str(out / "photo.png")
     digits = {"octaves": 1} if options.model.startswith("digits") else {}
@@ -164,89 +147,12 @@ def run_zoom(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_repeat(options: argparse.Namespace) -> int:
-    """Make a picture again; 0 if the bytes are the same."""
-    picture = Path(options.picture)
-    with reading(picture, "a picture"):
-        recipe = read_recipe(picture)
-    out = writable(options.out, picture.name) / picture.name
-    if out.exists() and os.path.samefile(out, picture):
-        raise FileError(f"{picture} would be written over; choose another folder with --out.")
-    given = _given(options.file)
-    made = recipe.get("versions")
-    before, threads = torch.get_num_threads(), made.get("threads") if isinstance(made, dict) else None
-    torch.set_num_threads(min(checks.whole("threads", threads or before), os.cpu_count() or 1))
-    try:
-        if "arguments" in recipe:
-            if given or options.model is not None:
-                raise ValueError("A command made this figure, which says all by itself; leave out --model and --file.")
-            _typed_again(recipe["arguments"], out, options.again)
-        else:
-            remade(recipe, lambda name: _find(name, options.model), given).save(out)
-        now = versions()
-    finally:
-        torch.set_num_threads(before)
-    if out.read_bytes() == picture.read_bytes():
-        print(f"wrote {out}, the same bytes as {picture}")
-        return 0
-    others = [f"{name} {made[name]} and now {now[name]}" for name in now if isinstance(made, dict) and name in made]
-    changed = [text for text in others if text.split()[1] != text.split()[-1]]
-    why = f": it was made with {', '.join(changed)}" if changed else ""
-    print(f"wrote {out}, which differs from {picture}{why}")
-    return 1
-
-
-def _given(files: list[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for text in files:
-        name, equals, path = text.partition("=")
-        if not (name and equals and path):
-            raise ValueError(f"--file must be NAME=PATH, such as photo=china.jpg, not {text!r}.")
-        if name in given:
-            raise ValueError(f"--file names {name} twice; say it once.")
-        given[name] = path
-    _check_photos(*given.values())
-    return given
-
-
-def _check_photos(*photos: str | None) -> None:
+def check_photos(*photos: str | None) -> None:
     """Have photos that are given read, before anything else is done."""
     for photo in photos:
         if photo is not None:
             with reading(photo, "an image"):
                 read_levels(photo)
-
-
-def _typed_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]) -> None:
-    """Run the command that made a figure in a folder of its own, and take the figure from there.
-
-    Raises:
-        ValueError: the command runs code by its name, or does not make that figure.
-    """
-    words = [str(word) for word in arguments]
-    line = f"inputopt {' '.join(words)}"
-    if any(":" in word for before, word in pairwise(["", *words]) if "--bounds" not in (before, word.split("=")[0])):
-        raise ValueError(f"The figure was made by a command that runs code of its own; type it yourself: {line}")
-    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        try:
-            run(words, folder)
-        except (UsageError, SystemExit) as error:
-            raise ValueError(f"The figure was not made by a command of this version: {line}") from error
-        found = sorted(Path(folder).rglob(out.name))
-        if not found:
-            raise ValueError(f"The command does not make {out.name} any more: {line}")
-        with replacing(out) as temporary:
-            temporary.write_bytes(found[0].read_bytes())
-
-
-def _find(name: str, given: str | None) -> nn.Module:
-    """The network of a recipe; code is run for it only if the user names it."""
-    if given is None and ":" in name:
-        raise ValueError(f"The picture was made by a network that {name} builds; say --model {name} to run that code.")
-    found = find_model(name if given is None else given)
-    if not isinstance(found, nn.Module):
-        raise ValueError(f"{given} must be a torch module: the picture says itself how it was frozen.")
-    return found
 
 
 def weights(text: str) -> dict[str, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -11,12 +12,12 @@ import torch
 from inputopt.cli.network import using
 from inputopt.nets.frozen import Frozen
 
-GROUPS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
-"""Where Linux says what a container may use."""
+SHARE = 7 / 8
+"""Of the memory that is free: the system needs some to account for it, and other processes are there too."""
 
 
 def memory() -> int:
-    """Bytes that a process may use: of those free now, with swap, or what its container allows; else a huge number."""
+    """Bytes that a process may use: most of those free now, and no more than its container allows."""
     found = [2**62]
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -25,12 +26,26 @@ def memory() -> int:
     except (OSError, KeyError, ValueError):
         if sys.platform != "win32" and "SC_PHYS_PAGES" in os.sysconf_names:
             found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    for path in GROUPS:
-        try:
-            found.append(int(Path(path).read_text(encoding="ascii")))
-        except (OSError, ValueError):  # not there, or "max"
+    return int(SHARE * min([*found, *_allowed()]))
+
+
+def _allowed() -> Iterator[int]:
+    """What Linux's control groups allow this process and each group that it is in."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, kinds, group = line.split(":", 2)
+        if kinds not in ("", "memory"):
             continue
-    return min(found)
+        root = Path("/sys/fs/cgroup") / kinds
+        name = "memory.limit_in_bytes" if kinds else "memory.max"
+        for folder in [root / group.lstrip("/"), *(root / group.lstrip("/")).parents]:
+            try:
+                yield int((folder / name).read_text(encoding="ascii"))
+            except (OSError, ValueError):  # not there, or "max"
+                continue
 
 
 def limit_memory() -> None:
@@ -41,7 +56,7 @@ def limit_memory() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = memory()
-    if most < 2**62 and (hard == resource.RLIM_INFINITY or most < hard):
+    if most < SHARE * 2**62 and (hard == resource.RLIM_INFINITY or most < hard):
         resource.setrlimit(resource.RLIMIT_DATA, (most, hard))
 
 

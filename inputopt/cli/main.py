@@ -17,14 +17,26 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 from inputopt import __version__
-from inputopt.cli import derivatives, dreams, layers, nearest, pictures, reproduction, robustness, seeing, teach, tour
+from inputopt.cli import (
+    again,
+    derivatives,
+    dreams,
+    layers,
+    nearest,
+    pictures,
+    reproduction,
+    robustness,
+    seeing,
+    teach,
+    tour,
+)
 from inputopt.cli.limits import limit_memory
 from inputopt.cli.network import using
 from inputopt.cli.parsing import Parser, parse
 from inputopt.errors import one_line, out_of_memory
 from inputopt.files import typed
 
-MODULES = (reproduction, derivatives, teach, layers, pictures, dreams, seeing, robustness, nearest, tour)
+MODULES = (reproduction, derivatives, teach, layers, pictures, dreams, again, seeing, robustness, nearest, tour)
 STATUS = "Ends with 0 when all went well, 1 when something was not found, 2 when something failed, 130 on Ctrl-C."
 
 

@@ -87,6 +87,7 @@ def train(
         ValueError, TypeError: names, numbers, shapes or targets that do not fit, and a network whose cost is not finite
             to begin with, before anything has moved; later, what the network's own code raised, chained.
 
+    >>> from inputopt.nets.mlp import MLP
     >>> net = MLP([1, 1], weights=[[[0.3]]], biases=[[0.5]])
     >>> train(net, [[1.0]], [[0.0]], steps=10_000, method="backprop").error[-1].round(6).item()
     0.007176

@@ -9,7 +9,7 @@ from photos import lite0, photo
 from PIL import Image
 from torch import nn
 
-from inputopt.cli import dreams, network
+from inputopt.cli import again, dreams, network
 from inputopt.cli.main import main
 
 
@@ -72,7 +72,7 @@ def test_a_recipe_does_not_run_code_that_it_names(small, capsys, monkeypatch):
     typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o")
     found = recipe("o/dream.png")
     found["model"]["name"] = "os:getcwd"
-    monkeypatch.setattr(dreams, "read_recipe", lambda path: found)
+    monkeypatch.setattr(again, "read_recipe", lambda path: found)
     assert typed("repeat o/dream.png") == 2
     assert "say --model os:getcwd to run that code" in capsys.readouterr().err
 
@@ -163,6 +163,7 @@ def test_a_figures_command_runs_no_code_and_must_lead_to_it(capsys):
         "dream --model os:getcwd": "type it yourself",
         "dreem": "not made by a command of this version",
         "dream --steps 1": "does not make a.png any more",
+        "repeat a.png": "repeats one itself",
     }.items():
         with typing(arguments.split()):
             save_figure(Figure(figsize=(1, 1)), "a.png")

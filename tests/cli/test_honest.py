@@ -160,7 +160,7 @@ def test_a_folder_is_sorted_by_numbers_or_by_names_and_hidden_folders_are_none()
 
 # --------------------------------------------------------------------------------------------------------------- memory
 def test_what_does_not_fit_is_refused_before_it_is_tried(monkeypatch):
-    assert 2**20 < memory() <= 2**62
+    assert 2**20 < memory() < 2**62
     monkeypatch.setattr(limits, "memory", lambda: 2**30)
     check_memory("It", 2**30, "less")
     with pytest.raises(ValueError, match=r"^It would take some 2 GiB of memory, and there are 1 GiB; choose less\.$"):
