@@ -27,6 +27,15 @@ def one_of(what: str, value: object, allowed: Iterable[str]) -> str:
     raise ValueError(f"Unknown {what} {value!r}; {hint}")
 
 
+def as_tensor(value: Any) -> Tensor:
+    """`torch.as_tensor`, of arrays too that are read-only or run backwards, which are copied.
+
+    >>> as_tensor(np.arange(3)[::-1]).tolist()
+    [2, 1, 0]
+    """
+    return torch.as_tensor(np.array(value) if isinstance(value, np.ndarray) else value)
+
+
 def number(what: str, value: Any) -> int | float:
     """`value` as a plain finite number: Python's own, numpy's, or an array or tensor without dimensions."""
     made = _plain(value)

@@ -103,25 +103,25 @@ def test_a_model_left_changed_by_an_attack_that_raised(name, calls, convolution)
 @every_attack
 def test_fooled_examples_attacked_to_the_last_step(name):
     x, y = known_inputs(count=30)
-    rows = []
+    rows, inner = [], small_net()
 
     class Counting(nn.Module):
         def forward(self, x):
             rows.append(len(x))
-            return small_net()(x)
+            return inner(x)
 
     net = inputopt.Frozen(Counting())
     found = attack(name, eps=0.1)(net, x, y)
     assert int(found.success.sum()) > 0
     assert int(found.backwards.sum()) == net.backwards
     # but for the first looks (the shape, probabilities, how many classes), every row that was run is an example's own
-    assert 0 <= net.forwards - int(found.forwards.sum()) <= 1 + 8 + 1
+    assert 0 <= net.forwards - int(found.forwards.sum()) <= 1 + 8 + 4
     assert sum(rows) == net.forwards + net.checks
     if name not in ("FGSM", "MultiTargeted", "TargetedAPGD"):
         steps = ATTACKS[name]["steps"]
         assert int(found.forwards[~found.success].min()) == steps + 1
         assert int(found.forwards[found.success].min()) < steps + 1
-        assert rows[3] >= rows[-1]
+        assert rows[7] >= rows[-1]  # behind the looks and what is asked to verify
 
 
 def test_one_forward_per_class():

@@ -80,7 +80,7 @@ def one_of(*allowed: str) -> Check:
 def lengths(what: str, value: Any) -> float | Tensor:
     """A number, or a tensor or array of them, each at least 0 and finite."""
     if isinstance(value, (Tensor, np.ndarray)):
-        made = torch.as_tensor(value).detach()
+        made = checks.as_tensor(value).detach()
         if made.dtype == torch.bool or made.is_complex():
             raise TypeError(f"{what} must hold numbers, not {made.dtype}.")
         made = made if made.is_floating_point() else made.to(torch.float64)
@@ -115,7 +115,7 @@ def mask_of_numbers(what: str, value: Any) -> Tensor:
     """A bool tensor or array."""
     if not isinstance(value, (Tensor, np.ndarray, list, tuple)):
         raise TypeError(f"{what} must be a bool tensor or array, not {type(value).__name__}.")
-    made = torch.as_tensor(value)
+    made = checks.as_tensor(value)
     if made.dtype != torch.bool:
         raise ValueError(f"{what} must be bool, not {made.dtype}; compare it with 0.")
     return made

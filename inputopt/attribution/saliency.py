@@ -155,7 +155,7 @@ def average(x: Any, y: Any, classes: int | None = None) -> Tensor:
         ValueError, TypeError: inputs and classes that do not fit.
     """
     x = floats("x", x)
-    labels = torch.as_tensor(y, device=x.device)
+    labels = checks.as_tensor(y).to(x.device)
     count = int(labels.max()) + 1 if classes is None else checks.whole("classes", classes)
     labels = checks.classes("y", labels, count)
     if len(labels) != len(x):

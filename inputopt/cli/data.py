@@ -154,7 +154,7 @@ def in_bounds(net: Frozen, x: Tensor) -> Tensor:
     Raises:
         ValueError: the bounds are infinite.
     """
-    low, high = (torch.as_tensor(side, dtype=x.dtype) for side in net.bounds)
+    low, high = net.box(x)
     if not bool(torch.isfinite(high - low).all()):
         raise ValueError("Images need a model of finite bounds; say --bounds.")
     return x if bool((low == 0).all()) and bool((high == 1).all()) else low + (high - low) * x

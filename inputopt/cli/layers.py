@@ -9,8 +9,9 @@ from typing import Any
 import torch
 
 from inputopt.cli.limits import check_memory
-from inputopt.cli.network import add_network, find_network, using
+from inputopt.cli.network import add_network, find_network
 from inputopt.cli.show import table
+from inputopt.nets.errors import InputShapeError, first_line
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.layers import Layer
 from inputopt.zoo.imagenet import TRAINED_AT
@@ -46,8 +47,11 @@ def run_layers(options: argparse.Namespace) -> int:
     net = find_network(options)
     shape = input_shape(net, options.size)
     check_memory(f"An input of {_times(shape)}", 40.0 * prod(shape), "a smaller --size")
-    with using(f"The model does not take inputs of shape {_times(shape)}; say --size"):
+    try:
         layers = net.layers(torch.zeros(1, *shape, dtype=net.dtype, device=net.device))
+    except InputShapeError as error:
+        said = first_line(error.__cause__ or error)
+        raise ValueError(f"The model does not take inputs of shape {_times(shape)} ({said}); say --size.") from error
     if not layers:
         raise ValueError(f"{options.model} has no named layers; give a torch module that is made of others.")
     print(f"for inputs of {_times(shape)}\n")

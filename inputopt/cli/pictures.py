@@ -14,7 +14,7 @@ from torch import Tensor
 from inputopt import checks
 from inputopt.cli.data import in_bounds
 from inputopt.cli.limits import check_memory
-from inputopt.cli.network import add_network, answer, find_network, using
+from inputopt.cli.network import add_network, answer, find_network
 from inputopt.cli.parsing import probability, seed, whole
 from inputopt.cli.show import table, writable, wrote
 from inputopt.files import save_figure
@@ -105,7 +105,7 @@ def run_ascend(options: argparse.Namespace) -> int:
     x = in_bounds(net, data.held_x)
     answer(net, x)
     count_classes(net, x)
-    with using("The model failed on the digits"), torch.no_grad():
+    with torch.no_grad():
         known = (net(x).argmax(1) == data.held_y).nonzero()[:, 0]
     if not len(known):
         raise ValueError(f"{options.model} recognises none of the digits, so there is nothing to ascend from.")

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -74,7 +73,7 @@ def check_targets(cost: Cost, targets: object, examples: int, outputs: int, like
     """
     if cost.class_targets:
         try:
-            made = torch.as_tensor(targets, device=like.device)
+            made = checks.as_tensor(targets).to(like.device)
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(f"targets must be class indices: whole numbers of shape [B] ({error}).") from error
         if made.shape != (examples,):

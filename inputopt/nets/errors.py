@@ -64,10 +64,10 @@ def explained(error: Exception, x: Tensor, known_shape: bool) -> Exception:
     """
     if isinstance(error, EXPLAINED):
         return error
-    shape = list(x.shape[1:])
+    shape = _times(x)
     if is_memory(error):
         return OutOfMemoryError(
-            f"There is not enough memory to run the model on {len(x)} inputs of {_times(x)} at once "
+            f"There is not enough memory to run the model on {len(x)} inputs of {shape} at once "
             f"({first_line(error)}); give fewer or smaller ones."
         )
     asked_shape = isinstance(error, (RuntimeError, ValueError, IndexError, AssertionError)) and _SHAPE.search(

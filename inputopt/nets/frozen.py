@@ -103,7 +103,7 @@ class Frozen:
         It is what the module put out, also where the next line writes to it. A module that is called more than once is
         told apart: "act" or "act:1" is its first call, "act:last" its last. The model itself is called "", and puts out
         logits. Of a layer that puts out more than a tensor it is the one called `last_hidden_state` or `logits`, or the
-        only one in it that has two dimensions or more.
+        first of a tuple, or the only one in it that has two dimensions or more.
 
         Raises:
             ValueError: the model has no module of such a name, or never calls it; and as for logits.

@@ -30,5 +30,6 @@ def fingerprint(net: Any) -> str | None:
     digest = hashlib.sha256()
     for name, value in net.state_dict().items():
         digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+        value = value if value.layout == torch.strided else value.to_dense()
         digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:16]

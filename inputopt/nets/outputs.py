@@ -2,8 +2,9 @@
 
 Logits are, in this order: the tensor itself; what is called `logits` in an object, a mapping or a named tuple; the only
 floating-point tensor [B, n] among the values of a mapping, dataclass, tuple or list. Of a layer inside it is the tensor
-itself; what is called `last_hidden_state` or `logits`; the only floating-point tensor of two or more dimensions in it,
-however deeply nested. Where that leaves none or several, nothing is guessed.
+itself; what is called `last_hidden_state` or `logits`; the first value of a tuple or list, where layers that put out
+more (attention, recurrent layers, blocks of transformers) put what the next one reads; the only floating-point tensor
+of two or more dimensions in it, however deeply nested. Where that leaves none or several, nothing is guessed.
 """
 
 from __future__ import annotations
@@ -63,7 +64,9 @@ def tensor_in(output: Any) -> Tensor | None:
     for name in NAMES:
         if isinstance(found.get(name), Tensor):
             return found[name]
-    tables = [value for value in _tensors(output) if _is_floating(value) and value.ndim > 1]
+    if isinstance(output, (tuple, list)) and len(output) and _is_table(output[0]):
+        return output[0]
+    tables = [value for value in _tensors(output) if _is_table(value)]
     return tables[0] if len(tables) == 1 else None
 
 
@@ -81,6 +84,10 @@ def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     if tensor.is_inference():
         tensor = tensor.clone()
     return tensor if tensor.dtype == dtype or not tensor.is_floating_point() else tensor.to(dtype)
+
+
+def _is_table(value: Any) -> bool:
+    return _is_floating(value) and value.ndim > 1
 
 
 def _is_floating(value: Any) -> bool:

@@ -90,6 +90,13 @@ def generator_states() -> tuple[torch.Tensor, Any, Any]:
     return torch.get_rng_state(), np.random.get_state(), random.getstate()
 
 
+def moved_on(states: tuple[torch.Tensor, Any, Any]) -> bool:
+    """Whether numpy's or Python's generator has been drawn from since."""
+    _, (_, before, place, *_), python = states
+    now: Any = np.random.get_state()
+    return now[2] != place or not np.array_equal(now[1], before) or random.getstate() != python
+
+
 def put_back(states: tuple[torch.Tensor, Any, Any]) -> None:
     """Set the global generators to `generator_states` of before."""
     torch.set_rng_state(states[0])

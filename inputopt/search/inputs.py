@@ -11,13 +11,16 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.search.draws import Drawing, generator_states, keyed, put_back
+from inputopt.search.draws import Drawing, generator_states, keyed, moved_on, put_back
 from inputopt.search.problem import Problem, Region
 
 PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
 
 LOOKED_AT = 8
 """Rows that the network is shown before a search."""
+
+TIMES = 4
+"""How often the network is asked about one row before a search: always alike, it is taken to be steady."""
 
 DRAWS = 9
 """Draws in which a network that draws random numbers is asked about one row: all alike, they do not matter."""
@@ -62,7 +65,7 @@ def looks_like_probabilities(logits: Tensor) -> bool:
 
 @torch.no_grad()
 def look(net: Frozen, x: Tensor) -> Look:
-    """Show a network the first rows of x [B, ...] together, and the first alone.
+    """Show a network the first rows of x [B, ...] together, and the first alone, several times.
 
     Raises:
         ValueError: it does not take such inputs, its logits are all NaN, or it tells fewer than two classes apart.
@@ -78,8 +81,11 @@ def look(net: Frozen, x: Tensor) -> Look:
             "The model has a single output, so there is no class to leave or reach; give one with two or more."
         )
     known = Look(classes, looks_like_probabilities(together))
-    steady = _same(_alone(net, rows), together[:1]) if len(rows) > 1 else _alike_beside_others(net, rows, together)
-    if steady and not drawing.seen:
+    again = [_alone(net, rows) for _ in range(TIMES)]
+    steady = all(_same(each, together[:1]) for each in again)
+    if len(rows) == 1:
+        steady = steady and _alike_beside_others(net, rows, together)
+    if steady and not drawing.seen and not moved_on(states):  # other threads may have moved them, which costs time only
         return known
     found = _unsteady(net, rows, known)
     if found.varies or drawing.seen:
@@ -203,7 +209,7 @@ def check_problem(net: Frozen, x: Any, label: Any = None, ids: Any = None, targe
         ValueError: NaN, an empty batch, inputs outside the bounds, labels of a wrong shape or range.
     """
     given, x = x, float_tensor("x", x, net)
-    low, high = box_of(net, x, torch.as_tensor(given).dtype)
+    low, high = box_of(net, x, checks.as_tensor(given).dtype)
     ids = torch.arange(len(x), device=x.device) if ids is None else integers("ids", ids, x)
     label = None if label is None else integers("labels", label, x)
     target = None if target is None else integers("targets", target, x)
@@ -229,7 +235,7 @@ def integers(what: str, given: Any, x: Tensor) -> Tensor:
         ValueError, TypeError: something else, or another count.
     """
     try:
-        made = torch.as_tensor(given)
+        made = checks.as_tensor(given)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{what} must be whole numbers ({error}).") from error
     kind = "whole numbers" if what == "ids" else "class indices"

@@ -133,7 +133,7 @@ def _by_axes(made: Callable[[Mapping[str, int | None]], Objective], layers: tupl
 
 
 def _goals(wanted: Mapping[str, Any]) -> Layers:
-    return {layer: _several(layer, torch.as_tensor(goal)) for layer, goal in wanted.items()}
+    return {layer: _several(layer, checks.as_tensor(goal)) for layer, goal in wanted.items()}
 
 
 def _most(goals: Layers) -> int:

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from contracts import chance_state, digits, digits_net
 from PIL import Image
 
@@ -201,46 +200,6 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"inputopt {inputopt.__version__}\n"
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ("", "COMMAND"),
-        ("paint", "invalid choice: 'paint'"),
-        ("fool --target three", "invalid int value: 'three'"),
-        ("fool --count 1.5", "invalid int value"),
-        ("fool --speed 3", "unrecognized arguments"),
-        ("gradcheck --activation relus", "invalid choice"),
-        ("gradcheck --sizes 3,x", "whole numbers with commas"),
-        ("explain --inputs a,b", "numbers with commas"),
-        ("explain --example 7", "invalid choice"),
-        ("reproduce --method guess", "invalid choice"),
-        ("train cats", "invalid choice"),
-    ],
-)
-def test_usage(arguments, words, capsys):
-    with pytest.raises(SystemExit) as stopped:
-        main(arguments.split())
-    assert stopped.value.code == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    assert words in printed.err.splitlines()[-1]
-
-
-# ------------------------------------------------------------------------------------------------------------ bad input
-@pytest.fixture
-def things():
-    """Files to go wrong with."""
-    Path("text.safetensors").write_text("not weights")
-    Path("text.png").write_text("not a picture")
-    Path("file").write_text("in the way")
-    Image.new("L", (5, 5)).save("tiny.png")
-    inputopt.save(inputopt.MLP([10, 10], "identity"), "ten.safetensors")
-    inputopt.save(inputopt.MLP([784, 1], "identity"), "one.safetensors")
-    wrong = inputopt.MLP([784, 11], "identity", weights=[np.zeros((11, 784))], biases=[np.eye(11)[10]])
-    inputopt.save(wrong, "wrong.safetensors")
-    torch.save({"weight": torch.zeros(2)}, "net.pt")
-
-
 HUGE = 2**70
 
 
@@ -249,65 +208,6 @@ def test_a_seed_may_be_any_whole_number(run, seed):
     text = run("explain", "--sizes", "2,3,1", "--seed", seed)
     assert text == run("explain", "--sizes", "2,3,1", "--seed", seed % 2**63)
     assert text != run("explain", "--sizes", "2,3,1", "--seed", 12)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        ("fool --model digit-mlp", "did you mean 'digits-mlp'"),
-        ("fool --model gone.safetensors", "no file gone.safetensors"),
-        ("fool --model text.safetensors", "not a whole safetensors file"),
-        ("fool --model net.pt", "does not say which network"),
-        ("fool --model ten.safetensors", "does not take inputs"),
-        ("fool --model one.safetensors", "single output"),
-        ("fool --target 10", "0..9"),
-        ("fool --target -1", "target"),
-        ("fool --count 0", "count"),
-        ("fool --confidence 1", "confidence"),
-        ("fool --confidence nan", "confidence"),
-        ("ascend --model digits", "did you mean 'digits-mlp'"),
-        ("ascend --model ten.safetensors", "does not take"),
-        ("ascend --model wrong.safetensors", "recognise"),
-        ("ascend --count 0", "count"),
-        ("ascend --count -3", "count"),
-        ("dream --model digits", "did you mean 'digits-mlp'"),
-        ("dream --layers layer.0", "did you mean 'layers.0'"),
-        ("dream --octaves 2", "octaves=1"),
-        ("dream --octaves 0", "octaves"),
-        ("dream --steps 0", "steps"),
-        ("dream --photo gone.png", "no file gone.png"),
-        ("dream --photo text.png", "cannot be read as an image"),
-        ("dream --photo tiny.png", "does not take inputs of shape [1, 5, 5]"),
-        ("gradcheck --batch 0", "--batch"),
-        ("gradcheck --sizes 3", "sizes"),
-        ("gradcheck --sizes 3,0", "size"),
-        ("gradcheck --cost cross_entropy --output relu", "cross_entropy"),
-        ("explain --inputs 1,2,3", "inputs"),
-        ("explain --inputs nan,1", "finite"),
-        ("explain --targets 1", "targets"),
-        ("explain --learning-rate 0", "learning_rate"),
-        ("explain --learning-rate nan", "learning_rate"),
-        ("explain --sizes 2", "sizes"),
-    ],
-)
-def test_bad_input_is_one_sentence_and_status_2(arguments, words, things, capsys):
-    out = [] if arguments.startswith(("gradcheck", "explain")) else ["--out", "o"]
-    assert main([*arguments.split(), *out]) == 2
-    printed = capsys.readouterr()
-    assert re.fullmatch(r"inputopt: [^\n]+\n", printed.err)
-    assert words in printed.err
-    assert not Path("o").exists() or files("o") == []
-
-
-@pytest.mark.parametrize("command", [["reproduce"], ["train", "digits"], ["fool"], ["ascend"], ["dream"], ["demo"]])
-@pytest.mark.parametrize("out", ["file", "file/below", "/proc/none"])
-def test_a_folder_that_cannot_be_written_to(command, out, things, capsys):
-    assert main([*command, "--out", out]) == 2
-    printed = capsys.readouterr()
-    assert printed.out == ""  # found out before any work
-    assert re.fullmatch(
-        rf"inputopt: Cannot write into {out}: [^\n]+; choose another folder with --out\.\n", printed.err
-    )
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch, capsys):

@@ -57,7 +57,7 @@ def test_a_model_may_be_a_module_a_frozen_or_a_function_or_what_makes_one(models
     frozen = inputopt.Frozen(net, (0.0, 2.0))
     models(net=net, make=staticmethod(lambda: net), freeze=staticmethod(lambda: frozen), frozen=frozen)
     for name in ("net", "make", "freeze", "frozen"):
-        assert torch.equal(found(f"nets_of_a_test:{name}")(x), net(x))
+        torch.testing.assert_close(found(f"nets_of_a_test:{name}")(x), net(x))
     assert found("nets_of_a_test:freeze") is found("nets_of_a_test:frozen") is frozen
     assert found("nets_of_a_test:make").name == "nets_of_a_test:make", "so that a picture can say what made it"
     models(function=staticmethod(lambda: lambda x: net(x) * 2))

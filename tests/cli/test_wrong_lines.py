@@ -298,8 +298,8 @@ MODEL_LINES = [
     ("--model mymodels:odd", "failed (Odd: odd)"),
     ("--model mymodels:exits", "failed (SystemExit: goodbye)"),
     ("--model mymodels:hungry", "not enough memory"),
-    ("--model mymodels:forward_raises", "does not take inputs of shape 1 x 28 x 28 (KeyError: 'a\\nb')"),
-    ("--model mymodels:forward_exits", "does not take inputs of shape 1 x 28 x 28 (SystemExit: 0)"),
+    ("--model mymodels:forward_raises", "own forward failed on inputs of shape 1 x 28 x 28 (KeyError: 'a\\nb')"),
+    ("--model mymodels:forward_exits", "own code ended the program (SystemExit: 0)"),
     ("--model mymodels:forward_hungry", "not enough memory"),
     ("--model mymodels:three_dimensions", "logits [B, n]"),
     ("--model mymodels:a_list", "logits"),
@@ -319,7 +319,7 @@ MODEL_LINES = [
     ("--model text.safetensors", "text.safetensors"),
     ("--model empty.safetensors", "empty.safetensors"),
     ("--model text.png", "text.png"),
-    ("--mean 1,2,3", "does not take inputs of shape 1 x 28 x 28"),
+    ("--mean 1,2,3", "does not fit inputs of shape [1, 28, 28]"),
 ]
 
 DATA_LINES = [

@@ -99,11 +99,12 @@ def test_inputs_may_be_arrays(x):
     assert (x == before).all()
 
 
-def test_inputs_that_are_numbers_are_searched():
-    """Inputs [B]: each is a single number."""
-    found = A.PGD(eps=0.6, steps=3)(lambda z: torch.stack([z, 1.1 - z], 1), torch.tensor([0.2, 0.4, 0.3]), [1, 1, 1])
+def test_inputs_that_are_numbers_are_searched_as_rows_of_one():
+    x = torch.tensor([0.2, 0.4, 0.3])
+    refused(lambda: A.PGD(eps=0.6, steps=3)(lambda z: torch.stack([z, 1.1 - z], 1), x, [1, 1, 1]), r"\[B, 1\]")
+    found = A.PGD(eps=0.6, steps=3)(lambda z: torch.cat([z, 1.1 - z], 1), x[:, None], [1, 1, 1])
     assert bool(found.success.all())
-    assert found.x.shape == (3,)
+    assert found.x.shape == (3, 1)
 
 
 # ------------------------------------------------------------------------------------------------------- masks, targets

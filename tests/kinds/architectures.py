@@ -228,7 +228,7 @@ def one_number_an_input() -> nn.Module:
     return headed(nn.Linear(1, 8), nn.Tanh(), shape=(1,))
 
 
-@ARCHITECTURES.add(shape=())
+@ARCHITECTURES.add(shape=(), refused=r"\[B, 1\]|shape")
 class ScalarsWithoutADimension(nn.Module):
     """Inputs are numbers, the batch is [B]."""
 

@@ -298,13 +298,13 @@ def test_a_layer_that_puts_out_more_than_a_tensor_is_refused_clearly():
     class Recurrent(nn.Module):
         def __init__(self):
             super().__init__()
-            self.cell = nn.LSTM(5, 4, batch_first=True)
+            self.cell, self.parts = nn.LSTM(5, 4, batch_first=True), nn.Identity()
 
         def forward(self, x):
-            return self.cell(x[:, 0])[0][:, -1]
+            return self.parts({"all": self.cell(x[:, 0])[0], "none": x})["all"][:, -1]
 
-    with pytest.raises((ValueError, TypeError), match="cell"):
-        inputopt.dream(Recurrent(), X[0], ["cell"], octaves=1, steps=1)
+    with pytest.raises((ValueError, TypeError), match="parts"):
+        inputopt.dream(Recurrent(), X[0], ["parts"], octaves=1, steps=1)
 
 
 def test_a_wrong_layer_name_suggests_the_nearest():

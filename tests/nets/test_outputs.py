@@ -122,8 +122,14 @@ def test_a_layer_that_puts_out_one_tensor_in_something(pack, unpack):
     assert {layer.name: layer.shapes for layer in frozen.layers(X)}["layer"] == ((3, 6, 6),)
 
 
+def test_of_a_layer_that_puts_out_a_tuple_the_first_tensor_is_meant():
+    net = seeded(lambda: Layered(lambda y: (y, 2 * y, None), lambda out: out[0]))
+    found = inputopt.Frozen(net).features(X, ["layer", "layer.conv"])
+    torch.testing.assert_close(found["layer"], found["layer.conv"])
+
+
 def test_a_layer_that_puts_out_several_is_refused():
-    net = seeded(lambda: Layered(lambda y: (y, 2 * y), lambda out: out[0]))
+    net = seeded(lambda: Layered(lambda y: {"one": y, "other": 2 * y}, lambda out: out["one"]))
     frozen = inputopt.Frozen(net)
     with pytest.raises(TypeError, match="Layer 'layer' puts out more than one tensor"):
         frozen.features(X, ["layer"])

@@ -188,16 +188,14 @@ ENDLESS = {
 @pytest.mark.parametrize("low", [-INF, each_channel(-INF, 0, 0)], ids=["all", "a channel"])
 @pytest.mark.parametrize("name", ENDLESS)
 def test_pictures_need_a_black_and_a_white(name, low):
-    model = bounded(*UNIT)
-    model.bounds = (low, 1.0)
+    model = inputopt.Frozen(Parts(*UNIT), (low, 1.0))
     with pytest.raises(ValueError, match="Pictures need finite bounds"):
         ENDLESS[name](model)
     assert model.forwards == 0
 
 
 def test_without_bounds_inputs_are_moved_and_attributed_all_the_same():
-    free, held, x = bounded(*UNIT), bounded(*UNIT), photo(count=2)
-    free.bounds = (-INF, INF)
+    free, held, x = inputopt.Frozen(Parts(*UNIT), (-INF, INF)), bounded(*UNIT), photo(count=2)
     for method in ("gradient", "smoothgrad", "integrated"):
         more = {"baseline": 0.0} if method == "integrated" else {}
         assert_same(*(inputopt.saliency(model, x, [1, 3], method, samples=3, **more) for model in (free, held)))
@@ -207,7 +205,6 @@ def test_without_bounds_inputs_are_moved_and_attributed_all_the_same():
 
 @pytest.mark.parametrize("shape", [(2, 1, 1), (3, 9, 8)])
 def test_bounds_that_do_not_fit_a_picture_say_so(shape):
-    model = bounded(*UNIT)
-    model.bounds = (torch.zeros(shape), torch.ones(shape))
+    model = inputopt.Frozen(Parts(*UNIT), (torch.zeros(shape), torch.ones(shape)))
     with pytest.raises(ValueError, match=r"fit (pictures|inputs) of shape"):
         inputopt.visualize(model, SEEN, SIDE, 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -46,6 +47,7 @@ def threads_for_numbers(count: int) -> Iterator[None]:
 
 def threads_for_operations(operations: float) -> AbstractContextManager[None]:
     """One thread inside if the network's operations are known and few; else as many as torch was set to."""
+    _guard_forks()
     now = torch.get_num_threads()
     count = 1 if 0 < operations < SMALL else _all_threads.get() or now
     return _NOTHING if count == now else _threads(count)
@@ -86,6 +88,23 @@ class _Limits:
     def set_products(self, count: int) -> int:
         """As many for MKL alone."""
         return 0 if self.products is None else int(self.products(count))
+
+
+@functools.cache
+def _guard_forks() -> None:
+    """From now on, a forked process computes with one thread in the thread that goes on in it.
+
+    The other threads of its OpenMP pool are not copied, and whatever is shared out among them, in torch itself too,
+    would wait for ever.
+    """
+    if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
+        os.register_at_fork(after_in_child=_one_thread)
+
+
+def _one_thread() -> None:
+    limits = _limits()
+    if limits is not None and torch.get_num_threads() > 1:
+        limits.set(1)
 
 
 @functools.cache

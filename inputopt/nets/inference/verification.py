@@ -19,6 +19,8 @@ from inputopt.nets.layers import WHOLE
 
 Layers = tuple[str, ...]
 
+NOT_VERIFIED = Tolerance(0.0, 0.0)
+
 CHANGING = "its answers to the same inputs differ from call to call"
 
 
@@ -38,7 +40,7 @@ class Verifier:
     _graphs: set[Hashable] = field(default_factory=set)
     _nodes: set[int] = field(default_factory=set)  # of every node of those graphs
     _sizes: set[Hashable] = field(default_factory=set)  # layers and kinds of inputs at which outputs were compared
-    _allowed: Tolerance = Tolerance(0.0, 0.0)
+    _allowed: Tolerance = NOT_VERIFIED
 
     def new_state(self, layers: Layers, kinds: frozenset[str] | None = None) -> RewriteState:
         """For one forward until the last of `layers`, in which convolutions that are asked for are not folded."""
