@@ -11,7 +11,7 @@ import torch
 from inputopt.cli.limits import check_memory
 from inputopt.cli.network import add_network, find_network
 from inputopt.cli.show import table
-from inputopt.nets.errors import InputShapeError, first_line
+from inputopt.nets.errors import InputShapeError, first_line, in_words
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.layers import Layer
 from inputopt.zoo.imagenet import TRAINED_AT
@@ -43,19 +43,22 @@ def side_or_shape(text: str) -> tuple[int, ...]:
 
 
 def run_layers(options: argparse.Namespace) -> int:
-    """Print a tree; the indented names are whole, as every command takes them."""
+    """Print a tree, whose indented names are whole, as every command takes them; then what is rewritten."""
     net = find_network(options)
     shape = input_shape(net, options.size)
-    check_memory(f"An input of {_times(shape)}", 40.0 * prod(shape), "a smaller --size")
+    check_memory(f"An input of {in_words(shape)}", 40.0 * prod(shape), "a smaller --size")
     try:
-        layers = net.layers(torch.zeros(1, *shape, dtype=net.dtype, device=net.device))
+        x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0), dtype=net.dtype).to(net.device)
+        layers = net.layers(x)
     except InputShapeError as error:
         said = first_line(error.__cause__ or error)
-        raise ValueError(f"The model does not take inputs of shape {_times(shape)} ({said}); say --size.") from error
+        raise ValueError(f"The model does not take inputs of shape {in_words(shape)} ({said}); say --size.") from error
     if not layers:
         raise ValueError(f"{options.model} has no named layers; give a torch module that is made of others.")
-    print(f"for inputs of {_times(shape)}\n")
+    print(f"for inputs of {in_words(shape)}\n")
     print(table(["layer", "puts out", "kind"], [row for layer in layers for row in _rows(layer)]))
+    print("\nwhat makes the private copy quick, where it proved to say the same as the network itself:\n")
+    print("\n".join(f"{change}: {said}" for change, said in net.optimisations.items()))
     return 0
 
 
@@ -69,7 +72,7 @@ def input_shape(net: Frozen, size: tuple[int, ...] | None) -> tuple[int, ...]:
     channels = () if first is None or len(first) < 3 else (first[1],)
     if size is not None:
         if len(size) > 3 and net.convolves:
-            raise ValueError(f"--size must be up to three numbers, channels x height x width, not {_times(size)}.")
+            raise ValueError(f"--size must be up to three numbers, channels x height x width, not {in_words(size)}.")
         return (*channels, size[0], size[-1]) if len(size) < 3 and channels else size
     if not channels:
         return () if first is None else (first[1],)
@@ -82,10 +85,6 @@ def _rows(layer: Layer) -> list[list[str]]:
     if not layer.shapes:
         return [[indent + layer.name, "never called", layer.kind]]
     return [
-        [indent + call, "several" if shape is None else _times(shape), layer.kind]
+        [indent + call, "several" if shape is None else in_words(shape), layer.kind]
         for call, shape in zip(layer.calls(), layer.shapes, strict=True)
     ]
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape)) or "a single number"

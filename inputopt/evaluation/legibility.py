@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
+from inputopt.search.bounds import picture_range
 from inputopt.search.problem import Problem
 from inputopt.search.transforms import chained, jitter, noise, scale
 
@@ -68,13 +69,13 @@ def robustness(net: Frozen, x: Tensor, classes: Tensor, seed: int = 0, views: in
     """
     checks.whole("views", views)
     ids = torch.arange(len(x), device=x.device)
-    width = net.bounds[1] - net.bounds[0]
+    within = picture_range(net, x.shape[1:])
     roll = max(1, round(16 * min(x.shape[2:]) / 224))
-    view = chained(jitter(roll, seed), scale(0.85, 1.15, seed), noise(0.03 * width, seed))
+    view = chained(jitter(roll, seed), scale(0.85, 1.15, seed), noise(0.03 * within.width, seed))
     problem, held = Problem(x, classes, ids), torch.zeros(len(x), device=x.device)
     with torch.no_grad():
         for index in range(views):
-            held += net(view(x, problem, index).clamp(*net.bounds)).argmax(1) == classes
+            held += net(within.clamp(view(x, problem, index))).argmax(1) == classes
     return held / views
 
 

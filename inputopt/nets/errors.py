@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -64,7 +65,7 @@ def explained(error: Exception, x: Tensor, known_shape: bool) -> Exception:
     """
     if isinstance(error, EXPLAINED):
         return error
-    shape = _times(x)
+    shape = in_words(x.shape[1:])
     if is_memory(error):
         return OutOfMemoryError(
             f"There is not enough memory to run the model on {len(x)} inputs of {shape} at once "
@@ -87,7 +88,7 @@ def explained_backward(error: Exception, x: Tensor) -> Exception:
     said = str(error)
     if is_memory(error):
         return OutOfMemoryError(
-            f"There is not enough memory for the derivative by {len(x)} inputs of {_times(x)} at once "
+            f"There is not enough memory for the derivative by {len(x)} inputs of {in_words(x.shape[1:])} at once "
             f"({first_line(error)}); give fewer or smaller ones."
         )
     if "checkpoint" in said:
@@ -102,9 +103,9 @@ def explained_backward(error: Exception, x: Tensor) -> Exception:
     )
 
 
-def _times(x: Tensor) -> str:
-    """The shape of one input of x [B, ...] in words, such as 3 x 224 x 224."""
-    return " x ".join(map(str, x.shape[1:])) or "one number"
+def in_words(shape: Sequence[int]) -> str:
+    """A shape as it is read, such as 3 x 224 x 224."""
+    return " x ".join(map(str, shape)) or "a single number"
 
 
 def is_memory(error: Exception) -> bool:
