@@ -357,6 +357,74 @@ def transform_derives_as_it_moves(make: Callable[[int], Any]) -> None:
     assert torch.autograd.gradcheck(lambda x: make(0)(x, problem, 1), (x,))
 
 
+# -------------------------------------------------------------------------------------------------------------- oracles
+@dataclass(frozen=True)
+class Asked:
+    """An oracle, and what it is asked.
+
+    Attributes:
+        oracle: made anew for each check.
+        net: what it runs, which counts on its own.
+        problem, z: examples, and where they are.
+        exact: whether what it gives is the derivative of the loss.
+    """
+
+    oracle: Any
+    net: inputopt.Frozen
+    problem: Problem
+    z: Tensor
+    exact: bool = True
+
+    def __call__(self, rows: Tensor | None = None, z: Tensor | None = None) -> tuple[Evaluation, Any]:
+        z, rows = self.z if z is None else z, torch.arange(ROWS) if rows is None else rows
+        return self.oracle(z[rows], take(self.problem, rows), 1)
+
+
+def oracle_judges_each_row(asked: Asked) -> None:
+    """The same twice, detached, batch-first and finite; nothing given is written to, and no row sees another."""
+    before = copy.deepcopy((asked.z, asked.problem))
+    seen, vjp = asked()
+    grad = vjp(None)
+    assert (seen.loss.shape, seen.success.shape, seen.success.dtype) == ((ROWS,), (ROWS,), torch.bool)
+    assert (grad.shape, grad.dtype) == (asked.z.shape, asked.z.dtype)
+    assert bool(torch.isfinite(grad).all() & torch.isfinite(seen.loss).all())
+    assert not any(value.requires_grad for value in leaves((seen, grad)))
+    again, vjp = asked()
+    assert_same((again, vjp(None)), (seen, grad))
+    for rows in (torch.tensor([1]), torch.tensor([3, 0]), torch.tensor([4, 3, 2, 1, 0])):
+        alone, vjp = asked(rows)
+        assert_same((alone, vjp(None)), (take(seen, rows), grad[rows]), 1e-12)
+    assert_same((asked.z, asked.problem), before)
+
+
+def oracle_derives_the_rows_asked_for(asked: Asked) -> None:
+    """Rows by position come in their order, and those of a mask in the batch's."""
+    whole = asked()[1](None)
+    for active in (torch.tensor([4, 1]), torch.tensor([2]), torch.tensor([True, False, True, True, False])):
+        assert_same(asked()[1](active), whole[active], 1e-12)
+
+
+def oracle_counts_what_it_runs(asked: Asked) -> None:
+    """For each example, as often as the network ran it; a derivative that nobody asks for is not counted."""
+    asked()[1](None)
+    forwards, backwards = asked.oracle.meter.totals(asked.problem.example)
+    assert (int(forwards.sum()), int(backwards.sum())) == (asked.net.forwards, asked.net.backwards)
+    asked()
+    more, same = asked.oracle.meter.totals(asked.problem.example)
+    assert int(more.sum()) == asked.net.forwards > int(forwards.sum())
+    if asked.exact:  # some derive as they judge
+        assert_same(same, backwards)
+
+
+def oracle_derives_its_loss(asked: Asked) -> None:
+    """The derivative is the central difference along any line."""
+    if not asked.exact:
+        return
+    grad, step = asked()[1](None), 1e-5 * drawn(*asked.z.shape, seed=9)
+    ahead, behind = (asked(z=asked.z + sign * step)[0].loss for sign in (1, -1))
+    assert_same((ahead - behind) / 2, (grad * step).flatten(1).sum(1), 1e-9)
+
+
 # -------------------------------------------------------------------------------------------------------------- recipes
 @dataclass(frozen=True)
 class Recipe:
@@ -453,6 +521,12 @@ CHECKS: dict[str, tuple[Callable[[Any], None], ...]] = {
         canvas_paints_rows_alone,
         canvas_derives_as_it_paints,
         canvas_comes_back_to_what_it_can_paint,
+    ),
+    "oracle": (
+        oracle_judges_each_row,
+        oracle_derives_the_rows_asked_for,
+        oracle_counts_what_it_runs,
+        oracle_derives_its_loss,
     ),
     "transform": (transform_draws_for_each_example, transform_derives_as_it_moves),
     "recipe": RECIPE_CHECKS,

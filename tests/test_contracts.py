@@ -3,13 +3,13 @@
 import importlib
 import inspect
 import pkgutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import get_type_hints
 
 import pytest
 import torch
-from contracts import CHECKS, Recipe, assert_same, drawn, known_inputs, problem_of, small_net
+from contracts import CHECKS, Asked, Recipe, assert_same, drawn, known_inputs, problem_of, small_net
 
 import inputopt
 import inputopt.search
@@ -34,7 +34,7 @@ from inputopt.attacks.minimal_norm.base import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
 from inputopt.nets.frozen import frozen
 from inputopt.pictures.illuminate import MapElites
-from inputopt.search import cppn, features, fourier, goals, guidance, likeness, norms, objectives, transforms
+from inputopt.search import cppn, features, fourier, goals, guidance, likeness, norms, objectives, oracles, transforms
 from inputopt.search.steps import bisection, directions, step
 
 
@@ -193,6 +193,33 @@ def a_run():
     return AttackRun(inputopt.attacks.PGD("l2"), inputopt.Frozen(small_net()), problem_of((12,)), torch.arange(5))
 
 
+def asked(wrap=lambda oracle: oracle, exact=True):
+    """An oracle around the usual one, on inputs that are read as other classes here and there."""
+    net = inputopt.Frozen(small_net(), bounds=(-1, 1))
+    problem = problem_of((12,))
+    plain = oracles.Autograd(net, objectives.margin, goals.wrong)
+    return Asked(wrap(plain), net, problem, problem.x0 + 0.1 * problem.x0.cos(), exact)
+
+
+def judged_again(x, problem, index):
+    """What a second draw might say."""
+    return x.flatten(1).sum(1) > 0
+
+
+def nearest():
+    this = asked(exact=False)
+    return replace(this, oracle=oracles.NearestBoundary(this.net, goals.wrong, norms.L2, classes=3))
+
+
+def tiled():
+    """The loss counts what tiles overlap in twice, and the derivative leaves it out."""
+    torch.manual_seed(0)
+    net = inputopt.Frozen(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Tanh()).double())
+    problem = problem_of((3, 9, 8))
+    oracle = oracles.Tiled(oracles.Autograd(net, objectives.layer_energy(["1"]), goals.never), tile=4, seed=0)
+    return Asked(oracle, net, problem, problem.x0, exact=False)
+
+
 # made when checked, so that one that cannot be made fails alone
 TABLE = {
     "direction": {
@@ -278,6 +305,16 @@ TABLE = {
         "Phase": lambda: lambda shape, low, high: fourier.Phase(shape, fourier.Squash(low, high)),
         "CPPN": lambda: lambda shape, low, high: cppn.CPPN(shape, fourier.Squash(low, high)),
     },
+    "oracle": {
+        "Autograd": asked,
+        "NearestBoundary": nearest,
+        "Tiled": tiled,
+        "Changed": lambda: asked(lambda oracle: oracles.Changed(oracle, lambda oracle, *task: oracle(*task))),
+        "finished": lambda: asked(lambda oracle: oracles.finished(oracle, torch.sign), exact=False),
+        "awake": lambda: asked(oracles.awake),
+        "unjudged": lambda: asked(lambda oracle: oracles.unjudged(oracle, 2)),
+        "confirmed": lambda: asked(lambda oracle: oracles.confirmed(oracle, judged_again)),
+    },
     "transform": {
         "jitter": lambda: lambda seed: transforms.jitter(3, seed),
         "shift": lambda: lambda seed: transforms.shift(0.3, seed),
@@ -361,6 +398,8 @@ def discovered(kind):
             if exported[name].__module__.startswith(("inputopt.pictures.", "inputopt.attribution."))
         }
         return made - ASKING
+    if kind == "oracle":
+        return set(oracles.__all__) - {"Oracle", "Vjp"}
     if kind == "canvas":
         classes = {name: vars(value) for name, value in public_names(inputopt.search) if inspect.isclass(value)}
         return {name for name, own in classes.items() if "start" in own and "__call__" in own}
