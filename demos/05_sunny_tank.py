@@ -23,6 +23,7 @@ from inputopt.pictures.sheet import show
 
 SIDE, HORIZON = 32, 13
 TANK, SHOWN = 1, 4
+TRAINED_ON, TESTED_ON, TRAININGS, STEPS = 800, 500, 300, 50
 OLIVE, GREEN, BROWN = (0.55, 0.6, 0.42), (0.62, 0.8, 0.42), (0.8, 0.68, 0.52)
 
 
@@ -98,7 +99,7 @@ def trained(given: Scenes) -> nn.Module:
         nn.Linear(128, 2),
     )
     inputopt.train(
-        net, given.x, given.y, "cross_entropy", learning_rate=0.002, steps=300, batch_size=64, optimiser="adam"
+        net, given.x, given.y, "cross_entropy", learning_rate=0.002, steps=TRAININGS, batch_size=64, optimiser="adam"
     )
     return net
 
@@ -116,8 +117,8 @@ def outside(change: Tensor, mask: Tensor) -> Tensor:
 
 
 def main(out: Path) -> None:
-    training = {True: scenes(800, True, 0), False: scenes(800, False, 1)}
-    same, field = scenes(500, True, 2), scenes(500, False, 3)
+    training = {True: scenes(TRAINED_ON, True, 0), False: scenes(TRAINED_ON, False, 1)}
+    same, field = scenes(TESTED_ON, True, 2), scenes(TESTED_ON, False, 3)
     figure = Figure(figsize=(12, 7), layout="constrained")
     figure.suptitle("Tanks under clouds (above), and with a sky that tells nothing (below)")
     rows = figure.subplots(4, 2 * SHOWN + 1, squeeze=False)
@@ -132,7 +133,7 @@ def main(out: Path) -> None:
         test = same if confounded else field
         with torch.no_grad():
             known = ((test.y == TANK) & (net(test.x).argmax(1) == TANK)).nonzero()[:50, 0]
-        flipped = inputopt.attacks.DDN(steps=50)(model, test.x[known], test.y[known])
+        flipped = inputopt.attacks.DDN(steps=STEPS)(model, test.x[known], test.y[known])
         change = flipped.x - test.x[known]
         share = outside(change, test.mask[known])
         print(f"{name:<14}{right(net, test):>14.1%}{right(net, field):>11.1%}", end="")
@@ -146,7 +147,7 @@ def main(out: Path) -> None:
             show(rows[2 * place + 1][2 * column + 1], test.mask[known[column]], (0, 1), "the tank")
         show(rows[2 * place][-1], wanted[TANK].x, (0, 1), "most a tank")
         show(rows[2 * place + 1][-1], wanted[0].x, (0, 1), "least a tank")
-        reports[name] = spurious(model, test.x[:100], test.y[:100], steps=50)
+        reports[name] = spurious(model, test.x[:100], test.y[:100], steps=STEPS)
     print("\noutside the tank: the share of the least change that turns a tank into none, by its squared length\n")
     for name, report in reports.items():
         print(f"{name}: what an input search moves to leave each class")
