@@ -97,8 +97,8 @@ LESS: dict[str, Callable[[ModuleType], dict[str, Any]]] = {
     "01_slow_start": lambda demo: {"CASES": without(demo.CASES, "(b) hidden")},
     "02_unstable_gradients": lambda demo: {"DEPTHS": (2, 8), "TRAININGS": 20},
     "03_ways_to_train": lambda demo: {"TASKS": without(demo.TASKS, "XOR"), "STOP": 0.2},
-    "05_sunny_tank": lambda demo: {"TRAINED_ON": 100, "TESTED_ON": 60, "TRAININGS": 40, "STEPS": 8},
-    "06_nearest_neighbours": lambda demo: {"COUNT": 8, "QUERIES": 150},
+    "05_sunny_tank": lambda demo: {"SHOWN": 1, "TRAINED_ON": 100, "TESTED_ON": 60, "TRAININGS": 40, "STEPS": 8},
+    "06_nearest_neighbours": lambda demo: {"COUNT": 8, "SHOWN": 2, "QUERIES": 150},
 }
 
 

@@ -135,7 +135,9 @@ def test_a_random_network_is_judged_on_fresh_draws(name):
     assert float((found.success_rate - share).abs().max()) < 0.35  # four deviations of the mean of 32 draws
 
 
-@tried_on(random=True)
+@pytest.mark.parametrize(
+    "name", ["dropout kept active", "noise from numpy", "noise from its own generator", "member of an ensemble drawn"]
+)
 def test_a_random_network_has_a_mean_accuracy_with_an_interval(name):
     network = NETWORKS[name]
     (x, y), plain, model = network.inputs(), network.plain(), network.made()

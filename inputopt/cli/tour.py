@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         failed |= status != 0
     evaluations = {}
     for name, eps in EVALUATED.items():
-        arguments = ["evaluate", "--model", name, "--eps", str(eps), "--count", "500", "--out", str(out / name)]
+        arguments = ["evaluate", "--model", name, "--eps", str(eps), "--count", str(COUNT), "--out", str(out / name)]
         _, evaluations[name] = _captured(options.again, arguments)
     page = jinja2.Template((files("inputopt.cli") / "page.html").read_text(encoding="utf-8"), autoescape=True)
     text = page.render(
@@ -69,8 +69,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 PICTURES = ("fool", "ascend", "dream")
+COUNT = 500
 EVALUATED = {"digits-mlp": 0.1, "digits-cnn-robust": 0.2}
-"""The networks that the demo evaluates, and the Linf distance for each."""
+"""The networks that the demo evaluates, on so many digits, and the Linf distance for each."""
 
 
 def _captured(run: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from contracts import chance_state, digits, digits_net
 from PIL import Image
 
 import inputopt
-from inputopt.cli import derivatives, dreams, pictures
+from inputopt.cli import derivatives, dreams, pictures, tour
 from inputopt.cli.main import build_parser, main
 from inputopt.document.networks import EXAMPLES
 from inputopt.zoo.recipes import accuracy
@@ -47,6 +47,7 @@ def short(monkeypatch):
     for name, example in list(EXAMPLES.items()):
         monkeypatch.setitem(EXAMPLES, name, replace(example, trainings=60))
     monkeypatch.setattr(pictures, "CLASSES", 2)
+    monkeypatch.setattr(tour, "COUNT", 30)
 
 
 def files(folder):
