@@ -19,7 +19,7 @@ PROBABILITIES = "The model seems to return probabilities: attacks want logits, w
 LOOKED_AT = 8
 """Rows that the network is shown before a search."""
 
-TIMES = 4
+TIMES = 3
 """How often the network is asked about one row before a search: always alike, it is taken to be steady."""
 
 DRAWS = 9
@@ -178,10 +178,15 @@ def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:
 def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
     """The network's bounds as tensors [B, ...], widened by the rounding of the dtype x was given in to hold x itself.
 
+    So low <= x <= high holds exactly.
+
     Raises:
         ValueError: x lies outside by more than rounding.
     """
     low, high = (bound.expand(x.shape) for bound in net.box(x))
+    least, most = x.aminmax()
+    if bool((least >= net.box(x)[0].max()) & (most <= net.box(x)[1].min())):
+        return low, high
     rounding = max(torch.finfo(torch.float32).eps, torch.finfo(given).eps)
     slack = SLACK * rounding * torch.maximum(*(bound.abs().nan_to_num(posinf=0.0) for bound in (low, high)))
     outside = (x < low - slack) | (x > high + slack)

@@ -69,7 +69,7 @@ class _LInf:
         down, up = x0 - radius, x0 + radius
         down = torch.where(x0 - down > radius, torch.nextafter(down, x0), down)
         up = torch.where(up - x0 > radius, torch.nextafter(up, x0), up)
-        return torch.maximum(down, low).minimum(x0), torch.minimum(up, high).maximum(x0)
+        return torch.maximum(down, low), torch.minimum(up, high)
 
     def inside(self, x0: Tensor, eps: Tensor) -> Tensor:
         return eps  # the box holds the ball already
