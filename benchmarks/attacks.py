@@ -25,7 +25,7 @@ from peers import BARE, OURS, run
 from safetensors.torch import save_file
 
 import inputopt
-from inputopt.attacks.base import batches
+from inputopt.attacks.batches import batches
 from inputopt.cli.show import table
 from inputopt.search.problem import Problem
 from inputopt.zoo.digits import load_digits

@@ -26,7 +26,7 @@ from inputopt.search.steps.step import Descend
 def ascend(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Tensor,
-    y: Any,
+    y: Any = None,
     *,
     steps: int = 1_000,
     rate: float = 0.001,
@@ -37,7 +37,8 @@ def ascend(
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         x: images [B, ...] in the bounds.
-        y: their classes, [B]. An image that is not recognised to begin with is returned as it is, at distance 0.
+        y: their classes, [B]; the network's own answers if not given, which `label` says. An image that is not
+            recognised to begin with is returned as it is, at distance 0.
         steps: how many steps at most.
         rate: the length of a step, as the mean change of a pixel in parts of the bounds' width (of `Frozen.unit`, where
             they are infinite).

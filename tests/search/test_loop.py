@@ -214,3 +214,10 @@ def test_take_reaches_every_tensor_of_a_nested_state(rows):
     found = take((Nested(one, (two, (), Nested(three, (), 8)), 7),), rows)[0]
     assert_same((found.value, found.more[0], found.more[2].value), (one[rows], two[rows], three[rows]))
     assert (found.number, found.more[1], found.more[2].number, found.nothing) == (7, (), 8, None)
+
+
+def test_without_labels_the_networks_own_answers_are_left():
+    x, y = known_inputs(count=6)
+    found, same = inputopt.ascend(small_net(), x), inputopt.ascend(small_net(), x, y)
+    assert_same(found, same)
+    assert_same(found.label, y)

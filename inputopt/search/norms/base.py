@@ -84,7 +84,10 @@ class Norm(Protocol):
         """A random change in the ball, keyed by (seed, id, draw); in L0, numbers change by up to `unit`."""
 
     def box(self, x0: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """The tightest box between low and high, as bounds of inputs [B, ...], that holds the ball round x0; they hold x0."""
+        """The tightest box between low and high that holds the ball round x0, as bounds of inputs [B, ...].
+
+        `low <= x0 <= high` must hold.
+        """
 
     def inside(self, x0: Tensor, eps: Tensor) -> Tensor:
         """A radius [B] so little below eps that adding a change to x0 and measuring it never rounds above eps."""
