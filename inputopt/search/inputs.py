@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.nets.errors import ModelError
 from inputopt.nets.frozen import Frozen
 from inputopt.search.draws import Drawing, generator_states, keyed, moved_on, put_back
 from inputopt.search.problem import Problem, Region
@@ -70,11 +71,9 @@ def look(net: Frozen, x: Tensor) -> Look:
     Raises:
         ValueError: it does not take such inputs, its logits are all NaN, or it tells fewer than two classes apart.
     """
-    rows, states = x[:LOOKED_AT].clone(), generator_states()  # a foreign model may write to what it is given
+    states = generator_states()
     with Drawing() as drawing:
-        together = net(rows)
-    if bool(together.isnan().all()):
-        raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
+        rows, together = _first_answers(net, x)
     classes = together.shape[1]
     if classes < 2:
         raise ValueError(
@@ -82,7 +81,7 @@ def look(net: Frozen, x: Tensor) -> Look:
         )
     known = Look(classes, looks_like_probabilities(together))
     again = [_alone(net, rows) for _ in range(TIMES)]
-    steady = all(_same(each, together[:1]) for each in again)
+    steady = all(same_answers(each, together[:1]) for each in again)
     if len(rows) == 1:
         steady = steady and _alike_beside_others(net, rows, together)
     if steady and not drawing.seen and not moved_on(states):  # other threads may have moved them, which costs time only
@@ -93,11 +92,24 @@ def look(net: Frozen, x: Tensor) -> Look:
     return found
 
 
+def _first_answers(net: Frozen, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The first few rows of x that get an answer together, and the answers; the first of all if some do."""
+    for rows in torch.split(x, LOOKED_AT):
+        together = net(rows.clone())  # a foreign model may write to what it is given
+        if not bool(together.isnan().all()):
+            return rows.clone(), together
+    raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
+
+
 def _alone(net: Frozen, rows: Tensor) -> Tensor:
     """The answer to the first row by itself."""
     try:
         return net(rows[:1].clone())
+    except ModelError:
+        raise
     except ValueError as error:
+        if isinstance(error, MemoryError):
+            raise
         raise ValueError(
             f"The model takes these inputs together but not one alone ({error}); use batch norms with running "
             "statistics, so that an input's class does not depend on its neighbours."
@@ -116,11 +128,11 @@ def count_classes(net: Frozen, x: Tensor) -> int:
 def _alike_beside_others(net: Frozen, row: Tensor, alone: Tensor) -> bool:
     """Whether a single row gets the same answer beside another, which is made of its own numbers in another order."""
     other = row.flatten(1).flip(1).reshape(row.shape)
-    return _same(net(torch.cat([row, other]))[:1], alone)
+    return same_answers(net(torch.cat([row, other]))[:1], alone)
 
 
 def _unsteady(net: Frozen, rows: Tensor, known: Look) -> Look:
-    """Why the same row got two answers."""
+    """Why the same rows may get other answers."""
     one, several = rows[:1], rows if len(rows) > 1 else torch.cat([rows, rows.flatten(1).flip(1).reshape(rows.shape)])
     draws = keyed(0, purpose=1)
 
@@ -128,17 +140,23 @@ def _unsteady(net: Frozen, rows: Tensor, known: Look) -> Look:
         with draws(draw):
             return net(of.clone())
 
-    stateful = not _same(answer(one, 0), answer(one, 0))
-    random = not stateful and not all(_same(answer(one, 0), answer(one, draw)) for draw in range(1, DRAWS))
-    batch_dependent = not stateful and not random and not _same(answer(several, 0)[:1], answer(one, 0))
+    stateful = not same_answers(answer(rows, 0), answer(rows, 0))
+    random = not stateful and not all(same_answers(answer(rows, 0), answer(rows, draw)) for draw in range(1, DRAWS))
+    batch_dependent = not stateful and not random and not same_answers(answer(several, 0)[:1], answer(one, 0))
     return Look(known.classes, known.probabilities, random, stateful, batch_dependent)
 
 
-def _same(one: Tensor, other: Tensor) -> bool:
-    """Equal but for the rounding that another batch size brings."""
+def same_answers(one: Tensor, other: Tensor) -> bool:
+    """Whether logits [B, n] are equal but for the rounding that another batch size brings.
+
+    It is measured by the highest logits and the least quarter: others may stand for classes that are ruled out, at -1e9
+    or so, beside which nothing would count.
+    """
     tolerance = 1e3 * torch.finfo(one.dtype).eps
-    scale = float(other.nan_to_num(0, 0, 0).abs().max())
-    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * scale, equal_nan=True)
+    sizes = other.nan_to_num(0, 0, 0)
+    scale = torch.maximum(sizes.amax(1).abs(), sizes.abs().quantile(0.25, dim=1))[:, None]
+    apart, allowed = (one - other).abs(), tolerance * (other.abs() + scale)
+    return bool(((apart <= allowed) | (one == other) | (one.isnan() & other.isnan())).all())
 
 
 def floats(what: str, value: Any) -> Tensor:

@@ -14,7 +14,7 @@ from inputopt.nets.errors import ModelError, first_line
 from inputopt.nets.inference.copying import private_copy, unwrapped
 from inputopt.nets.inference.graph import Node, lacks_derivative, leaves, node_signatures
 from inputopt.nets.inference.modes import borrowed, evaluate
-from inputopt.nets.inference.observation import Hook, Observation, Observer, registered
+from inputopt.nets.inference.observation import Hook, Observation, Observer, registered, storage_id
 from inputopt.nets.inference.rewriting import CHANNELS_LAST, Current, RewriteState
 from inputopt.nets.inputs import Scaling
 from inputopt.nets.layers import WHOLE, Captured, LayerCapture, StopForward, names, parsed
@@ -106,11 +106,14 @@ class Runner:
     current: Current = field(default_factory=Current)
     _trainable: tuple[nn.Parameter, ...] = ()
     _fingerprint: str | None = None
+    _foreign: frozenset[int] = frozenset()  # the memory of the user's model, where there is a private copy
 
     def __post_init__(self) -> None:
+        self._given = self.model
         if isinstance(self.model, nn.Module):
             copied = private_copy(self.model)
             self.is_private = copied is not None
+            self._foreign = frozenset(map(storage_id, _tensors_of(self.model))) if copied is not None else frozenset()
             self.model = self.model if copied is None else copied
         else:
             self.model = unwrapped(self.model)
@@ -118,9 +121,21 @@ class Runner:
             evaluate(self.model)
             self._trainable = tuple(parameter for parameter in self.model.parameters() if parameter.requires_grad)
             self.freeze()
+        self._name_parts()
+
+    def _name_parts(self) -> None:
         self.modules = tuple(self.model.modules()) if isinstance(self.model, nn.Module) else ()
         self.names = names(self.model)
         self.is_unshared = self.is_private or not self.modules  # nobody else's modes are touched
+
+    def share(self) -> None:
+        """Use the user's own model from now on: parts of the private copy led back to it, and may have written to it."""
+        with torch.no_grad():
+            for theirs, ours in zip(_tensors_of(self._given), _tensors_of(self.model), strict=True):
+                if not torch.equal(theirs, ours.to(theirs.dtype)):
+                    theirs.copy_(ours)
+        self.model, self.is_private, self._foreign, self._trainable = self._given, False, frozenset(), ()
+        self._name_parts()
 
     def freeze(self, frozen: bool = True) -> None:
         """Have the private copy's weights want no gradient; or those that the user's do, for a forward that asks it."""
@@ -177,7 +192,7 @@ class Runner:
         """A plain forward on inputs of its own, and what was seen of it; where nothing could be, why not."""
         given = self.prepare(x, isolate=True)
         before = given.detach().clone().nan_to_num()
-        observer = Observer(given)
+        observer = Observer(given, self._foreign)
         try:
             result = self._run(given, layers, None, observer.hooks(self.modules), observer.active(), given.grad_fn)
         except ForwardError as failure:
@@ -258,6 +273,10 @@ class Runner:
             return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
         with self.evaluating():
             return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
+
+
+def _tensors_of(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
 
 
 def _derive_by_backward(value: Tensor, x: Tensor, keep: bool) -> Tensor | None:

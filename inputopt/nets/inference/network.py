@@ -195,8 +195,11 @@ class Network:
                 state = self._verifier.new_state(layers)
                 result, operations = self._observed_forward(x, layers, hooks, state)
             self._verified_operations.add(operations)
+        if state.broken or not self._verifier.agrees(result, x, layers, self._rows, graded=False):
+            self._rewrites.drop(KINDS, "its forward without gradients is another one")
+            return None
         self._trusted_without_gradients.add((layers, x.shape, x.dtype))
-        return None if state.broken else result
+        return result
 
     def _first_rows(self, x: Tensor) -> Tensor:
         return x[: self._rows]
@@ -214,6 +217,11 @@ class Network:
                 raise
             probed, precision = find_precision(self.runner, x, layers)
             self._rows = None  # it takes batches of one size only
+        if probed.observation.leads_back:
+            self.runner.share()
+            self._rewrites = self._verifier.rewrites = Rewrites(None, self.runner.current)
+            self._decide(x, layers)
+            return
         if not self._compute_dtypes:
             self._precision = precision
             reason = self._reason_against(probed)
@@ -231,6 +239,8 @@ class Network:
             return f"the model {what}"
         if seen.error:
             return f"its operations cannot be observed: {seen.error}"
+        if seen.hooks_tensors:
+            return "its forward hooks what its modules put out, which other operations would derive otherwise"
         if seen.random:
             return "its forward draws random numbers, so that two runs cannot be compared"
         if any(module._backward_hooks or module._backward_pre_hooks for module in self.runner.modules):

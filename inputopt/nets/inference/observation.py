@@ -79,6 +79,8 @@ class Observation:
         written: the memory (`storage_id`) that was written to.
         overwritten: the values that were, in it.
         writes_input: whether the input was written to.
+        leads_back: whether tensors of the user's own model were read, which a private copy has no business with.
+        hooks_tensors: whether the forward put hooks on what its modules put out, which see derivatives.
         error: why operations could not be observed; then nothing else is known.
     """
 
@@ -91,15 +93,20 @@ class Observation:
     writes_input: bool = False
     written: frozenset[int] = frozenset()
     overwritten: frozenset[int] = frozenset()
+    leads_back: bool = False
+    hooks_tensors: bool = False
     error: str = ""
 
 
 class Observer(DispatchMode):
     """Inside, every operation of this thread is noted."""
 
-    def __init__(self, given: Tensor | None = None) -> None:
-        """`given`: the input, where it is asked whether that is written to."""
+    def __init__(self, given: Tensor | None = None, foreign: frozenset[int] = frozenset()) -> None:
+        """`given`: the input, where it is asked whether that is written to; `foreign`: memory of the user's model."""
         super().__init__()
+        self._foreign = foreign
+        self._leads_back = False
+        self._outputs: list[Tensor] = []
         self._values: dict[int, int] = {}
         self._count = 0
         self._input = None if given is None else storage_id(given)
@@ -132,6 +139,8 @@ class Observer(DispatchMode):
             self._input in self._written,
             frozenset(self._written),
             frozenset(self._overwritten),
+            self._leads_back,
+            any(output._backward_hooks for output in self._outputs),
         )
 
     @contextmanager
@@ -161,6 +170,7 @@ class Observer(DispatchMode):
                 called, start, given = begun.pop()
                 if called is module:
                     made = self._value(output) if isinstance(output, Tensor) else None
+                    self._outputs += [output] if isinstance(output, Tensor) else []
                     self._calls.append(Call(module, start, len(self._operations), given, made))
                     return
 
@@ -170,6 +180,7 @@ class Observer(DispatchMode):
         self, func: Any, args: Any, kwargs: dict[str, Any], read: list[Tensor], reads: tuple[int, ...], output: Any
     ) -> None:
         known = {storage_id(tensor) for tensor in read}
+        self._leads_back |= not known.isdisjoint(self._foreign)
         written = _written(func, args, kwargs)
         self._written |= {storage_id(tensor) for tensor in written}
         self._overwritten |= {self._value(tensor) for tensor in written}

@@ -66,17 +66,19 @@ class Verifier:
             self._graphs.add(graph)
         return begins
 
-    def agrees(self, result: ForwardResult, x: Tensor, layers: Layers, rows: int | None) -> bool:
+    def agrees(self, result: ForwardResult, x: Tensor, layers: Layers, rows: int | None, graded: bool = True) -> bool:
         """Whether a rewritten forward of `x` says what the plain one does, which is compared once for inputs of a size.
 
         The same graph can mean something else at another size, as where the forward looks at how its tensors lie in
-        memory. Outputs tell, at a quarter of the cost of a whole verification.
+        memory, and a forward without gradients (not `graded`) has no graph at all. Outputs tell, at a quarter of the
+        cost of a whole verification.
         """
-        size, whole = ((asked, x.shape[1:], x.dtype) for asked in (layers, (WHOLE,)))
+        size, whole = ((asked, x.shape[1:], x.dtype, graded) for asked in (layers, (WHOLE,)))
         if size not in self._sizes and whole not in self._sizes:
             few = x[:rows]
             self.checks += len(few)
-            with torch.no_grad():
+            few = few.detach().requires_grad_(graded and few.is_floating_point())
+            with torch.set_grad_enabled(graded):
                 plain = self.runner(few, layers, isolate=True).tensors(layers, len(few))
             seen = (None if each is None else each[: len(few)] for each in result.tensors(layers, len(x)))
             if difference(Evaluation(plain), Evaluation(tuple(seen)), self._allowed):
@@ -123,7 +125,7 @@ class Verifier:
             return False
         roots = result.roots(len(probed.leaf))
         self._allowed = allowed
-        self._sizes.add((layers, probed.leaf.shape[1:], probed.leaf.dtype))
+        self._sizes.add((layers, probed.leaf.shape[1:], probed.leaf.dtype, True))
         self._graphs.add(graph_signature(roots, result.input_node))
         self._nodes |= set(node_signatures(roots, result.input_node).values())
         return True
