@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.attacks.batches import alone, in_batches
+from inputopt.attacks.callbacks import Aim, Loss, goal_of, objective_of
 from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
-from inputopt.attacks.run import JUDGING, SEARCHING, AttackRun, check_levels
+from inputopt.attacks.judging import alike_alone, judged_afresh, judged_alone
+from inputopt.attacks.run import SEARCHING, AttackRun, check_levels
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.draws import as_it_comes, keyed
@@ -27,11 +29,6 @@ from inputopt.search.result import Result, scatter
 from inputopt.search.rows import per_example, take
 
 Model = Frozen | nn.Module | Callable[[Tensor], Any]
-Loss = Objective | Callable[[Any, Tensor, Problem], Tensor]
-Aim = Goal | Callable[[Any, Problem], Tensor]
-
-JUDGED_ON = 20
-"""Fresh draws on which the final inputs of a random network are judged."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +133,7 @@ def called(
         found = attack._search(run)
         if varies:
             found = judged_afresh(run, found)
-        elif known.batch_dependent:
+        elif known.batch_dependent or not alike_alone(run, found):
             found = judged_alone(run, found)
         forwards, backwards = run.meter.totals(part.example)
         nonfinite = found.nonfinite | run.meter.nonfinite(part.example)
@@ -174,26 +171,6 @@ def _untouched(net: Frozen, problem: Problem, skipped: Tensor) -> Result:
     none, zero = torch.zeros_like(problem.label), torch.zeros(len(logits), dtype=logits.dtype, device=logits.device)
     no = torch.zeros_like(skipped)
     return Result(problem.x0, no, zero, logits.argmax(1), logits, zero, none, none, no, problem.label, skipped, zero)
-
-
-def judged_afresh(run: AttackRun, found: Result) -> Result:
-    """A result of a random network, its success judged on fresh draws that no search has seen: by most of them."""
-    goal = run.goal_of(run.problem)
-    rate = run.share_of_draws(found.x, run.problem, goal, JUDGED_ON, JUDGING)
-    run.meter.forward(run.problem.example, JUDGED_ON)
-    return replace(found, success=rate > 0.5, success_rate=rate)
-
-
-@torch.no_grad()
-def judged_alone(run: AttackRun, found: Result) -> Result:
-    """A result of a network whose answer depends on the other rows of a batch, each input judged by itself."""
-    logits = torch.cat([run.net(row) for row in torch.split(found.x, 1)])
-    run.meter.forward(run.problem.example)
-    most = logits.amax(1)
-    success = run.goal_of(run.problem)(logits, run.problem) & ((most - most) == 0)
-    return replace(
-        found, logits=logits, prediction=logits.argmax(1), success=success, success_rate=success.to(found.loss.dtype)
-    )
 
 
 def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask: Tensor | None) -> Region:
@@ -244,32 +221,6 @@ def _masked(region: Region, x: Tensor, mask: Tensor | None) -> Region:
         ) from error
     low, high = torch.where(may_change, region.low, x), torch.where(may_change, region.high, x)
     return replace(region, low=low, high=high, mask=may_change)
-
-
-def objective_of(loss: Loss | None) -> Objective | None:
-    """A loss as an objective.
-
-    Raises:
-        TypeError: not a function.
-    """
-    if loss is None or isinstance(loss, Objective):
-        return loss
-    if not callable(loss):
-        raise TypeError(f"loss must be a function (outputs, x, problem) -> [B], not {type(loss).__name__}.")
-    return Objective(loss)
-
-
-def goal_of(goal: Aim | None) -> Goal | None:
-    """A goal from a function.
-
-    Raises:
-        TypeError: not a function.
-    """
-    if goal is None or isinstance(goal, Goal):
-        return goal
-    if not callable(goal):
-        raise TypeError(f"goal must be a function (outputs, problem) -> bool [B], not {type(goal).__name__}.")
-    return Goal(goal)
 
 
 def widened(region: Region, problem: Problem, width: float, norm: Norm, net: Frozen) -> Region:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.attacks.callbacks import transform_function
 from inputopt.search.norms import NORMS
 from inputopt.search.transforms import Transform
 
@@ -77,6 +78,10 @@ def one_of(*allowed: str) -> Check:
     return lambda what, value: checks.one_of(what, value, allowed)
 
 
+LARGEST = 1e30
+"""The largest step: with it, arithmetic in float32 stays finite."""
+
+
 def lengths(what: str, value: Any) -> float | Tensor:
     """A number, or a tensor or array of them, each at least 0 and finite."""
     if isinstance(value, (Tensor, np.ndarray)):
@@ -99,10 +104,13 @@ def lengths(what: str, value: Any) -> float | Tensor:
 
 
 def above_zero(what: str, value: Any) -> float | Tensor:
-    """As `lengths`, and none of them 0."""
+    """A number, or a tensor or array of them, each above 0 and finite."""
+    if isinstance(value, float) and not 0 < value <= LARGEST:
+        raise ValueError(f"{what} must be above 0 and at most {LARGEST:g}, not {value}.")
     made = lengths(what, value)
-    if not bool(torch.as_tensor(made > 0).all()):
-        raise ValueError(f"{what} must be above 0.")
+    each = torch.as_tensor(made)
+    if not bool(((each > 0) & (each <= LARGEST)).all()):
+        raise ValueError(f"{what} must be above 0 and at most {LARGEST:g}.")
     return made
 
 
@@ -118,14 +126,6 @@ def mask_of_numbers(what: str, value: Any) -> Tensor:
     made = checks.as_tensor(value)
     if made.dtype != torch.bool:
         raise ValueError(f"{what} must be bool, not {made.dtype}; compare it with 0.")
-    return made
-
-
-def transform_function(what: str, value: Any) -> Transform:
-    """A function (x, problem, draw) -> x."""
-    if not callable(value):
-        raise TypeError(f"{what} must be a function (x, problem, draw) -> x, not {type(value).__name__}.")
-    made: Transform = value
     return made
 
 

@@ -17,6 +17,8 @@ from inputopt.search.rows import take
 
 LOOKED_AT = 128  # examples
 
+NEIGHBOURS = "The model's answer to an input depends on its neighbours in the batch: each final image was judged alone."
+
 
 def doubts_before(net: Frozen, problem: Problem, known: Look, eot_samples: int) -> list[str]:
     """What the network itself gives reason to doubt: unsteady answers, probabilities, gradients that vanish."""
@@ -28,10 +30,6 @@ def doubts_before(net: Frozen, problem: Problem, known: Look, eot_samples: int) 
         found.append(
             "The model's answers change from call to call, by a state of its own or at random: all figures are means "
             "over further calls, and cannot be had again exactly."
-        )
-    if known.batch_dependent:
-        found.append(
-            "The model's answer to an input depends on its neighbours in the batch: each final image was judged alone."
         )
     if known.probabilities:
         found.append(PROBABILITIES)

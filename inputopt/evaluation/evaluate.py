@@ -15,7 +15,7 @@ from inputopt import checks
 from inputopt.attacks.base import Model, bounded, called
 from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
 from inputopt.attacks.run import check_levels
-from inputopt.evaluation.doubts import doubts_after, doubts_before
+from inputopt.evaluation.doubts import NEIGHBOURS, doubts_after, doubts_before
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
 from inputopt.evaluation.standing import Standing
@@ -91,6 +91,7 @@ def evaluate(
         standing = standing.after(tried, found, problem.label[tried])
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
     verdict = judge(net, problem, standing, known, seed)
+    doubts += [NEIGHBOURS] if verdict.alone else []
     doubts += doubts_after(rows, standing, unanswered, verdict.changed)
     said = {
         "norm": norm,

@@ -12,8 +12,11 @@ from inputopt.attacks.batches import logits_in_batches
 from inputopt.evaluation.draws import JUDGING, JUDGING_AGAIN, right, share_right
 from inputopt.evaluation.standing import Standing
 from inputopt.nets.frozen import Frozen
-from inputopt.search.inputs import Look
+from inputopt.search.inputs import Look, answered_alike_alone
 from inputopt.search.problem import Problem
+
+CHECKED = 8
+"""Final images that are shown to the network alone, to see whether their neighbours matter."""
 
 Z = 1.959964
 """Standard errors to either side of a 95 % interval."""
@@ -28,12 +31,14 @@ class Verdict:
         robust: of the final images likewise, [B].
         changed: how many images that had fooled the network do not when judged again.
         error: the standard error of the mean of `robust` that comes from the draws.
+        alone: whether each image was judged by itself, since its answer depends on its neighbours.
     """
 
     clean: Tensor
     robust: Tensor
     changed: int
     error: float = 0.0
+    alone: bool = False
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -57,12 +62,15 @@ def judge(net: Frozen, problem: Problem, standing: Standing, known: Look, seed: 
         before = share_right(net, problem, seed, JUDGING)
         after = share_right(net, final, seed, JUDGING_AGAIN)
         return Verdict(before.shares, after.shares, _changed(standing, after.shares > 0.5), after.error)
-    if known.batch_dependent:
+    logits = logits_in_batches(net, final)
+    alone = known.batch_dependent or not answered_alike_alone(net, final.x0, logits, CHECKED)
+    if alone:
         clean, again = (right(_alone(net, each), problem.label) for each in (problem, final))
     else:
-        clean, again = standing.clean_margin > 0, right(logits_in_batches(net, final), problem.label)
+        clean, again = standing.clean_margin > 0, right(logits, problem.label)
     both = again & clean
-    return Verdict(clean.to(problem.x0.dtype), both.to(problem.x0.dtype), _changed(standing, both))
+    changed = _changed(standing, both)
+    return Verdict(clean.to(problem.x0.dtype), both.to(problem.x0.dtype), changed, alone=alone)
 
 
 def _changed(standing: Standing, held: Tensor) -> int:

@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 import torch
 
+from inputopt.nets.randomness import numbered
+
 _DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "xla", "mtia")
 """The types of device that autocast knows."""
 
@@ -48,6 +50,8 @@ def _isolated() -> Iterator[None]:
 def ambient() -> Iterator[None]:
     """Inside, gradients are recorded, and inference mode and autocast are off, whatever is on outside.
 
+    Networks that draw random numbers draw them by keys, so that the same call gives the same, and moves no generator.
+
     For whatever is called from outside the library, as a context or a decorator, which keeps signature and docstring:
 
     >>> @ambient()
@@ -57,5 +61,5 @@ def ambient() -> Iterator[None]:
     ...     records()
     True
     """
-    with isolated(), torch.enable_grad():
+    with isolated(), torch.enable_grad(), numbered():
         yield

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from inputopt.nets.inputs import made_bounds, made_scaling
 from inputopt.nets.layers import WHOLE, Layer, listed
 from inputopt.nets.naming import name_of
 from inputopt.nets.outputs import checked_layer, checked_logits
+from inputopt.nets.randomness import next_number
 
 
 class Frozen:
@@ -235,7 +236,8 @@ class Frozen:
                 network.decide(x, layers)
                 if network.failure is not None and x.requires_grad and torch.is_grad_enabled():
                     raise ValueError(NO_DERIVATIVE) from network.failure.error
-                result = network.run(x, layers, self._shares.share)
+                with next_number() if network.is_random else nullcontext():
+                    result = network.run(x, layers, self._shares.share)
             except ForwardError as failure:
                 raise self._explained(failure, x)  # noqa: B904  # its cause is what the model raised
         if result.missing:

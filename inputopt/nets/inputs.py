@@ -117,10 +117,14 @@ def made_scaling(mean: Any, std: Any) -> Scaling:
     Raises:
         ValueError, TypeError: a mean that is not finite, or a std that is not above 0.
     """
-    less = checks.finite("mean", _numbers(0.0 if mean is None else mean).to("cpu", torch.float64, copy=True))
-    over = _numbers(1.0 if std is None else std).to("cpu", torch.float64, copy=True)
+    try:
+        less = _numbers(0.0 if mean is None else mean).to("cpu", torch.float64, copy=True)
+        over = _numbers(1.0 if std is None else std).to("cpu", torch.float64, copy=True)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"mean and std must be numbers, or tensors or lists of them, not {mean} and {std}.") from error
+    checks.finite("mean", less)
     if not bool((over > 0).all()) or not math.isfinite(float(over.max())):
-        raise ValueError("std must be above 0; leave it out for a model that takes its inputs as they are.")
+        raise ValueError("std must be finite and above 0; leave it out for a model that takes its inputs as they are.")
     return Scaling(less, over, bool((less == 0).all()) and bool((over == 1).all()))
 
 

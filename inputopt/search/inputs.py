@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.nets.errors import ModelError
 from inputopt.nets.frozen import Frozen
-from inputopt.search.draws import Drawing, generator_states, keyed, moved_on, put_back
+from inputopt.nets.randomness import generator_states, moved_on, put_back
+from inputopt.search.draws import Drawing, keyed
 from inputopt.search.problem import Problem, Region
 
 PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
@@ -22,6 +22,9 @@ LOOKED_AT = 8
 
 TIMES = 3
 """How often the network is asked about one row before a search: always alike, it is taken to be steady."""
+
+MOST = 512
+"""Rows that a network is shown which draws random numbers that seem not to matter."""
 
 DRAWS = 9
 """Draws in which a network that draws random numbers is asked about one row: all alike, they do not matter."""
@@ -86,7 +89,7 @@ def look(net: Frozen, x: Tensor) -> Look:
         steady = steady and _alike_beside_others(net, rows, together)
     if steady and not drawing.seen and not moved_on(states):  # other threads may have moved them, which costs time only
         return known
-    found = _unsteady(net, rows, known)
+    found = _unsteady(net, rows, x[:MOST], known)
     if found.varies or drawing.seen:
         put_back(states)
     return found
@@ -105,8 +108,6 @@ def _alone(net: Frozen, rows: Tensor) -> Tensor:
     """The answer to the first row by itself."""
     try:
         return net(rows[:1].clone())
-    except ModelError:
-        raise
     except ValueError as error:
         if isinstance(error, MemoryError):
             raise
@@ -131,7 +132,7 @@ def _alike_beside_others(net: Frozen, row: Tensor, alone: Tensor) -> bool:
     return same_answers(net(torch.cat([row, other]))[:1], alone)
 
 
-def _unsteady(net: Frozen, rows: Tensor, known: Look) -> Look:
+def _unsteady(net: Frozen, rows: Tensor, more: Tensor, known: Look) -> Look:
     """Why the same rows may get other answers."""
     one, several = rows[:1], rows if len(rows) > 1 else torch.cat([rows, rows.flatten(1).flip(1).reshape(rows.shape)])
     draws = keyed(0, purpose=1)
@@ -141,9 +142,21 @@ def _unsteady(net: Frozen, rows: Tensor, known: Look) -> Look:
             return net(of.clone())
 
     stateful = not same_answers(answer(rows, 0), answer(rows, 0))
-    random = not stateful and not all(same_answers(answer(rows, 0), answer(rows, draw)) for draw in range(1, DRAWS))
+    random = not stateful and not (
+        all(same_answers(answer(rows, 0), answer(rows, draw)) for draw in range(1, DRAWS))
+        and same_answers(answer(more, 0), answer(more, 1))  # it may be random at some inputs only
+    )
     batch_dependent = not stateful and not random and not same_answers(answer(several, 0)[:1], answer(one, 0))
     return Look(known.classes, known.probabilities, random, stateful, batch_dependent)
+
+
+def answered_alike_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> bool:
+    """Whether `count` of the inputs x [B, ...], the last among them, get the logits [B, n] that they got beside others.
+
+    A network may look at its batch only where that is large enough, or only at some inputs, which no first look shows.
+    """
+    rows = torch.linspace(0, len(x) - 1, min(count, len(x))).round().long().tolist() if len(x) else []
+    return all(same_answers(net(x[row : row + 1].clone()), logits[row : row + 1]) for row in rows)
 
 
 def same_answers(one: Tensor, other: Tensor) -> bool:
@@ -169,13 +182,24 @@ def floats(what: str, value: Any) -> Tensor:
         ValueError: NaN or infinite numbers, or no example.
     """
     if isinstance(value, np.ndarray):
-        value = torch.from_numpy(np.array(value))
+        value = _from_array(value)
     if not isinstance(value, Tensor) or not value.is_floating_point():
         raise TypeError(
             f"{what} must be a tensor of floating-point numbers; convert it with torch.as_tensor({what}).float()."
         )
+    if value.layout != torch.strided or value.is_nested or value.is_meta:
+        raise TypeError(f"{what} must be a dense tensor with values; convert it with .to_dense().")
+    if value.ndim and not value.numel() and len(value):
+        raise ValueError(f"{what} must hold numbers, not shape {list(value.shape)}.")
     made = value.detach().to(torch.float64 if value.dtype == torch.float64 else torch.float32, copy=True)
     return checks.batch(what, checks.finite(what, made))
+
+
+def _from_array(value: np.ndarray[Any, Any]) -> Tensor | None:
+    """A copy, whatever the byte order; None for what torch has no numbers for, and for arrays with gaps."""
+    if isinstance(value, np.ma.MaskedArray) or value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
+        return None
+    return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
 
 
 def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:

@@ -424,7 +424,7 @@ def test_bounds_that_make_no_sense(bounds):
 
 @pytest.mark.parametrize("std", [0.0, -1.0, [0.5, 0.0], float("nan")])
 def test_std_must_be_above_zero(std):
-    with pytest.raises(ValueError, match="std must be above 0"):
+    with pytest.raises(ValueError, match="std must be finite and above 0"):
         inputopt.Frozen(nn.Identity(), std=std)
 
 

@@ -129,7 +129,7 @@ class Runner:
         self.is_unshared = self.is_private or not self.modules  # nobody else's modes are touched
 
     def share(self) -> None:
-        """Use the user's own model from now on: parts of the private copy led back to it, and may have written to it."""
+        """Use the user's own model from now on: parts of the private copy lead back to it, and may have changed it."""
         with torch.no_grad():
             for theirs, ours in zip(_tensors_of(self._given), _tensors_of(self.model), strict=True):
                 if not torch.equal(theirs, ours.to(theirs.dtype)):

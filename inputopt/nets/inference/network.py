@@ -45,12 +45,14 @@ class Network:
         runner: runs it.
         failure: why it runs only without gradients; None if it does not.
         is_double: whether it computes in float64: as its weights say, until it was run.
+        is_random: whether it was seen to draw random numbers.
     """
 
     def __init__(self, model: Any, scaling: Scaling) -> None:
         self.runner = Runner(model, scaling)
         self.is_double = torch.float64 in own_dtypes(self.runner.model)[:1]
         self.failure: ForwardError | None = None
+        self.is_random = False
         self._rewrites = Rewrites(self.runner.model if self.runner.is_private else None, self.runner.current)
         self._verifier = Verifier(self.runner, self._rewrites)
         self._lock = threading.RLock()
@@ -252,6 +254,7 @@ class Network:
         copied, seen = self.runner.layers_to_clone(layers), probed.observation
         self._probed += len(probed.leaf)
         self.failure = self.failure or probed.failure
+        self.is_random |= seen.random
         self._layers.add(layers)
         self.runner.writes_input |= seen.writes_input
         self.runner.overwritten_modules |= {id(call.module) for call in seen.calls if call.made in seen.overwritten}

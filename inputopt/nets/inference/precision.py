@@ -10,7 +10,7 @@ more than half precision explains, or its forward insists on half, the copy stay
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from inputopt.nets.errors import first_line, is_memory
 from inputopt.nets.inference.comparison import Evaluation, difference, tolerance
 from inputopt.nets.inference.forward import HALF, ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.observation import Observation
+from inputopt.nets.randomness import generator_states, moved_on, put_back
 
 _ABOUT_DTYPE = re.compile(r"dtype|scalar type|\b(c?float|half|double|bfloat16)\b|should be the same", re.IGNORECASE)
 _ABOUT_GRADIENTS = re.compile(r"require.?s?[_ ]grad|does not have a grad_fn|differentiated", re.IGNORECASE)
@@ -75,14 +76,18 @@ def find_precision(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> tup
 
 
 def probe(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> Probe:
-    """Run the model on `rows` and observe it; random numbers that it draws from torch can be drawn again."""
-    state = torch.get_rng_state()
+    """Run the model on `rows` and observe it; random numbers that it draws can be drawn again."""
+    states = generator_states()
     probed = _probed(runner, rows, layers)
     if probed.observation.uses_autograd and runner.is_private and not runner.weights_require_grad:
         runner.freeze(False)  # it may derive by its weights, without a word where they want no gradient
         probed = _probed(runner, rows, layers)
+    if moved_on(states):  # by the network, or by another thread, which hardly does so twice
+        before = generator_states()
+        probed = _probed(runner, rows, layers)
+        probed = replace(probed, observation=replace(probed.observation, random=moved_on(before)))
     if probed.observation.random:
-        torch.set_rng_state(state)
+        put_back(states)
     return probed
 
 

@@ -1,0 +1,46 @@
+"""Judging what a search found once more, where an answer in the search alone proves nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from inputopt.attacks.run import JUDGING, AttackRun
+from inputopt.search.inputs import answered_alike_alone
+from inputopt.search.result import Result
+
+JUDGED_ON = 20
+"""Fresh draws on which the final inputs of a random network are judged."""
+
+CHECKED = 3
+"""Successes of each batch that are shown to the network alone."""
+
+
+def judged_afresh(run: AttackRun, found: Result) -> Result:
+    """A result of a random network, its success judged on fresh draws that no search has seen: by most of them."""
+    goal = run.goal_of(run.problem)
+    rate = run.share_of_draws(found.x, run.problem, goal, JUDGED_ON, JUDGING)
+    run.meter.forward(run.problem.example, JUDGED_ON)
+    return replace(found, success=rate > 0.5, success_rate=rate)
+
+
+@torch.no_grad()
+def alike_alone(run: AttackRun, found: Result) -> bool:
+    """Whether some successes are answered alone as they were in the search."""
+    won = found.success.nonzero()[:, 0]
+    if len(found.x) == 1 or found.logits.shape[1] == 0:
+        return True
+    return answered_alike_alone(run.net, found.x[won], found.logits[won], CHECKED)
+
+
+@torch.no_grad()
+def judged_alone(run: AttackRun, found: Result) -> Result:
+    """A result of a network whose answer depends on the other rows of a batch, each input judged by itself."""
+    logits = torch.cat([run.net(row) for row in torch.split(found.x, 1)])
+    run.meter.forward(run.problem.example)
+    most = logits.amax(1)
+    success = run.goal_of(run.problem)(logits, run.problem) & ((most - most) == 0)
+    return replace(
+        found, logits=logits, prediction=logits.argmax(1), success=success, success_rate=success.to(found.loss.dtype)
+    )
