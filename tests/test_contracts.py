@@ -122,7 +122,7 @@ def attack(name, norm, seeded, settings):
         assert_within(found, x, norm)
         return found
 
-    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=seeded, looks=name == "Square")
+    return Recipe(run, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=seeded, looks=name == "Square")
 
 
 def assert_within(found, x, norm):
@@ -159,7 +159,7 @@ def nearest_attack(name, norm, settings):
         assert bool(found.success.any())
         return found
 
-    return Recipe(run, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=name in ("EpsilonBisection", "MinimalNorm"))
+    return Recipe(run, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=name in ("EpsilonBisection", "MinimalNorm"))
 
 
 def made(name, norm, settings):
@@ -329,9 +329,9 @@ TABLE = {
     },
     "recipe": {
         "fool": lambda: Recipe(fool, cuts=([0], [0, 1, 2]), seeded=True),
-        "ascend": lambda: Recipe(ascend, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=False),
+        "ascend": lambda: Recipe(ascend, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=False),
         "dream": lambda: Recipe(dream, cuts=(), seeded=True),
-        "visualize": lambda: Recipe(visualize, cuts=([0], [3, 1], [4, 3, 2, 1, 0]), seeded=True, looks=True),
+        "visualize": lambda: Recipe(visualize, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=True, looks=True),
         "invert": lambda: Recipe(recalled("invert"), cuts=(), seeded=True),
         "accentuate": lambda: Recipe(recalled("accentuate"), cuts=(), seeded=True),
         "illuminate": lambda: Recipe(illuminate, cuts=(), seeded=True),

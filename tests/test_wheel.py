@@ -102,4 +102,3 @@ def test_the_console_script_runs(installed, tmp_path):
     text = run(command, "fool", "--target", 3, "--count", 2, "--out", "pictures", folder=tmp_path)
     assert "2 of 2 images" in text
     assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["fool-all.png", "fool.png"]
-    run(command, "fool", "--target", 10, "--out", "pictures", folder=tmp_path, status=2)

@@ -186,6 +186,11 @@ class Frozen:
         return torch.float64 if x.dtype == torch.float64 else self.dtype
 
     @property
+    def is_random(self) -> bool:
+        """Whether it was seen to draw random numbers; not known before the first forward."""
+        return self._network.is_random
+
+    @property
     def checks(self) -> int:
         """On how many examples more it was run: to find out how to run it, and to verify what makes it quick."""
         return self._network.checks

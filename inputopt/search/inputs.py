@@ -87,7 +87,9 @@ def look(net: Frozen, x: Tensor) -> Look:
     steady = all(same_answers(each, together[:1]) for each in again)
     if len(rows) == 1:
         steady = steady and _alike_beside_others(net, rows, together)
-    if steady and not drawing.seen and not moved_on(states):  # other threads may have moved them, which costs time only
+    if steady and not (
+        net.is_random or drawing.seen or moved_on(states)
+    ):  # as other threads may, which costs time only
         return known
     found = _unsteady(net, rows, x[:MOST], known)
     if found.varies or drawing.seen:

@@ -103,7 +103,7 @@ def test_a_formula_draws_the_same_image_at_any_size():
     assert_same(small.start(4, IDS), large.start(4, IDS))
 
 
-@pytest.mark.parametrize("size", [(12, 17), (17, 12), (16, 16), (15, 15), (100, 140)])
+@pytest.mark.parametrize("size", [(12, 17), (16, 16), (15, 15)])
 def test_a_formula_takes_a_photo_up_as_nearly_as_it_says(size):
     x = torch.cat([pixels(name, *size) for name in ("coffee.png", "chelsea.png")])
     canvas = CPPN((3, *size), Squash(0, 1))
