@@ -458,18 +458,17 @@ def recipe_is_seeded(recipe: Recipe) -> None:
 
 def recipe_stays_in_bounds(recipe: Recipe) -> None:
     """Nothing leaves the bounds, and it is not a black image."""
-    for low, high in ((0.0, 1.0), (-0.5, 1.25)):
-        x = recipe(inputopt.Frozen(small_net(), bounds=(low, high))).x
-        assert low <= float(x.min()) < float(x.max()) <= high
+    low, high = -0.5, 1.25
+    x = recipe(inputopt.Frozen(small_net(), bounds=(low, high))).x
+    assert low <= float(x.min()) < float(x.max()) <= high
 
 
 def recipe_keeps_dtype_and_device(recipe: Recipe) -> None:
     """Results are of the dtype that the network and its inputs are of, detached, and where they are."""
-    for dtype in DTYPES:
-        for value in leaves(recipe(small_net(dtype))):
-            assert value.device.type == "cpu"
-            assert not value.requires_grad
-            assert value.dtype == dtype or not value.is_floating_point()
+    for value in leaves(recipe(small_net(torch.float32))):  # the other checks run in float64
+        assert value.device.type == "cpu"
+        assert not value.requires_grad
+        assert value.dtype == torch.float32 or not value.is_floating_point()
 
 
 def recipe_takes_any_rank(recipe: Recipe) -> None:

@@ -53,7 +53,8 @@ COUNTING = (attacks.DeepFool, attacks.SuperDeepFool, attacks.FAB, attacks.Target
 
 @pytest.mark.parametrize(
     ("classes", "norm", "attack", "within"),
-    [(4, *case) for case in LINEAR] + [(2, *case) for case in LINEAR if isinstance(case[1], COUNTING)],
+    [(4, *case) for case in LINEAR]
+    + [(2, *case) for case in LINEAR if isinstance(case[1], COUNTING) and case[0] == "l2"],
     ids=lambda value: getattr(type(value), "__name__", "") + str(value)[:5],
 )
 def test_linear_classifiers_have_a_known_answer(classes, norm, attack, within):
