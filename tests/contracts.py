@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from untouched import state_of
 
 import inputopt
 from inputopt.search.cppn import CPPN
@@ -74,22 +75,8 @@ def _rows_of(tree: Any, rows: Tensor) -> Any:
     return {name: take(value, rows) for name, value in tree.items()} if isinstance(tree, dict) else take(tree, rows)
 
 
-def fingerprint(model: nn.Module) -> dict[str, Any]:
-    """All of a module that a careless library might change: modes, hooks, weights, gradients, buffers."""
-    found: dict[str, Any] = {}
-    for name, module in model.named_modules():
-        hooks = {key: list(value.items()) for key, value in vars(module).items() if key.endswith("hooks")}
-        found[f"module {name}"] = (id(module), module.training, hooks)
-    for name, parameter in model.named_parameters():
-        grad = None if parameter.grad is None else _bits(parameter.grad)
-        found[f"parameter {name}"] = (id(parameter), parameter.requires_grad, _bits(parameter), grad)
-    for name, buffer in model.named_buffers():
-        found[f"buffer {name}"] = (id(buffer), _bits(buffer))
-    return found
-
-
-def _bits(value: Tensor) -> tuple[Any, ...]:
-    return value.dtype, tuple(value.shape), value._version, value.detach().cpu().numpy().tobytes()
+fingerprint = state_of
+"""All of a module that a careless library might change."""
 
 
 def chance_state() -> tuple[Any, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -49,19 +50,20 @@ def parametrised_batch_norm() -> nn.Module:
 @WEIGHTS.add(picture="1")
 def weight_norm_by_hooks() -> nn.Module:
     """The older `weight_norm`, whose weight is no leaf, so that `deepcopy` refuses it."""
-    net = small()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        torch.nn.utils.weight_norm(net[0])
-    return net
+    return hooked(torch.nn.utils.weight_norm)
 
 
 @WEIGHTS.add(picture="1")
 def spectral_norm_by_hooks() -> nn.Module:
+    return hooked(torch.nn.utils.spectral_norm)
+
+
+def hooked(norm: Callable[[nn.Module], nn.Module]) -> nn.Module:
+    """Older norms of weights, which torch warns of."""
     net = small()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
-        torch.nn.utils.spectral_norm(net[0])
+        norm(net[0])
     return net
 
 
