@@ -1,4 +1,4 @@
-"""Functions of the user's that an attack is given: what they return is checked, and what they raise is a sentence."""
+"""User-supplied `loss`, `goal` and `transform` functions, with their return values and exceptions checked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def objective_of(loss: Loss | None) -> Objective | None:
     """A loss as an objective.
 
     Raises:
-        TypeError: not a function, or an instance is missing.
+        TypeError: not a function, or a class instead of an instance.
     """
     if loss is None or isinstance(loss, Objective):
         return loss
@@ -59,7 +59,7 @@ def goal_of(goal: Aim | None) -> Goal | None:
 
 @dataclass(frozen=True)
 class CheckedTransform:
-    """A user's transform, what it returns checked."""
+    """A user's transform whose return value is checked at every call."""
 
     function: Transform
 

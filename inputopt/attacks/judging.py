@@ -1,4 +1,4 @@
-"""Judging what a search found once more, where an answer in the search alone proves nothing."""
+"""Re-evaluates the results of an attack on random and batch-dependent networks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CHECKED = 3
 
 
 def judged_afresh(run: AttackRun, found: Result) -> Result:
-    """A result of a random network, its success judged on fresh draws that no search has seen: by most of them."""
+    """Re-evaluate a random network's result on fresh draws: a success fools the majority of them."""
     goal = run.goal_of(run.problem)
     rate = run.share_of_draws(found.x, run.problem, goal, JUDGED_ON, JUDGING)
     run.meter.forward(run.problem.example, JUDGED_ON)
@@ -27,7 +27,7 @@ def judged_afresh(run: AttackRun, found: Result) -> Result:
 
 @torch.no_grad()
 def alike_alone(run: AttackRun, found: Result) -> bool:
-    """Whether some successes are answered alone as they were in the search."""
+    """Whether a few successes get the same logits alone as in the batch of the search."""
     won = found.success.nonzero()[:, 0]
     if len(found.x) == 1 or found.logits.shape[1] == 0:
         return True
@@ -36,7 +36,7 @@ def alike_alone(run: AttackRun, found: Result) -> bool:
 
 @torch.no_grad()
 def judged_alone(run: AttackRun, found: Result) -> Result:
-    """A result of a network whose answer depends on the other rows of a batch, each input judged by itself."""
+    """Re-evaluate a batch-dependent network's result, one input at a time."""
     logits = torch.cat([run.net(row) for row in torch.split(found.x, 1)])
     run.meter.forward(run.problem.example)
     most = logits.amax(1)

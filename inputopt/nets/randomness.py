@@ -1,6 +1,7 @@
-"""Random numbers that a network draws by itself: within the library they come from keys, and the generators stay.
+"""Seeding the random numbers that a network draws in its forward, without disturbing the global generators.
 
-torch, numpy and Python have one generator each for the whole process, so that drawing by a key takes a lock.
+torch, numpy and Python have one global generator each. It is seeded for one forward and restored afterwards, under a
+lock, since all threads share it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _lock = threading.RLock()
 
 
 class _Numbered(threading.local):
-    """How many forwards of random networks a call of the library has made; None outside, or where others give keys."""
+    """Forwards of random networks so far in this public call; None outside of one, and inside `drawn_by`."""
 
     count: int | None = None
 
@@ -29,7 +30,7 @@ States = tuple[torch.Tensor, Any, Any]
 
 
 def generator_states() -> States:
-    """Those of torch's (on the CPU), numpy's and Python's generators."""
+    """The states of torch's CPU generator, numpy's and Python's."""
     return torch.get_rng_state(), np.random.get_state(), random.getstate()
 
 
@@ -41,7 +42,7 @@ def moved_on(states: States) -> bool:
 
 
 def put_back(states: States) -> None:
-    """Set the generators to `generator_states` of before."""
+    """Restore states that `generator_states` returned."""
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])
     random.setstate(states[2])
@@ -49,7 +50,7 @@ def put_back(states: States) -> None:
 
 @contextmanager
 def drawn_by(key: int) -> Iterator[None]:
-    """Inside, whatever is drawn follows from the key; afterwards the generators are where they were."""
+    """Seed the global generators with `key` inside, and restore them afterwards."""
     before, _numbered.count = _numbered.count, None
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     try:
@@ -69,7 +70,7 @@ def drawn_by(key: int) -> Iterator[None]:
 
 @contextmanager
 def numbered() -> Iterator[None]:
-    """Inside, the forwards of random networks are numbered, and each draws by its number."""
+    """Inside, each forward of a random network is seeded with its number, counted from the outermost call."""
     if _numbered.count is not None:
         yield
         return
@@ -82,7 +83,7 @@ def numbered() -> Iterator[None]:
 
 @contextmanager
 def next_number() -> Iterator[None]:
-    """One forward of a random network: by its number inside a call of the library, as it comes elsewhere."""
+    """Run one forward of a random network: seeded inside `numbered`, unseeded elsewhere."""
     if _numbered.count is None:
         yield
         return

@@ -1,8 +1,4 @@
-"""Draws of a network that answers at random, keyed so that the same seed gives the same answers.
-
-A network draws from the process's global generators. For one forward these are seeded by (seed, draw) and then put
-back, under a lock, so that nobody else notices. Networks that are not random are never run like this.
-"""
+"""Seeds for the forwards of a random network in a search, derived from (seed, purpose, draw); see `nets.randomness`."""
 
 from __future__ import annotations
 
@@ -59,7 +55,7 @@ class Drawing(DispatchMode):
 
 @contextmanager
 def generators_kept(network_draws: bool) -> Iterator[None]:
-    """What a network that draws from the process's global generators takes inside is put back; others touch none."""
+    """Restore the global generators afterwards if the network draws from them (`network_draws`)."""
     if not network_draws:
         yield
         return

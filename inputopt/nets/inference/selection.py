@@ -1,4 +1,4 @@
-"""Which rewrites of a private copy are in use, and for each kind that is not, why."""
+"""Selects the rewrites of a private copy that are in use, and records why the others are not."""
 
 from __future__ import annotations
 
@@ -55,22 +55,22 @@ class Rewrites:
         self.kinds: frozenset[str] = frozenset()
 
     def reasons(self) -> dict[str, str]:
-        """By kind, "used" or why not."""
+        """For each kind of rewrite, "used" or the reason why it is not."""
         why = {kind: f"not used: {self._dropped.get(kind, NOTHING[kind])}" for kind in KINDS}
         return why | dict.fromkeys(self.kinds, "used")
 
     def drop(self, kinds: Iterable[str], reason: str) -> None:
-        """Use these no more; the first reason stays."""
+        """Stop using these kinds; the first reason given is kept."""
         for kind in kinds:
             self._dropped.setdefault(kind, reason)
         self._update_kinds()
 
     def without(self, kind: str) -> frozenset[str]:
-        """The kinds in use but one, and what rests on it."""
+        """The kinds in use without `kind` and without those that depend on it."""
         return self.kinds - ({FOLDED_NORMS, INPLACE_RELUS} if kind == FOLDED_NORMS else {kind})
 
     def update(self, seen: Observation) -> None:
-        """Take in what was seen of another forward: what can be folded in it, and what must not be."""
+        """Update from an observed forward: add pairs that can be folded, and exclude those that must not be."""
         self._decides |= seen.reads_numbers
         if seen.reads_numbers:
             self.drop((FOLDED_NORMS, INPLACE_RELUS), DECIDES)
@@ -89,7 +89,7 @@ class Rewrites:
         self._update_kinds()
 
     def unfolded_for(self, asked: set[int]) -> frozenset[int]:
-        """The ids of convolutions that must not be folded where somebody asks for what these modules put out."""
+        """The ids of convolutions that must stay unfolded when the outputs of these modules are requested."""
         return frozenset(number for number, pair in self._pairs.items() if not asked.isdisjoint(pair.same_output))
 
     def _exclude(self, modules: set[int]) -> None:
