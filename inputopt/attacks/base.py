@@ -117,8 +117,12 @@ def called(
     loss: Objective | None = None,
     goal: Goal | None = None,
     start: Tensor | None = None,
+    check_alone: bool = True,
 ) -> Result:
-    """Search batch by batch; examples that already are of their target's class are skipped."""
+    """Search batch by batch; examples that already are of their target's class are skipped.
+
+    `check_alone`: whether a few successes are shown to the network alone, in case it looks at its batch.
+    """
 
     varies = known.varies or attack.transform is not None
     all_draws = keyed(seed, SEARCHING) if known.varies else as_it_comes
@@ -133,7 +137,7 @@ def called(
         found = attack._search(run)
         if varies:
             found = judged_afresh(run, found)
-        elif known.batch_dependent or not alike_alone(run, found):
+        elif known.batch_dependent or (check_alone and not alike_alone(run, found)):
             found = judged_alone(run, found)
         forwards, backwards = run.meter.totals(part.example)
         nonfinite = found.nonfinite | run.meter.nonfinite(part.example)

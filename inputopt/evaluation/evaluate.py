@@ -13,7 +13,9 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.attacks.base import Model, bounded, called
+from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
+from inputopt.attacks.judging import CHECKED
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.doubts import NEIGHBOURS, doubts_after, doubts_before
 from inputopt.evaluation.protocols import find_protocol
@@ -22,8 +24,7 @@ from inputopt.evaluation.standing import Standing
 from inputopt.evaluation.verdict import Verdict, judge
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search.draws import generators_kept
-from inputopt.search.inputs import Look, check_problem
+from inputopt.search.inputs import Look, answered_alike_alone, check_problem
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
@@ -78,9 +79,11 @@ def evaluate(
     problem = replace(problem, region=bounded(net, problem, chosen, distance, where))
     if known.varies:  # what counts is the mean over draws, which a search brings down until its last step
         stages = [replace(stage, attack=replace(stage.attack, stop_on_success=False)) for stage in stages]
-    with generators_kept(known.varies):
-        doubts = doubts_before(net, problem, known, eot_samples)
-        standing, rows = Standing.at_start(net, problem, known, seed), []
+    doubts = doubts_before(net, problem, known, eot_samples)
+    logits = logits_in_batches(net, problem)
+    if not known.varies and not answered_alike_alone(net, problem.x0, logits, CHECKED):
+        known = replace(known, batch_dependent=True)  # in batches larger than those of the first look
+    standing, rows = Standing.at_start(net, problem, logits, known, seed), []
     unanswered = standing.nonfinite
     for stage in stages:
         tried = (standing.robust & stage.where(standing)).nonzero()[:, 0]
@@ -117,7 +120,7 @@ def _attacked(
         return None
     part = take(problem, tried)
     part = replace(part, example=torch.arange(len(tried), device=tried.device))
-    return called(attack, net, part, known, seed, None)
+    return called(attack, net, part, known, seed, None, check_alone=False)  # as the clean inputs were
 
 
 def _report(

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.attacks.batches import logits_in_batches
 from inputopt.evaluation.draws import JUDGING, share_right
 from inputopt.nets.frozen import Frozen
 from inputopt.search.inputs import Look
@@ -40,9 +39,8 @@ class Standing:
     nonfinite: Tensor
 
     @classmethod
-    def at_start(cls, net: Frozen, problem: Problem, known: Look, seed: int) -> Standing:
-        """Before the first attack; inputs whose logits are not finite are not classified rightly."""
-        logits = logits_in_batches(net, problem)
+    def at_start(cls, net: Frozen, problem: Problem, logits: Tensor, known: Look, seed: int) -> Standing:
+        """Before the first attack; inputs whose `logits` [B, n] are not finite are not classified rightly."""
         most = logits.amax(1)
         answered = (most - most) == 0
         ahead = torch.where(answered, margin(logits, problem.x0, problem), -torch.inf)

@@ -14,6 +14,7 @@ from inputopt.evaluation.standing import Standing
 from inputopt.nets.frozen import Frozen
 from inputopt.search.inputs import Look, answered_alike_alone
 from inputopt.search.problem import Problem
+from inputopt.search.rows import take
 
 CHECKED = 8
 """Final images that are shown to the network alone, to see whether their neighbours matter."""
@@ -62,15 +63,21 @@ def judge(net: Frozen, problem: Problem, standing: Standing, known: Look, seed: 
         before = share_right(net, problem, seed, JUDGING)
         after = share_right(net, final, seed, JUDGING_AGAIN)
         return Verdict(before.shares, after.shares, _changed(standing, after.shares > 0.5), after.error)
-    logits = logits_in_batches(net, final)
-    alone = known.batch_dependent or not answered_alike_alone(net, final.x0, logits, CHECKED)
-    if alone:
-        clean, again = (right(_alone(net, each), problem.label) for each in (problem, final))
-    else:
-        clean, again = standing.clean_margin > 0, right(logits, problem.label)
+    clean = standing.clean_margin > 0
+    moved = (clean & ~standing.robust).nonzero()[:, 0]  # all others are what they were
+    again, alone = _judged_together(net, take(final, moved)) if len(moved) else (clean[moved], False)
+    again = clean.index_copy(0, moved, again)
+    if known.batch_dependent or alone:
+        clean, again, alone = *(right(_alone(net, each), problem.label) for each in (problem, final)), True
     both = again & clean
     changed = _changed(standing, both)
     return Verdict(clean.to(problem.x0.dtype), both.to(problem.x0.dtype), changed, alone=alone)
+
+
+def _judged_together(net: Frozen, final: Problem) -> tuple[Tensor, bool]:
+    """Whether images are classified rightly in a batch, [B], and whether some of them alone get another answer."""
+    logits = logits_in_batches(net, final)
+    return right(logits, final.label), not answered_alike_alone(net, final.x0, logits, CHECKED)
 
 
 def _changed(standing: Standing, held: Tensor) -> int:

@@ -22,7 +22,7 @@ from inputopt.nets.inputs import made_bounds, made_scaling
 from inputopt.nets.layers import WHOLE, Layer, listed
 from inputopt.nets.naming import name_of
 from inputopt.nets.outputs import checked_layer, checked_logits
-from inputopt.nets.randomness import next_number
+from inputopt.nets.randomness import generator_states, moved_on, next_number, put_back
 
 
 class Frozen:
@@ -96,6 +96,20 @@ class Frozen:
             TypeError, ValueError: it returns no logits [B, n].
         """
         result = self._run(x, (WHOLE,))
+        return checked_logits(result.outputs, x.shape[0], self._out_dtype(x))
+
+    def observed(self, x: Tensor) -> Tensor:
+        """Logits, as a call gives them; afterwards `is_random` also says whether the model draws at these inputs.
+
+        Raises:
+            As a call.
+        """
+        network, states = self._network, generator_states()
+        known = network.is_random
+        result = self._run(x, (WHOLE,), observe=True)
+        network.is_random |= moved_on(states)  # by the model, or by another thread, which costs time only
+        if network.is_random and not known:
+            put_back(states)
         return checked_logits(result.outputs, x.shape[0], self._out_dtype(x))
 
     def features(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -225,7 +239,7 @@ class Frozen:
         return next((tuple(each.shape) for each in weights if each.ndim > 1), None)
 
     # ------------------------------------------------------------------------------------------------------ how it runs
-    def _run(self, x: Tensor, layers: tuple[str, ...]) -> ForwardResult:
+    def _run(self, x: Tensor, layers: tuple[str, ...], observe: bool = False) -> ForwardResult:
         if not isinstance(x, Tensor):
             raise TypeError(
                 f"Inputs must be a tensor [B, ...], not {type(x).__name__}; convert it with torch.as_tensor."
@@ -242,7 +256,7 @@ class Frozen:
                 if network.failure is not None and x.requires_grad and torch.is_grad_enabled():
                     raise ValueError(NO_DERIVATIVE) from network.failure.error
                 with next_number() if network.is_random else nullcontext():
-                    result = network.run(x, layers, self._shares.share)
+                    result = network.run(x, layers, self._shares.share, observe)
             except ForwardError as failure:
                 raise self._explained(failure, x)  # noqa: B904  # its cause is what the model raised
         if result.missing:

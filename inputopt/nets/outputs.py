@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inputopt.nets.ambient import isolated
+
 NAMES = ("logits", "last_hidden_state")
 
 
@@ -40,7 +42,8 @@ def checked_logits(outputs: Any, batch: int, dtype: torch.dtype) -> Tensor:
     """
     logits = outputs if type(outputs) is Tensor else logits_in(outputs, batch)
     if isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[0] == batch and logits.is_floating_point():
-        return _plain(logits, dtype)
+        logits = _plain(logits, dtype)
+        return logits.clone() if logits._version else logits  # written in place, as to a buffer of the model's
     if not isinstance(logits, Tensor):
         several = _parts(outputs)
         what = f" (it returned {type(outputs).__name__} of {', '.join(several) or 'nothing'})" if several else ""
@@ -78,11 +81,15 @@ def checked_layer(layer: str, tensor: Tensor | None, dtype: torch.dtype) -> Tens
 
 
 def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Of torch's own class, of that dtype if it is floating-point, and no tensor of inference mode."""
+    """Of torch's own class, of that dtype if it is floating-point, and no tensor of inference mode.
+
+    Without gradients it is a copy: the model may write its next answer to the same memory.
+    """
     if type(tensor) is not Tensor:
         tensor = tensor.as_subclass(Tensor)
-    if tensor.is_inference():
-        tensor = tensor.clone()
+    if not tensor.requires_grad:
+        with isolated(tensor.device):
+            tensor = tensor.clone()
     return tensor if tensor.dtype == dtype or not tensor.is_floating_point() else tensor.to(dtype)
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
-import torch
-
-from inputopt.nets.dispatch import DispatchMode
-from inputopt.nets.randomness import drawn_by, generator_states, put_back
+from inputopt.nets.randomness import drawn_by
 from inputopt.search.chance import word
 
 Draws = Callable[[int], AbstractContextManager[None]]
@@ -33,34 +29,3 @@ def keyed(seed: int, purpose: int = 0) -> Draws:
         return drawn_by(word(seed, purpose, draw))
 
     return draws
-
-
-class Drawing(DispatchMode):
-    """Sees whether the calling thread draws random numbers from torch inside.
-
-    Attributes:
-        seen: whether it has.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen = False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        self.seen = self.seen or torch.Tag.nondeterministic_seeded in func.tags
-        return func(*args, **(kwargs or {}))
-
-
-@contextmanager
-def generators_kept(network_draws: bool) -> Iterator[None]:
-    """Restore the global generators afterwards if the network draws from them (`network_draws`)."""
-    if not network_draws:
-        yield
-        return
-    states = generator_states()
-    try:
-        yield
-    finally:
-        put_back(states)

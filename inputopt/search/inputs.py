@@ -11,8 +11,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.randomness import generator_states, moved_on, put_back
-from inputopt.search.draws import Drawing, keyed
+from inputopt.search.draws import keyed
 from inputopt.search.problem import Problem, Region
 
 PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
@@ -74,33 +73,24 @@ def look(net: Frozen, x: Tensor) -> Look:
     Raises:
         ValueError: it does not take such inputs, its logits are all NaN, or it tells fewer than two classes apart.
     """
-    states = generator_states()
-    with Drawing() as drawing:
-        rows, together = _first_answers(net, x)
+    rows, together = _first_answers(net, x)
     classes = together.shape[1]
     if classes < 2:
         raise ValueError(
             "The model has a single output, so there is no class to leave or reach; give one with two or more."
         )
     known = Look(classes, looks_like_probabilities(together))
-    again = [_alone(net, rows) for _ in range(TIMES)]
-    steady = all(same_answers(each, together[:1]) for each in again)
+    again = torch.cat([_alone(net, rows) for _ in range(TIMES)])
+    steady = same_answers(again, together[:1].expand_as(again))
     if len(rows) == 1:
         steady = steady and _alike_beside_others(net, rows, together)
-    if steady and not (
-        net.is_random or drawing.seen or moved_on(states)
-    ):  # as other threads may, which costs time only
-        return known
-    found = _unsteady(net, rows, x[:MOST], known)
-    if found.varies or drawing.seen:
-        put_back(states)
-    return found
+    return known if steady and not net.is_random else _unsteady(net, rows, x[:MOST], known)
 
 
 def _first_answers(net: Frozen, x: Tensor) -> tuple[Tensor, Tensor]:
     """The first few rows of x that get an answer together, and the answers; the first of all if some do."""
     for rows in torch.split(x, LOOKED_AT):
-        together = net(rows.clone())  # a foreign model may write to what it is given
+        together = net.observed(rows.clone())  # a foreign model may write to what it is given
         if not bool(together.isnan().all()):
             return rows.clone(), together
     raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
@@ -157,8 +147,10 @@ def answered_alike_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> 
 
     A network may look at its batch only where that is large enough, or only at some inputs, which no first look shows.
     """
-    rows = torch.linspace(0, len(x) - 1, min(count, len(x))).round().long().tolist() if len(x) else []
-    return all(same_answers(net(x[row : row + 1].clone()), logits[row : row + 1]) for row in rows)
+    if not len(x):
+        return True
+    rows = torch.linspace(0, len(x) - 1, min(count, len(x))).round().long().tolist()
+    return same_answers(torch.cat([net(x[row : row + 1].clone()) for row in rows]), logits[rows])
 
 
 def same_answers(one: Tensor, other: Tensor) -> bool:

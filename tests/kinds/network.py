@@ -95,7 +95,7 @@ class Network:
         model = self.plain_model()
 
         def answered(x: Tensor) -> Tensor:
-            return self.logits(model(self.normalised(x.double()).clone())).double()
+            return self.logits(model(self.normalised(x.double()).clone())).double().clone()  # it may keep a buffer
 
         return answered
 

@@ -178,6 +178,21 @@ class OneBufferForAllAnswers(Convolutional):
         return self.kept.copy_(logits)
 
 
+@OUTPUTS.add()
+class OneBufferForAllAnswersWithGradients(Convolutional):
+    """Answers lie in one buffer also where they have a derivative."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: Tensor | None = None
+
+    def read(self, h: Tensor) -> Tensor:
+        logits = super().read(h)
+        if self.kept is None or self.kept.shape != logits.shape or self.kept.dtype != logits.dtype:
+            self.kept = torch.empty_like(logits)
+        return self.kept.detach().copy_(logits)
+
+
 # -------------------------------------------------------------------------------------------------------------- refused
 @REFUSED.add(refused=LOGITS)
 class TwoTensorsThatMightBeLogits(Convolutional):

@@ -63,7 +63,8 @@ class Network:
         self._probed = 0
         self._layers: set[Layers] = set()  # that it was looked at for
         self._unobservable = False  # whether its operations cannot be observed
-        self._verified_rows: set[Hashable] = set()  # layers and kinds of inputs that were seen to go a verified way
+        self._verified_rows: set[Hashable] = set()  # layers and kinds of inputs that were verified
+        self._observed_rows: set[Hashable] = set()  # those whose operations without gradients are known
         self._verified_operations: set[Hashable] = set()  # sequences of them that were verified
         self._trusted_without_gradients: set[Hashable] = set()  # layers and batches that lead to such a sequence
         self._trusted_with_gradients: set[Hashable] = set()  # the same with gradients
@@ -91,10 +92,13 @@ class Network:
         return shape in self._shapes or shape in self._flops
 
     # ------------------------------------------------------------------------------------------------------- a forward
-    def run(self, x: Tensor, layers: Layers, share: float = 1.0) -> ForwardResult:
+    def run(self, x: Tensor, layers: Layers, share: float = 1.0, observe: bool = False) -> ForwardResult:
         """A forward on inputs `x` [B, ...], for which it is decided (`decide`), until the last of `layers` was seen.
 
-        `share`: how much of a derivative passes through residual branches.
+        Args:
+            x, layers: as above.
+            share: how much of a derivative passes through residual branches.
+            observe: whether the forward's operations are observed, so that `is_random` knows of them.
 
         Raises:
             ForwardError: the model raised.
@@ -104,9 +108,9 @@ class Network:
         if len(layers) > 1 and layers not in self._layers:
             self._probe(self._first_rows(x), layers)  # a layer may be written to on the way to the next one
         while True:
-            result = self._fast_forward(x, layers, hooks) if self._rewrites.kinds else None
+            result = self._fast_forward(x, layers, hooks, observe) if self._rewrites.kinds else None
             if result is None:
-                result = self._forward(x, layers, hooks)
+                result = self._forward(x, layers, hooks, observe=observe)
             if not result.captured:
                 return result
             overwritten = result.overwritten()
@@ -124,9 +128,10 @@ class Network:
                     self._decide(x, layers)
 
     def _forward(
-        self, x: Tensor, layers: Layers, hooks: Sequence[Hook], state: RewriteState | None = None
+        self, x: Tensor, layers: Layers, hooks: Sequence[Hook], state: RewriteState | None = None, observe: bool = False
     ) -> ForwardResult:
-        if WHOLE not in layers or x.shape[1:] in self._flops or self._unobservable or not x.shape[0]:
+        wanted = observe or (WHOLE in layers and x.shape[1:] not in self._flops)
+        if not wanted or self._unobservable or not x.shape[0]:
             return self.runner(x, layers, state, hooks=hooks)
         return self._observed_forward(x, layers, hooks, state)[0]
 
@@ -134,14 +139,17 @@ class Network:
         self, x: Tensor, layers: Layers, hooks: Sequence[Hook] = (), state: RewriteState | None = None
     ) -> tuple[ForwardResult, Hashable]:
         """A forward and the operations that it ran."""
-        observer = Observer()
+        observer = Observer(counts=WHOLE in layers and x.shape[1:] not in self._flops)
         result = self.runner(x, layers, state, hooks=hooks, mode=observer)
         seen = observer.observation()
+        self.is_random |= seen.random
         if WHOLE in layers:
             self._flops.setdefault(x.shape[1:], seen.flops / max(1, len(x)))
         return result, hash(seen.operations)
 
-    def _fast_forward(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
+    def _fast_forward(
+        self, x: Tensor, layers: Layers, hooks: Sequence[Hook], observe: bool
+    ) -> ForwardResult | None:
         """The forward as rewritten, if it is verified or can be; None if not."""
         try:
             if torch.is_grad_enabled() and x.requires_grad:
@@ -149,7 +157,7 @@ class Network:
             if (layers, x.shape, x.dtype) not in self._trusted_without_gradients:
                 return self._without_gradients(x, layers, hooks)
             state = self._verifier.new_state(layers)
-            result = self._forward(x, layers, hooks, state)
+            result = self._forward(x, layers, hooks, state, observe)
             return None if state.broken else result
         except ForwardError as failure:
             if is_memory(failure.error):
@@ -178,18 +186,10 @@ class Network:
 
     def _without_gradients(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
         """The first forward of a batch of this size without gradients: it has to do what a verified one does."""
-        few = self._first_rows(x)
-        tried = (layers, few.shape, x.dtype)
-        if tried not in self._verified_rows:
-            if not (self._verifier.takes_verified_path(few, layers) or self._verify_path(few, layers)):
-                return None
-            self._verified_rows.add(tried)
         state = self._verifier.new_state(layers)
         result, operations = self._observed_forward(x, layers, hooks, state)
-        if operations not in self._verified_operations:
-            _, verified = self._observed_forward(few.detach().clone(), layers, (), self._verifier.new_state(layers))
-            self._verified_operations.add(verified)
-            self._probed += len(few)
+        if operations not in self._verified_operations and not self._verified_at_first_rows(x, layers):
+            return None
         if operations not in self._verified_operations:
             if not self._verifier.takes_verified_path(x, layers):
                 if not self._verify_path(x, layers):
@@ -202,6 +202,20 @@ class Network:
             return None
         self._trusted_without_gradients.add((layers, x.shape, x.dtype))
         return result
+
+    def _verified_at_first_rows(self, x: Tensor, layers: Layers) -> bool:
+        """Whether a forward of the first rows goes a verified way; its operations count as verified from then on."""
+        few = self._first_rows(x)
+        tried = (layers, few.shape, x.dtype)
+        if tried not in self._observed_rows:
+            verified_here = tried in self._verified_rows or self._verifier.takes_verified_path(few, layers)
+            if not verified_here and not self._verify_path(few, layers):
+                return False
+            self._observed_rows.add(tried)
+            _, verified = self._observed_forward(few.detach().clone(), layers, (), self._verifier.new_state(layers))
+            self._verified_operations.add(verified)
+            self._probed += len(few)
+        return True
 
     def _first_rows(self, x: Tensor) -> Tensor:
         return x[: self._rows]
@@ -229,7 +243,7 @@ class Network:
             reason = self._reason_against(probed)
             if reason:
                 self._rewrites.drop(KINDS, reason)
-        self._verifier.verify(self._record(probed, layers), layers)
+        self._verify(self._record(probed, layers), layers)
         self._compute_dtypes[x.dtype] = self.runner.dtypes[x.dtype]
         self.is_double = torch.float64 in self._compute_dtypes.values()
 
@@ -284,7 +298,13 @@ class Network:
             if self._paths_checked > MAX_PATHS:
                 self._rewrites.drop(KINDS, "its operations change from call to call, or its derivative was zero")
                 return False
-            return self._verifier.verify(self._probe(x, layers), layers)
+            return self._verify(self._probe(x, layers), layers)
+
+    def _verify(self, probed: Probe, layers: Layers) -> bool:
+        verified = self._verifier.verify(probed, layers)
+        if verified:
+            self._verified_rows.add((layers, probed.leaf.shape, probed.leaf.dtype))
+        return verified
 
     def _residual_branches(self, x: Tensor, layers: Layers) -> list[nn.Module]:
         """The modules that residual branches end in: of the whole forward, or as far as it takes such inputs."""

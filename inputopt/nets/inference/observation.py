@@ -101,9 +101,18 @@ class Observation:
 class Observer(DispatchMode):
     """Inside, every operation of this thread is noted."""
 
-    def __init__(self, given: Tensor | None = None, foreign: frozenset[int] = frozenset()) -> None:
-        """`given`: the input, where it is asked whether that is written to; `foreign`: memory of the user's model."""
+    def __init__(
+        self, given: Tensor | None = None, foreign: frozenset[int] = frozenset(), counts: bool = True
+    ) -> None:
+        """Observe a forward.
+
+        Args:
+            given: the input, where it is asked whether that is written to.
+            foreign: memory of the user's model.
+            counts: whether floating-point operations are counted.
+        """
         super().__init__()
+        self._counts = counts
         self._foreign = foreign
         self._leads_back = False
         self._outputs: list[Tensor] = []
@@ -194,7 +203,7 @@ class Observer(DispatchMode):
                 writes.append(self._value(tensor))
         name = str(func._overloadpacket)
         self._operations.append(Operation(name, reads, tuple(writes)))
-        self._flops += flops_of(func, args, kwargs, output)
+        self._flops += flops_of(func, args, kwargs, output) if self._counts else 0.0
         self._random |= torch.Tag.nondeterministic_seeded in func.tags and _draws(func, args, kwargs)
         self._reads_numbers |= name in _READING_OPERATIONS
         self._uses_autograd |= torch._C._current_graph_task_id() != -1
