@@ -147,9 +147,7 @@ class Network:
             self._flops.setdefault(x.shape[1:], seen.flops / max(1, len(x)))
         return result, hash(seen.operations)
 
-    def _fast_forward(
-        self, x: Tensor, layers: Layers, hooks: Sequence[Hook], observe: bool
-    ) -> ForwardResult | None:
+    def _fast_forward(self, x: Tensor, layers: Layers, hooks: Sequence[Hook], observe: bool) -> ForwardResult | None:
         """The forward as rewritten, if it is verified or can be; None if not."""
         try:
             if torch.is_grad_enabled() and x.requires_grad:

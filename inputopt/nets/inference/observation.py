@@ -101,9 +101,7 @@ class Observation:
 class Observer(DispatchMode):
     """Inside, every operation of this thread is noted."""
 
-    def __init__(
-        self, given: Tensor | None = None, foreign: frozenset[int] = frozenset(), counts: bool = True
-    ) -> None:
+    def __init__(self, given: Tensor | None = None, foreign: frozenset[int] = frozenset(), counts: bool = True) -> None:
         """Observe a forward.
 
         Args:
