@@ -14,12 +14,13 @@ from inputopt import checks
 from inputopt.nets.ambient import isolated
 from inputopt.nets.errors import NO_DERIVATIVE, explained, explained_backward
 from inputopt.nets.inference.folding import prefers_channels_last
-from inputopt.nets.inference.forward import HALF, ForwardError, ForwardResult
+from inputopt.nets.inference.forward import ForwardError, ForwardResult
 from inputopt.nets.inference.memory import keep_freed
 from inputopt.nets.inference.network import Network
 from inputopt.nets.inference.threads import threads_for_operations
 from inputopt.nets.inputs import made_bounds, made_scaling
 from inputopt.nets.layers import WHOLE, Layer, listed
+from inputopt.nets.model_checks import check_model
 from inputopt.nets.naming import name_of
 from inputopt.nets.outputs import checked_layer, checked_logits
 from inputopt.nets.randomness import generator_states, moved_on, next_number, put_back
@@ -70,7 +71,7 @@ class Frozen:
         mean: Any = None,
         std: Any = None,
     ) -> None:
-        _check_model(model)
+        check_model(model)
         self._box = made_bounds(bounds)
         self._scaling = made_scaling(mean, std)
         keep_freed()
@@ -291,20 +292,3 @@ class _Share(threading.local):
 def frozen(model: Frozen | nn.Module | Callable[[Tensor], Any]) -> Frozen:
     """`model` itself if it is frozen; else frozen with inputs in [0, 1]."""
     return model if isinstance(model, Frozen) else Frozen(model)
-
-
-def _check_model(model: Any) -> None:
-    if isinstance(model, type):
-        raise TypeError(f"model must be a torch module or a function, not the class {model.__name__}; make one of it.")
-    if not callable(model):
-        raise TypeError(f"model must be a torch module or a function, not {type(model).__name__}.")
-    if not isinstance(model, nn.Module):
-        return
-    weights = [*model.parameters(), *model.buffers()]
-    if any(nn.parameter.is_lazy(each) for each in weights):
-        raise ValueError("The model has lazy layers that have no weights yet; run it once on an input before.")
-    if any(each.is_meta for each in weights):
-        raise ValueError("The model's weights are on the meta device, where they have no values; load them before.")
-    for parameter in model.parameters():
-        if parameter.dtype in (*HALF, torch.float32, torch.float64):
-            checks.finite("the network's weights", parameter)

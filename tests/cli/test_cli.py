@@ -47,7 +47,7 @@ def short(monkeypatch):
     for name, example in list(EXAMPLES.items()):
         monkeypatch.setitem(EXAMPLES, name, replace(example, trainings=60))
     monkeypatch.setattr(pictures, "CLASSES", 2)
-    monkeypatch.setattr(tour, "COUNT", 30)
+    monkeypatch.setattr(tour, "COUNT", 8)
 
 
 def files(folder):

@@ -22,7 +22,7 @@ from inputopt.nets.inference.graph import is_checkpointed, lacks_derivative, nod
 from inputopt.nets.inference.observation import Hook, Observer
 from inputopt.nets.inference.precision import NO_HALF, Probe, find_precision, own_dtypes, probe
 from inputopt.nets.inference.rewriting import KINDS, RewriteState
-from inputopt.nets.inference.selection import Rewrites
+from inputopt.nets.inference.selection import Rewrites, reason_against
 from inputopt.nets.inference.verification import Layers, Verifier
 from inputopt.nets.inputs import Scaling
 from inputopt.nets.layers import WHOLE
@@ -96,7 +96,6 @@ class Network:
         """A forward on inputs `x` [B, ...], for which it is decided (`decide`), until the last of `layers` was seen.
 
         Args:
-            x, layers: as above.
             share: how much of a derivative passes through residual branches.
             observe: whether the forward's operations are observed, so that `is_random` knows of them.
 
@@ -238,28 +237,12 @@ class Network:
             return
         if not self._compute_dtypes:
             self._precision = precision
-            reason = self._reason_against(probed)
+            reason = reason_against(self.runner, probed.observation)
             if reason:
                 self._rewrites.drop(KINDS, reason)
         self._verify(self._record(probed, layers), layers)
         self._compute_dtypes[x.dtype] = self.runner.dtypes[x.dtype]
         self.is_double = torch.float64 in self._compute_dtypes.values()
-
-    def _reason_against(self, probed: Probe) -> str:
-        """Why nothing of this network can be rewritten; empty if it can."""
-        seen = probed.observation
-        if not self.runner.is_private:
-            what = "cannot be copied" if self.runner.modules else "is a function, whose inside is not known"
-            return f"the model {what}"
-        if seen.error:
-            return f"its operations cannot be observed: {seen.error}"
-        if seen.hooks_tensors:
-            return "its forward hooks what its modules put out, which other operations would derive otherwise"
-        if seen.random:
-            return "its forward draws random numbers, so that two runs cannot be compared"
-        if any(module._backward_hooks or module._backward_pre_hooks for module in self.runner.modules):
-            return "its own hooks watch derivatives, which shall see none but those that are asked for"
-        return "its forward takes derivatives of its own" if seen.uses_autograd else ""
 
     def _record(self, probed: Probe, layers: Layers) -> Probe:
         """Keep what was seen of a forward; returns it, or another one if layers were written to that were asked for."""

@@ -9,6 +9,7 @@ from torch import nn
 
 from inputopt.nets.inference.convolution import has_few_channels
 from inputopt.nets.inference.folding import CONVOLUTIONS, Pair, pairs, prefers_channels_last
+from inputopt.nets.inference.forward import Runner
 from inputopt.nets.inference.observation import Observation, storage_id
 from inputopt.nets.inference.rewriting import (
     CHANNELS_LAST,
@@ -125,3 +126,19 @@ def _is_written(module: nn.Module, seen: Observation) -> bool:
     """Whether the forward writes to the module's own weights, or by what else they are held."""
     tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
     return any(storage_id(tensor) in seen.written for tensor in tensors)
+
+
+def reason_against(runner: Runner, seen: Observation) -> str:
+    """Why nothing of this network can be rewritten; empty if it can."""
+    if not runner.is_private:
+        what = "cannot be copied" if runner.modules else "is a function, whose inside is not known"
+        return f"the model {what}"
+    if seen.error:
+        return f"its operations cannot be observed: {seen.error}"
+    if seen.hooks_tensors:
+        return "its forward hooks what its modules put out, which other operations would derive otherwise"
+    if seen.random:
+        return "its forward draws random numbers, so that two runs cannot be compared"
+    if any(module._backward_hooks or module._backward_pre_hooks for module in runner.modules):
+        return "its own hooks watch derivatives, which shall see none but those that are asked for"
+    return "its forward takes derivatives of its own" if seen.uses_autograd else ""
