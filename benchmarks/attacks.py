@@ -26,7 +26,7 @@ from safetensors.torch import save_file
 
 import inputopt
 from inputopt.attacks.batches import batches
-from inputopt.cli.show import table
+from inputopt.cli.output import table
 from inputopt.search.problem import Problem
 from inputopt.zoo.digits import load_digits
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import inputopt
 from inputopt.files import save_figure
-from inputopt.pictures.illuminate import MapElites
+from inputopt.pictures.map_elites import MapElites
 from inputopt.pictures.sheet import named_sheet
 from inputopt.zoo.imagenet import class_name
 

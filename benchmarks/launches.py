@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import inputopt
-from inputopt.search.waiting import as_if_asynchronous
+from inputopt.search.host_sync import as_if_asynchronous
 from inputopt.zoo.digits import load_digits
 
 A = inputopt.attacks

@@ -19,10 +19,10 @@ import torch
 from torch import Tensor
 
 import inputopt
-from inputopt.cli.seeing import TEMPERATURE
+from inputopt.cli.command_visualize import TEMPERATURE
 from inputopt.evaluation.legibility import Legibility, legibility, spectrum_distance
 from inputopt.files import save_figure
-from inputopt.pictures.illuminate import MapElites
+from inputopt.pictures.map_elites import MapElites
 from inputopt.pictures.picture import read_photo
 from inputopt.pictures.sheet import named_sheet
 from inputopt.zoo.imagenet import class_name

@@ -25,8 +25,8 @@ from peers import OURS, interpreter
 
 import inputopt
 from inputopt import attacks
-from inputopt.cli.show import table
-from inputopt.evaluation.curve import robustness_area
+from inputopt.cli.output import table
+from inputopt.evaluation.robustness_curve import robustness_area
 
 HERE = Path(__file__).resolve().parent
 NETWORKS = ("digits-mlp", "digits-cnn-robust")

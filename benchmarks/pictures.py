@@ -30,7 +30,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import inputopt
-from inputopt.cli.show import table
+from inputopt.cli.output import table
 from inputopt.pictures.picture import read_photo
 
 NETWORK = "efficientnet-lite0"

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inputopt.search import chance
+from inputopt.search import keyed_random
 
 LAYER = "blocks.8"
 OCTAVES, SCALE, STEPS, SIZE, JITTER = 4, 1.8, 10, 0.01, 32
@@ -28,7 +28,9 @@ def plain(photo: Tensor, net: torch.nn.Module, seed: int) -> Tensor:
         x = small + detail
         jitter = min(JITTER, min(here) // 8)  # drawn as inputopt draws it, so that both search alike
         for index in range(STEPS):
-            down, right = ((chance.uniform((2,), seed, ids, index)[0] * (2 * jitter + 1)).long() - jitter).tolist()
+            down, right = (
+                (keyed_random.uniform((2,), seed, ids, index)[0] * (2 * jitter + 1)).long() - jitter
+            ).tolist()
             x = x.detach().requires_grad_()
             net.zero_grad()
             held.clear()

@@ -5,26 +5,26 @@ from inputopt.attribution.saliency import average, saliency
 from inputopt.attribution.spurious import spurious
 from inputopt.derivatives.record import Gradients
 from inputopt.derivatives.ways import gradients
-from inputopt.evaluation.curve import RobustnessCurve, robustness_curve
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
+from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import FileError
-from inputopt.nets.errors import ModelError
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
+from inputopt.nets.model_errors import ModelError
 from inputopt.nets.store import save
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.atlas import atlas
 from inputopt.pictures.dream import dream
 from inputopt.pictures.fool import fool
-from inputopt.pictures.illuminate import illuminate
+from inputopt.pictures.map_elites import illuminate
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.recalled import accentuate, invert
 from inputopt.pictures.visualize import visualize
-from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron
 from inputopt.search.inputs import InputoptWarning
-from inputopt.search.likeness import activation_distance, diversity, style_distance, total_variation
 from inputopt.search.loop import Interrupted
+from inputopt.search.objectives.features import Belief, Channel, Class, Direction, Layer, Neuron
+from inputopt.search.objectives.matching import activation_distance, diversity, style_distance, total_variation
 from inputopt.search.result import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from untouched import state_of
 
 import inputopt
-from inputopt.search.cppn import CPPN
-from inputopt.search.geometry import Box
+from inputopt.search.canvases.cppn import CPPN
 from inputopt.search.problem import Evaluation, Problem, Region
+from inputopt.search.projections import Box
 from inputopt.search.rows import take
 from inputopt.zoo.digits import Digits, load_digits
 

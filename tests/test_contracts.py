@@ -14,7 +14,7 @@ from contracts import CHECKS, Asked, Recipe, assert_same, drawn, known_inputs, p
 import inputopt
 import inputopt.search
 from inputopt.attacks import apgd, apgd_l1, fgsm, ni_fgsm, pgd, square
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.minimal_norm import (
     alma,
     boundary_walk,
@@ -30,11 +30,13 @@ from inputopt.attacks.minimal_norm import (
     sigma_zero,
     trust_region,
 )
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
 from inputopt.nets.frozen import frozen
-from inputopt.pictures.illuminate import MapElites
-from inputopt.search import cppn, features, fourier, goals, guidance, likeness, norms, objectives, oracles, transforms
+from inputopt.pictures.map_elites import MapElites
+from inputopt.search import goals, norms, oracles, transforms
+from inputopt.search.canvases import cppn, fourier
+from inputopt.search.objectives import features, guide, matching, objective
 from inputopt.search.steps import bisection, directions, step
 
 
@@ -197,7 +199,7 @@ def asked(wrap=lambda oracle: oracle, exact=True):
     """An oracle around the usual one, on inputs that are read as other classes here and there."""
     net = inputopt.Frozen(small_net(), bounds=(-1, 1))
     problem = problem_of((12,))
-    plain = oracles.Autograd(net, objectives.margin, goals.wrong)
+    plain = oracles.Autograd(net, objective.margin, goals.wrong)
     return Asked(wrap(plain), net, problem, problem.x0 + 0.1 * problem.x0.cos(), exact)
 
 
@@ -216,7 +218,7 @@ def tiled():
     torch.manual_seed(0)
     net = inputopt.Frozen(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Tanh()).double())
     problem = problem_of((3, 9, 8))
-    oracle = oracles.Tiled(oracles.Autograd(net, objectives.layer_energy(["1"]), goals.never), tile=4, seed=0)
+    oracle = oracles.Tiled(oracles.Autograd(net, objective.layer_energy(["1"]), goals.never), tile=4, seed=0)
     return Asked(oracle, net, problem, problem.x0, exact=False)
 
 
@@ -274,16 +276,16 @@ TABLE = {
         "unrecognised": lambda: goals.unrecognised(0.4),
     },
     "objective": {
-        "cross_entropy": lambda: objectives.cross_entropy,
-        "attack_cross_entropy": lambda: objectives.attack_cross_entropy,
-        "margin": lambda: objectives.margin,
-        "logit_difference": lambda: objectives.logit_difference,
-        "dlr": lambda: objectives.dlr,
-        "relative_margin": lambda: objectives.relative_margin,
-        "hinge": lambda: objectives.hinge(10.0),
+        "cross_entropy": lambda: objective.cross_entropy,
+        "attack_cross_entropy": lambda: objective.attack_cross_entropy,
+        "margin": lambda: objective.margin,
+        "logit_difference": lambda: objective.logit_difference,
+        "dlr": lambda: objective.dlr,
+        "relative_margin": lambda: objective.relative_margin,
+        "hinge": lambda: objective.hinge(10.0),
         "smooth_count": lambda: sigma_zero.smooth_count(0.001),
-        "layer_energy": lambda: objectives.layer_energy(["hidden", "deep"]),
-        "guided": lambda: guidance.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}, axis=1),
+        "layer_energy": lambda: objective.layer_energy(["hidden", "deep"]),
+        "guided": lambda: guide.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}, axis=1),
         "Neuron": lambda: features.Neuron("hidden", 2, place=1, axis=1),
         "Channel": lambda: features.Channel("hidden", [0, 2, 1, 1, 0, 2], axis=1),
         "Layer": lambda: features.Layer("hidden"),
@@ -291,13 +293,13 @@ TABLE = {
         "Class": lambda: features.Class([3, 2, 1, 0, 4, 5]),
         "Belief": lambda: features.Belief([3, 2, 1, 0, 4, 5]),
         "rebuilt": lambda: features.rebuilt(["*", ["Channel", "hidden", 1, {"axis": 1}], 2.0]),
-        "activation_distance": lambda: likeness.activation_distance({"hidden": drawn(6, 3, 2, 2, seed=9)}),
-        "along_activations": lambda: likeness.along_activations({"hidden": drawn(1, 3, 2, 2, seed=9)}),
-        "style_distance": lambda: likeness.style_distance(
+        "activation_distance": lambda: matching.activation_distance({"hidden": drawn(6, 3, 2, 2, seed=9)}),
+        "along_activations": lambda: matching.along_activations({"hidden": drawn(1, 3, 2, 2, seed=9)}),
+        "style_distance": lambda: matching.style_distance(
             {"hidden": drawn(6, 3, 2, 2, seed=9), "deep": drawn(1, 3, 2, 2)}, axis={"hidden": 1, "deep": 1}
         ),
-        "diversity": lambda: likeness.diversity("hidden", axis=1),
-        "total_variation": lambda: likeness.total_variation(),
+        "diversity": lambda: matching.diversity("hidden", axis=1),
+        "total_variation": lambda: matching.total_variation(),
     },
     "canvas": {
         "Fourier": lambda: lambda shape, low, high: fourier.Fourier(shape, fourier.Squash(low, high)),
@@ -410,7 +412,7 @@ def discovered(kind):
             for name, value in vars(transforms).items()
             if inspect.isfunction(value) and name[0] != "_" and makes(value, made)
         }
-    basic = {"goal": (goals.Goal,), "objective": (objectives.Objective,)}
+    basic = {"goal": (goals.Goal,), "objective": (objective.Objective,)}
     kinds = basic[kind] if kind in basic else classes_updated_with({"direction": "grad", "step": "seen"}[kind])
     every = [*public_names(inputopt.search), *public_names(inputopt.attacks)]  # two modules may use one name
     made = {name for name, value in every if inspect.isfunction(value) and makes(value, kinds)}

@@ -9,7 +9,7 @@ from test_contracts import ATTACKS, EPS, NEAREST, made
 from torch import nn
 
 import inputopt
-from inputopt.search import chance
+from inputopt.search import keyed_random
 from inputopt.search.norms import find_norm
 
 FOUND = [name for name, there in (("cuda", torch.cuda.is_available()), ("mps", torch.mps.is_available())) if there]
@@ -82,7 +82,9 @@ def test_a_picture_there_is_that_here(name):
 
 def test_draws_are_the_same_bits_everywhere():
     ids = torch.arange(5)
-    assert torch.equal(chance.uniform((7, 3), 1, ids.to(DEVICE), 4).cpu(), chance.uniform((7, 3), 1, ids, 4))
+    assert torch.equal(
+        keyed_random.uniform((7, 3), 1, ids.to(DEVICE), 4).cpu(), keyed_random.uniform((7, 3), 1, ids, 4)
+    )
 
 
 @pytest.mark.skipif("cuda" not in FOUND, reason="only CUDA tells of waits")

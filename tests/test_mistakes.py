@@ -12,10 +12,10 @@ from torch import nn
 
 import inputopt
 from inputopt.evaluation.protocols import find_protocol
-from inputopt.nets.errors import ModelError
+from inputopt.nets.model_errors import ModelError
 from inputopt.pictures.picture import to_image
 from inputopt.search.norms import L2
-from inputopt.search.objectives import dlr
+from inputopt.search.objectives.objective import dlr
 from inputopt.search.problem import Problem
 
 EVERY = ("l0", "l1", "l2", "linf")

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.apgd_l1 import APGDL1Step
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import flag, one_of, optional, radii, setting, whole
 from inputopt.attacks.enlarged_radii import multiples_of, search_inwards
 from inputopt.attacks.restarts import random_start, repeated
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
 from inputopt.search.inputs import InputoptWarning
 from inputopt.search.norms import Norm
-from inputopt.search.objectives import attack_cross_entropy, dlr, margin
+from inputopt.search.objectives.objective import attack_cross_entropy, dlr, margin
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result, best_restart, lower_loss
 from inputopt.search.rows import chosen, per_example
 from inputopt.search.steps.step import Step

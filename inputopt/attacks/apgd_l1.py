@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from inputopt.search.geometry import Project
 from inputopt.search.norms import L1
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.rows import chosen, per_example
 
 

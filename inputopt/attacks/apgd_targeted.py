@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 
 from inputopt.attacks.apgd import apgd_step, warn_if_few
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import flag, one_of, optional, radii, setting, whole
 from inputopt.attacks.enlarged_radii import multiples_of, search_inwards
 from inputopt.attacks.restarts import random_start
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives import dlr, logit_difference, others_first
+from inputopt.search.objectives.objective import dlr, logit_difference, others_first
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result, scatter, smaller_margin
 from inputopt.search.rows import take

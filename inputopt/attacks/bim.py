@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import above_zero, setting, whole
 from inputopt.attacks.pgd import descend
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.objectives.objective import attack_cross_entropy
 from inputopt.search.result import Result
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.callbacks import transform_function
+from inputopt.attacks.user_functions import transform_function
 from inputopt.search.norms import NORMS
 from inputopt.search.transforms import Transform
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from inputopt.attacks.base import widened
+from inputopt.attacks.attack import widened
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import Norm
-from inputopt.search.objectives import Objective
+from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 from inputopt.search.steps.step import Step

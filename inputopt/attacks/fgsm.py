@@ -7,12 +7,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
 from inputopt.search.norms import Norm
-from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.objectives.objective import attack_cross_entropy
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import not_negative, setting, whole
 from inputopt.attacks.pgd import descend
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.objectives.objective import attack_cross_entropy
 from inputopt.search.result import Result
 from inputopt.search.steps.directions import Momentum, chain, over_mean
 

@@ -10,14 +10,14 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.apgd import apgd_step
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import flag, optional, radii, setting, whole
 from inputopt.attacks.enlarged_radii import multiples_of, search_inwards
 from inputopt.attacks.pgd import falling
 from inputopt.attacks.restarts import random_start
 from inputopt.attacks.run import AttackRun
-from inputopt.search import chance
-from inputopt.search.objectives import logit_difference
+from inputopt.search import keyed_random
+from inputopt.search.objectives.objective import logit_difference
 from inputopt.search.oracles.linearised import boundary_distances, linear_distance
 from inputopt.search.result import Result, best_restart, lower_loss, scatter, smaller_margin
 from inputopt.search.rows import take
@@ -105,7 +105,7 @@ class MultiTargeted(Attack):
         columns = ranks[rows].topk(targets, dim=1, largest=False).indices.T.reshape(-1)  # block after block
         repeated = rows.repeat(targets)
         problem, target = take(run.problem, repeated), classes[repeated, columns]
-        ids = chance.child(chance.child(problem.ids, torch.full_like(target, 1 + number)), 1 + target)
+        ids = keyed_random.child(keyed_random.child(problem.ids, torch.full_like(target, 1 + number)), 1 + target)
         tries = replace(problem, target=target, ids=ids, restarts=targets)
         found = search_inwards(
             run,

@@ -8,13 +8,13 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import not_negative, setting, whole
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
 from inputopt.search.norms import Norm
-from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.objectives.objective import attack_cross_entropy
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.steps.directions import over_mean

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import above_zero, flag, optional, setting, whole
 from inputopt.attacks.restarts import random_start, repeated
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.objectives.objective import attack_cross_entropy
 from inputopt.search.result import Result, best_restart, lower_loss
 from inputopt.search.steps.directions import descent
 from inputopt.search.steps.step import Descend, HalfCosine, Schedule

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from inputopt.search import chance
+from inputopt.search import keyed_random
 from inputopt.search.norms import Norm
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
@@ -21,7 +21,7 @@ def repeated(problem: Problem, restarts: int) -> Problem:
     rows = torch.arange(count, device=problem.ids.device).repeat(restarts)
     number = torch.arange(restarts, device=problem.ids.device).repeat_interleave(count)
     again = take(problem, rows)
-    return replace(again, ids=chance.child(again.ids, number), restarts=restarts)
+    return replace(again, ids=keyed_random.child(again.ids, number), restarts=restarts)
 
 
 def random_start(problem: Problem, norm: Norm, seed: int) -> Tensor:

@@ -9,9 +9,7 @@ from torch import Tensor
 
 from inputopt.attacks.config import AttackConfig
 from inputopt.nets.frozen import Frozen
-from inputopt.search.canvas import Canvas, Levels, pixels
-from inputopt.search.draws import as_it_comes, keyed
-from inputopt.search.geometry import ball, in_box
+from inputopt.search.canvases.canvas import Canvas, Levels, pixels
 from inputopt.search.goals import Goal, ahead_by, reached, wrong
 from inputopt.search.loop import (
     Stop,
@@ -23,11 +21,13 @@ from inputopt.search.loop import (
     on_success,
     optimise,
 )
-from inputopt.search.meter import Meter
+from inputopt.search.network_draws import as_it_comes, keyed
 from inputopt.search.norms import Norm, find_norm
-from inputopt.search.objectives import Objective
+from inputopt.search.objectives.objective import Objective
 from inputopt.search.oracles import Autograd, Oracle, confirmed
 from inputopt.search.problem import Problem
+from inputopt.search.projections import ball, in_box
+from inputopt.search.query_counter import Meter
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.steps.step import Step

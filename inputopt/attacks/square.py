@@ -10,15 +10,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import setting, whole
 from inputopt.attacks.config import share as share_of
 from inputopt.attacks.run import AttackRun
-from inputopt.search import chance
-from inputopt.search.geometry import Project
+from inputopt.search import keyed_random
 from inputopt.search.norms import L2
-from inputopt.search.objectives import margin
+from inputopt.search.objectives.objective import margin
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result
 from inputopt.search.rows import chosen, per_example
 
@@ -52,7 +52,7 @@ class SquareLinf:
     def start(self, problem: Problem) -> Tensor:
         """Vertical stripes of the lowest and highest allowed values."""
         channels, _, width = image_shape(problem.x0)
-        signs = as_signs(chance.uniform((channels, 1, width), self.seed, problem.ids)).to(problem.x0.dtype)
+        signs = as_signs(keyed_random.uniform((channels, 1, width), self.seed, problem.ids)).to(problem.x0.dtype)
         upper = (signs > 0).expand(-1, *image_shape(problem.x0)).reshape(problem.x0.shape)
         return torch.where(upper, problem.region.high, problem.region.low)
 
@@ -63,7 +63,7 @@ class SquareLinf:
         self, z: Tensor, seen: Evaluation, state: Kept, problem: Problem, project: Project
     ) -> tuple[Tensor, Kept]:
         state = keep(z, seen, state)
-        drawn = chance.uniform((2 + image_shape(z)[0],), self.seed, problem.ids, state.index)
+        drawn = keyed_random.uniform((2 + image_shape(z)[0],), self.seed, problem.ids, state.index)
         window = window_at(drawn[:, :2], z, side(z, self.steps, self.share, state.index))
         signs = as_signs(drawn[:, 2:, None])
         values = torch.where(signs > 0, read(problem.region.high, window), read(problem.region.low, window))
@@ -90,7 +90,7 @@ class SquareL2:
         channels, height, width = image_shape(problem.x0)
         tall, wide = max(1, height // 5), max(1, width // 5)
         rows, columns = height // tall, width // wide
-        signs = as_signs(chance.uniform((channels, 1, 1), self.seed, problem.ids)).to(problem.x0.dtype)
+        signs = as_signs(keyed_random.uniform((channels, 1, 1), self.seed, problem.ids)).to(problem.x0.dtype)
         bumps = bump(tall, wide).to(problem.x0).repeat(rows, columns)
         grid = problem.x0.new_zeros(len(problem.x0), channels, height, width)
         top, left = (height - rows * tall) // 2, (width - columns * wide) // 2
@@ -105,7 +105,7 @@ class SquareL2:
     ) -> tuple[Tensor, Kept]:
         state = keep(z, seen, state)
         channels, height, width = image_shape(z)
-        drawn = chance.uniform((5 + channels,), self.seed, problem.ids, state.index)
+        drawn = keyed_random.uniform((5 + channels,), self.seed, problem.ids, state.index)
         length = max(side(z, self.steps, self.share, state.index), 3) | 1  # odd, so that a bump has a middle
         size = min(length, height), min(length, width)
         here, there = window_at(drawn[:, :2], z, length), window_at(drawn[:, 2:4], z, length)

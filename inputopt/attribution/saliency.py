@@ -11,10 +11,10 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search import chance
+from inputopt.search import keyed_random
 from inputopt.search.bounds import lengths, range_of
 from inputopt.search.inputs import check_problem, floats
-from inputopt.search.objectives import logit_of
+from inputopt.search.objectives.objective import logit_of
 from inputopt.search.problem import Problem
 
 METHODS = ("gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion")
@@ -86,7 +86,8 @@ def _found(
     if method == "smoothgrad":
         width = deviation * lengths(net, x)
         noisy = (
-            x + width * chance.normal(x.shape[1:], seed, problem.ids, draw).to(problem.x0) for draw in range(samples)
+            x + width * keyed_random.normal(x.shape[1:], seed, problem.ids, draw).to(problem.x0)
+            for draw in range(samples)
         )
         return _mean(net, noisy, problem, samples)
     return _occluded(net, problem, base, window)

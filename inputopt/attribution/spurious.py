@@ -14,7 +14,7 @@ from inputopt import checks
 from inputopt.attacks import DDN
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search import chance
+from inputopt.search import keyed_random
 from inputopt.search.bounds import range_of
 from inputopt.search.inputs import check_problem, floats
 
@@ -172,7 +172,7 @@ def _swapped(net: Frozen, x: Tensor, own: Tensor, cells: Tensor, label: int, see
     each = _members(cells, x)
     if not len(others):
         return x.new_zeros(each.shape[1])
-    drawn = chance.uniform((), seed, own.nonzero()[:, 0])  # whose colour each of them gets
+    drawn = keyed_random.uniform((), seed, own.nonzero()[:, 0])  # whose colour each of them gets
     given = others[(drawn * len(others)).long()]
     difference = ((given - mine).flatten(2) @ each) / each.sum(0)  # [B, C, regions]
     within, turned = range_of(net, x), []

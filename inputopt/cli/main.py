@@ -18,25 +18,37 @@ from typing import Any, NoReturn
 
 from inputopt import __version__
 from inputopt.cli import (
-    again,
-    derivatives,
-    dreams,
-    layers,
-    nearest,
-    pictures,
-    reproduction,
-    robustness,
-    seeing,
-    teach,
-    tour,
+    command_demo,
+    command_dream,
+    command_evaluate,
+    command_fool,
+    command_gradcheck,
+    command_layers,
+    command_nearest,
+    command_repeat,
+    command_reproduce,
+    command_train,
+    command_visualize,
 )
-from inputopt.cli.limits import limit_memory
-from inputopt.cli.network import using
+from inputopt.cli.memory_limits import limit_memory
+from inputopt.cli.model_arguments import using
 from inputopt.cli.parsing import Parser, parse
 from inputopt.errors import one_line, out_of_memory
 from inputopt.files import typed
 
-MODULES = (reproduction, derivatives, teach, layers, pictures, dreams, again, seeing, robustness, nearest, tour)
+MODULES = (
+    command_reproduce,
+    command_gradcheck,
+    command_train,
+    command_layers,
+    command_fool,
+    command_dream,
+    command_repeat,
+    command_visualize,
+    command_evaluate,
+    command_nearest,
+    command_demo,
+)
 STATUS = "Ends with 0 when all went well, 1 when something was not found, 2 when something failed, 130 on Ctrl-C."
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.utils._pytree import tree_leaves
 
-from inputopt.nets.dispatch import DispatchMode
+from inputopt.nets.dispatch_mode import DispatchMode
 
 Derivatives = Callable[[], Sequence[Tensor]]
 

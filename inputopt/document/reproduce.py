@@ -15,7 +15,7 @@ from inputopt import checks
 from inputopt.derivatives.ways import find_way, gradients
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
-from inputopt.document.processes import shared_out
+from inputopt.document.worker_processes import shared_out
 from inputopt.nets.activations import find_activation
 from inputopt.nets.costs import find_cost
 from inputopt.training.genetic import evolve

@@ -12,16 +12,16 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.base import Model, bounded, called
+from inputopt.attacks.attack import Model, bounded, called
 from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
-from inputopt.attacks.judging import CHECKED
+from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.doubts import NEIGHBOURS, doubts_after, doubts_before
+from inputopt.evaluation.final_check import Verdict, judge
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
-from inputopt.evaluation.standing import Standing
-from inputopt.evaluation.verdict import Verdict, judge
+from inputopt.evaluation.state import Standing
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import Look, answered_alike_alone, check_problem

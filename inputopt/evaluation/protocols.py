@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from inputopt import checks
-from inputopt.attacks.base import Attack
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.multi_targeted import MultiTargeted, Round
 from inputopt.attacks.pgd import PGD
 from inputopt.attacks.square import Square
-from inputopt.evaluation.standing import Where, everyone, gained, near
+from inputopt.evaluation.state import Where, everyone, gained, near
 
 WIDE, WIDER = (2.0,), (3.0,)
 

@@ -12,15 +12,15 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.ambient import isolated
-from inputopt.nets.errors import NO_DERIVATIVE, explained, explained_backward
 from inputopt.nets.inference.folding import prefers_channels_last
 from inputopt.nets.inference.forward import ForwardError, ForwardResult
 from inputopt.nets.inference.memory import keep_freed
 from inputopt.nets.inference.network import Network
 from inputopt.nets.inference.threads import threads_for_operations
-from inputopt.nets.inputs import made_bounds, made_scaling
+from inputopt.nets.input_range import made_bounds, made_scaling
 from inputopt.nets.layers import WHOLE, Layer, listed
 from inputopt.nets.model_checks import check_model
+from inputopt.nets.model_errors import NO_DERIVATIVE, explained, explained_backward
 from inputopt.nets.naming import name_of
 from inputopt.nets.outputs import checked_layer, checked_logits
 from inputopt.nets.randomness import generator_states, moved_on, next_number, put_back

@@ -12,12 +12,12 @@ from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.fool import by_width
 from inputopt.search.bounds import lengths
-from inputopt.search.geometry import in_box
 from inputopt.search.goals import wrong
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise
-from inputopt.search.objectives import cross_entropy
+from inputopt.search.objectives.objective import cross_entropy
 from inputopt.search.oracles import Autograd
+from inputopt.search.projections import in_box
 from inputopt.search.result import Result
 from inputopt.search.steps.step import Descend
 

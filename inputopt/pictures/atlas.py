@@ -14,12 +14,12 @@ from inputopt import checks
 from inputopt.files import blank_figure
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.photos import photo_in_range
+from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.sheet import show
 from inputopt.pictures.visualize import check_settings, visualize
-from inputopt.search.features import Channel
-from inputopt.search.layout.layout import Layout, bearings, channels_second, grid_of
+from inputopt.search.channel_axes.layout import Layout, bearings, channels_second, grid_of
+from inputopt.search.objectives.features import Channel
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

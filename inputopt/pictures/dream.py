@@ -13,19 +13,19 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.painting import Finite, check_followed, indexed
-from inputopt.pictures.photos import levels_for
+from inputopt.pictures.photo import levels_for
 from inputopt.pictures.picture import Photo, Picture, read_levels
-from inputopt.pictures.recipe import FILE, repeatable
+from inputopt.pictures.picture_search import Finite, check_followed, indexed
+from inputopt.pictures.provenance import FILE, repeatable
 from inputopt.search.bounds import picture_range
-from inputopt.search.geometry import anywhere
+from inputopt.search.channel_axes.layout import bearings
 from inputopt.search.goals import never
-from inputopt.search.guidance import guided
-from inputopt.search.layout.layout import bearings
 from inputopt.search.loop import Interrupted, Watch, latest, optimise
-from inputopt.search.objectives import Objective, layer_energy
+from inputopt.search.objectives.guide import guided
+from inputopt.search.objectives.objective import Objective, layer_energy
 from inputopt.search.oracles import Autograd, Oracle, Tiled, finished, unjudged
 from inputopt.search.problem import Problem
+from inputopt.search.projections import anywhere
 from inputopt.search.steps.directions import smooth
 from inputopt.search.steps.step import Step, Stride
 from inputopt.search.transforms import jitter as jittered

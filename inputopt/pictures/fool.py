@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search import chance
+from inputopt.search import keyed_random
 from inputopt.search.bounds import picture_range
-from inputopt.search.fourier import Fourier, Natural, Squash
-from inputopt.search.geometry import Box
+from inputopt.search.canvases.fourier import Fourier, Natural, Squash
 from inputopt.search.goals import confident
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise
-from inputopt.search.objectives import cross_entropy
+from inputopt.search.objectives.objective import cross_entropy
 from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
+from inputopt.search.projections import Box
 from inputopt.search.result import Result
 from inputopt.search.steps.directions import Stateless, unit
 from inputopt.search.steps.step import Descend
@@ -94,7 +94,7 @@ def by_width(width: Any) -> Stateless:
 def _begun(start: str, sizes: list[int], seed: int, ids: Tensor) -> Tensor:
     """Where each image starts, [B, *sizes], in parts of the bounds' width."""
     if checks.one_of("start", start, STARTS) == "static":
-        return chance.uniform(sizes, seed, ids)
+        return keyed_random.uniform(sizes, seed, ids)
     if len(sizes) != 3:
         raise ValueError(f"Waves are for images (C, H, W), not for inputs of shape {tuple(sizes)}.")
     canvas = Natural(Fourier((sizes[0], sizes[1], sizes[2]), Squash(0, 1)))

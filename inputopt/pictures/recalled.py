@@ -9,15 +9,15 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.canvases import CANVASES, Surface, canvas_of
-from inputopt.pictures.painting import painted
-from inputopt.pictures.photos import photo_in_range
+from inputopt.pictures.canvas_choice import CANVASES, Surface, canvas_of
+from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
-from inputopt.pictures.recipe import FILE, repeatable
+from inputopt.pictures.picture_search import painted
+from inputopt.pictures.provenance import FILE, repeatable
 from inputopt.pictures.visualize import shaken
 from inputopt.search.bounds import picture_range
-from inputopt.search.likeness import activation_distance, along_activations, total_variation
 from inputopt.search.loop import Watch
+from inputopt.search.objectives.matching import activation_distance, along_activations, total_variation
 from inputopt.search.problem import Problem
 from inputopt.search.transforms import unchanged
 

@@ -13,15 +13,15 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.canvases import Surface, canvas_of, shape_of
-from inputopt.pictures.knockout import Knockout
-from inputopt.pictures.painting import painted
+from inputopt.pictures.canvas_choice import Surface, canvas_of, shape_of
 from inputopt.pictures.picture import Picture
-from inputopt.pictures.recipe import Kind, repeatable
+from inputopt.pictures.picture_search import painted
+from inputopt.pictures.provenance import Kind, repeatable
+from inputopt.pictures.successive_halving import Knockout
 from inputopt.search.bounds import Range, picture_range
-from inputopt.search.features import only, rebuilt
 from inputopt.search.loop import Watch, at_the_end
-from inputopt.search.objectives import Objective
+from inputopt.search.objectives.features import only, rebuilt
+from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.transforms import Transform, chained, mirror, noise, rotate, scale, shift, unchanged
 

@@ -17,7 +17,7 @@ from inputopt.files import FileError, replacing
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.dream import Layers, dream
 from inputopt.pictures.picture import Bounds, Photo, Picture, read_levels, read_photo, to_image
-from inputopt.pictures.recipe import FILE, read_recipe, recipe_of, repeatable
+from inputopt.pictures.provenance import FILE, read_recipe, recipe_of, repeatable
 from inputopt.search.loop import Watch
 
 FILMS = (".gif", ".webp", ".mp4")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from inputopt.search.norms.base import Norm
+from inputopt.search.norms.norm import Norm
 from inputopt.search.problem import Problem
 from inputopt.search.rows import per_example
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.search.draws import keyed
+from inputopt.search.network_draws import keyed
 from inputopt.search.problem import Problem, Region
 
 PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."

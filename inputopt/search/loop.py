@@ -10,15 +10,15 @@ import torch
 from torch import Tensor
 
 from inputopt.nets.inference.threads import threads_for_numbers
-from inputopt.search.geometry import Project
-from inputopt.search.meter import Meter
+from inputopt.search.host_sync import Departures, immediate, known_all, known_none, positions
 from inputopt.search.norms.l2 import l2
-from inputopt.search.oracles.base import Oracle
+from inputopt.search.oracles.oracle import Oracle
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
+from inputopt.search.query_counter import Meter
 from inputopt.search.result import Result
 from inputopt.search.rows import chosen, per_example, take
 from inputopt.search.steps.step import Step
-from inputopt.search.waiting import Departures, immediate, known_all, known_none, positions
 
 Score = Callable[[Evaluation, Problem], Tensor]
 """Per-example selection score, [B]: lower is better. Only scores of two successes, or of two failures, compare."""

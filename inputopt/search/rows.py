@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from inputopt.search.waiting import immediate, known_all
+from inputopt.search.host_sync import immediate, known_all
 
 Tree = TypeVar("Tree")
 

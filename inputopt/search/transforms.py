@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inputopt.search import chance
-from inputopt.search.chance import Numbers
+from inputopt.search import keyed_random
+from inputopt.search.keyed_random import Numbers
 from inputopt.search.problem import Problem
 
 Transform = Callable[[Tensor, Problem, int], Tensor]
@@ -29,7 +29,7 @@ def jitter(pixels: int, seed: int) -> Transform:
     """Roll each image [B, C, H, W] by up to `pixels` each way, round the edges, so that no grid is favoured."""
 
     def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
-        drawn = chance.uniform((2,), seed, problem.ids, index)
+        drawn = keyed_random.uniform((2,), seed, problem.ids, index)
         down, right = ((drawn * (2 * pixels + 1)).long() - pixels).unbind(1)
         return rolled(x, down, right)
 
@@ -78,7 +78,7 @@ def noise(deviation: float | Tensor, seed: int) -> Transform:
     """
 
     def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
-        drawn = chance.centred(x.shape[1:], _apart(seed, 1), problem.ids, index, x.dtype)
+        drawn = keyed_random.centred(x.shape[1:], _apart(seed, 1), problem.ids, index, x.dtype)
         if isinstance(deviation, Tensor):
             return torch.addcmul(x, drawn, deviation.to(x), value=math.sqrt(12))
         return torch.add(x, drawn, alpha=math.sqrt(12) * deviation)
@@ -90,7 +90,7 @@ def tint(strength: float, seed: int) -> Transform:
     """Each channel of each image brighter or darker, flatter or harsher, by up to `strength` of its range and mean."""
 
     def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
-        drawn = 2 * chance.uniform((2, x.shape[1]), _apart(seed, 5), problem.ids, index).to(x.dtype) - 1
+        drawn = 2 * keyed_random.uniform((2, x.shape[1]), _apart(seed, 5), problem.ids, index).to(x.dtype) - 1
         light, harsh = (strength * drawn).reshape(len(x), 2, -1, *(1,) * (x.ndim - 2)).unbind(1)
         mean = x.mean(tuple(range(2, x.ndim)), keepdim=True)
         return mean * (1 + light) + (x - mean) * (1 + harsh)
@@ -128,7 +128,7 @@ def shift(share: float, seed: int) -> Warp:
     """Move each image by up to `share` of each side."""
 
     def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
-        across, down = 2 * share * (2 * chance.numbers((2,), _apart(seed, 6), problem.ids, index).T - 1)
+        across, down = 2 * share * (2 * keyed_random.numbers((2,), _apart(seed, 6), problem.ids, index).T - 1)
         return _matrices(len(x), (1, 0, across), (0, 1, down))
 
     return Warp(matrix)
@@ -138,7 +138,7 @@ def mirror(seed: int) -> Warp:
     """Left and right exchanged, or not: as likely the one as the other, for each image apart."""
 
     def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
-        drawn = chance.numbers((), _apart(seed, 7), problem.ids, index)
+        drawn = keyed_random.numbers((), _apart(seed, 7), problem.ids, index)
         return _matrices(len(x), (np.where(drawn < 0.5, -1.0, 1.0), 0, 0), (0, 1, 0))
 
     return Warp(matrix)
@@ -148,7 +148,7 @@ def scale(low: float, high: float, seed: int) -> Warp:
     """Enlarge each image by its own factor between `low` and `high`, as likely to shrink as to grow in proportion."""
 
     def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
-        factor = (low / high) ** chance.numbers((), _apart(seed, 2), problem.ids, index) / low
+        factor = (low / high) ** keyed_random.numbers((), _apart(seed, 2), problem.ids, index) / low
         return _matrices(len(x), (factor, 0, 0), (0, factor, 0))
 
     return Warp(matrix)
@@ -158,7 +158,7 @@ def rotate(degrees: float, seed: int) -> Warp:
     """Turn each image by its own angle of up to so many degrees either way."""
 
     def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
-        angle = math.radians(degrees) * (2 * chance.numbers((), _apart(seed, 3), problem.ids, index) - 1)
+        angle = math.radians(degrees) * (2 * keyed_random.numbers((), _apart(seed, 3), problem.ids, index) - 1)
         aspect = x.shape[2] / x.shape[3]  # the units of the two directions differ
         cosine, sine = np.cos(angle), np.sin(angle)
         return _matrices(len(x), (cosine, sine * -aspect, 0), (sine / aspect, cosine, 0))
@@ -170,7 +170,7 @@ def crop(share: float, seed: int) -> Warp:
     """Show of each image a window of its own, between `share` and all of each side, enlarged to the image's size."""
 
     def matrix(x: Tensor, problem: Problem, index: int) -> Numbers:
-        size, across, down = chance.numbers((3,), _apart(seed, 4), problem.ids, index).T
+        size, across, down = keyed_random.numbers((3,), _apart(seed, 4), problem.ids, index).T
         window = share + (1 - share) * size
         right, below = (1 - window) * (2 * across - 1), (1 - window) * (2 * down - 1)
         return _matrices(len(x), (window, 0, right), (0, window, below))

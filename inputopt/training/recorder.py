@@ -13,7 +13,7 @@ from inputopt.derivatives.plain import is_plain
 from inputopt.derivatives.record import Way
 from inputopt.nets.inference.modes import evaluating
 from inputopt.training.history import History, Sample, named_numbers
-from inputopt.training.setup import Task, forward_of
+from inputopt.training.task import Task, forward_of
 
 TINY = 64  # parameters: up to here a sample holds every number
 

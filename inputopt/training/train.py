@@ -21,7 +21,7 @@ from inputopt.nets.ambient import ambient
 from inputopt.nets.inference.modes import modes_kept
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
-from inputopt.training.setup import Task, check_task, cuts, failure, forward_of
+from inputopt.training.task import Task, check_task, cuts, failure, forward_of
 from inputopt.training.updates import MakeOptimiser, Update, find_update, training_of
 
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]

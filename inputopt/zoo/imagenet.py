@@ -16,7 +16,7 @@ from inputopt import checks
 from inputopt.files import reading
 from inputopt.nets.efficientnet import EfficientNetLite, renamed
 from inputopt.pictures.picture import read_photo, to_image
-from inputopt.zoo.meanings import meant
+from inputopt.zoo.class_groups import meant
 
 SOME = 8
 """Classes in one sentence."""

@@ -9,10 +9,10 @@ from contracts import chance_state, digits, digits_net
 from PIL import Image
 
 import inputopt
-from inputopt.cli import derivatives, dreams, pictures, tour
+from inputopt.cli import command_demo, command_dream, command_fool, command_gradcheck
 from inputopt.cli.main import build_parser, main
 from inputopt.document.networks import EXAMPLES
-from inputopt.zoo.recipes import accuracy
+from inputopt.zoo.training_recipes import accuracy
 
 
 def commands():
@@ -24,7 +24,7 @@ def commands():
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for module in (pictures, dreams):
+    for module in (command_fool, command_dream):
         monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
 
 
@@ -46,8 +46,8 @@ def short(monkeypatch):
     """The document's networks, trained for a moment only."""
     for name, example in list(EXAMPLES.items()):
         monkeypatch.setitem(EXAMPLES, name, replace(example, trainings=60))
-    monkeypatch.setattr(pictures, "CLASSES", 2)
-    monkeypatch.setattr(tour, "COUNT", 8)
+    monkeypatch.setattr(command_fool, "CLASSES", 2)
+    monkeypatch.setattr(command_demo, "COUNT", 8)
 
 
 def files(folder):
@@ -62,7 +62,7 @@ def test_gradcheck_prints_the_agreement(run, monkeypatch):
     assert {"autograd", "backprop", "dual", "differences"} <= set(rows)
     for way, limit in {"backprop": 1e-10, "dual": 1e-10, "differences": 1e-6}.items():
         assert max(float(cell) for cell in rows[way][1:4]) <= limit
-    monkeypatch.setitem(derivatives.LIMITS, "differences", 1e-30)
+    monkeypatch.setitem(command_gradcheck.LIMITS, "differences", 1e-30)
     run("gradcheck", "--sizes", "3,4,2", status=1)
 
 
@@ -215,7 +215,7 @@ def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
     def interrupted(*arguments, **settings):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(pictures, "fool", interrupted)
+    monkeypatch.setattr(command_fool, "fool", interrupted)
     assert main(["fool", "--out", "o"]) == 130
     assert capsys.readouterr().err == "inputopt: interrupted.\n"
 

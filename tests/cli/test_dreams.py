@@ -9,16 +9,16 @@ from photos import lite0, photo
 from PIL import Image
 from torch import nn
 
-from inputopt.cli import again, dreams, network
+from inputopt.cli import command_dream, command_repeat, model_arguments
 from inputopt.cli.main import main
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(dreams, "load_digits", digits)  # the same, read once
-    find = network.load
-    monkeypatch.setattr(network, "load", lambda name: lite0() if name == "efficientnet-lite0" else find(name))
+    monkeypatch.setattr(command_dream, "load_digits", digits)  # the same, read once
+    find = model_arguments.load
+    monkeypatch.setattr(model_arguments, "load", lambda name: lite0() if name == "efficientnet-lite0" else find(name))
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_a_recipe_does_not_run_code_that_it_names(small, capsys, monkeypatch):
     typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o")
     found = recipe("o/dream.png")
     found["model"]["name"] = "os:getcwd"
-    monkeypatch.setattr(again, "read_recipe", lambda path: found)
+    monkeypatch.setattr(command_repeat, "read_recipe", lambda path: found)
     assert typed("repeat o/dream.png") == 2
     assert "say --model os:getcwd to run that code" in capsys.readouterr().err
 
@@ -85,14 +85,14 @@ def test_previews_are_written(small):
 
 
 def test_a_stopped_dream_keeps_what_there_is(small, monkeypatch, capsys):
-    shown = dreams.Watching.__call__
+    shown = command_dream.Watching.__call__
 
     def stop(self, snapshot):
         shown(self, snapshot)
         if self.count == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(dreams.Watching, "__call__", stop)
+    monkeypatch.setattr(command_dream.Watching, "__call__", stop)
     assert typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o --octaves 2") == 130
     assert "as far as it was" in capsys.readouterr().out
     with Image.open("o/dream.png") as image, Image.open(small) as before:

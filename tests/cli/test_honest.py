@@ -16,20 +16,28 @@ from contracts import digits, digits_net
 from torch import nn
 
 import inputopt
-from inputopt.cli import data, dreams, limits, network, pictures, robustness, teach
-from inputopt.cli.data import find_data, spread
-from inputopt.cli.limits import bytes_a_picture, check_memory, memory
+from inputopt.cli import (
+    command_dream,
+    command_evaluate,
+    command_fool,
+    command_train,
+    data_arguments,
+    memory_limits,
+    model_arguments,
+)
+from inputopt.cli.data_arguments import find_data, spread
 from inputopt.cli.main import build_parser, main, sentence
+from inputopt.cli.memory_limits import bytes_a_picture, check_memory, memory
 from inputopt.cli.parsing import parse
 from inputopt.files import check_writable
 from inputopt.training.history import History
-from inputopt.zoo import recipes
+from inputopt.zoo import training_recipes
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for module in (data, dreams, pictures):
+    for module in (data_arguments, command_dream, command_fool):
         monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
 
 
@@ -48,7 +56,7 @@ def options(*words):
 
 
 def found(*words):
-    return network.find_network(options("attack", "--model", *words))
+    return model_arguments.find_network(options("attack", "--model", *words))
 
 
 # --------------------------------------------------------------------------------------------------------------- models
@@ -134,7 +142,7 @@ def test_a_sample_has_each_class_by_its_share_and_is_drawn_from_the_seed():
 
 
 def test_a_sample_says_what_it_is_of(capsys, monkeypatch):
-    monkeypatch.setattr(robustness, "save_pairs", lambda *given: [])
+    monkeypatch.setattr(command_evaluate, "save_pairs", lambda *given: [])
     some = find_data("digits", 25, seed=1)
     assert some.described() == "25 of 1,000 inputs of digits: 10 classes, 2 to 3 of each"
     assert find_data("digits", 5000).described() == "1,000 of 1,000 inputs of digits: 10 classes, 100 of each"
@@ -161,7 +169,7 @@ def test_a_folder_is_sorted_by_numbers_or_by_names_and_hidden_folders_are_none()
 # --------------------------------------------------------------------------------------------------------------- memory
 def test_what_does_not_fit_is_refused_before_it_is_tried(monkeypatch):
     assert 2**20 < memory() < 2**62
-    monkeypatch.setattr(limits, "memory", lambda: 2**30)
+    monkeypatch.setattr(memory_limits, "memory", lambda: 2**30)
     check_memory("It", 2**30, "less")
     with pytest.raises(ValueError, match=r"^It would take some 2 GiB of memory, and there are 1 GiB; choose less\.$"):
         check_memory("It", 2**31, "less")
@@ -275,12 +283,12 @@ def test_ctrl_c_in_a_models_own_code_is_an_interrupt(models, capsys):
 
 @pytest.mark.parametrize(("stopped", "status"), [("interrupted", 130), ("diverged", 1)])
 def test_a_training_cut_short_says_so_in_its_card(stopped, status, monkeypatch, capsys):
-    monkeypatch.setattr(recipes, "train", lambda *given, **settings: History((), (), 7, stopped, 0.0))
-    monkeypatch.setattr(recipes.digits_data, "load_digits", digits)
+    monkeypatch.setattr(training_recipes, "train", lambda *given, **settings: History((), (), 7, stopped, 0.0))
+    monkeypatch.setattr(training_recipes.digits_data, "load_digits", digits)
     assert main(["train", "digits-mlp", "--out", "o"]) == status
     assert f"; {stopped} after 7 of 2,000 batches" in capsys.readouterr().out
     assert f"NOT FINISHED: {stopped} after 7 of 2,000 batches" in Path("o/card.md").read_text()
-    assert teach.NETWORKS["digits"] == "digits-mlp"
+    assert command_train.NETWORKS["digits"] == "digits-mlp"
 
 
 def test_nothing_of_a_folder_is_made_before_something_is_written_there(capsys):

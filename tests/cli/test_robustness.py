@@ -8,7 +8,7 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
-from inputopt.cli import data as inputs
+from inputopt.cli import data_arguments as inputs
 from inputopt.cli.main import main
 
 

@@ -7,9 +7,9 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
-from inputopt.cli import pictures, seeing
+from inputopt.cli import command_fool, command_visualize
 from inputopt.cli.main import main
-from inputopt.pictures.recipe import read_recipe
+from inputopt.pictures.provenance import read_recipe
 
 
 @pytest.fixture(autouse=True)
@@ -57,7 +57,7 @@ def test_visualize_shows_classes_and_whole_layers(run):
 
 
 def test_what_is_interrupted_is_kept_and_says_so(monkeypatch, capsys):
-    stopped(monkeypatch, seeing, "visualize", 2)
+    stopped(monkeypatch, command_visualize, "visualize", 2)
     assert main([str(part) for part in ("visualize", *DIGITS, "--classes", "3,5")]) == 130
     assert "wrote o/visualize-5.png, as far as it was" in capsys.readouterr().out
     assert read_recipe("o/visualize-5.png")["interrupted"]
@@ -67,8 +67,10 @@ def test_what_is_interrupted_is_kept_and_says_so(monkeypatch, capsys):
 
 def test_previews_are_written_while_it_runs(run, monkeypatch):
     written = []
-    real = seeing.unfinished
-    monkeypatch.setattr(seeing, "unfinished", lambda picture, path: (real(picture, path), written.append(path.name)))
+    real = command_visualize.unfinished
+    monkeypatch.setattr(
+        command_visualize, "unfinished", lambda picture, path: (real(picture, path), written.append(path.name))
+    )
     run("visualize", *DIGITS, "--classes", "3,5", "--watch", 2)
     assert written == ["visualize-3-preview.png", "visualize-5-preview.png"] * 2
     with Image.open("o/visualize-3-preview.png") as image:
@@ -105,7 +107,7 @@ def stopped(monkeypatch, module, name, after):
 
 def test_an_interrupted_atlas_keeps_its_pictures(monkeypatch, capsys):
     inputopt.Picture(digits().held_x[0]).save("photos/0.png")
-    stopped(monkeypatch, seeing, "atlas", 1)
+    stopped(monkeypatch, command_visualize, "atlas", 1)
     given = ("atlas", *DIGITS, "--layer", "conv1", "--channels", "0,3", "--photos", "photos")
     assert main([str(part) for part in given]) == 130
     assert "wrote o/atlas-3.png, as far as it was" in capsys.readouterr().out
@@ -114,7 +116,7 @@ def test_an_interrupted_atlas_keeps_its_pictures(monkeypatch, capsys):
 
 @pytest.mark.parametrize(("command", "names"), [("fool", ["fool-all.png", "fool.png"]), ("ascend", ["ascend.png"])])
 def test_interrupted_searches_keep_their_sheets(monkeypatch, capsys, command, names):
-    stopped(monkeypatch, pictures, command, 2)
+    stopped(monkeypatch, command_fool, command, 2)
     assert main([command, "--count", "1", "--out", "o"]) == 130
     assert sorted(path.name for path in Path("o").iterdir()) == names
 
@@ -134,7 +136,7 @@ def test_images_evolve_and_are_repeated_to_the_byte(run):
 
 
 def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
-    real = seeing.illuminate
+    real = command_visualize.illuminate
 
     def interrupted(*given, progress, **settings):
         def until(generation, sure):
@@ -143,7 +145,7 @@ def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
 
         return real(*given, progress=until, **settings)
 
-    monkeypatch.setattr(seeing, "illuminate", interrupted)
+    monkeypatch.setattr(command_visualize, "illuminate", interrupted)
     assert main([str(part) for part in (*EVOLVE, "--population", 6)]) == 130
     assert "wrote o/illuminate-7.png, as far as it was" in capsys.readouterr().out
     assert read_recipe("o/illuminate-7.png")["interrupted"]

@@ -13,7 +13,7 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
-from inputopt.cli import data, dreams, pictures
+from inputopt.cli import command_dream, command_fool, data_arguments
 from inputopt.cli.main import main
 
 MODELS = """
@@ -144,7 +144,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    for module in (pictures, dreams, data):
+    for module in (command_fool, command_dream, data_arguments):
         monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
 
 
@@ -439,7 +439,7 @@ def test_there_are_many_of_them():
 @pytest.mark.parametrize(("line", "words"), LINES, ids=[line or "nothing" for line, _ in LINES])
 def test_a_wrong_line_is_one_sentence_and_writes_nothing(line, words, folder, capsys):
     if "{only}" in line:
-        only = data.find_data("good.npz", 1, 0).y.item()
+        only = data_arguments.find_data("good.npz", 1, 0).y.item()
         line = line.replace("{only}", str(only))
     before = seen(folder)
     assert main(line.split(" ") if line else []) == 2

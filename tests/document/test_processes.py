@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from inputopt.document.processes import shared_out
+from inputopt.document.worker_processes import shared_out
 
 
 def there(seconds, name):

@@ -6,7 +6,7 @@ from contracts import known_inputs, small_net
 
 import inputopt
 from inputopt import attacks
-from inputopt.evaluation.curve import curve_of, robustness_area
+from inputopt.evaluation.robustness_curve import curve_of, robustness_area
 
 
 def test_the_area_is_the_one_under_the_curve():

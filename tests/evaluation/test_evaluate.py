@@ -10,7 +10,7 @@ import inputopt
 from inputopt.attacks import FGSM, PGD, Square
 from inputopt.evaluation import evaluate as module
 from inputopt.evaluation.protocols import PRESETS, Stage, find_protocol
-from inputopt.evaluation.standing import gained
+from inputopt.evaluation.state import gained
 from inputopt.files import FileError
 
 EPS = {"l0": 1.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}

@@ -6,7 +6,7 @@ from odd import Net, X, assert_as_plain, seeded
 from torch import nn
 
 import inputopt
-from inputopt.nets.errors import ModelError
+from inputopt.nets.model_errors import ModelError
 
 
 # --------------------------------------------------------------------------------------------------------------- layers

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 import inputopt
-from inputopt.nets.errors import ModelError
 from inputopt.nets.inference import threads
 from inputopt.nets.inference.convolution import convolve, has_few_channels, patch_matrix
+from inputopt.nets.model_errors import ModelError
 
 modest = settings(max_examples=40, derandomize=True, deadline=None)
 one_or_two = st.tuples(st.integers(1, 3), st.integers(1, 2))

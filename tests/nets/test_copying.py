@@ -14,8 +14,8 @@ from odd import Net, X, assert_as_plain, seeded
 from torch import nn
 
 import inputopt
-from inputopt.nets.errors import ModelError
 from inputopt.nets.inference.copying import private_copy
+from inputopt.nets.model_errors import ModelError
 
 
 def private(frozen):

@@ -7,7 +7,7 @@ from contracts import assert_same, drawn, fingerprint
 from torch import nn
 
 import inputopt
-from inputopt.nets.errors import ModelError
+from inputopt.nets.model_errors import ModelError
 
 calls = []  # which modules were run; outside the model, since a copy of it would count for itself
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import inputopt
-from inputopt.nets.errors import InputShapeError, ModelError, OutOfMemoryError
+from inputopt.nets.model_errors import InputShapeError, ModelError, OutOfMemoryError
 
 NO_DERIVATIVE = "has no derivative by its input.*Square"
 

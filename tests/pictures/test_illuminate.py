@@ -3,7 +3,7 @@ import torch
 from contracts import assert_same, chance_state, digits_net, drawn, small_net
 
 import inputopt
-from inputopt.pictures.illuminate import Elites, MapElites
+from inputopt.pictures.map_elites import Elites, MapElites
 
 
 def test_each_class_keeps_the_best_that_was_found_for_it():

@@ -4,7 +4,7 @@ from contracts import assert_same, digits
 from torch import nn
 
 import inputopt
-from inputopt.pictures.recipe import remade
+from inputopt.pictures.provenance import remade
 
 
 def eye():

@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 import inputopt
 from inputopt.files import FileError
 from inputopt.pictures.picture import Picture
-from inputopt.pictures.recipe import MAKERS, read_recipe, remade
+from inputopt.pictures.provenance import MAKERS, read_recipe, remade
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from torch.nn import functional
 
 import inputopt
 from inputopt.pictures.atlas import strongest
-from inputopt.search.guidance import guided
-from inputopt.search.layout.layout import bearings
+from inputopt.search.channel_axes.layout import bearings
+from inputopt.search.objectives.guide import guided
 from inputopt.search.problem import Problem
 
 SIDE, CLASSES, CHANNEL = 32, 5, 3

@@ -8,7 +8,7 @@ from contracts import assert_same
 from torch import nn
 
 import inputopt
-from inputopt.pictures.canvases import CANVASES
+from inputopt.pictures.canvas_choice import CANVASES
 from inputopt.pictures.picture import read_photo, to_image
 
 SIDE = (10, 8)

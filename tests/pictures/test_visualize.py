@@ -7,12 +7,12 @@ from photos import frozen_lite0
 from torch import nn
 
 import inputopt
-from inputopt.pictures.canvases import CANVASES, canvas_of
-from inputopt.pictures.knockout import Knockout
-from inputopt.pictures.recipe import remade
+from inputopt.pictures.canvas_choice import CANVASES, canvas_of
+from inputopt.pictures.provenance import remade
+from inputopt.pictures.successive_halving import Knockout
 from inputopt.pictures.visualize import growing
 from inputopt.search.bounds import Range
-from inputopt.search.fourier import Squash, frequencies
+from inputopt.search.canvases.fourier import Squash, frequencies
 from inputopt.search.problem import Evaluation, Problem
 
 

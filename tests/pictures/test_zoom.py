@@ -10,7 +10,7 @@ from torch import nn
 from inputopt.files import FileError
 from inputopt.pictures import zoom as module
 from inputopt.pictures.picture import read_photo
-from inputopt.pictures.recipe import read_recipe
+from inputopt.pictures.provenance import read_recipe
 from inputopt.pictures.zoom import film, nearer, zoom
 
 SETTINGS = {"octaves": 1, "steps": 1}

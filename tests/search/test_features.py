@@ -4,10 +4,10 @@ from contracts import assert_same, drawn, problem_of
 from torch import nn
 
 import inputopt
-from inputopt.search.features import Belief, Channel, Class, Direction, Layer, Neuron, only, rebuilt
+from inputopt.search.channel_axes.layout import bearings
 from inputopt.search.goals import never
-from inputopt.search.layout.layout import bearings
-from inputopt.search.likeness import (
+from inputopt.search.objectives.features import Belief, Channel, Class, Direction, Layer, Neuron, only, rebuilt
+from inputopt.search.objectives.matching import (
     activation_distance,
     along_activations,
     diversity,
@@ -15,7 +15,7 @@ from inputopt.search.likeness import (
     style_distance,
     total_variation,
 )
-from inputopt.search.objectives import Objective
+from inputopt.search.objectives.objective import Objective
 from inputopt.search.oracles import Autograd, awake
 from inputopt.search.problem import Problem
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from photos import pixels
 
-from inputopt.search.cppn import CPPN
-from inputopt.search.fourier import FALL, Fourier, Natural, Phase, Squash, frequencies
+from inputopt.search.canvases.cppn import CPPN
+from inputopt.search.canvases.fourier import FALL, Fourier, Natural, Phase, Squash, frequencies
 from inputopt.search.problem import Problem
 
 modest = settings(max_examples=40, derandomize=True, deadline=None)

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inputopt
-from inputopt.attacks.base import bounded, widened
-from inputopt.search.canvas import Levels
-from inputopt.search.geometry import Box, ball
+from inputopt.attacks.attack import bounded, widened
+from inputopt.search.canvases.canvas import Levels
 from inputopt.search.norms import L0, LINF, NORMS
 from inputopt.search.problem import Problem, Region
+from inputopt.search.projections import Box, ball
 
 modest = settings(max_examples=60, derandomize=True, deadline=None)
 every_norm = pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)

@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional
 
 import inputopt
-from inputopt.search.layout.follow import Follower
-from inputopt.search.layout.layout import bearings, grid_of
-from inputopt.search.layout.rules import landed
+from inputopt.search.channel_axes.axis_rules import landed
+from inputopt.search.channel_axes.follower import Follower
+from inputopt.search.channel_axes.layout import bearings, grid_of
 
 SIDE = 16
 X = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from contracts import assert_same
 
-from inputopt.search.meter import Meter
+from inputopt.search.query_counter import Meter
 from inputopt.search.result import (
     Result,
     best_of,

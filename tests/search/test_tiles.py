@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from torch import nn
 
 import inputopt
-from inputopt.search.geometry import Box
 from inputopt.search.goals import never
-from inputopt.search.guidance import guided
-from inputopt.search.objectives import layer_energy
+from inputopt.search.objectives.guide import guided
+from inputopt.search.objectives.objective import layer_energy
 from inputopt.search.oracles import Autograd, finished
 from inputopt.search.oracles.tiled import Tiled, parts
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Box
 from inputopt.search.steps.directions import over_mean, smooth
 from inputopt.search.steps.step import Descend, Stride
 

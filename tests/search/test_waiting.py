@@ -7,9 +7,9 @@ from contracts import assert_same, drawn, known_inputs, small_net
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import inputopt
-from inputopt.search import chance
+from inputopt.search import keyed_random
+from inputopt.search.host_sync import Departures, as_if_asynchronous, known_all, known_finite, known_none, positions
 from inputopt.search.rows import chosen
-from inputopt.search.waiting import Departures, as_if_asynchronous, known_all, known_finite, known_none, positions
 
 A = inputopt.attacks
 FIXED = [
@@ -115,11 +115,15 @@ def test_numbers_drawn_on_a_device_are_the_same_bits():
     ids = torch.tensor([0, 5, -3, 2**62, 77])
     for seed in (0, 12345, 2**63 - 1):
         for draw in (0, 3, 1000):
-            here = chance.uniform((2, 3), seed, ids, draw), chance.centred((7,), seed, ids, draw)
-            more = chance.normal((5,), seed, ids, draw), chance.child(ids, torch.arange(5))
+            here = keyed_random.uniform((2, 3), seed, ids, draw), keyed_random.centred((7,), seed, ids, draw)
+            more = keyed_random.normal((5,), seed, ids, draw), keyed_random.child(ids, torch.arange(5))
             with as_if_asynchronous():
-                assert_same((chance.uniform((2, 3), seed, ids, draw), chance.centred((7,), seed, ids, draw)), here)
-                assert_same((chance.normal((5,), seed, ids, draw), chance.child(ids, torch.arange(5))), more)
+                assert_same(
+                    (keyed_random.uniform((2, 3), seed, ids, draw), keyed_random.centred((7,), seed, ids, draw)), here
+                )
+                assert_same(
+                    (keyed_random.normal((5,), seed, ids, draw), keyed_random.child(ids, torch.arange(5))), more
+                )
 
 
 def test_what_is_known_on_a_cpu_and_elsewhere():

@@ -18,7 +18,7 @@ from inputopt.derivatives.ways import WAYS
 from inputopt.nets.arrays import arrays
 from inputopt.nets.costs import find_cost
 from inputopt.training.genetic import judge
-from inputopt.training.setup import cuts
+from inputopt.training.task import cuts
 
 X = np.random.default_rng(0).random((9, 2))
 Y = np.array([0, 1] * 4 + [0])

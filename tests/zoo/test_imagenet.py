@@ -10,8 +10,8 @@ from photos import lite0, photo
 
 import inputopt
 from inputopt.zoo import imagenet
+from inputopt.zoo.class_groups import GROUPS
 from inputopt.zoo.imagenet import as_trained, class_index, class_name, class_names
-from inputopt.zoo.meanings import GROUPS
 
 
 @pytest.mark.parametrize(

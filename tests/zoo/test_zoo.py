@@ -8,10 +8,10 @@ from contracts import digits
 
 import inputopt
 from inputopt.training.history import History
-from inputopt.zoo import recipes
+from inputopt.zoo import training_recipes
 from inputopt.zoo.digits import load_digits
 from inputopt.zoo.library import models_folder, shipped
-from inputopt.zoo.recipes import RECIPES, Trained, accuracy, write
+from inputopt.zoo.training_recipes import RECIPES, Trained, accuracy, write
 
 OF_DIGITS = [name for name in shipped() if name.startswith("digits")]
 
@@ -140,7 +140,7 @@ def test_the_recipe_never_sees_what_is_held_out(monkeypatch):
         seen.append((x, y, settings))
         return History((), (), settings["steps"], "all trainings done", 0.0)
 
-    monkeypatch.setattr(recipes, "train", watched)
+    monkeypatch.setattr(training_recipes, "train", watched)
     trained = RECIPES["digits-mlp"].make(None)
     ((x, y, settings),) = seen
     assert torch.equal(x, digits().x)

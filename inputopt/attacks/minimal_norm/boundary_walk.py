@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from inputopt.search.geometry import Project
 from inputopt.search.hyperplanes import ahead_at, to_hyperplane
 from inputopt.search.norms import Norm
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.rows import chosen, per_example
 
 

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.minimal_norm.fmn import Closing
-from inputopt.search import chance
-from inputopt.search.geometry import Project
+from inputopt.search import keyed_random
+from inputopt.search.host_sync import immediate, known_none
 from inputopt.search.hyperplanes import ahead_at, to_hyperplane
 from inputopt.search.norms import L2, Norm
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.rows import per_example, take
 from inputopt.search.steps.step import HalfCosine
-from inputopt.search.waiting import immediate, known_none
 
 LEAST, MOST = 1e-3, 1e6
 """The least and the largest first ball, in parts of the bounds' width: one on the boundary would never be left."""
@@ -85,7 +85,7 @@ class ClosingBallStep:
         """The gradient with the noise of step `index`, which moves nothing that may not change."""
         if self.noise == 0:
             return grad
-        drawn = chance.centred(grad.shape[1:], self.seed, problem.ids, self.drawn + index, grad.dtype)
+        drawn = keyed_random.centred(grad.shape[1:], self.seed, problem.ids, self.drawn + index, grad.dtype)
         length = self.noise * max(0.0, 1 - index / (NOISY_SHARE * self.steps)) * L2.size(grad)
         return problem.region.movable(grad + per_example(length, grad) * L2.steepest(drawn))
 

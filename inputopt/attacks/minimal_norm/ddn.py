@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.config import setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
 from inputopt.search.norms import L2
-from inputopt.search.objectives import attack_cross_entropy
+from inputopt.search.objectives.objective import attack_cross_entropy
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.steps.step import HalfCosine

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.config import number, setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import SEARCHING, AttackRun
-from inputopt.search.draws import as_it_comes, keyed
-from inputopt.search.geometry import Project
 from inputopt.search.loop import on_success
+from inputopt.search.network_draws import as_it_comes, keyed
 from inputopt.search.norms import L2, Norm
 from inputopt.search.oracles import NearestBoundary, Oracle
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.transforms import unchanged

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.config import not_negative, number, setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.weight_bisection import Bisection, Weighed, search_weighed, steps_a_round
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
 from inputopt.search.norms import L1
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inputopt.attacks.base import Attack, resized
+from inputopt.attacks.attack import Attack, resized
 from inputopt.attacks.config import setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack, at_the_start
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack, at_the_start
 from inputopt.attacks.pgd import PGD
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import Norm

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.config import setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack
 from inputopt.attacks.minimal_norm.deepfool import nearest_boundary
-from inputopt.attacks.minimal_norm.towards import towards_classes
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
+from inputopt.attacks.minimal_norm.target_choice import towards_classes
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
 from inputopt.search.hyperplanes import ahead_at, to_hyperplane
 from inputopt.search.norms import Norm
-from inputopt.search.objectives import logit_difference, margin
+from inputopt.search.objectives.objective import logit_difference, margin
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result, best_restart, failures_at_infinity, nearer
 from inputopt.search.rows import per_example
 

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.config import setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack, onto_boundary
 from inputopt.attacks.minimal_norm.boundary_walk import BoundaryWalkStep
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack, onto_boundary
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
+from inputopt.search.host_sync import known_none
 from inputopt.search.norms import L2, Norm
-from inputopt.search.objectives import margin
+from inputopt.search.objectives.objective import margin
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result, best_of, failures_at_infinity, nearer
 from inputopt.search.rows import per_example
 from inputopt.search.steps.directions import adam
-from inputopt.search.waiting import known_none
 
 
 @dataclass(frozen=True)

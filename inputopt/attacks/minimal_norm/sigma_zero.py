@@ -10,12 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from inputopt.attacks.config import number, setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
-from inputopt.search.norms.base import over_largest
-from inputopt.search.objectives import Objective, margin
+from inputopt.search.norms.norm import over_largest
+from inputopt.search.objectives.objective import Objective, margin
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.steps.directions import adam

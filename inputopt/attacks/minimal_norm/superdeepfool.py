@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from inputopt.attacks.config import number, setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack, onto_boundary
 from inputopt.attacks.minimal_norm.deepfool import DeepFoolStep, nearest_boundary
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack, onto_boundary
 from inputopt.attacks.run import AttackRun
 from inputopt.search.result import Result
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.config import number, setting, whole
-from inputopt.attacks.minimal_norm.base import MinimalNormAttack, onto_boundary
-from inputopt.attacks.minimal_norm.towards import towards_nearest
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack, onto_boundary
+from inputopt.attacks.minimal_norm.target_choice import towards_nearest
 from inputopt.attacks.run import AttackRun
-from inputopt.search.geometry import Project
 from inputopt.search.hyperplanes import to_hyperplane
 from inputopt.search.loop import on_success
 from inputopt.search.norms import Norm
-from inputopt.search.objectives import logit_difference
+from inputopt.search.objectives.objective import logit_difference
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.projections import Project
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 

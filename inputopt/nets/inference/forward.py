@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from inputopt.nets.errors import ModelError, first_line
 from inputopt.nets.inference.copying import private_copy, unwrapped
 from inputopt.nets.inference.graph import Node, lacks_derivative, leaves, node_signatures
 from inputopt.nets.inference.modes import borrowed, evaluate
 from inputopt.nets.inference.observation import Hook, Observation, Observer, registered, storage_id
 from inputopt.nets.inference.rewriting import CHANNELS_LAST, Current, RewriteState
-from inputopt.nets.inputs import Scaling
+from inputopt.nets.input_range import Scaling
 from inputopt.nets.layers import WHOLE, Captured, LayerCapture, StopForward, names, parsed
+from inputopt.nets.model_errors import ModelError, first_line
 from inputopt.nets.naming import fingerprint
 from inputopt.nets.outputs import logits_in
 

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from inputopt.nets.errors import ModelError, first_line
+from inputopt.nets.model_errors import ModelError, first_line
 
 _BORROWED: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 _BORROWING = threading.Lock()

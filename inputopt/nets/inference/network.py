@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inputopt.nets.errors import first_line, is_memory
+from inputopt.nets.gradient_rules.skip_gradient import branches, damping_hooks
 from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.graph import is_checkpointed, lacks_derivative, node_signatures
 from inputopt.nets.inference.observation import Hook, Observer
@@ -24,9 +24,9 @@ from inputopt.nets.inference.precision import NO_HALF, Probe, find_precision, ow
 from inputopt.nets.inference.rewriting import KINDS, RewriteState
 from inputopt.nets.inference.selection import Rewrites, reason_against
 from inputopt.nets.inference.verification import Layers, Verifier
-from inputopt.nets.inputs import Scaling
+from inputopt.nets.input_range import Scaling
 from inputopt.nets.layers import WHOLE
-from inputopt.nets.skips import branches, damping_hooks
+from inputopt.nets.model_errors import first_line, is_memory
 
 ROWS = 2
 """Inputs that a network is looked at with, of those that it was called with."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import flop_registry
 
-from inputopt.nets.dispatch import DispatchMode
+from inputopt.nets.dispatch_mode import DispatchMode
 
 REGISTERING = threading.Lock()
 """Held while hooks are registered: torch numbers them by a counter that threads would share."""

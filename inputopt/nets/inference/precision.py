@@ -15,10 +15,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from inputopt.nets.errors import first_line, is_memory
 from inputopt.nets.inference.comparison import Evaluation, difference, tolerance
 from inputopt.nets.inference.forward import HALF, ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.observation import Observation
+from inputopt.nets.model_errors import first_line, is_memory
 from inputopt.nets.randomness import generator_states, moved_on, put_back
 
 _ABOUT_DTYPE = re.compile(r"dtype|scalar type|\b(c?float|half|double|bfloat16)\b|should be the same", re.IGNORECASE)

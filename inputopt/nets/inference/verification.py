@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from inputopt.nets.errors import first_line
 from inputopt.nets.inference.comparison import Evaluation, Tolerance, difference, fixed_combination, tolerance
 from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.graph import graph_signature, node_signatures
@@ -16,6 +15,7 @@ from inputopt.nets.inference.precision import Probe, probe
 from inputopt.nets.inference.rewriting import CHANNELS_LAST, FEW_CHANNELS, FOLDED_NORMS, INPLACE_RELUS, RewriteState
 from inputopt.nets.inference.selection import Rewrites
 from inputopt.nets.layers import WHOLE
+from inputopt.nets.model_errors import first_line
 
 Layers = tuple[str, ...]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from inputopt import checks
-from inputopt.search.norms.base import Norm
 from inputopt.search.norms.l0 import L0
 from inputopt.search.norms.l1 import L1
 from inputopt.search.norms.l2 import L2
 from inputopt.search.norms.linf import LINF
+from inputopt.search.norms.norm import Norm
 
 NORMS: dict[str, Norm] = {norm.name: norm for norm in (L0, L1, L2, LINF)}
 

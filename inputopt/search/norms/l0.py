@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.search import chance
-from inputopt.search.norms.base import (
+from inputopt.search import keyed_random
+from inputopt.search.host_sync import known_all
+from inputopt.search.norms.norm import (
     largest,
     least_change_in_order,
     one_hot,
@@ -17,7 +18,6 @@ from inputopt.search.norms.base import (
     without_blocked,
 )
 from inputopt.search.rows import numbers_of, per_example
-from inputopt.search.waiting import known_all
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class _L0:
 
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
         """As many numbers as may change, drawn evenly and changed by up to `unit` either way."""
-        rank = chance.uniform((like[0].numel(),), seed, ids, draw).argsort(dim=1).argsort(dim=1)
+        rank = keyed_random.uniform((like[0].numel(),), seed, ids, draw).argsort(dim=1).argsort(dim=1)
         kept = (rank < eps.floor()[:, None]).reshape(like.shape)
-        drawn = unit * (2 * chance.uniform(like.shape[1:], seed, ids, draw + 1) - 1)
+        drawn = unit * (2 * keyed_random.uniform(like.shape[1:], seed, ids, draw + 1) - 1)
         return torch.where(kept, drawn, 0).to(like.dtype)
 
     def box(self, x0: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.search import chance
-from inputopt.search.norms.base import (
+from inputopt.search import keyed_random
+from inputopt.search.host_sync import known_none
+from inputopt.search.norms.norm import (
     before_each,
     largest,
     least_change_in_order,
@@ -19,7 +20,6 @@ from inputopt.search.norms.base import (
     without_blocked,
 )
 from inputopt.search.rows import numbers_of, per_example
-from inputopt.search.waiting import known_none
 
 
 def project_l1(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
@@ -101,8 +101,8 @@ class _L1:
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
         """Even over the ball: exponential sizes, one more that takes up the rest, and random signs."""
         count = like[0].numel()
-        sizes = -torch.log1p(-chance.uniform((count + 1,), seed, ids, draw))
-        signs = torch.where(chance.uniform((count,), seed, ids, draw + 1) < 0.5, -1.0, 1.0)
+        sizes = -torch.log1p(-keyed_random.uniform((count + 1,), seed, ids, draw))
+        signs = torch.where(keyed_random.uniform((count,), seed, ids, draw + 1) < 0.5, -1.0, 1.0)
         drawn = signs * sizes[:, :-1] / sizes.sum(1, keepdim=True)
         return drawn.reshape(like.shape).to(like.dtype) * per_example(eps, like)
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.search import chance
-from inputopt.search.norms.base import least_change_along, over_largest, radius_inside, without_blocked
+from inputopt.search import keyed_random
+from inputopt.search.host_sync import known_none
+from inputopt.search.norms.norm import least_change_along, over_largest, radius_inside, without_blocked
 from inputopt.search.rows import numbers_of, per_example
-from inputopt.search.waiting import known_none
 
 
 def l2(change: Tensor) -> Tensor:
@@ -93,8 +93,8 @@ class _L2:
 
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
         """Even over the ball: a normal direction, and a radius whose power n is uniform."""
-        radius = chance.uniform((), seed, ids, draw).pow(1 / like[0].numel())
-        direction = unit_length(chance.normal(like.shape[1:], seed, ids, draw + 1))
+        radius = keyed_random.uniform((), seed, ids, draw).pow(1 / like[0].numel())
+        direction = unit_length(keyed_random.normal(like.shape[1:], seed, ids, draw + 1))
         return (direction * per_example(radius, like)).to(like.dtype) * per_example(eps, like)
 
     def box(self, x0: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.search import chance
-from inputopt.search.norms.base import largest, least_change_along
+from inputopt.search import keyed_random
 from inputopt.search.norms.l1 import project_l1
+from inputopt.search.norms.norm import largest, least_change_along
 from inputopt.search.rows import numbers_of, per_example
 
 
@@ -60,7 +60,7 @@ class _LInf:
         return change - project_l1(change, weight, -wide, wide)  # Moreau: what the dual norm's ball does not hold
 
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
-        drawn = chance.uniform(like.shape[1:], seed, ids, draw).mul_(2).sub_(1)
+        drawn = keyed_random.uniform(like.shape[1:], seed, ids, draw).mul_(2).sub_(1)
         return drawn.to(like.dtype).mul_(per_example(eps, like))
 
     def box(self, x0: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,8 +1,8 @@
 """Oracles: whatever judges inputs and gives the derivative that a search follows."""
 
-from inputopt.search.oracles.autograd import Autograd
-from inputopt.search.oracles.base import Oracle, Vjp
+from inputopt.search.oracles.autograd_oracle import Autograd
 from inputopt.search.oracles.linearised import NearestBoundary
+from inputopt.search.oracles.oracle import Oracle, Vjp
 from inputopt.search.oracles.tiled import Tiled
 from inputopt.search.oracles.wrappers import Changed, awake, confirmed, finished, unjudged
 

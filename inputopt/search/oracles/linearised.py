@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
-from inputopt.search.canvas import Canvas, pixels
-from inputopt.search.draws import Draws, as_it_comes
+from inputopt.search.canvases.canvas import Canvas, pixels
 from inputopt.search.goals import Goal
 from inputopt.search.hyperplanes import to_hyperplane
-from inputopt.search.meter import Meter
+from inputopt.search.network_draws import Draws, as_it_comes
 from inputopt.search.norms import Norm
-from inputopt.search.objectives import logit_of, margin, others_first
-from inputopt.search.oracles.base import Vjp, active_examples, finite_gradient, judged, of_rows
+from inputopt.search.objectives.objective import logit_of, margin, others_first
+from inputopt.search.oracles.oracle import Vjp, active_examples, finite_gradient, judged, of_rows
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.query_counter import Meter
 from inputopt.search.rows import chosen, per_example
 from inputopt.search.transforms import Transform, unchanged
 

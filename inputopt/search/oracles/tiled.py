@@ -9,10 +9,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from inputopt.search import chance
-from inputopt.search.meter import Meter
-from inputopt.search.oracles.base import Oracle, Vjp, of_rows
+from inputopt.search import keyed_random
+from inputopt.search.oracles.oracle import Oracle, Vjp, of_rows
 from inputopt.search.problem import Evaluation, Problem, Region
+from inputopt.search.query_counter import Meter
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Tiled:
 
     def cuts(self, height: int, width: int, ids: Tensor, index: int) -> Iterator[tuple[Part, Part]]:
         """The tiles of an image at step `index`, for one id [1]."""
-        first = chance.uniform((2,), self.seed, ids, index)[0].tolist()
+        first = keyed_random.uniform((2,), self.seed, ids, index)[0].tolist()
         for down in parts(height, self.tile, first[0]):
             for right in parts(width, self.tile, first[1]):
                 yield down, right

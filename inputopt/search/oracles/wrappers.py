@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from inputopt.nets.redirect import Redirected
-from inputopt.search.meter import Meter
-from inputopt.search.oracles.base import Oracle, Vjp, of_rows
+from inputopt.nets.gradient_rules.relu_redirect import Redirected
+from inputopt.search.host_sync import known_none
+from inputopt.search.oracles.oracle import Oracle, Vjp, of_rows
 from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.query_counter import Meter
 from inputopt.search.rows import per_example, take
-from inputopt.search.waiting import known_none
 
 Ask = Callable[[Oracle, Tensor, Problem, int], tuple[Evaluation, Vjp]]
 """(the oracle asked, z, problem, index) -> what is answered in its place."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inputopt.search.norms import L2, LINF, Norm
-from inputopt.search.norms.base import over_largest as _over_largest
+from inputopt.search.norms.norm import over_largest as _over_largest
 from inputopt.search.rows import per_example
 
 

@@ -1,0 +1,247 @@
+"""Attacks at a fixed distance: how they are called, and how all attacks check what they are given."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from inputopt import checks
+from inputopt.attacks.batches import alone, in_batches
+from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
+from inputopt.attacks.reevaluation import alike_alone, judged_afresh, judged_alone
+from inputopt.attacks.run import SEARCHING, AttackRun, check_levels
+from inputopt.attacks.user_functions import Aim, Loss, goal_of, objective_of
+from inputopt.nets.ambient import ambient
+from inputopt.nets.frozen import Frozen, frozen
+from inputopt.search.goals import Goal
+from inputopt.search.inputs import PROBABILITIES, InputoptWarning, Look, check_problem
+from inputopt.search.loop import Watch
+from inputopt.search.network_draws import as_it_comes, keyed
+from inputopt.search.norms import Norm, find_norm
+from inputopt.search.objectives.objective import Objective
+from inputopt.search.problem import Problem, Region
+from inputopt.search.result import Result, scatter
+from inputopt.search.rows import per_example, take
+
+Model = Frozen | nn.Module | Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True)
+class Attack(AttackConfig):
+    """An attack at a fixed distance: its settings. Called, it moves inputs.
+
+    Attributes:
+        norm: "l0", "l1", "l2" or "linf".
+        eps: the distance: a number, one for each example [B], or in linf one for each number [B, ...] or [...].
+        stop_on_success: drop an example as soon as it is fooled; if false, the loss is brought down to the last step,
+            as transfer attacks and adversarial training need.
+        levels, mask, eot_samples, transform: as for `AttackConfig`.
+    """
+
+    takes_loss: ClassVar[bool] = True
+    """Whether the attack can bring down another loss than its own."""
+
+    norm: str = "linf"
+    eps: float | Tensor = setting(0.1, lengths)
+    stop_on_success: bool = field(default=True, kw_only=True, metadata=checked_by(flag))
+
+    @ambient()
+    def __call__(
+        self,
+        model: Model,
+        x: Tensor,
+        y: Any = None,
+        target: Any = None,
+        loss: Loss | None = None,
+        goal: Aim | None = None,
+        seed: int = 0,
+        ids: Any = None,
+        watch: Watch | None = None,
+    ) -> Result:
+        """Move each input by at most eps so that the model errs, or sees the target.
+
+        Searches run in float64 if the network or x is float64, else in float32, on the network's device.
+
+        Args:
+            model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
+            x: inputs [B, ...] in the bounds, a floating-point tensor or array.
+            y: their classes, [B], of any integer dtype; the network's own predictions if not given.
+            target: the classes to reach, a number or [B]; any other class if not given. Examples whose label it is are
+                skipped.
+            loss: what to bring down instead of the attack's own loss: (outputs, x, problem) -> [B].
+            goal: when an example is fooled instead of by a wrong class or the target: (outputs, problem) -> bool [B].
+            seed: what all randomness is drawn from, together with the ids.
+            ids: what each example's randomness is keyed by, int64 [B]; the position if not given.
+            watch: shown every step.
+
+        Returns:
+            `distance` is in the attack's norm; where `success` is false, `x` is the best failure.
+
+        Raises:
+            ValueError, TypeError: anything that does not fit, before any work.
+        """
+        net, seed = frozen(model), checks.seed(seed)
+        if loss is not None and not self.takes_loss:
+            raise ValueError(f"{type(self).__name__} goes by differences of logits; give a loss to PGD or APGD.")
+        problem, known = checked(self, net, x, y, target, ids, goal)
+        problem = replace(problem, region=bounded(net, problem, find_norm(self.norm), self.eps, self.mask))
+        return called(self, net, problem, known, seed, watch, objective_of(loss), goal_of(goal))
+
+
+def checked(
+    attack: AttackConfig, net: Frozen, x: Any, y: Any, target: Any, ids: Any, goal: Any = None
+) -> tuple[Problem, Look]:
+    """The problem that an attack was called with, and what was learnt of the network.
+
+    It warns if the model seems to return probabilities.
+    """
+    problem, known = check_problem(net, x, y, ids, target)
+    check_levels(attack.levels, net, problem.x0, find_norm(attack.norm))
+    if known.probabilities and goal is None:
+        warnings.warn(PROBABILITIES, InputoptWarning, stacklevel=4)
+    return problem, known
+
+
+def called(
+    attack: AttackConfig,
+    net: Frozen,
+    problem: Problem,
+    known: Look,
+    seed: int,
+    watch: Watch | None,
+    loss: Objective | None = None,
+    goal: Goal | None = None,
+    start: Tensor | None = None,
+    check_alone: bool = True,
+) -> Result:
+    """Search batch by batch; examples that already are of their target's class are skipped.
+
+    `check_alone`: whether a few successes are shown to the network alone, in case it looks at its batch.
+    """
+
+    varies = known.varies or attack.transform is not None
+    all_draws = keyed(seed, SEARCHING) if known.varies else as_it_comes
+
+    def search(part: Problem, rows: Tensor) -> Result:
+        with all_draws(0):
+            return _searched(part, rows)
+
+    def _searched(part: Problem, rows: Tensor) -> Result:
+        begin = None if start is None else start[rows]
+        run = AttackRun(attack, net, part, rows, len(problem.x0), seed, varies, watch, loss, goal, begin)
+        found = attack._search(run)
+        if varies:
+            found = judged_afresh(run, found)
+        elif known.batch_dependent or (check_alone and not alike_alone(run, found)):
+            found = judged_alone(run, found)
+        forwards, backwards = run.meter.totals(part.example)
+        nonfinite = found.nonfinite | run.meter.nonfinite(part.example)
+        return replace(found, forwards=forwards, backwards=backwards, nonfinite=nonfinite, label=part.label)
+
+    skipped = torch.zeros_like(problem.label, dtype=torch.bool)
+    if problem.target is None or goal is not None:
+        return in_batches(net, problem, search, attack.rows)
+    skipped = problem.label == problem.target
+    if not bool(skipped.any()):
+        return in_batches(net, problem, search, attack.rows)
+    return _without(skipped, net, problem, search, attack)
+
+
+def _without(skipped: Tensor, net: Frozen, problem: Problem, search: Any, attack: AttackConfig) -> Result:
+    """Search the examples whose label is not their target; the others come back as they are."""
+    count = int(skipped.sum())
+    warnings.warn(
+        f"{count} of {len(skipped)} examples have their target as their label: they are skipped, and unsuccessful.",
+        InputoptWarning,
+        stacklevel=5,
+    )
+    rows = (~skipped).nonzero()[:, 0]
+    whole = _untouched(net, problem, skipped)
+    if not len(rows):
+        return whole
+    found = in_batches(net, take(problem, rows), lambda part, own: search(alone(part), rows[own]), attack.rows)
+    return scatter(whole, rows, found, lambda new, old: torch.ones_like(new.success))
+
+
+@torch.no_grad()
+def _untouched(net: Frozen, problem: Problem, skipped: Tensor) -> Result:
+    """The inputs as they are, as a result."""
+    logits = torch.cat([net(part) for part in torch.split(problem.x0, 512)])
+    none, zero = torch.zeros_like(problem.label), torch.zeros(len(logits), dtype=logits.dtype, device=logits.device)
+    no = torch.zeros_like(skipped)
+    return Result(problem.x0, no, zero, logits.argmax(1), logits, zero, none, none, no, problem.label, skipped, zero)
+
+
+def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask: Tensor | None) -> Region:
+    """The ball and box of each example.
+
+    Args:
+        net: the network.
+        problem: the examples, in the network's bounds.
+        norm: of the ball.
+        eps: a number, one for each example, or in linf one for each number; infinite for no ball.
+        mask: which numbers may change, broadcast with x0; None for all.
+
+    Raises:
+        ValueError: an eps or a mask that does not fit the inputs.
+    """
+    x, region = problem.x0, problem.region
+    distance = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
+    if distance.ndim and distance.shape != (len(x),):
+        return _bounded_by_number(region, x, norm, distance, mask)
+    distance = distance.expand(len(x)).clone()
+    low, high = norm.box(x, distance, region.low, region.high)
+    return _masked(Region(distance, low, high, unit=region.unit), x, mask)
+
+
+def _bounded_by_number(region: Region, x: Tensor, norm: Norm, eps: Tensor, mask: Tensor | None) -> Region:
+    """A box with a distance of its own for each number."""
+    try:
+        each = eps.expand(x.shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"eps must be a number, {len(x)} of them, one an input, or numbers of the inputs' shape "
+            f"{list(x.shape[1:])}, not of shape {list(eps.shape)}."
+        ) from error
+    if not norm.is_box:
+        raise ValueError(f"eps for each number is for linf; in {norm.name} give a number or one for each input.")
+    low, high = norm.box(x, each, region.low, region.high)
+    return _masked(Region(each.flatten(1).amax(1), low, high, unit=region.unit), x, mask)
+
+
+def _masked(region: Region, x: Tensor, mask: Tensor | None) -> Region:
+    if mask is None:
+        return region
+    try:
+        may_change = mask.to(x.device).expand(x.shape)
+    except RuntimeError as error:
+        raise ValueError(
+            f"mask must be bool and broadcast with the inputs {list(x.shape)}, not of shape {list(mask.shape)}."
+        ) from error
+    low, high = torch.where(may_change, region.low, x), torch.where(may_change, region.high, x)
+    return replace(region, low=low, high=high, mask=may_change)
+
+
+def widened(region: Region, problem: Problem, width: float, norm: Norm, net: Frozen) -> Region:
+    """The ball `width` times as large; what may not change still may not."""
+    return resized(problem, region.eps * width, norm, net)
+
+
+def resized(problem: Problem, eps: Tensor, norm: Norm, net: Frozen) -> Region:
+    """Balls of `eps` [B] round the same examples; what may not change still may not."""
+    x, region = problem.x0, problem.region
+    if not norm.is_box:
+        return replace(region, eps=eps)
+    low, high = (bound.expand(x.shape) for bound in net.box(x))
+    low, high = norm.box(x, eps, torch.minimum(low, x), torch.maximum(high, x))
+    if region.mask is not None:
+        low, high = torch.where(region.mask, low, x), torch.where(region.mask, high, x)
+    return replace(region, eps=eps, low=low, high=high)
+
+
+__all__ = ["Attack", "bounded", "called", "checked", "per_example", "resized", "widened"]

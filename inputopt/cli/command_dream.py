@@ -1,0 +1,212 @@
+"""`inputopt dream` and `zoom`: pictures that grow from a photo."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from tqdm import tqdm
+
+from inputopt.cli.data_arguments import in_bounds
+from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
+from inputopt.cli.model_arguments import add_network, answer, check_name, find_network
+from inputopt.cli.output import provisional, writable, wrote
+from inputopt.cli.parsing import number, seed, whole
+from inputopt.files import FileError, reading, replacing, save_figure
+from inputopt.nets.frozen import Frozen
+from inputopt.pictures.dream import dream, so_far
+from inputopt.pictures.picture import read_levels, to_image
+from inputopt.pictures.sheet import Journey, sheet
+from inputopt.pictures.zoom import FILMS, film, zoom
+from inputopt.search.loop import Interrupted, Snapshot
+from inputopt.zoo.digits import load_digits
+from inputopt.zoo.imagenet import SCALES
+
+DREAM_FILES = ("photo.png", "dream-preview.png", "dream.png", "dream-steps.png")
+MOST_FRAMES = 99_999
+"""As many as the files of frames are numbered."""
+
+LAYERS = {"digits-mlp": "layers.0", "digits-cnn": "conv2", "digits-cnn-robust": "conv2"} | dict.fromkeys(
+    SCALES, "blocks.8"
+)
+"""What is dreamt of where nothing is said."""
+
+ON_DIGITS = {"steps": 60, "octaves": 1, "octave_scale": 1.4, "step_size": 0.01, "smoothing": 0.0}
+ON_PHOTOS = {"steps": 10, "octaves": 4, "octave_scale": 1.4, "step_size": 0.015, "smoothing": 1.0}
+
+
+def add_commands(commands: Any) -> None:
+    """Add `dream` and `zoom`."""
+    command = commands.add_parser("dream", help="make more of what a layer sees in a picture")
+    _add_common(command)
+    command.add_argument("--steps", type=whole(), help="at each size (10, on digits 60)")
+    command.add_argument("--octaves", type=whole(1, 100), help="sizes to dream at (4, on digits 1)")
+    command.add_argument("--octave-scale", type=number(above=1), help="ratio of one size to the next (1.4)")
+    command.add_argument(
+        "--step-size", type=number(above=0), help="mean change of a pixel in a step (0.015, on digits 0.01)"
+    )
+    command.add_argument("--smoothing", type=number(0), help="blur the gradient by so many pixels (1, on digits 0)")
+    command.add_argument("--jitter", type=whole(0), help="roll the picture by up to so many pixels before each step")
+    command.add_argument("--guide", help="a photo: make more of what the layers see in it")
+    command.add_argument("--mask", help="a photo: white is dreamt in, black stays")
+    command.add_argument("--tile", type=whole(32), help="side of the tiles that a large photo is cut into")
+    add_watch(command)
+    command.set_defaults(run=run_dream)
+
+    command = commands.add_parser("zoom", help="a film that goes into a dream; one that was stopped goes on")
+    _add_common(command)
+    command.add_argument("--frames", type=whole(1, MOST_FRAMES), default=60, help="(%(default)s)")
+    command.add_argument(
+        "--factor", type=number(above=1), default=1.04, help="how much nearer a frame is (%(default)s)"
+    )
+    command.add_argument("--steps", type=whole(), default=4, help="of each frame (%(default)s)")
+    command.add_argument("--film", type=film_name, default="zoom.webp", help="a .webp, .gif or .mp4 (%(default)s)")
+    command.set_defaults(run=run_zoom)
+
+
+def _add_common(command: argparse.ArgumentParser) -> None:
+    add_network(command, "digits-mlp")
+    command.add_argument("--photo", help="a picture; a digit if not given")
+    command.add_argument(
+        "--layers",
+        type=weights,
+        help="names with commas between them, each may have a weight: blocks.5,blocks.8=0.5",
+    )
+    command.add_argument("--seed", type=seed, default=0, help="what all chance is drawn from (%(default)s)")
+    command.add_argument("--out", default="out", help="folder for the pictures (%(default)s)")
+
+
+def run_dream(options: argparse.Namespace) -> int:
+    """Dream, and on digits show the way there."""
+    out = writable(options.out, *DREAM_FILES)
+    layers = _layers(options)
+    check_photos(options.photo, options.guide, options.mask)
+    net = find_network(options)
+    usual = ON_DIGITS if options.model.startswith("digits") else ON_PHOTOS
+    settings: dict[str, Any] = {
+        name: usual[name] if getattr(options, name) is None else getattr(options, name) for name in usual
+    }
+    settings |= {name: getattr(options, name) for name in ("jitter", "guide", "mask", "tile")}
+    photo = options.photo or str(out / "photo.png")
+    settings["seed"] = options.seed
+    steps = settings["octaves"] * (settings["steps"] + 1)
+    journey = Journey(0) if usual is ON_DIGITS and settings["octaves"] == 1 else None
+
+    def preview(snapshot: Snapshot) -> None:
+        unfinished(so_far(net, photo, snapshot.x), out / "dream-preview.png")
+
+    seen = Watching(options.watch, preview)
+
+    def watch(snapshot: Snapshot) -> None:
+        seen(snapshot)
+        if journey is not None:
+            journey(snapshot)
+
+    with seen.bar("dream", steps), provisional(*(out / name for name in DREAM_FILES)):
+        if options.photo is None:
+            _write_digit(net, layers, options.seed, out / "photo.png")
+        try:
+            picture = dream(net, photo, layers, **settings, watch=watch)
+        except Interrupted as stopped:
+            save_interrupted(stopped.pictures, [out / "dream.png"])
+            raise
+    picture.save(out / "dream.png")
+    wrote(out / "dream.png")
+    if journey is not None:
+        path = out / "dream-steps.png"
+        save_figure(sheet([journey], net, f"More of what {', '.join(layers)} sees"), path)
+        wrote(path)
+    return 0
+
+
+def run_zoom(options: argparse.Namespace) -> int:
+    """Write the frames, and the film of them."""
+    frame = Path("frames") / "frame-00000.png"
+    out = writable(options.out, "photo.png", frame, options.film)
+    if options.film.lower().endswith(".mp4") and shutil.which("ffmpeg") is None:
+        raise FileError("An mp4 needs ffmpeg, which is not installed; make a .webp or a .gif.")
+    layers = _layers(options)
+    check_photos(options.photo)
+    net = find_network(options)
+    photo = options.photo or str(out / "photo.png")
+    digits = {"octaves": 1} if options.model.startswith("digits") else {}
+    settings = {"factor": options.factor, "steps": options.steps, "seed": options.seed, **digits}
+    bar = tqdm(total=options.frames - 1, desc="zoom", unit="frame", leave=False, disable=None)
+    with bar, provisional(out / "photo.png", out / frame):
+        if options.photo is None:
+            _write_digit(net, layers, options.seed, out / "photo.png")
+        frames = zoom(net, photo, layers, out / "frames", options.frames, progress=lambda _: bar.update(1), **settings)
+    film(frames, out / options.film)
+    print(f"wrote {out / options.film}, {len(frames)} frames")
+    return 0
+
+
+def check_photos(*photos: str | None) -> None:
+    """Have photos that are given read, before anything else is done."""
+    for photo in photos:
+        if photo is not None:
+            with reading(photo, "an image"):
+                read_levels(photo)
+
+
+def weights(text: str) -> dict[str, float]:
+    """Reads names of layers with commas between them, each with a weight behind = or 1.
+
+    >>> weights("blocks.5, blocks.8=0.5")
+    {'blocks.5': 1.0, 'blocks.8': 0.5}
+    """
+    found: dict[str, float] = {}
+    for part in text.split(","):
+        name, equals, weight = (piece.strip() for piece in part.partition("="))
+        try:
+            value = float(weight) if equals else 1.0
+        except ValueError:
+            value = math.nan
+        if not name or not math.isfinite(value):
+            raise argparse.ArgumentTypeError(f"must be names, each alone or as name=weight, not {part[:60]!r}.")
+        if name in found:
+            raise argparse.ArgumentTypeError(f"has {name} twice; say each once.")
+        found[name] = value
+    return found
+
+
+def film_name(text: str) -> str:
+    """Reads the name of a film."""
+    if Path(text).suffix.lower() not in FILMS:
+        raise argparse.ArgumentTypeError(
+            f"must be a kind of film that is known, of {', '.join(FILMS)}, not {text[:60]!r}."
+        )
+    return text
+
+
+def _layers(options: argparse.Namespace) -> dict[str, float]:
+    """Names with their weights, of a network that has a picture to dream of.
+
+    Raises:
+        ValueError: neither is said, and the network has no usual ones.
+    """
+    check_name(options.model)
+    if options.photo is None and not options.model.startswith("digits"):
+        raise ValueError("Name a picture with --photo.")
+    found: dict[str, float] | None = options.layers
+    if found is None and options.model not in LAYERS:
+        raise ValueError(f"Say which --layers to dream of; `inputopt layers {options.model}` lists them.")
+    return {LAYERS[options.model]: 1.0} if found is None else found
+
+
+def _write_digit(net: Frozen, layers: Mapping[str, float], seed: int, path: Path) -> None:
+    """A digit as a file, for the recipe to name, if the network takes it and has such layers."""
+    digit = load_digits().held_x[seed % 1000]
+    x = in_bounds(net, digit[None])
+    answer(net, x)
+    with torch.no_grad():
+        net.features(x, list(layers))
+    image: Image.Image = to_image(digit)
+    with replacing(path) as temporary:
+        image.save(temporary)

@@ -1,0 +1,140 @@
+"""`inputopt gradcheck` and `inputopt explain`: the ways to a derivative, compared and spelt out."""
+
+from __future__ import annotations
+
+import argparse
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inputopt import checks
+from inputopt.cli.memory_limits import check_memory
+from inputopt.cli.output import table
+from inputopt.cli.parsing import choice, number, numbers, seed, sizes, whole
+from inputopt.derivatives.agreement import Agreement, agreements
+from inputopt.derivatives.explain import MOST_NUMBERS, explain
+from inputopt.document.networks import EXAMPLES, LEARNING_RATE
+from inputopt.nets.activations import ACTIVATIONS
+from inputopt.nets.costs import COSTS, find_cost
+from inputopt.nets.mlp import MLP
+
+LIMITS = {"backprop": 1e-10, "dual": 1e-10, "differences": 1e-6}
+
+
+def add_commands(commands: Any) -> None:
+    """Add `gradcheck` and `explain`."""
+    check = commands.add_parser("gradcheck", help="compare the ways to a derivative on a random network, in float64")
+    _add_network(check, "20,30,20,10")
+    check.add_argument("--batch", type=whole(), default=7, help="examples (%(default)s)")
+    check.set_defaults(run=run_gradcheck)
+
+    tell = commands.add_parser("explain", help="print one training step by step, with the numbers put in")
+    _add_network(tell, None)
+    tell.add_argument("--inputs", type=numbers, help="one example's inputs: 0.05,0.1")
+    tell.add_argument("--targets", type=numbers, help="its targets: 0.01,0.99, or a class for softmax")
+    tell.add_argument("--learning-rate", type=number(above=0), default=LEARNING_RATE, help="(%(default)s)")
+    tell.add_argument(
+        "--example",
+        type=choice("example", EXAMPLES),
+        help=f"a network of the document, of {', '.join(EXAMPLES)} (4 if no sizes are given)",
+    )
+    tell.set_defaults(run=run_explain)
+
+
+def _add_network(command: argparse.ArgumentParser, default_sizes: str | None) -> None:
+    known = choice("activation", ACTIVATIONS)
+    words = ", ".join(ACTIVATIONS)
+    command.add_argument("--sizes", type=sizes(), default=default_sizes, help="neurons a layer, inputs first: 2,3,1")
+    command.add_argument("--activation", type=known, default="sigmoid", help=f"of {words} (%(default)s)")
+    command.add_argument("--output", type=known, help="activation of the last layer (as the others)")
+    command.add_argument(
+        "--cost", type=choice("cost", COSTS), default="mse", help=f"of {', '.join(COSTS)} (%(default)s)"
+    )
+    command.add_argument("--seed", type=seed, default=0, help="of the random weights and examples (%(default)s)")
+
+
+def run_gradcheck(options: argparse.Namespace) -> int:
+    """Print the agreement; 1 if a way disagrees."""
+    found = gradcheck(options.sizes, options.activation, options.output, options.cost, options.batch, options.seed)
+    print(table(*agreement_table(found)))
+    print()
+    print("Largest disagreement with autograd, relative to the layer's largest derivative; float64.")
+    return 0 if all(way.largest <= LIMITS.get(way.method, float("inf")) for way in found) else 1
+
+
+def gradcheck(
+    layer_sizes: list[int], activation: str, output: str | None, cost: str, batch: int, seed: int
+) -> list[Agreement]:
+    """The agreement of all ways on a random network and random examples."""
+    count = _parameters(layer_sizes)
+    variables = (
+        count + layer_sizes[0]
+    )  # by each of which a dual number has a derivative, at every number of the network
+    check_memory("Dual numbers", 24.0 * variables * (count + batch * sum(layer_sizes)), "smaller --sizes or --batch")
+    net = MLP(layer_sizes, activation, output, seed=seed).double()
+    inputs, targets = random_examples(net, cost, batch, seed)
+    return agreements(net, inputs, targets, cost)
+
+
+def _parameters(layer_sizes: list[int]) -> int:
+    return sum((n_in + 1) * n_out for n_in, n_out in pairwise(layer_sizes))
+
+
+def random_examples(net: MLP, cost: str, batch: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Random inputs [batch, n] and targets that the cost allows."""
+    chance = np.random.default_rng(checks.seed(seed))
+    inputs = torch.from_numpy(chance.standard_normal((batch, net.sizes[0])))
+    if find_cost(cost, net.output).class_targets:
+        return inputs, torch.from_numpy(chance.integers(net.sizes[-1], size=batch))
+    return inputs, torch.from_numpy(chance.random((batch, net.sizes[-1])))
+
+
+def agreement_table(found: list[Agreement]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: a way, its disagreement layer by layer, and what it cost."""
+    layers = [f"layer {index + 1}" for index in range(len(found[0].layers))]
+    return ["way", *layers, "inputs", "milliseconds", "evaluations"], [
+        [
+            way.method,
+            *(f"{value:.1e}" for value in (*way.layers, way.inputs)),
+            f"{1000 * way.seconds:.2f}",
+            f"{way.evaluations:,}",
+        ]
+        for way in found
+    ]
+
+
+def _told(options: argparse.Namespace) -> tuple[MLP, Tensor, Tensor]:
+    """The network to explain, with inputs and targets: an example of the document, or a random one."""
+    if options.sizes is None:
+        given = sorted({"activation", "output", "seed"} & options.given)
+        if given:
+            raise ValueError(f"--{given[0]} is for a network of your own; say --sizes too, or leave it out.")
+        example = EXAMPLES[options.example or "4"]
+        return example.network(), torch.tensor(example.inputs), torch.tensor(example.targets)
+    if options.example is not None:
+        raise ValueError("--example and --sizes name two different networks; say one of them.")
+    count = _parameters(options.sizes)
+    if count > MOST_NUMBERS:
+        raise ValueError(
+            f"A network of {count:,} numbers is too large to spell out; say --sizes of up to {MOST_NUMBERS}."
+        )
+    net = MLP(options.sizes, options.activation, options.output, seed=options.seed)
+    return net, *random_examples(net, options.cost, 1, options.seed)
+
+
+def run_explain(options: argparse.Namespace) -> int:
+    """Print one training."""
+    net, inputs, targets = _told(options)
+    if options.inputs is not None:
+        inputs = torch.tensor([options.inputs], dtype=torch.float64)
+    if options.targets is not None:
+        targets = torch.tensor([options.targets], dtype=torch.float64)
+        if find_cost(options.cost, net.output).class_targets:
+            if not bool((targets == targets.round()).all()):
+                raise ValueError("--targets must be the number of a class for cross_entropy on identity outputs.")
+            targets = targets[0].long()
+    print(explain(net, inputs, targets, options.cost, options.learning_rate), end="")
+    return 0

@@ -1,0 +1,90 @@
+"""`inputopt layers`: what the layers of a network are called, and how large they are."""
+
+from __future__ import annotations
+
+import argparse
+from math import prod
+from typing import Any
+
+import torch
+
+from inputopt.cli.memory_limits import check_memory
+from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.output import table
+from inputopt.nets.frozen import Frozen
+from inputopt.nets.layers import Layer
+from inputopt.nets.model_errors import InputShapeError, first_line, in_words
+from inputopt.zoo.imagenet import TRAINED_AT
+
+
+def add_commands(commands: Any) -> None:
+    """Add `layers`."""
+    command = commands.add_parser(
+        "layers", help="the names of a network's layers, with the shapes of what they put out"
+    )
+    add_network(command)
+    command.add_argument("--size", type=side_or_shape, help="of the input, such as 224, 224x160, 3x224x160 or 784")
+    command.set_defaults(run=run_layers)
+
+
+def side_or_shape(text: str) -> tuple[int, ...]:
+    """Reads whole numbers with x between them.
+
+    >>> side_or_shape("3x224x160")
+    (3, 224, 160)
+    """
+    try:
+        given = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        given = (0,)
+    if min(given) < 1:
+        raise argparse.ArgumentTypeError(f"must be whole numbers of at least 1 with x between them, not {text[:60]!r}.")
+    return given
+
+
+def run_layers(options: argparse.Namespace) -> int:
+    """Print a tree, whose indented names are whole, as every command takes them; then what is rewritten."""
+    net = find_network(options)
+    shape = input_shape(net, options.size)
+    check_memory(f"An input of {in_words(shape)}", 40.0 * prod(shape), "a smaller --size")
+    try:
+        x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0), dtype=net.dtype).to(net.device)
+        layers = net.layers(x)
+    except InputShapeError as error:
+        said = first_line(error.__cause__ or error)
+        raise ValueError(f"The model does not take inputs of shape {in_words(shape)} ({said}); say --size.") from error
+    if not layers:
+        raise ValueError(f"{options.model} has no named layers; give a torch module that is made of others.")
+    print(f"for inputs of {in_words(shape)}\n")
+    print(table(["layer", "puts out", "kind"], [row for layer in layers for row in _rows(layer)]))
+    print("\nwhat makes the private copy quick, where it proved to say the same as the network itself:\n")
+    print("\n".join(f"{change}: {said}" for change, said in net.optimisations.items()))
+    return 0
+
+
+def input_shape(net: Frozen, size: tuple[int, ...] | None) -> tuple[int, ...]:
+    """The shape of one input: as given, its channels filled in, or what the first weights and the model's name suggest.
+
+    Raises:
+        ValueError: more than three numbers for a network of images.
+    """
+    first = net.first_weights()
+    channels = () if first is None or len(first) < 3 else (first[1],)
+    if size is not None:
+        if len(size) > 3 and net.convolves:
+            raise ValueError(f"--size must be up to three numbers, channels x height x width, not {in_words(size)}.")
+        return (*channels, size[0], size[-1]) if len(size) < 3 and channels else size
+    if not channels:
+        return () if first is None else (first[1],)
+    side = TRAINED_AT.get(net.name or "", 28 if channels == (1,) else 224)
+    return (*channels, side, side)
+
+
+def _rows(layer: Layer) -> list[list[str]]:
+    indent = "  " * layer.name.count(".")
+    if not layer.shapes:
+        return [[indent + layer.name, "never called", layer.kind]]
+    return [
+        [indent + call, "several" if shape is None else in_words(shape), layer.kind]
+        for call, shape in zip(layer.calls(), layer.shapes, strict=True)
+    ]

@@ -1,0 +1,130 @@
+"""`inputopt nearest`: how little must an input change before the network errs?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from inputopt import attacks
+from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
+from inputopt.cli.command_evaluate import add_output, save_pairs
+from inputopt.cli.data_arguments import add_data, find_data
+from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.output import table, writable, wrote
+from inputopt.cli.parsing import choice, whole
+from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
+from inputopt.files import save_figure, write_text
+from inputopt.search.norms import NORMS
+
+KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
+ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, MinimalNormAttack)}
+del ATTACKS["epsilonbisection"]  # it takes another attack
+
+
+FILES = ("nearest.json", "curve.png", "nearest.png")
+
+
+def add_commands(commands: Any) -> None:
+    """Add `nearest`."""
+    command = commands.add_parser("nearest", help="look for the nearest inputs that fool it, and draw the curve")
+    command.add_argument(
+        "--attack",
+        type=choice("attack", sorted(ATTACKS)),
+        nargs="+",
+        default=["minimalnorm"],
+        help=f"one or more of {', '.join(sorted(ATTACKS))} (minimalnorm)",
+    )
+    command.add_argument(
+        "--norm", type=choice("norm", NORMS), default="l2", help=f"of {', '.join(NORMS)} (%(default)s)"
+    )
+    command.add_argument("--queries", type=whole(), default=1000, help="an input, for minimalnorm (%(default)s)")
+    command.add_argument("--steps", type=whole(), help="for the others; their own if not given")
+    command.add_argument("--levels", type=whole(2), help="search only what a file holds: 256 for PNG")
+    add_network(command, "digits-mlp")
+    add_data(command, count=100)
+    add_output(command)
+    command.set_defaults(run=run_nearest)
+
+
+def run_nearest(options: argparse.Namespace) -> int:
+    """Run the attacks, and show a table, the curve, and a sheet of pairs."""
+    chosen = _attacks(options)
+    out = writable(options.out, *FILES)
+    data = find_data(options.data, options.count, options.seed)
+    net = find_network(options)
+    x, y = data.inputs(net), data.y
+    with _attack_bar() as progress:
+        curve = robustness_curve(net, x, y, options.norm, chosen, options.seed, progress=progress)
+    rows = curve.rows()
+    plain = {"norm": options.norm, **data.plain(), "attacks": rows}
+    write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
+    save_figure(curve.figure(), out / "curve.png")
+    best = next(iter(curve.results.values()))
+    with torch.no_grad():
+        known = net(x).argmax(1) == y
+    title = f"{options.attack[0]}, {options.norm}: before, after, difference"
+    written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
+    if options.json:
+        print(json.dumps(rows, indent=2))
+        return 0
+    print(f"{data.described()}\n\n{table(*curve_table(curve))}")
+    wrote(*written, out / "curve.png", out / "nearest.json")
+    return 0
+
+
+def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: an attack, its median distance, the area under its curve, and what it cost an input."""
+    heads = ["attack", f"median {curve.norm}", "area", "failed", "forwards", "backwards", "seconds"]
+    return heads, [
+        [
+            row["attack"],
+            "none" if row["median"] is None else f"{row['median']:.4g}",
+            f"{row['area']:.4g}",
+            str(row["failed"]),
+            *(f"{row[name]:,.0f}" if name in row else "" for name in ("forwards", "backwards")),
+            f"{row['seconds']:.1f}" if "seconds" in row else "",
+        ]
+        for row in curve.rows()
+    ]
+
+
+def _attacks(options: argparse.Namespace) -> dict[str, MinimalNormAttack]:
+    """The attacks asked for, by name.
+
+    Raises:
+        ValueError: one is named twice or is not defined in the norm, or none of them takes an option that was given.
+    """
+    twice = next((name for name in options.attack if options.attack.count(name) > 1), None)
+    if twice is not None:
+        raise ValueError(f"--attack names {twice} twice; say each once.")
+    known = {name: {field.name for field in fields(ATTACKS[name])} for name in options.attack}
+    taken = {name: "queries" if "queries" in of else "steps" for name, of in known.items()}
+    for option in sorted({"queries", "steps"} & options.given):
+        if option not in taken.values():
+            other = "steps" if option == "queries" else "queries"
+            raise ValueError(f"{' and '.join(taken)} take no --{option}, but --{other}; leave --{option} out.")
+    made = {}
+    for name, option in taken.items():
+        settings: dict[str, Any] = {"norm": options.norm, "levels": options.levels}
+        if getattr(options, option) is not None:
+            settings[option] = getattr(options, option)
+        made[name] = ATTACKS[name](**settings)
+    return made
+
+
+@contextmanager
+def _attack_bar() -> Iterator[Callable[[str], None]]:
+    with tqdm(unit="attack", leave=False, disable=None) as bar:
+
+        def progress(name: str) -> None:
+            bar.set_description(name)
+            bar.update()
+
+        yield progress

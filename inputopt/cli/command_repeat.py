@@ -1,0 +1,115 @@
+"""`inputopt repeat`: any picture made again from the recipe that it carries."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from inputopt import checks
+from inputopt.cli.command_dream import check_photos
+from inputopt.cli.model_arguments import find_model
+from inputopt.cli.output import writable
+from inputopt.cli.parsing import UsageError
+from inputopt.files import FileError, reading, replacing
+from inputopt.pictures.provenance import read_recipe, remade, versions
+
+
+def add_commands(commands: Any) -> None:
+    """Add `repeat`."""
+    command = commands.add_parser("repeat", help="make a picture again from the recipe that it carries")
+    command.add_argument("picture", help="a PNG that inputopt wrote")
+    command.add_argument("--model", help="the network, where its name is not enough")
+    command.add_argument(
+        "--file", action="append", default=[], metavar="NAME=PATH", help="a file that has moved: photo=china.jpg"
+    )
+    command.add_argument("--out", default="again", help="folder for the picture (%(default)s)")
+    command.set_defaults(run=run_repeat)
+
+
+def run_repeat(options: argparse.Namespace) -> int:
+    """Make a picture again; 0 if the bytes are the same."""
+    picture = Path(options.picture)
+    with reading(picture, "a picture"):
+        recipe = read_recipe(picture)
+    out = writable(options.out, picture.name) / picture.name
+    if out.exists() and os.path.samefile(out, picture):
+        raise FileError(f"{picture} would be written over; choose another folder with --out.")
+    given = _given(options.file)
+    made = recipe.get("versions")
+    before, threads = torch.get_num_threads(), made.get("threads") if isinstance(made, dict) else None
+    torch.set_num_threads(min(checks.whole("threads", threads or before), os.cpu_count() or 1))
+    try:
+        if "arguments" in recipe:
+            if given or options.model is not None:
+                raise ValueError("A command made this figure, which says all by itself; leave out --model and --file.")
+            _typed_again(recipe["arguments"], out, options.again)
+        else:
+            remade(recipe, lambda name: _find(name, options.model), given).save(out)
+        now = versions()
+    finally:
+        torch.set_num_threads(before)
+    if out.read_bytes() == picture.read_bytes():
+        print(f"wrote {out}, the same bytes as {picture}")
+        return 0
+    others = [f"{name} {made[name]} and now {now[name]}" for name in now if isinstance(made, dict) and name in made]
+    changed = [text for text in others if text.split()[1] != text.split()[-1]]
+    why = f": it was made with {', '.join(changed)}" if changed else ""
+    print(f"wrote {out}, which differs from {picture}{why}")
+    return 1
+
+
+def _given(files: list[str]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    for text in files:
+        name, equals, path = text.partition("=")
+        if not (name and equals and path):
+            raise ValueError(f"--file must be NAME=PATH, such as photo=china.jpg, not {text!r}.")
+        if name in given:
+            raise ValueError(f"--file names {name} twice; say it once.")
+        given[name] = path
+    check_photos(*given.values())
+    return given
+
+
+def _typed_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]) -> None:
+    """Run the command that made a figure in a folder of its own, and take the figure from there.
+
+    Raises:
+        ValueError: the command runs code by its name, or does not make that figure.
+    """
+    if not isinstance(arguments, list) or "repeat" in arguments:
+        raise ValueError("The command that made the figure is no list of words, or repeats one itself; it was changed.")
+    words = [str(word) for word in arguments]
+    line = f"inputopt {' '.join(words)}"
+    if any(":" in word for before, word in pairwise(["", *words]) if "--bounds" not in (before, word.split("=")[0])):
+        raise ValueError(f"The figure was made by a command that runs code of its own; type it yourself: {line}")
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        try:
+            run(words, folder)
+        except (UsageError, SystemExit) as error:
+            raise ValueError(f"The figure was not made by a command of this version: {line}") from error
+        found = sorted(Path(folder).rglob(out.name))
+        if not found:
+            raise ValueError(f"The command does not make {out.name} any more: {line}")
+        with replacing(out) as temporary:
+            temporary.write_bytes(found[0].read_bytes())
+
+
+def _find(name: str, given: str | None) -> nn.Module:
+    """The network of a recipe; code is run for it only if the user names it."""
+    if given is None and ":" in name:
+        raise ValueError(f"The picture was made by a network that {name} builds; say --model {name} to run that code.")
+    found = find_model(name if given is None else given)
+    if not isinstance(found, nn.Module):
+        raise ValueError(f"{given} must be a torch module: the picture says itself how it was frozen.")
+    return found

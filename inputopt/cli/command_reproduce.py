@@ -1,0 +1,110 @@
+"""`inputopt reproduce`: the document's networks, derived against printed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from inputopt.cli.output import table, training_bar, writable
+from inputopt.cli.parsing import choice
+from inputopt.derivatives.ways import WAYS
+from inputopt.document.networks import EXAMPLES
+from inputopt.document.reproduce import METHODS, Reproduction, Row, reproduce, write
+from inputopt.files import save_figure
+from inputopt.training.plots import plot_errors, plot_gradient_sizes
+from inputopt.training.train import Progress
+
+PLOTS = ("error.png", "gradients.png")
+
+
+def add_commands(commands: Any) -> None:
+    """Add `reproduce`."""
+    command = commands.add_parser("reproduce", help="train the document's networks and compare every printed figure")
+    command.add_argument(
+        "--method",
+        type=choice("method", WAYS),
+        help=f"one way to a derivative, of {', '.join(WAYS)}; autograd and backprop if not given",
+    )
+    command.add_argument("--out", default="out/reproduce", help="folder for the logs and plots (%(default)s)")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the tables; 1 if a figure is not derived as printed."""
+    out = writable(options.out, *PLOTS)
+    methods = METHODS if options.method is None else (options.method,)
+    found = reproduce(methods, small=options.method is None, watch=bar, processes=processes())
+    written = save(found, out)
+    print(as_text(found))
+    for path in written:
+        print(f"wrote {path}")
+    return 1 if found.mismatches else 0
+
+
+def processes() -> int:
+    """As many as there are processors for."""
+    return os.cpu_count() or 1
+
+
+def bar(example: str, method: str, trainings: int) -> AbstractContextManager[Callable[[Progress], None]]:
+    """A bar for one training."""
+    return training_bar(f"network {example} by {method}", trainings)
+
+
+def save(found: Reproduction, out: Path) -> list[Path]:
+    """Write the logs, and the plots of the first method's trainings."""
+    method = next(iter(found.histories))[0]
+    first = {name: history for (way, name), history in found.histories.items() if way == method}
+    titled = {f"network {name}: {EXAMPLES[name].title}": history for name, history in first.items()}
+    plots = (plot_errors(titled), plot_gradient_sizes({"network 4": first["4"]}, "The early layer learns slower"))
+    for name, figure in zip(PLOTS, plots, strict=True):
+        save_figure(figure, out / name)
+    return [*write(found, out), *(out / name for name in PLOTS)]
+
+
+def as_text(found: Reproduction) -> str:
+    """All tables as text."""
+    heads, rows = figure_table(found)
+    parts = [table(heads, rows)]
+    notes = [row.figure for row in found.rows if row.figure.contradicted]
+    parts.append("\n".join(f"network {figure.example}, {figure.figure}: {figure.note}" for figure in notes))
+    parts.append(verdict(found))
+    if found.small:
+        parts.append("The small networks by the slower ways, and by evolution down to the error that descent reached:")
+        parts.append(table(*small_table(found)))
+    return "\n\n".join(parts)
+
+
+def verdict(found: Reproduction) -> str:
+    """One sentence."""
+    contradicted = sum(bool(row.figure.contradicted) for row in found.rows)
+    return (
+        f"{len(found.rows) - len(found.mismatches)} of {len(found.rows)} figures derived to the printed digit; "
+        f"in {contradicted} of them the source prints something that its own formulas contradict."
+    )
+
+
+def figure_table(found: Reproduction) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows: network, figure, printed, a column a method, verdict."""
+    methods = list(dict.fromkeys(way for way, _ in found.histories))
+    return ["network", "figure", "printed", *methods, "verdict"], [_cells(row, methods) for row in found.rows]
+
+
+def _cells(row: Row, methods: list[str]) -> list[str]:
+    figure = row.figure
+    said = "DIFFERENT" if not row.agrees else "contradicts itself" if figure.contradicted else "same"
+    derived = [figure.as_printed(row.derived[method]) for method in methods]
+    return [figure.example, figure.figure, figure.contradicted or figure.printed, *derived, said]
+
+
+def small_table(found: Reproduction) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the small networks' runs."""
+    heads = ["network", "way", "trainings", "evaluations", "seconds", "final error"]
+    return heads, [
+        [run.example, run.way, f"{run.trainings:,}", f"{run.evaluations:,}", f"{run.seconds:.2f}", f"{run.error:.6f}"]
+        for run in found.small
+    ]

@@ -1,0 +1,268 @@
+"""`inputopt visualize`, `illuminate`, `atlas` and `spurious`: what a network looks for."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from inputopt import checks
+from inputopt.attribution.spurious import spurious
+from inputopt.cli.data_arguments import IMAGES, add_data, find_data
+from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
+from inputopt.cli.memory_limits import bytes_a_picture, check_memory
+from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.output import table, writable, wrote
+from inputopt.cli.parsing import choice, different, names, number, probability, seed, sizes, whole
+from inputopt.files import FileError, reading, save_figure
+from inputopt.nets.frozen import Frozen
+from inputopt.pictures.atlas import atlas
+from inputopt.pictures.canvas_choice import CANVASES
+from inputopt.pictures.map_elites import MapElites, illuminate
+from inputopt.pictures.picture import Picture, read_levels
+from inputopt.pictures.sheet import contact_sheet
+from inputopt.pictures.visualize import visualize
+from inputopt.search.loop import Interrupted, Snapshot
+from inputopt.search.objectives.features import Belief, Channel, Layer
+from inputopt.search.objectives.objective import Objective
+from inputopt.zoo.imagenet import class_index
+
+TEMPERATURE = 4.0
+"""Of the belief that a picture of a class raises: at 1 the class is sure, and nothing left to raise, too soon."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `visualize`, `illuminate`, `atlas` and `spurious`."""
+    command = commands.add_parser("visualize", help="an image made to please a channel, a layer or a class")
+    command.add_argument("--layer", help="a module of the model; see `inputopt layers`")
+    command.add_argument(
+        "--channels", type=different(sizes(0)), help="numbers with commas between; the whole layer if not given"
+    )
+    command.add_argument("--classes", type=names, help="names or numbers with commas between them, instead of a layer")
+    command.add_argument(
+        "--shared", type=whole(0), default=0, help="waves up to here are one for all pictures (0: none)"
+    )
+    command.add_argument("--starts", type=whole(), default=1, help="searches each picture begins with (%(default)s)")
+    part = number(above=0, most=1)
+    command.add_argument("--coarse", type=part, default=1.0, help="share of each side first shown (%(default)s)")
+    command.add_argument("--mirrored", action="store_true", help="half of the looks are in a mirror; for classes")
+    command.add_argument(
+        "--branches", type=part, default=1.0, help="share of derivatives by way of branches (%(default)s)"
+    )
+    add_watch(command)
+    _add_common(command, run_visualize, 224, 256)
+
+    command = commands.add_parser("illuminate", help="images that evolve until the network takes them for classes")
+    command.add_argument("--classes", type=names, required=True, help="names or numbers with commas between them")
+    command.add_argument("--generations", type=whole(), default=1000, help="at most (%(default)s)")
+    command.add_argument("--population", type=whole(), default=64, help="children in a generation (%(default)s)")
+    command.add_argument("--confidence", type=probability, default=0.9, help="the probability to reach (%(default)s)")
+    _add_model(command, 96)
+    command.set_defaults(run=run_illuminate)
+
+    command = commands.add_parser("atlas", help="what a layer's channels look for, and where in photos they find it")
+    command.add_argument("--layer", required=True, help="a module of the model; see `inputopt layers`")
+    command.add_argument("--channels", type=different(sizes(0)), required=True, help="numbers with commas between them")
+    command.add_argument("--photos", required=True, help="a folder of photos")
+    command.add_argument("--top", type=whole(), default=3, help="photo patches for each channel (%(default)s)")
+    _add_common(command, run_atlas, 128, 128)
+
+    command = commands.add_parser("spurious", help="which part of the image an answer hangs on, a class at a time")
+    add_network(command)
+    add_data(command, count=500, positional=True)
+    command.add_argument(
+        "--grid", type=sizes(1, 2, "rows,columns"), default=[3, 3], help="rows,columns of regions (3,3)"
+    )
+    command.add_argument("--steps", type=whole(), default=100, help="of the search for the least change (%(default)s)")
+    command.set_defaults(run=run_spurious)
+
+
+def _add_model(command: argparse.ArgumentParser, size: int) -> None:
+    add_network(command, "efficientnet-lite0")
+    command.add_argument("--size", type=whole(), default=size, help="the side of a picture (%(default)s)")
+    command.add_argument("--grey", action="store_true", help="for networks of grey images")
+    command.add_argument("--seed", type=seed, default=0, help="what all chance is drawn from (%(default)s)")
+    command.add_argument("--out", default="out", help="folder for the pictures (%(default)s)")
+
+
+def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int) -> None:
+    _add_model(command, size)
+    command.add_argument("--steps", type=whole(), default=steps, help="(%(default)s)")
+    command.add_argument(
+        "--canvas", type=choice("canvas", CANVASES), default="natural", help=f"of {', '.join(CANVASES)} (%(default)s)"
+    )
+    command.add_argument(
+        "--shake", type=number(0), default=1.0, help="how much it moves before each look (%(default)s)"
+    )
+    command.set_defaults(run=run)
+
+
+def run_visualize(options: argparse.Namespace) -> int:
+    """A PNG each, and a sheet of all where there are several."""
+    objective, titles = _asked(options)
+    files = [f"visualize-{title}.png" for title in titles]
+    out = writable(options.out, *files, "visualize.png")
+    paths = [out / file for file in files]
+    net = find_network(options)
+    _check_size(net, options, len(paths) * options.starts)
+
+    def preview(snapshot: Snapshot) -> None:
+        if len(snapshot.x) > len(paths):  # several starts are going
+            return
+        for x, path in zip(snapshot.x, paths, strict=True):
+            unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
+
+    seen = Watching(options.watch, preview)
+    own = {name: getattr(options, name) for name in ("shared", "starts", "coarse", "mirrored", "branches")}
+    settings = _settings(options) | own
+    with seen.bar("visualize", options.steps + 1):
+        try:
+            made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=seen)
+        except Interrupted as stopped:
+            save_interrupted(stopped.pictures, paths)
+            raise
+    wrote(*_save(made if isinstance(made, list) else [made], paths, net, out / "visualize.png"))
+    return 0
+
+
+def run_illuminate(options: argparse.Namespace) -> int:
+    """A PNG each and a sheet; 1 if the network is not sure enough of one."""
+    numbers, titles = _classes(options.classes)
+    files = [f"illuminate-{title}.png" for title in titles]
+    out = writable(options.out, *files, "illuminate.png")
+    paths = [out / file for file in files]
+    rules = MapElites(population=options.population, seed=checks.seed(options.seed))
+    net = find_network(options)
+    _check_size(net, options, options.population)
+    shape = (1 if options.grey else 3, options.size, options.size)
+    with tqdm(total=options.generations, desc="illuminate", unit="generation", leave=False, disable=None) as bar:
+
+        def progress(generation: int, sure: Tensor) -> None:
+            bar.set_postfix_str(f"{int((sure >= options.confidence).sum())} of {len(sure)} reached", refresh=False)
+            bar.update(1)
+
+        settings: dict[str, Any] = {"confidence": options.confidence, "rules": rules, "progress": progress}
+        try:
+            found = illuminate(net, numbers, shape, options.generations, options.seed, **settings)
+        except Interrupted as stopped:
+            save_interrupted(stopped.pictures, paths)
+            raise
+    written = _save(found.pictures, paths, net, out / "illuminate.png")
+    rows = [[title, f"{float(sure):.4f}"] for title, sure in zip(titles, found.probability, strict=True)]
+    print(table(["class", "sure"], rows))
+    print(f"\n{found.generations} generations, {found.forwards} images shown")
+    wrote(*written)
+    return 0 if bool(found.success.all()) else 1
+
+
+def _check_size(net: Frozen, options: argparse.Namespace, pictures: int) -> None:
+    """Refuse pictures that do not fit into the memory, or that the network does not take."""
+    channels = 1 if options.grey else 3
+    needed = pictures * bytes_a_picture(net, channels, options.size, options.size)
+    check_memory(f"{pictures:,} pictures of {options.size:,} x {options.size:,}", needed, "a smaller --size, or fewer")
+
+
+def _save(pictures: Sequence[Picture], paths: Sequence[Path], net: Frozen, sheet: Path) -> list[Path]:
+    """Write a PNG each, and a sheet of all where there are several; what was written."""
+    for picture, path in zip(pictures, paths, strict=True):
+        picture.save(path)
+    if len(pictures) == 1:
+        return list(paths)
+    every = torch.stack([picture.x for picture in pictures])
+    save_figure(contact_sheet(every, net, "Made to please the network", 5), sheet)
+    return [*paths, sheet]
+
+
+def run_atlas(options: argparse.Namespace) -> int:
+    """One sheet."""
+    out = writable(options.out, "atlas.png")
+    photos = _photos(Path(options.photos))
+    net = find_network(options)
+    _check_size(net, options, len(options.channels))
+    settings = _settings(options) | {"top": options.top}
+    made = (options.layer, photos, options.channels, options.size, options.steps, options.seed)
+    seen = Watching(None, lambda snapshot: None)
+    with seen.bar("atlas", options.steps + 1):
+        try:
+            found = atlas(net, *made, **settings, watch=seen)
+        except Interrupted as stopped:
+            save_interrupted(stopped.pictures, [out / f"atlas-{channel}.png" for channel in options.channels])
+            raise
+    save_figure(found.sheet(), out / "atlas.png")
+    print(f"wrote {out / 'atlas.png'}")
+    return 0
+
+
+def _photos(folder: Path) -> list[Path]:
+    """The photos of a folder, each of which can be read."""
+    with reading(folder, "a folder of photos"):
+        found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
+    if not found:
+        raise FileError(f"{folder} holds no images; give a folder that does.")
+    for path in found:
+        with reading(path, "an image"):
+            read_levels(path)
+    return found
+
+
+def run_spurious(options: argparse.Namespace) -> int:
+    """A line a class; 1 if one is suspicious."""
+    data = find_data(options.data, options.count, options.seed)
+    net = find_network(options)
+    x = data.inputs(net)
+    grid = (options.grid[0], options.grid[1])
+    if x.ndim != 4 or grid[0] > x.shape[2] or grid[1] > x.shape[3]:
+        shape = " x ".join(map(str, x.shape[1:]))
+        raise ValueError(
+            f"--grid {grid[0]},{grid[1]} needs images with at least as many rows and columns, not {shape}."
+        )
+    found = spurious(net, x, data.y, grid, steps=options.steps, seed=options.seed)
+    print(f"{data.described()}\n\n{found.table()}")
+    suspicious = found.suspicious()
+    named = ", ".join(map(str, suspicious))
+    print(f"\nanswers that hang on the colour of one region: {f'class {named}' if suspicious else 'none'}")
+    return 1 if suspicious else 0
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {"canvas": options.canvas, "shake": options.shake, "colours": 1 if options.grey else 3}
+
+
+def _asked(options: argparse.Namespace) -> tuple[Objective, list[str]]:
+    """The objective, and a name for each of its pictures."""
+    if (options.layer is None) == (options.classes is None):
+        raise ValueError("Say what to show: --layer with or without --channels, or --classes.")
+    if options.classes is not None:
+        if options.channels is not None:
+            raise ValueError("--channels are those of a --layer; leave them out with --classes.")
+        numbers, titles = _classes(options.classes)
+        return Belief(numbers, TEMPERATURE), titles
+    if options.channels is None:
+        return Layer(options.layer), [_filed(options.layer)]
+    return Channel(options.layer, options.channels), [
+        f"{_filed(options.layer)}-{channel}" for channel in options.channels
+    ]
+
+
+def _classes(given: Sequence[str]) -> tuple[list[int], list[str]]:
+    """The numbers of classes, and names that a file can have.
+
+    Raises:
+        ValueError: no such class, or one that is there twice, by its name and its number.
+    """
+    numbers = [int(name) if name.isdecimal() else class_index(name) for name in given]
+    twice = next((name for name, each in zip(given, numbers, strict=True) if numbers.count(each) > 1), None)
+    if twice is not None:
+        raise ValueError(f"--classes has {twice} twice; say each once.")
+    return numbers, [_filed(name) for name in given]
+
+
+def _filed(name: str) -> str:
+    """A name as part of a file's."""
+    return re.sub(r"[^\w.()-]+", "-", name)

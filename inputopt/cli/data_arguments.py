@@ -1,0 +1,258 @@
+"""The inputs that a command line names, and which of them are taken."""
+
+from __future__ import annotations
+
+import argparse
+import zipfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from inputopt import checks
+from inputopt.cli.memory_limits import check_memory
+from inputopt.cli.model_arguments import answer
+from inputopt.cli.parsing import seed, whole
+from inputopt.files import FileError, reading
+from inputopt.nets.frozen import Frozen
+from inputopt.pictures.picture import read_photo
+from inputopt.zoo.digits import HELD_OUT, load_digits
+
+IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
+HELP = "digits, an .npz with x and y, or a folder of classes"
+
+Array = NDArray[Any]
+Read = Callable[[Frozen, Array], Tensor]
+"""(network, positions) -> those inputs [B, ...], in the network's bounds."""
+
+
+def add_data(command: argparse.ArgumentParser, count: int, positional: bool = False) -> None:
+    """The options that name inputs, and say how many of them."""
+    if positional:
+        command.add_argument("data", help=HELP)
+    else:
+        command.add_argument("--data", default="digits", help=f"{HELP} (%(default)s)")
+    command.add_argument(
+        "--count", type=whole(), default=count, help="how many inputs, spread over the classes (%(default)s)"
+    )
+    command.add_argument("--seed", type=seed, default=0, help="what all chance is drawn from (%(default)s)")
+
+
+@dataclass(frozen=True)
+class Data:
+    """Inputs of which the classes are known, chosen but not yet read.
+
+    Attributes:
+        name: as the user gave it.
+        positions: which inputs were chosen, ascending, [B].
+        y: their classes, [B].
+        total: how many there are to choose from.
+    """
+
+    name: str
+    positions: Array
+    y: Tensor
+    total: int
+    _read: Read
+
+    def inputs(self, net: Frozen) -> Tensor:
+        """The inputs [B, ...], which the network takes, and of whose classes it knows all.
+
+        Raises:
+            FileError, ValueError: they cannot be read, do not fit, or hold NaN.
+        """
+        x = checks.finite(f"the inputs of {self.name}", self._read(net, self.positions))
+        checks.classes(f"the classes of {self.name}", self.y, answer(net, x).shape[1])
+        return x
+
+    def without(self, label: int) -> Data:
+        """All but those of one class.
+
+        Raises:
+            ValueError: there are no others.
+        """
+        kept = self.y != label
+        if not bool(kept.any()):
+            raise ValueError(f"All chosen inputs of {self.name} are of class {label} already; choose another --target.")
+        return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept])
+
+    def counts(self) -> dict[int, int]:
+        """How many there are of each class."""
+        return dict(sorted(Counter(self.y.tolist()).items()))
+
+    def plain(self) -> dict[str, Any]:
+        """In plain values."""
+        counts = {str(label): count for label, count in self.counts().items()}
+        return {"data": self.name, "inputs": len(self.y), "of": self.total, "classes": counts}
+
+    def described(self) -> str:
+        """In a line: how many of how many, and of which classes."""
+        counts = self.counts()
+        least, most = min(counts.values()), max(counts.values())
+        each = f"{least}" if least == most else f"{least} to {most}"
+        classes = f"{len(counts)} classes, {each} of each" if len(counts) > 1 else f"all of class {next(iter(counts))}"
+        return f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}"
+
+
+def find_data(name: str, count: int, seed: int = 0) -> Data:
+    """`count` inputs of a name, a file or a folder, or all if there are fewer, each class by its share.
+
+    Raises:
+        FileError: a file or folder that cannot be read as such.
+    """
+    if name == "digits":
+        return _chosen(name, np.repeat(np.arange(10), HELD_OUT), count, seed, _digits)
+    path = Path(name)
+    if not path.exists():
+        raise FileError(f"There is no file or folder {name}; check the name.")
+    with reading(name, "a folder of classes or an .npz with arrays x and y"):
+        if path.is_dir():
+            files, labels = _listed(path)
+            return _chosen(name, labels, count, seed, lambda net, rows: _images(net, [files[row] for row in rows]))
+        labels, size = _labels(path)
+    check_memory(name, 3.0 * size, "a smaller file")
+    return _chosen(name, labels, count, seed, lambda net, rows: _arrays(net, path, rows))
+
+
+def _chosen(name: str, labels: Array, count: int, seed: int, read: Read) -> Data:
+    positions = spread(labels, count, seed)
+    return Data(name, positions, torch.from_numpy(labels[positions].astype(np.int64)), len(labels), read)
+
+
+def spread(labels: Array, count: int, seed: int) -> Array:
+    """Positions of `count` labels, ascending, drawn so that each class has its share of them to within one.
+
+    The members of a class of n stand at (rank + u) / n, in an order and from a start u drawn for the class, and those
+    that stand first are taken: a stratified systematic sample, of which the accuracy is that of the whole on average.
+
+    >>> labels = np.repeat([0, 1, 2], 100)
+    >>> np.bincount(labels[spread(labels, 30, seed=0)]).tolist()
+    [10, 10, 10]
+    """
+    drawn = np.random.default_rng(checks.seed(seed))
+    places = np.empty(len(labels))
+    for label in np.unique(labels):
+        members = drawn.permutation(np.flatnonzero(labels == label))
+        places[members] = (np.arange(len(members)) + drawn.random()) / len(members)
+    return np.sort(np.argsort(places, kind="stable")[:count])
+
+
+def _digits(net: Frozen, rows: Array) -> Tensor:
+    return in_bounds(net, load_digits().held_x[torch.from_numpy(rows)])
+
+
+def in_bounds(net: Frozen, x: Tensor) -> Tensor:
+    """Images in [0, 1] as the network's bounds have them.
+
+    Raises:
+        ValueError: the bounds are infinite.
+    """
+    low, high = net.box(x)
+    if not bool(torch.isfinite(high - low).all()):
+        raise ValueError("Images need a model of finite bounds; say --bounds.")
+    return x if bool((low == 0).all()) and bool((high == 1).all()) else low + (high - low) * x
+
+
+# ------------------------------------------------------------------------------------------------------------- archives
+def _labels(path: Path) -> tuple[Array, int]:
+    """The classes in an archive, which belong to as many inputs, and how many bytes those take.
+
+    Raises:
+        FileError: it is no archive with arrays x and y that fit each other.
+    """
+    if not zipfile.is_zipfile(path):
+        raise FileError(f"{path} must be an .npz with arrays x and y, or a folder of classes.")
+    with zipfile.ZipFile(path) as archive:
+        shape, dtype = _header(path, archive, "x")
+        _header(path, archive, "y")
+    if dtype.kind != "f" and dtype != np.uint8:
+        raise FileError(f"x in {path} must be floating-point numbers in the bounds, or uint8 levels, not {dtype}.")
+    with np.load(path, allow_pickle=False) as held:
+        labels = np.asarray(held["y"])
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        raise FileError(f"y in {path} must be class numbers of shape [B], not {labels.dtype} {list(labels.shape)}.")
+    if len(shape) < 1 or shape[0] != len(labels):
+        raise FileError(
+            f"x and y in {path} must be of the same inputs, not of shapes {list(shape)} and {list(labels.shape)}."
+        )
+    if not len(labels) or 0 in shape:
+        raise FileError(f"{path} holds no inputs; put some into it.")
+    if labels.min() < 0 or labels.max() >= 2**31:
+        raise FileError(
+            f"y in {path} must be class numbers from 0 on, and reaches from {labels.min()} to {labels.max()}."
+        )
+    return labels, prod(shape) * max(4, dtype.itemsize)
+
+
+def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """Shape and type of an array in an archive, without its numbers."""
+    try:
+        file: IO[bytes] = archive.open(f"{name}.npy")
+    except KeyError:
+        there = ", ".join(each.removesuffix(".npy") for each in archive.namelist()[: checks.MOST]) or "nothing"
+        raise FileError(f"{path} must hold arrays x and y, and holds {there}; name them so.") from None
+    with file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _arrays(net: Frozen, path: Path, rows: Array) -> Tensor:
+    with reading(path, "an .npz with arrays x and y"), np.load(path, allow_pickle=False) as held:
+        x = held["x"][rows]
+    made = checks.block(f"x in {path}", x)
+    return in_bounds(net, made.float() / 255) if made.dtype == torch.uint8 else made.float()
+
+
+# -------------------------------------------------------------------------------------------------------------- folders
+def _listed(folder: Path) -> tuple[list[Path], Array]:
+    """Images and their classes: subfolders named by numbers are those classes, others are counted in their order."""
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    numbers = all(name.isdecimal() for name in names)
+    files: list[Path] = []
+    labels: list[int] = []
+    for index, name in enumerate(names):
+        found = sorted(path for path in folder.joinpath(name).iterdir() if path.suffix.lower() in IMAGES)
+        files += found
+        labels += [int(name) if numbers else index] * len(found)
+    if not files:
+        raise FileError(f"{folder} holds no images in subfolders; make a subfolder for each class.")
+    if max(labels) >= 2**31:
+        raise FileError(f"{folder} has a subfolder called {max(labels)}, which is no number of a class; rename it.")
+    return files, np.array(labels)
+
+
+def channels_of(net: Frozen) -> int | None:
+    """1 or 3, if the network is known to convolve images of so many channels; else None."""
+    shape = net.first_weights() or ()
+    return shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
+
+
+def _images(net: Frozen, files: list[Path]) -> Tensor:
+    """The images as the network takes them; all must be of one size."""
+    channels, first, x = channels_of(net), None, torch.empty(0)
+    for index, path in enumerate(files):
+        with reading(path, "an image"):
+            image = read_photo(path, channels)
+        if first is None:
+            first = image
+            check_memory(f"{len(files)} images like {path}", 12.0 * len(files) * image.numel(), "a smaller --count")
+            x = torch.empty(len(files), *image.shape)
+        if image.shape != first.shape:
+            raise FileError(
+                f"{path} is {_size(image)}, and {files[0]} is {_size(first)}; make all images alike in size and colour."
+            )
+        x[index] = image
+    return in_bounds(net, x)
+
+
+def _size(image: Tensor) -> str:
+    return " x ".join(map(str, image.shape))

@@ -1,0 +1,1 @@
+"""Gradient rules: derivatives that are changed on purpose."""

@@ -1,0 +1,1 @@
+"""Canvases: what a search moves, and how it becomes inputs."""

@@ -1,0 +1,31 @@
+"""Seeds for the forwards of a random network in a search, derived from (seed, purpose, draw); see `nets.randomness`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+
+from inputopt.nets.randomness import drawn_by
+from inputopt.search.keyed_random import word
+
+Draws = Callable[[int], AbstractContextManager[None]]
+"""(number of the draw) -> a context in which the network is run."""
+
+
+def as_it_comes(draw: int) -> AbstractContextManager[None]:
+    """No keys: for networks that are not random."""
+    return nullcontext()
+
+
+def keyed(seed: int, purpose: int = 0) -> Draws:
+    """Every draw by its own key.
+
+    Args:
+        seed: of the search.
+        purpose: draws for one purpose are independent of those for another.
+    """
+
+    def draws(draw: int) -> AbstractContextManager[None]:
+        return drawn_by(word(seed, purpose, draw))
+
+    return draws

@@ -1,0 +1,1 @@
+"""Objectives: what a search minimises, one number an example."""

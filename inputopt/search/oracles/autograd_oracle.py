@@ -1,0 +1,84 @@
+"""The usual oracle: a forward through a frozen network, and a backward by autograd."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from inputopt.nets.frozen import Frozen
+from inputopt.search.canvases.canvas import Canvas, pixels
+from inputopt.search.goals import Goal
+from inputopt.search.network_draws import Draws, as_it_comes
+from inputopt.search.objectives.objective import LOGITS, Objective
+from inputopt.search.oracles.oracle import Vjp, active_examples, finite_gradient, judged, of_rows
+from inputopt.search.problem import Evaluation, Problem
+from inputopt.search.query_counter import Meter
+from inputopt.search.transforms import Transform, unchanged
+
+
+@dataclass(frozen=True)
+class Autograd:
+    """One forward of each draw, and one backward through them.
+
+    Attributes:
+        net: the network.
+        objective: what to bring down.
+        goal: when an example is done.
+        transform: what happens to the inputs before the network sees them.
+        canvas: what turns z into inputs.
+        eot_samples: expectation over transformations (Athalye et al., 2018): average logits and losses over this many
+            forwards, each with a draw of its own of the transform and of the network's own randomness.
+        derives: whether a derivative may be asked for.
+        draws: what the network's own randomness is keyed by.
+        meter: counts what is run.
+    """
+
+    net: Frozen
+    objective: Objective
+    goal: Goal
+    transform: Transform = unchanged
+    canvas: Canvas = pixels
+    eot_samples: int = 1
+    derives: bool = True
+    draws: Draws = as_it_comes
+    meter: Meter = field(default_factory=Meter)
+
+    def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
+        variable = z.detach().requires_grad_(self.derives)
+        with torch.set_grad_enabled(self.derives):
+            x = self.canvas(variable, problem)
+            outputs, loss = self._averaged(x, problem, index)
+        self.meter.forward(problem.example, self.eot_samples)
+
+        def vjp(active: Tensor | None) -> Tensor:
+            examples = active_examples(problem, active)
+            self.meter.backward(examples, self.eot_samples)
+            grad = self.net.gradient(of_rows(loss, active), variable, self.eot_samples)
+            return finite_gradient(of_rows(grad, active), examples, self.meter)
+
+        x = z if x is variable else x.detach()
+        return judged(x, outputs, loss, self.goal, problem, self.meter), vjp
+
+    def _averaged(self, x: Tensor, problem: Problem, index: int) -> tuple[Tensor, Tensor]:
+        """Logits [B, n] and loss [B], averaged over independent forwards."""
+        if self.eot_samples == 1:
+            return self._once(x, problem, index)
+        outputs, losses = [], []
+        for sample in range(self.eot_samples):
+            said, loss = self._once(x, problem, index * self.eot_samples + sample)
+            outputs.append(said)
+            losses.append(loss)
+        return torch.stack(outputs).mean(0), torch.stack(losses).mean(0)
+
+    def _once(self, x: Tensor, problem: Problem, draw: int) -> tuple[Tensor, Tensor]:
+        shown = self.transform(x, problem, draw)
+        with self.draws(draw):
+            if not self.objective.layers:
+                outputs = self.net(shown)
+                return outputs, self.objective(outputs, x, problem)
+            layers = (*self.objective.layers, LOGITS) if self.objective.logits else self.objective.layers
+            features = self.net.features(shown, layers)
+        loss = self.objective(features, x, problem)
+        return features.get(LOGITS, loss.new_empty(len(x), 0)), loss
