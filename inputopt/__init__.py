@@ -1,7 +1,8 @@
 """Train a network with checked gradients, then hold its weights still and move the input."""
 
 from inputopt import attacks
-from inputopt.attribution.saliency import average, saliency
+from inputopt.attribution.class_means import average
+from inputopt.attribution.saliency import saliency
 from inputopt.attribution.spurious import spurious
 from inputopt.derivatives.record import Gradients
 from inputopt.derivatives.ways import gradients
@@ -13,18 +14,20 @@ from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.model_errors import ModelError
 from inputopt.nets.store import save
+from inputopt.pictures.accentuate import accentuate
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.atlas import atlas
 from inputopt.pictures.dream import dream
 from inputopt.pictures.fool import fool
+from inputopt.pictures.invert import invert
 from inputopt.pictures.map_elites import illuminate
 from inputopt.pictures.picture import Picture
-from inputopt.pictures.recalled import accentuate, invert
 from inputopt.pictures.visualize import visualize
 from inputopt.search.inputs import InputoptWarning
 from inputopt.search.loop import Interrupted
 from inputopt.search.objectives.features import Belief, Channel, Class, Direction, Layer, Neuron
-from inputopt.search.objectives.matching import activation_distance, diversity, style_distance, total_variation
+from inputopt.search.objectives.matching import activation_distance, diversity, style_distance
+from inputopt.search.objectives.total_variation import total_variation
 from inputopt.search.result import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History

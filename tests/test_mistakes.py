@@ -15,7 +15,7 @@ from inputopt.evaluation.protocols import find_protocol
 from inputopt.nets.model_errors import ModelError
 from inputopt.pictures.picture import to_image
 from inputopt.search.norms import L2
-from inputopt.search.objectives.objective import dlr
+from inputopt.search.objectives.dlr import dlr
 from inputopt.search.problem import Problem
 
 EVERY = ("l0", "l1", "l2", "linf")

@@ -18,7 +18,8 @@ from inputopt.attacks.restarts import random_start, repeated
 from inputopt.attacks.run import AttackRun
 from inputopt.search.inputs import InputoptWarning
 from inputopt.search.norms import Norm
-from inputopt.search.objectives.objective import attack_cross_entropy, dlr, margin
+from inputopt.search.objectives.dlr import dlr
+from inputopt.search.objectives.logits import attack_cross_entropy, margin
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result, best_restart, lower_loss

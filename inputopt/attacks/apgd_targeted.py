@@ -14,7 +14,8 @@ from inputopt.attacks.config import flag, one_of, optional, radii, setting, whol
 from inputopt.attacks.enlarged_radii import multiples_of, search_inwards
 from inputopt.attacks.restarts import random_start
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives.objective import dlr, logit_difference, others_first
+from inputopt.search.objectives.dlr import dlr
+from inputopt.search.objectives.logits import logit_difference, others_first
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result, scatter, smaller_margin
 from inputopt.search.rows import take

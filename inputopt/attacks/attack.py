@@ -19,9 +19,10 @@ from inputopt.attacks.user_functions import Aim, Loss, goal_of, objective_of
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.goals import Goal
-from inputopt.search.inputs import PROBABILITIES, InputoptWarning, Look, check_problem
+from inputopt.search.inputs import InputoptWarning, check_problem
 from inputopt.search.loop import Watch
 from inputopt.search.network_draws import as_it_comes, keyed
+from inputopt.search.network_traits import PROBABILITIES, Look
 from inputopt.search.norms import Norm, find_norm
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem, Region

@@ -10,7 +10,7 @@ from torch import Tensor
 from inputopt.attacks.attack import Attack
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import Norm
-from inputopt.search.objectives.objective import attack_cross_entropy
+from inputopt.search.objectives.logits import attack_cross_entropy
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result

@@ -8,7 +8,7 @@ from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import not_negative, setting, whole
 from inputopt.attacks.pgd import descend
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives.objective import attack_cross_entropy
+from inputopt.search.objectives.logits import attack_cross_entropy
 from inputopt.search.result import Result
 from inputopt.search.steps.directions import Momentum, chain, over_mean
 

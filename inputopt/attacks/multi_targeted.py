@@ -17,7 +17,7 @@ from inputopt.attacks.pgd import falling
 from inputopt.attacks.restarts import random_start
 from inputopt.attacks.run import AttackRun
 from inputopt.search import keyed_random
-from inputopt.search.objectives.objective import logit_difference
+from inputopt.search.objectives.logits import logit_difference
 from inputopt.search.oracles.linearised import boundary_distances, linear_distance
 from inputopt.search.result import Result, best_restart, lower_loss, scatter, smaller_margin
 from inputopt.search.rows import take

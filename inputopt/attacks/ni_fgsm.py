@@ -12,7 +12,7 @@ from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import not_negative, setting, whole
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import Norm
-from inputopt.search.objectives.objective import attack_cross_entropy
+from inputopt.search.objectives.logits import attack_cross_entropy
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result

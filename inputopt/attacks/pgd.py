@@ -10,7 +10,7 @@ from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import above_zero, flag, optional, setting, whole
 from inputopt.attacks.restarts import random_start, repeated
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives.objective import attack_cross_entropy
+from inputopt.search.objectives.logits import attack_cross_entropy
 from inputopt.search.result import Result, best_restart, lower_loss
 from inputopt.search.steps.directions import descent
 from inputopt.search.steps.step import Descend, HalfCosine, Schedule

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from inputopt.attacks.run import JUDGING, AttackRun
-from inputopt.search.inputs import answered_alike_alone
+from inputopt.search.network_traits import answered_alike_alone
 from inputopt.search.result import Result
 
 JUDGED_ON = 20

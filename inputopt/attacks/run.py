@@ -9,7 +9,8 @@ from torch import Tensor
 
 from inputopt.attacks.config import AttackConfig
 from inputopt.nets.frozen import Frozen
-from inputopt.search.canvases.canvas import Canvas, Levels, pixels
+from inputopt.search.canvases.canvas import Canvas, pixels
+from inputopt.search.canvases.quantised import Levels
 from inputopt.search.goals import Goal, ahead_by, reached, wrong
 from inputopt.search.loop import (
     Stop,

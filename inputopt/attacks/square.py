@@ -16,7 +16,7 @@ from inputopt.attacks.config import share as share_of
 from inputopt.attacks.run import AttackRun
 from inputopt.search import keyed_random
 from inputopt.search.norms import L2
-from inputopt.search.objectives.objective import margin
+from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result

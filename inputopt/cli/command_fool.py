@@ -22,8 +22,8 @@ from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.fool import fool
 from inputopt.pictures.sheet import Journey, contact_sheet, sheet, watch_all
-from inputopt.search.inputs import count_classes
 from inputopt.search.loop import Interrupted
+from inputopt.search.network_traits import count_classes
 from inputopt.zoo.digits import load_digits
 
 SHAPE = (1, 28, 28)

@@ -10,8 +10,8 @@ from torch import Tensor
 from inputopt.evaluation.report import AttackRow
 from inputopt.evaluation.state import Standing
 from inputopt.nets.frozen import Frozen
-from inputopt.search.inputs import PROBABILITIES, Look
-from inputopt.search.objectives.objective import margin
+from inputopt.search.network_traits import PROBABILITIES, Look
+from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
 

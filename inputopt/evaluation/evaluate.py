@@ -24,7 +24,8 @@ from inputopt.evaluation.report import AttackRow, Report
 from inputopt.evaluation.state import Standing
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search.inputs import Look, answered_alike_alone, check_problem
+from inputopt.search.inputs import check_problem
+from inputopt.search.network_traits import Look, answered_alike_alone
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result

@@ -12,7 +12,7 @@ from inputopt.attacks.batches import logits_in_batches
 from inputopt.evaluation.random_accuracy import JUDGING, JUDGING_AGAIN, right, share_right
 from inputopt.evaluation.state import Standing
 from inputopt.nets.frozen import Frozen
-from inputopt.search.inputs import Look, answered_alike_alone
+from inputopt.search.network_traits import Look, answered_alike_alone
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from inputopt.evaluation.random_accuracy import JUDGING, share_right
 from inputopt.nets.frozen import Frozen
-from inputopt.search.inputs import Look
-from inputopt.search.objectives.objective import best_other, logit_of, margin
+from inputopt.search.network_traits import Look
+from inputopt.search.objectives.logits import best_other, logit_of, margin
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 

@@ -15,7 +15,7 @@ from inputopt.search.bounds import lengths
 from inputopt.search.goals import wrong
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise
-from inputopt.search.objectives.objective import cross_entropy
+from inputopt.search.objectives.logits import cross_entropy
 from inputopt.search.oracles import Autograd
 from inputopt.search.projections import in_box
 from inputopt.search.result import Result

@@ -12,8 +12,11 @@ from torch import Tensor
 from inputopt import checks
 from inputopt.search import keyed_random
 from inputopt.search.bounds import Range
+from inputopt.search.canvases.colours import Squash
 from inputopt.search.canvases.cppn import CPPN
-from inputopt.search.canvases.fourier import Fourier, Natural, Phase, Shape, Squash, frequencies
+from inputopt.search.canvases.fourier import Fourier, Shape, frequencies
+from inputopt.search.canvases.maco import Phase
+from inputopt.search.canvases.natural import Natural
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box, Project
 

@@ -22,7 +22,8 @@ from inputopt.search.channel_axes.layout import bearings
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives.guide import guided
-from inputopt.search.objectives.objective import Objective, layer_energy
+from inputopt.search.objectives.layer_energy import layer_energy
+from inputopt.search.objectives.objective import Objective
 from inputopt.search.oracles import Autograd, Oracle, Tiled, finished, unjudged
 from inputopt.search.problem import Problem
 from inputopt.search.projections import anywhere

@@ -13,11 +13,13 @@ from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search import keyed_random
 from inputopt.search.bounds import picture_range
-from inputopt.search.canvases.fourier import Fourier, Natural, Squash
+from inputopt.search.canvases.colours import Squash
+from inputopt.search.canvases.fourier import Fourier
+from inputopt.search.canvases.natural import Natural
 from inputopt.search.goals import confident
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise
-from inputopt.search.objectives.objective import cross_entropy
+from inputopt.search.objectives.logits import cross_entropy
 from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box

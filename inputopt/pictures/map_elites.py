@@ -16,10 +16,10 @@ from inputopt.pictures.picture import Picture
 from inputopt.pictures.provenance import Kind, repeatable
 from inputopt.search import keyed_random
 from inputopt.search.bounds import Range, picture_range
+from inputopt.search.canvases.colours import Squash
 from inputopt.search.canvases.cppn import CPPN
-from inputopt.search.canvases.fourier import Squash
-from inputopt.search.inputs import count_classes
 from inputopt.search.loop import Interrupted
+from inputopt.search.network_traits import count_classes
 from inputopt.search.problem import Problem
 
 Progress = Callable[[int, Tensor], None]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.search.objectives.objective import margin
+from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Problem
 
 

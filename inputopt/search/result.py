@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inputopt.search.objectives.objective import best_other
+from inputopt.search.objectives.logits import best_other
 from inputopt.search.rows import per_example, take
 
 

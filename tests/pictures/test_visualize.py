@@ -12,7 +12,8 @@ from inputopt.pictures.provenance import remade
 from inputopt.pictures.successive_halving import Knockout
 from inputopt.pictures.visualize import growing
 from inputopt.search.bounds import Range
-from inputopt.search.canvases.fourier import Squash, frequencies
+from inputopt.search.canvases.colours import Squash
+from inputopt.search.canvases.fourier import frequencies
 from inputopt.search.problem import Evaluation, Problem
 
 

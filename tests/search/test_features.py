@@ -7,15 +7,9 @@ import inputopt
 from inputopt.search.channel_axes.layout import bearings
 from inputopt.search.goals import never
 from inputopt.search.objectives.features import Belief, Channel, Class, Direction, Layer, Neuron, only, rebuilt
-from inputopt.search.objectives.matching import (
-    activation_distance,
-    along_activations,
-    diversity,
-    gram,
-    style_distance,
-    total_variation,
-)
+from inputopt.search.objectives.matching import activation_distance, along_activations, diversity, gram, style_distance
 from inputopt.search.objectives.objective import Objective
+from inputopt.search.objectives.total_variation import total_variation
 from inputopt.search.oracles import Autograd, awake
 from inputopt.search.problem import Problem
 

@@ -7,8 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from photos import pixels
 
+from inputopt.search.canvases.colours import Squash
 from inputopt.search.canvases.cppn import CPPN
-from inputopt.search.canvases.fourier import FALL, Fourier, Natural, Phase, Squash, frequencies
+from inputopt.search.canvases.fourier import FALL, Fourier, frequencies
+from inputopt.search.canvases.maco import Phase
+from inputopt.search.canvases.natural import Natural
 from inputopt.search.problem import Problem
 
 modest = settings(max_examples=40, derandomize=True, deadline=None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import inputopt
 from inputopt.attacks.attack import bounded, widened
-from inputopt.search.canvases.canvas import Levels
+from inputopt.search.canvases.quantised import Levels
 from inputopt.search.norms import L0, LINF, NORMS
 from inputopt.search.problem import Problem, Region
 from inputopt.search.projections import Box, ball

@@ -5,7 +5,8 @@ import torch
 from contracts import CLASSES, ROWS, assert_same, drawn, problem_of
 
 from inputopt.search import goals
-from inputopt.search.objectives.objective import cross_entropy, layer_energy
+from inputopt.search.objectives.layer_energy import layer_energy
+from inputopt.search.objectives.logits import cross_entropy
 from inputopt.search.rows import take
 
 PROBLEM = problem_of((3,))  # its labels are 0, 1, 2, 1, 5

@@ -10,7 +10,7 @@ from torch import nn
 import inputopt
 from inputopt.search.goals import never
 from inputopt.search.objectives.guide import guided
-from inputopt.search.objectives.objective import layer_energy
+from inputopt.search.objectives.layer_energy import layer_energy
 from inputopt.search.oracles import Autograd, finished
 from inputopt.search.oracles.tiled import Tiled, parts
 from inputopt.search.problem import Evaluation, Problem

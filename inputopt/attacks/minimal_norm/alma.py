@@ -12,7 +12,7 @@ from inputopt.attacks.config import setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import Norm
-from inputopt.search.objectives.objective import relative_margin
+from inputopt.search.objectives.dlr import relative_margin
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result

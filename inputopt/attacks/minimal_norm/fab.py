@@ -15,7 +15,7 @@ from inputopt.attacks.minimal_norm.target_choice import towards_classes
 from inputopt.attacks.run import AttackRun
 from inputopt.search.hyperplanes import ahead_at, to_hyperplane
 from inputopt.search.norms import Norm
-from inputopt.search.objectives.objective import logit_difference, margin
+from inputopt.search.objectives.logits import logit_difference, margin
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result, best_restart, failures_at_infinity, nearer

@@ -17,7 +17,7 @@ from inputopt.nets.frozen import frozen
 from inputopt.search.inputs import float_tensor
 from inputopt.search.loop import Watch
 from inputopt.search.norms import find_norm
-from inputopt.search.objectives.objective import margin
+from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result, best_of, failures_at_infinity, nearer
 from inputopt.search.steps.bisection import BisectionStep

@@ -13,7 +13,7 @@ from inputopt.attacks.config import setting, whole
 from inputopt.attacks.minimal_norm.closing_ball import ClosingBallStep
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack, at_the_start, onto_boundary
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives.objective import logit_difference, margin
+from inputopt.search.objectives.logits import logit_difference, margin
 from inputopt.search.oracles.linearised import boundary_distances, distance_in_box
 from inputopt.search.result import Result, best_of, best_restart, failures_at_infinity, nearer
 from inputopt.search.rows import take

@@ -13,7 +13,8 @@ from inputopt.attacks.config import number, setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms.norm import over_largest
-from inputopt.search.objectives.objective import Objective, margin
+from inputopt.search.objectives.logits import margin
+from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.run import AttackRun
-from inputopt.search.objectives.objective import others_first
+from inputopt.search.objectives.logits import others_first
 from inputopt.search.oracles.linearised import boundary_distances, linear_distance
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take

@@ -15,7 +15,7 @@ from inputopt.attacks.run import AttackRun
 from inputopt.search.hyperplanes import to_hyperplane
 from inputopt.search.loop import on_success
 from inputopt.search.norms import Norm
-from inputopt.search.objectives.objective import logit_difference
+from inputopt.search.objectives.logits import logit_difference
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inputopt.attacks.run import AttackRun
 from inputopt.search.loop import at_the_end, at_x0
-from inputopt.search.objectives.objective import hinge
+from inputopt.search.objectives.logits import hinge
 from inputopt.search.problem import Evaluation
 from inputopt.search.result import Result
 from inputopt.search.steps.step import Step

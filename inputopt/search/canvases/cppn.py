@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from inputopt.nets.frozen import Frozen
 from inputopt.search import keyed_random
-from inputopt.search.canvases.fourier import Squash
+from inputopt.search.canvases.colours import Squash
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, at_the_end, optimise
 from inputopt.search.objectives.objective import Objective

@@ -16,8 +16,10 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.search.channel_axes.layout import Bearings, Layout, axis_of, channels_second, grid_of
-from inputopt.search.objectives.matching import diversity, total_variation
-from inputopt.search.objectives.objective import Objective, layer_energy
+from inputopt.search.objectives.layer_energy import layer_energy
+from inputopt.search.objectives.matching import diversity
+from inputopt.search.objectives.objective import Objective
+from inputopt.search.objectives.total_variation import total_variation
 from inputopt.search.problem import Problem
 
 

@@ -100,23 +100,6 @@ def diversity(layer: str, *, axis: int | None = None) -> Objective:
     return _by_axes(made, (layer,), axis)
 
 
-def total_variation() -> Objective:
-    """The mean absolute difference between neighbouring pixels of [B, C, H, W] across, and that down, added.
-
-    In a picture function it is in parts of the width of the network's bounds, and elsewhere in the pixels' own units.
-    """
-
-    def made(width: Any) -> Objective:
-        def value(outputs: object, x: Tensor, problem: Problem) -> Tensor:
-            parts = x if isinstance(width, float) and width == 1 else x / width
-            across, down = (parts[..., 1:] - parts[..., :-1]).abs(), (parts[..., 1:, :] - parts[..., :-1, :]).abs()
-            return sum((part.flatten(1).mean(1) for part in (across, down) if part.numel()), x.new_zeros(len(x)))
-
-        return Objective(value, logits=False, plain=["total_variation"])
-
-    return replace(made(1.0), bind=lambda to: made(to.width))
-
-
 def gram(activations: Tensor) -> Tensor:
     """How channels [B, C, ...] go together: their mean products over all places, [B, C, C]."""
     flat = activations.reshape(*activations.shape[:2], -1)

@@ -14,7 +14,7 @@ from inputopt.search.goals import Goal
 from inputopt.search.hyperplanes import to_hyperplane
 from inputopt.search.network_draws import Draws, as_it_comes
 from inputopt.search.norms import Norm
-from inputopt.search.objectives.objective import logit_of, margin, others_first
+from inputopt.search.objectives.logits import logit_of, margin, others_first
 from inputopt.search.oracles.oracle import Vjp, active_examples, finite_gradient, judged, of_rows
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.query_counter import Meter

@@ -1,4 +1,4 @@
-"""From activations back to an image: what a layer kept of a photo, and a photo with more of what a layer saw in it."""
+"""Feature inversion (Mahendran and Vedaldi, 2015): an image whose activations match those of a photo."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.picture_search import painted
 from inputopt.pictures.provenance import FILE, repeatable
-from inputopt.pictures.visualize import shaken
 from inputopt.search.bounds import picture_range
 from inputopt.search.loop import Watch
-from inputopt.search.objectives.matching import activation_distance, along_activations, total_variation
+from inputopt.search.objectives.matching import activation_distance
+from inputopt.search.objectives.total_variation import total_variation
 from inputopt.search.problem import Problem
 from inputopt.search.transforms import unchanged
 
@@ -68,39 +68,6 @@ def invert(
     x, _ = painted(net, objective, surface, z, alone, alone, steps, unchanged, watch)
     left = float(distance(activations(net, x, layers), x, Problem(x, alone, alone)))
     return Picture(x[0], {"distance": left}, net.bounds)
-
-
-@repeatable(photo=FILE)
-def accentuate(
-    model: Frozen | nn.Module | Callable[[Tensor], Tensor],
-    photo: Photo,
-    layers: Sequence[str],
-    steps: int = 128,
-    seed: int = 0,
-    *,
-    canvas: str = "fourier",
-    shake: float = 0.5,
-    watch: Watch | None = None,
-) -> Picture:
-    """A photo's caricature: from the photo, further the way that the named layers see it (Carter et al., 2019).
-
-    Unlike a dream, which makes more of whatever excites a layer, it keeps the direction of the photo's own activations.
-
-    Args:
-        model, photo, layers, seed, canvas, watch: as for `invert`.
-        steps: how many.
-        shake: as for `visualize`.
-
-    Raises:
-        ValueError, TypeError, FileError: as for `invert`.
-    """
-    net, image, surface = _given(model, photo, steps, canvas)
-    seed = checks.seed(seed)
-    transform = shaken(surface.within, shake, seed)
-    objective = -along_activations(activations(net, image, layers))
-    alone = torch.zeros(1, dtype=torch.int64, device=net.device)
-    x, _ = painted(net, objective, surface, surface.canvas.encode(image), alone, alone, steps, transform, watch)
-    return Picture(x[0], bounds=net.bounds)
 
 
 def _given(

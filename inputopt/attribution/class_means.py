@@ -1,0 +1,35 @@
+"""The mean input of each class."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inputopt import checks
+from inputopt.nets.ambient import ambient
+from inputopt.search.inputs import floats
+
+
+@ambient()
+def average(x: Any, y: Any, classes: int | None = None) -> Tensor:
+    """The mean input of each class, [n, ...]: what the examples have in common; NaN-free, 0 for a class without any.
+
+    Args:
+        x: inputs [B, ...].
+        y: their classes, [B].
+        classes: how many there are; one more than the largest of `y` if not given.
+
+    Raises:
+        ValueError, TypeError: inputs and classes that do not fit.
+    """
+    x = floats("x", x)
+    labels = checks.as_tensor(y).to(x.device)
+    count = int(labels.max()) + 1 if classes is None else checks.whole("classes", classes)
+    labels = checks.classes("y", labels, count)
+    if len(labels) != len(x):
+        raise ValueError(f"y must be {len(x)} classes, one an input, not {len(labels)}.")
+    total = x.new_zeros(count, *x.shape[1:]).index_add(0, labels, x)
+    members = torch.bincount(labels, minlength=count).clamp_min(1).to(x)
+    return total / members.reshape(-1, *(1,) * (x.ndim - 1))

@@ -1,0 +1,48 @@
+"""Difference of logits ratio (DLR; Croce and Hein, 2020), and the margin in units of the spread of the highest logits."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from inputopt.search.objectives.logits import _margin, _pairwise
+from inputopt.search.objectives.objective import Objective
+from inputopt.search.problem import Problem
+
+
+def _relative_margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    ranked = outputs.topk(min(3, outputs.shape[1]), dim=1).values
+    difference, spread = _margin(outputs, x, problem), ranked[:, 0] - ranked[:, -1]
+    return torch.where(constant(difference, spread), difference, difference / spread.clamp_min(1e-12))
+
+
+relative_margin = Objective(_relative_margin)
+"""The margin over how far the 1st logit is ahead of the 3rd (the 2nd of two): blind to the scale of the logits."""
+
+
+def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    """Untargeted: margin / (1st - 3rd). Targeted: label over target / (1st - mean of 3rd and 4th)."""
+    ranked = outputs.topk(min(4, outputs.shape[1]), dim=1).values
+    if problem.target is None:
+        difference = _margin(outputs, x, problem)
+        spread = ranked[:, 0] - ranked[:, min(2, ranked.shape[1] - 1)]
+        usable = outputs.shape[1] >= 3
+    else:
+        difference = _pairwise(outputs, x, problem)
+        spread = ranked[:, 0] - ranked[:, 2:].mean(1) if outputs.shape[1] >= 4 else ranked[:, 0]
+        usable = outputs.shape[1] >= 4
+    if not usable:
+        return difference
+    return torch.where(constant(difference, spread), difference, difference / spread.clamp_min(1e-12))
+
+
+def constant(difference: Tensor, spread: Tensor) -> Tensor:
+    """Where the numerator is the denominator but for a sign: the ratio is constant, and its gradient zero, [B]."""
+    return (spread <= 1e-12) | (difference.abs() >= spread * (1 - 1e-6))
+
+
+dlr = Objective(_dlr)
+"""Difference of logits ratio (Croce and Hein, 2020), blind to the scale of the logits.
+
+With fewer than 3 classes (4 with a target), for ties, and where its gradient vanishes, it is the plain difference.
+"""
