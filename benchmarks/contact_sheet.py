@@ -35,7 +35,7 @@ def belief(net: inputopt.Frozen, x: Tensor) -> list[str]:
 def evolved(net: inputopt.Frozen, generations: int, side: int) -> Tensor:
     """Ten classes without a derivative."""
     started = time.perf_counter()
-    found = inputopt.illuminate(net, TARGETS, (3, side, side), generations, rules=MapElites(population=48))
+    found = inputopt.evolve_images(net, TARGETS, (3, side, side), generations, rules=MapElites(population=48))
     print(
         f"evolution: {int(found.success.sum())} of {len(TARGETS)} classes at 0.9 or more after {found.generations} "
         f"generations, {found.forwards} images and {time.perf_counter() - started:.0f} s; "

@@ -31,7 +31,7 @@ CLASSES = tuple(range(25, 1000, 50))
 EVOLVED = tuple(range(50, 1000, 100))
 EVOLVED_SIDE, POPULATION = 96, 48  # evolved images have no fine detail, and small ones are quick to judge
 # chosen on ten other classes (410, 460, 510, 560, 660, 760, 810, 860, 910, 960) in 128 to 448 steps
-SETTINGS = {"starts": 8, "coarse": 0.7, "mirrored": True, "branches": 0.5}
+SETTINGS = {"restarts": 8, "initial_scale": 0.7, "mirror": True, "skip_gradient": 0.5}
 TRANSFER, SPECTRUM, ROBUST, CONFIDENCE = 0.9, 0.6, 1.0, 0.9
 PHOTOS = {
     "sklearn": ("datasets/images/china.jpg", "datasets/images/flower.jpg"),
@@ -78,7 +78,7 @@ def legible(out: Path, steps: int, canvas: str) -> None:
     for first in range(0, len(CLASSES), TOGETHER):
         numbers = CLASSES[first : first + TOGETHER]
         pictures += inputopt.visualize(
-            net, inputopt.Belief(numbers, TEMPERATURE), SIZE, steps, canvas=canvas, **SETTINGS
+            net, inputopt.LogProbability(numbers, TEMPERATURE), SIZE, steps, canvas=canvas, **SETTINGS
         )
         print(f"{len(pictures)} of {len(CLASSES)} after {time.perf_counter() - started:.0f} s", flush=True)
     for number, picture in zip(CLASSES, pictures, strict=True):
@@ -110,7 +110,7 @@ def evolution(generations: int) -> None:
     """How far evolution gets, how long it takes, and how many images it shows the network."""
     net = inputopt.Frozen(inputopt.load("efficientnet-lite0"))
     started, shape = time.perf_counter(), (3, EVOLVED_SIDE, EVOLVED_SIDE)
-    found = inputopt.illuminate(net, EVOLVED, shape, generations, rules=MapElites(population=POPULATION))
+    found = inputopt.evolve_images(net, EVOLVED, shape, generations, rules=MapElites(population=POPULATION))
     seconds = time.perf_counter() - started
     for number, sure in zip(EVOLVED, found.probability, strict=True):
         print(f"{class_name(number)[:23]:<24}{float(sure):>7.3f}")

@@ -138,7 +138,7 @@ def main(out: Path) -> None:
         share = outside(change, test.mask[known])
         print(f"{name:<14}{right(net, test):>14.1%}{right(net, field):>11.1%}", end="")
         print(f"{f'{int(flipped.success.sum())} of {len(known)}':>14}{share[flipped.success].mean():>18.1%}")
-        wanted = inputopt.visualize(model, inputopt.Class([0, TANK]), size=SIDE, steps=64, shake=0.5)
+        wanted = inputopt.visualize(model, inputopt.Class([0, TANK]), size=SIDE, steps=64, augment=0.5)
         for column in range(SHOWN):
             show(rows[2 * place][2 * column], test.x[known[column]], (0, 1), "a tank")
             show(rows[2 * place][2 * column + 1], flipped.x[column], (0, 1), f"none; L2 {flipped.distance[column]:.2f}")

@@ -20,12 +20,12 @@ from inputopt.pictures.atlas import atlas
 from inputopt.pictures.dream import dream
 from inputopt.pictures.fool import fool
 from inputopt.pictures.invert import invert
-from inputopt.pictures.map_elites import illuminate
+from inputopt.pictures.map_elites import evolve_images
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.visualize import visualize
 from inputopt.search.inputs import InputoptWarning
 from inputopt.search.loop import Interrupted
-from inputopt.search.objectives.features import Belief, Channel, Class, Direction, Layer, Neuron
+from inputopt.search.objectives.features import Channel, Class, Direction, Layer, LogProbability, Neuron
 from inputopt.search.objectives.matching import activation_distance, diversity, style_distance
 from inputopt.search.objectives.total_variation import total_variation
 from inputopt.search.result import Result
@@ -38,7 +38,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "MLP",
-    "Belief",
     "Channel",
     "Class",
     "Direction",
@@ -52,6 +51,7 @@ __all__ = [
     "InputoptWarning",
     "Interrupted",
     "Layer",
+    "LogProbability",
     "ModelError",
     "Neuron",
     "Picture",
@@ -68,9 +68,9 @@ __all__ = [
     "dream",
     "evaluate",
     "evolve",
+    "evolve_images",
     "fool",
     "gradients",
-    "illuminate",
     "invert",
     "load",
     "robustness_curve",

@@ -72,7 +72,7 @@ def recalled(name):
     def run(net, shape, seed, rows):
         x, _ = known_inputs(frozen(net).dtype)
         photo = x[0].reshape(1, 3, 4)
-        settings = {"shake": 0.5} if name == "accentuate" else {}
+        settings = {"augment": 0.5} if name == "accentuate" else {}
         found = getattr(inputopt, name)(net, photo, ["layers.0"], steps=4, seed=seed, **settings)
         assert_same(photo.flatten(), known_inputs(x.dtype)[0][0])  # not written to
         return found
@@ -80,9 +80,9 @@ def recalled(name):
     return run
 
 
-def illuminate(net, shape, seed, rows):
+def evolve_images(net, shape, seed, rows):
     rules = MapElites(population=8, seed=seed)
-    return inputopt.illuminate(net, [1, 4], (1, 3, 4), 3, seed, confidence=0.999, rules=rules, hidden=3, depth=1)
+    return inputopt.evolve_images(net, [1, 4], (1, 3, 4), 3, seed, confidence=0.999, rules=rules, hidden=3, depth=1)
 
 
 @dataclass(frozen=True)
@@ -291,7 +291,7 @@ TABLE = {
         "Layer": lambda: features.Layer("hidden"),
         "Direction": lambda: features.Direction("hidden", [0.3, -1.0, 2.0], axis=1),
         "Class": lambda: features.Class([3, 2, 1, 0, 4, 5]),
-        "Belief": lambda: features.Belief([3, 2, 1, 0, 4, 5]),
+        "Belief": lambda: features.LogProbability([3, 2, 1, 0, 4, 5]),
         "rebuilt": lambda: features.rebuilt(["*", ["Channel", "hidden", 1, {"axis": 1}], 2.0]),
         "activation_distance": lambda: matching.activation_distance({"hidden": drawn(6, 3, 2, 2, seed=9)}),
         "along_activations": lambda: matching.along_activations({"hidden": drawn(1, 3, 2, 2, seed=9)}),
@@ -304,7 +304,7 @@ TABLE = {
     "canvas": {
         "Fourier": lambda: lambda shape, low, high: fourier.Fourier(shape, fourier.Squash(low, high)),
         "Natural": lambda: lambda shape, low, high: fourier.Natural(fourier.Fourier(shape, fourier.Squash(low, high))),
-        "Phase": lambda: lambda shape, low, high: fourier.Phase(shape, fourier.Squash(low, high)),
+        "Phase": lambda: lambda shape, low, high: fourier.MACO(shape, fourier.Squash(low, high)),
         "CPPN": lambda: lambda shape, low, high: cppn.CPPN(shape, fourier.Squash(low, high)),
     },
     "oracle": {
@@ -336,7 +336,7 @@ TABLE = {
         "visualize": lambda: Recipe(visualize, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=True, looks=True),
         "invert": lambda: Recipe(recalled("invert"), cuts=(), seeded=True),
         "accentuate": lambda: Recipe(recalled("accentuate"), cuts=(), seeded=True),
-        "illuminate": lambda: Recipe(illuminate, cuts=(), seeded=True),
+        "evolve_images": lambda: Recipe(evolve_images, cuts=(), seeded=True),
     },
     "attack": {
         f"{name}-{norm}": partial(attack, name, norm, seeded, settings)

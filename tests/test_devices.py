@@ -69,7 +69,7 @@ PICTURES = {
     "fool": lambda net, photo: inputopt.fool(net, 1, (3, 8, 8), 2, steps=6).x,
     "ascend": lambda net, photo: inputopt.ascend(net, photo[None], steps=6).x,
     "saliency": lambda net, photo: inputopt.saliency(net, photo[None], [1], "integrated"),
-    "illuminate": lambda net, photo: inputopt.illuminate(net, [1], (3, 8, 8), 3, confidence=0.99).pictures[0].x,
+    "evolve_images": lambda net, photo: inputopt.evolve_images(net, [1], (3, 8, 8), 3, confidence=0.99).pictures[0].x,
 }
 
 

@@ -147,14 +147,14 @@ class APGD(Attack):
         return self.restarts
 
     def _search(self, run: AttackRun) -> Result:
-        tries = repeated(run.problem, self.restarts)
+        candidates = repeated(run.problem, self.restarts)
         if self.loss == "dlr":
-            warn_if_few(run, 3 if tries.target is None else 4)
-        start = random_start(tries, run.norm, run.seed) if self.random_start else tries.x0
+            warn_if_few(run, 3 if candidates.target is None else 4)
+        start = random_start(candidates, run.norm, run.seed) if self.random_start else candidates.x0
         found = search_inwards(
             run,
             LOSSES[self.loss],
-            tries,
+            candidates,
             start,
             self.steps,
             multiples_of(self.enlarged_radii, run.norm),

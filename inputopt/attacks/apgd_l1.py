@@ -15,7 +15,7 @@ from inputopt.search.rows import chosen, per_example
 
 
 @dataclass(frozen=True)
-class SparseProgress:
+class APGDL1State:
     """The state of L1 Auto-PGD: the best point so far, how many pixels a step changes, how long it is, and counters."""
 
     best: Tensor
@@ -41,17 +41,17 @@ class APGDL1Step:
     steps: int
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> SparseProgress:
+    def init(self, z: Tensor, problem: Problem) -> APGDL1State:
         eps, count = problem.region.eps, z[0].numel()
         changed = (z != problem.x0).flatten(1).sum(1).to(z.dtype)
         share = torch.full_like(eps, 0.2 * count)
         pixels = torch.where(changed > 0, torch.minimum(changed / 1.5, share), share).clamp_min(1)
         infinite = torch.full_like(eps, torch.inf)
-        return SparseProgress(z, torch.zeros_like(z), infinite, pixels, changed.clamp_min(1), eps, 0)
+        return APGDL1State(z, torch.zeros_like(z), infinite, pixels, changed.clamp_min(1), eps, 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: SparseProgress, problem: Problem, project: Project
-    ) -> tuple[Tensor, SparseProgress]:
+        self, z: Tensor, seen: Evaluation, state: APGDL1State, problem: Problem, project: Project
+    ) -> tuple[Tensor, APGDL1State]:
         eps, region = problem.region.eps, problem.region
         better = seen.loss < state.best_loss
         best = chosen(better, z, state.best)
@@ -66,7 +66,7 @@ class APGDL1Step:
             z, grad = chosen(settled, best, z), chosen(settled, best_grad, grad)
         direction = largest(L1.feasible(grad, z, region.low, region.high), pixels)
         ahead = project(z - per_example(size, z) * direction, problem)
-        return ahead, SparseProgress(best, best_grad, best_loss, pixels, sparsity, size, state.index + 1)
+        return ahead, APGDL1State(best, best_grad, best_loss, pixels, sparsity, size, state.index + 1)
 
 
 def largest(grad: Tensor, pixels: Tensor) -> Tensor:

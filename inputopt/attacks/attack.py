@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.attacks.batches import alone, in_batches
 from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
-from inputopt.attacks.reevaluation import alike_alone, judged_afresh, judged_alone
+from inputopt.attacks.reevaluation import judged_alone, judged_on_fresh_draws, same_alone
 from inputopt.attacks.run import SEARCHING, AttackRun, check_levels
 from inputopt.attacks.user_functions import Aim, Loss, goal_of, objective_of
 from inputopt.nets.ambient import ambient
@@ -21,8 +21,8 @@ from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.goals import Goal
 from inputopt.search.inputs import InputoptWarning, check_problem
 from inputopt.search.loop import Watch
-from inputopt.search.network_draws import as_it_comes, keyed
-from inputopt.search.network_traits import PROBABILITIES, Look
+from inputopt.search.network_draws import keyed, unseeded
+from inputopt.search.network_traits import PROBABILITIES, NetworkTraits
 from inputopt.search.norms import Norm, find_norm
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem, Region
@@ -96,7 +96,7 @@ class Attack(AttackConfig):
 
 def checked(
     attack: AttackConfig, net: Frozen, x: Any, y: Any, target: Any, ids: Any, goal: Any = None
-) -> tuple[Problem, Look]:
+) -> tuple[Problem, NetworkTraits]:
     """The problem that an attack was called with, and what was learnt of the network.
 
     It warns if the model seems to return probabilities.
@@ -112,7 +112,7 @@ def called(
     attack: AttackConfig,
     net: Frozen,
     problem: Problem,
-    known: Look,
+    known: NetworkTraits,
     seed: int,
     watch: Watch | None,
     loss: Objective | None = None,
@@ -126,7 +126,7 @@ def called(
     """
 
     varies = known.varies or attack.transform is not None
-    all_draws = keyed(seed, SEARCHING) if known.varies else as_it_comes
+    all_draws = keyed(seed, SEARCHING) if known.varies else unseeded
 
     def search(part: Problem, rows: Tensor) -> Result:
         with all_draws(0):
@@ -137,8 +137,8 @@ def called(
         run = AttackRun(attack, net, part, rows, len(problem.x0), seed, varies, watch, loss, goal, begin)
         found = attack._search(run)
         if varies:
-            found = judged_afresh(run, found)
-        elif known.batch_dependent or (check_alone and not alike_alone(run, found)):
+            found = judged_on_fresh_draws(run, found)
+        elif known.batch_dependent or (check_alone and not same_alone(run, found)):
             found = judged_alone(run, found)
         forwards, backwards = run.meter.totals(part.example)
         nonfinite = found.nonfinite | run.meter.nonfinite(part.example)

@@ -106,12 +106,12 @@ class MultiTargeted(Attack):
         repeated = rows.repeat(targets)
         problem, target = take(run.problem, repeated), classes[repeated, columns]
         ids = keyed_random.child(keyed_random.child(problem.ids, torch.full_like(target, 1 + number)), 1 + target)
-        tries = replace(problem, target=target, ids=ids, restarts=targets)
+        candidates = replace(problem, target=target, ids=ids, restarts=targets)
         found = search_inwards(
             run,
             logit_difference,
-            tries,
-            random_start(tries, run.norm, run.seed),
+            candidates,
+            random_start(candidates, run.norm, run.seed),
             part.steps,
             multiples_of(part.enlarged_radii, run.norm),
             partial(apgd_step, run.norm) if part.adaptive else partial(falling, run),

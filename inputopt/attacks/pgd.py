@@ -42,12 +42,12 @@ class PGD(Attack):
         return self.restarts
 
     def _search(self, run: AttackRun) -> Result:
-        tries = repeated(run.problem, self.restarts)
+        candidates = repeated(run.problem, self.restarts)
         step = falling(run, self.steps)
         if self.step_size is not None:
             step = descend(run, run.each("step_size", self.step_size))
-        start = random_start(tries, run.norm, run.seed) if self.random_start else tries.x0
-        found = run.search(attack_cross_entropy, step, start, self.steps, tries, stop=self.stop_on_success)
+        start = random_start(candidates, run.norm, run.seed) if self.random_start else candidates.x0
+        found = run.search(attack_cross_entropy, step, start, self.steps, candidates, stop=self.stop_on_success)
         return best_restart(found, self.restarts, lower_loss)
 
 

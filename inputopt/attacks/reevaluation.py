@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from inputopt.attacks.run import JUDGING, AttackRun
-from inputopt.search.network_traits import answered_alike_alone
+from inputopt.search.network_traits import same_answers_alone
 from inputopt.search.result import Result
 
 JUDGED_ON = 20
@@ -17,7 +17,7 @@ CHECKED = 3
 """Successes of each batch that are shown to the network alone."""
 
 
-def judged_afresh(run: AttackRun, found: Result) -> Result:
+def judged_on_fresh_draws(run: AttackRun, found: Result) -> Result:
     """Re-evaluate a random network's result on fresh draws: a success fools the majority of them."""
     goal = run.goal_of(run.problem)
     rate = run.share_of_draws(found.x, run.problem, goal, JUDGED_ON, JUDGING)
@@ -26,12 +26,12 @@ def judged_afresh(run: AttackRun, found: Result) -> Result:
 
 
 @torch.no_grad()
-def alike_alone(run: AttackRun, found: Result) -> bool:
+def same_alone(run: AttackRun, found: Result) -> bool:
     """Whether a few successes get the same logits alone as in the batch of the search."""
     won = found.success.nonzero()[:, 0]
     if len(found.x) == 1 or found.logits.shape[1] == 0:
         return True
-    return answered_alike_alone(run.net, found.x[won], found.logits[won], CHECKED)
+    return same_answers_alone(run.net, found.x[won], found.logits[won], CHECKED)
 
 
 @torch.no_grad()

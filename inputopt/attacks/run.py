@@ -22,13 +22,13 @@ from inputopt.search.loop import (
     on_success,
     optimise,
 )
-from inputopt.search.network_draws import as_it_comes, keyed
+from inputopt.search.network_draws import keyed, unseeded
 from inputopt.search.norms import Norm, find_norm
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.oracles import Autograd, Oracle, confirmed
 from inputopt.search.problem import Problem
 from inputopt.search.projections import ball, in_box
-from inputopt.search.query_counter import Meter
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.steps.step import Step
@@ -71,7 +71,7 @@ class AttackRun:
     loss: Objective | None = None
     goal: Goal | None = None
     start: Tensor | None = None
-    meter: Meter = field(default_factory=Meter)
+    meter: QueryCounter = field(default_factory=QueryCounter)
 
     @property
     def norm(self) -> Norm:
@@ -205,7 +205,7 @@ class AttackRun:
                 self.canvas,
                 self.attack.eot_samples,
                 step.uses_gradient,
-                keyed(self.seed, SEARCHING) if self.random else as_it_comes,
+                keyed(self.seed, SEARCHING) if self.random else unseeded,
                 self.meter,
             ),
             goal,

@@ -26,7 +26,7 @@ HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 steps: 
 
 
 @dataclass(frozen=True)
-class Kept:
+class SquareState:
     """The best point so far and its loss, and the number of the step."""
 
     best: Tensor
@@ -56,12 +56,12 @@ class SquareLinf:
         upper = (signs > 0).expand(-1, *image_shape(problem.x0)).reshape(problem.x0.shape)
         return torch.where(upper, problem.region.high, problem.region.low)
 
-    def init(self, z: Tensor, problem: Problem) -> Kept:
-        return Kept(z, torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device), 0)
+    def init(self, z: Tensor, problem: Problem) -> SquareState:
+        return SquareState(z, torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device), 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Kept, problem: Problem, project: Project
-    ) -> tuple[Tensor, Kept]:
+        self, z: Tensor, seen: Evaluation, state: SquareState, problem: Problem, project: Project
+    ) -> tuple[Tensor, SquareState]:
         state = keep(z, seen, state)
         drawn = keyed_random.uniform((2 + image_shape(z)[0],), self.seed, problem.ids, state.index)
         window = window_at(drawn[:, :2], z, side(z, self.steps, self.share, state.index))
@@ -97,12 +97,12 @@ class SquareL2:
         grid[:, :, top : top + rows * tall, left : left + columns * wide] = signs * bumps
         return problem.x0 + L2.steepest(grid.reshape(problem.x0.shape)) * per_example(problem.region.eps, problem.x0)
 
-    def init(self, z: Tensor, problem: Problem) -> Kept:
-        return Kept(z, torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device), 0)
+    def init(self, z: Tensor, problem: Problem) -> SquareState:
+        return SquareState(z, torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device), 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Kept, problem: Problem, project: Project
-    ) -> tuple[Tensor, Kept]:
+        self, z: Tensor, seen: Evaluation, state: SquareState, problem: Problem, project: Project
+    ) -> tuple[Tensor, SquareState]:
         state = keep(z, seen, state)
         channels, height, width = image_shape(z)
         drawn = keyed_random.uniform((5 + channels,), self.seed, problem.ids, state.index)
@@ -121,10 +121,10 @@ class SquareL2:
         return project(problem.x0 + moved, problem), state
 
 
-def keep(z: Tensor, seen: Evaluation, state: Kept) -> Kept:
+def keep(z: Tensor, seen: Evaluation, state: SquareState) -> SquareState:
     """The better of the last point and the best before."""
     better = seen.loss < state.loss
-    return Kept(chosen(better, z, state.best), torch.where(better, seen.loss, state.loss), state.index + 1)
+    return SquareState(chosen(better, z, state.best), torch.where(better, seen.loss, state.loss), state.index + 1)
 
 
 def image_shape(z: Tensor) -> tuple[int, int, int]:

@@ -177,8 +177,8 @@ def _swapped(net: Frozen, x: Tensor, own: Tensor, cells: Tensor, label: int, see
     difference = ((given - mine).flatten(2) @ each) / each.sum(0)  # [B, C, regions]
     within, turned = range_of(net, x), []
     for region in range(each.shape[1]):
-        painted = within.clamp(mine + difference[:, :, region, None, None] * (cells == region))
-        seen = _prediction(net, painted)
+        optimise_picture = within.clamp(mine + difference[:, :, region, None, None] * (cells == region))
+        seen = _prediction(net, optimise_picture)
         turned.append(((seen != label) & (seen != NOTHING)).to(x.dtype).mean())
     return torch.stack(turned)
 

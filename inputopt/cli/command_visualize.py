@@ -1,4 +1,4 @@
-"""`inputopt visualize`, `illuminate`, `atlas` and `spurious`: what a network looks for."""
+"""`inputopt visualize`, `evolve_images`, `atlas` and `spurious`: what a network looks for."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from inputopt.files import FileError, reading, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.atlas import atlas
 from inputopt.pictures.canvas_choice import CANVASES
-from inputopt.pictures.map_elites import MapElites, illuminate
+from inputopt.pictures.map_elites import MapElites, evolve_images
 from inputopt.pictures.picture import Picture, read_levels
 from inputopt.pictures.sheet import contact_sheet
 from inputopt.pictures.visualize import visualize
 from inputopt.search.loop import Interrupted, Snapshot
-from inputopt.search.objectives.features import Belief, Channel, Layer
+from inputopt.search.objectives.features import Channel, Layer, LogProbability
 from inputopt.search.objectives.objective import Objective
 from inputopt.zoo.imagenet import class_index
 
@@ -38,7 +38,7 @@ TEMPERATURE = 4.0
 
 
 def add_commands(commands: Any) -> None:
-    """Add `visualize`, `illuminate`, `atlas` and `spurious`."""
+    """Add `visualize`, `evolve_images`, `atlas` and `spurious`."""
     command = commands.add_parser("visualize", help="an image made to please a channel, a layer or a class")
     command.add_argument("--layer", help="a module of the model; see `inputopt layers`")
     command.add_argument(
@@ -46,25 +46,25 @@ def add_commands(commands: Any) -> None:
     )
     command.add_argument("--classes", type=names, help="names or numbers with commas between them, instead of a layer")
     command.add_argument(
-        "--shared", type=whole(0), default=0, help="waves up to here are one for all pictures (0: none)"
+        "--shared-frequencies", type=whole(0), default=0, help="waves up to here are one for all pictures (0: none)"
     )
-    command.add_argument("--starts", type=whole(), default=1, help="searches each picture begins with (%(default)s)")
+    command.add_argument("--restarts", type=whole(), default=1, help="searches each picture begins with (%(default)s)")
     part = number(above=0, most=1)
-    command.add_argument("--coarse", type=part, default=1.0, help="share of each side first shown (%(default)s)")
-    command.add_argument("--mirrored", action="store_true", help="half of the looks are in a mirror; for classes")
+    command.add_argument("--initial-scale", type=part, default=1.0, help="share of each side first shown (%(default)s)")
+    command.add_argument("--mirror", action="store_true", help="half of the looks are in a mirror; for classes")
     command.add_argument(
-        "--branches", type=part, default=1.0, help="share of derivatives by way of branches (%(default)s)"
+        "--skip-gradient", type=part, default=1.0, help="share of derivatives by way of branches (%(default)s)"
     )
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
-    command = commands.add_parser("illuminate", help="images that evolve until the network takes them for classes")
+    command = commands.add_parser("evolve", help="images that evolve until the network takes them for classes")
     command.add_argument("--classes", type=names, required=True, help="names or numbers with commas between them")
     command.add_argument("--generations", type=whole(), default=1000, help="at most (%(default)s)")
     command.add_argument("--population", type=whole(), default=64, help="children in a generation (%(default)s)")
     command.add_argument("--confidence", type=probability, default=0.9, help="the probability to reach (%(default)s)")
     _add_model(command, 96)
-    command.set_defaults(run=run_illuminate)
+    command.set_defaults(run=run_evolve)
 
     command = commands.add_parser("atlas", help="what a layer's channels look for, and where in photos they find it")
     command.add_argument("--layer", required=True, help="a module of the model; see `inputopt layers`")
@@ -98,7 +98,7 @@ def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: in
         "--canvas", type=choice("canvas", CANVASES), default="natural", help=f"of {', '.join(CANVASES)} (%(default)s)"
     )
     command.add_argument(
-        "--shake", type=number(0), default=1.0, help="how much it moves before each look (%(default)s)"
+        "--augment", type=number(0), default=1.0, help="how much it moves before each look (%(default)s)"
     )
     command.set_defaults(run=run)
 
@@ -110,7 +110,7 @@ def run_visualize(options: argparse.Namespace) -> int:
     out = writable(options.out, *files, "visualize.png")
     paths = [out / file for file in files]
     net = find_network(options)
-    _check_size(net, options, len(paths) * options.starts)
+    _check_size(net, options, len(paths) * options.restarts)
 
     def preview(snapshot: Snapshot) -> None:
         if len(snapshot.x) > len(paths):  # several starts are going
@@ -119,7 +119,10 @@ def run_visualize(options: argparse.Namespace) -> int:
             unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
 
     seen = Watching(options.watch, preview)
-    own = {name: getattr(options, name) for name in ("shared", "starts", "coarse", "mirrored", "branches")}
+    own = {
+        name: getattr(options, name)
+        for name in ("shared_frequencies", "restarts", "initial_scale", "mirror", "skip_gradient")
+    }
     settings = _settings(options) | own
     with seen.bar("visualize", options.steps + 1):
         try:
@@ -131,17 +134,17 @@ def run_visualize(options: argparse.Namespace) -> int:
     return 0
 
 
-def run_illuminate(options: argparse.Namespace) -> int:
+def run_evolve(options: argparse.Namespace) -> int:
     """A PNG each and a sheet; 1 if the network is not sure enough of one."""
     numbers, titles = _classes(options.classes)
-    files = [f"illuminate-{title}.png" for title in titles]
-    out = writable(options.out, *files, "illuminate.png")
+    files = [f"evolve-{title}.png" for title in titles]
+    out = writable(options.out, *files, "evolve.png")
     paths = [out / file for file in files]
     rules = MapElites(population=options.population, seed=checks.seed(options.seed))
     net = find_network(options)
     _check_size(net, options, options.population)
     shape = (1 if options.grey else 3, options.size, options.size)
-    with tqdm(total=options.generations, desc="illuminate", unit="generation", leave=False, disable=None) as bar:
+    with tqdm(total=options.generations, desc="evolve", unit="generation", leave=False, disable=None) as bar:
 
         def progress(generation: int, sure: Tensor) -> None:
             bar.set_postfix_str(f"{int((sure >= options.confidence).sum())} of {len(sure)} reached", refresh=False)
@@ -149,11 +152,11 @@ def run_illuminate(options: argparse.Namespace) -> int:
 
         settings: dict[str, Any] = {"confidence": options.confidence, "rules": rules, "progress": progress}
         try:
-            found = illuminate(net, numbers, shape, options.generations, options.seed, **settings)
+            found = evolve_images(net, numbers, shape, options.generations, options.seed, **settings)
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, paths)
             raise
-    written = _save(found.pictures, paths, net, out / "illuminate.png")
+    written = _save(found.pictures, paths, net, out / "evolve.png")
     rows = [[title, f"{float(sure):.4f}"] for title, sure in zip(titles, found.probability, strict=True)]
     print(table(["class", "sure"], rows))
     print(f"\n{found.generations} generations, {found.forwards} images shown")
@@ -231,7 +234,7 @@ def run_spurious(options: argparse.Namespace) -> int:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    return {"canvas": options.canvas, "shake": options.shake, "colours": 1 if options.grey else 3}
+    return {"canvas": options.canvas, "augment": options.augment, "colours": 1 if options.grey else 3}
 
 
 def _asked(options: argparse.Namespace) -> tuple[Objective, list[str]]:
@@ -242,7 +245,7 @@ def _asked(options: argparse.Namespace) -> tuple[Objective, list[str]]:
         if options.channels is not None:
             raise ValueError("--channels are those of a --layer; leave them out with --classes.")
         numbers, titles = _classes(options.classes)
-        return Belief(numbers, TEMPERATURE), titles
+        return LogProbability(numbers, TEMPERATURE), titles
     if options.channels is None:
         return Layer(options.layer), [_filed(options.layer)]
     return Channel(options.layer, options.channels), [

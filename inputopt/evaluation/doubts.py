@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from inputopt.evaluation.report import AttackRow
-from inputopt.evaluation.state import Standing
+from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.frozen import Frozen
-from inputopt.search.network_traits import PROBABILITIES, Look
+from inputopt.search.network_traits import PROBABILITIES, NetworkTraits
 from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
@@ -20,7 +20,7 @@ LOOKED_AT = 128  # examples
 NEIGHBOURS = "The model's answer to an input depends on its neighbours in the batch: each final image was judged alone."
 
 
-def doubts_before(net: Frozen, problem: Problem, known: Look, eot_samples: int) -> list[str]:
+def indicators_before(net: Frozen, problem: Problem, known: NetworkTraits, eot_samples: int) -> list[str]:
     """What the network itself gives reason to doubt: unsteady answers, probabilities, gradients that vanish."""
     found = []
     if known.random:
@@ -43,7 +43,9 @@ def doubts_before(net: Frozen, problem: Problem, known: Look, eot_samples: int) 
     return found
 
 
-def doubts_after(rows: Sequence[AttackRow], standing: Standing, unanswered: Tensor, changed: int) -> list[str]:
+def indicators_after(
+    rows: Sequence[AttackRow], standing: EvaluationState, unanswered: Tensor, changed: int
+) -> list[str]:
     """What the attacks met gives reason to doubt.
 
     Args:

@@ -17,15 +17,15 @@ from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
 from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.run import check_levels
-from inputopt.evaluation.doubts import NEIGHBOURS, doubts_after, doubts_before
-from inputopt.evaluation.final_check import Verdict, judge
+from inputopt.evaluation.doubts import NEIGHBOURS, indicators_after, indicators_before
+from inputopt.evaluation.final_check import FinalCheck, judge
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
-from inputopt.evaluation.state import Standing
+from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import check_problem
-from inputopt.search.network_traits import Look, answered_alike_alone
+from inputopt.search.network_traits import NetworkTraits, same_answers_alone
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
@@ -80,11 +80,11 @@ def evaluate(
     problem = replace(problem, region=bounded(net, problem, chosen, distance, where))
     if known.varies:  # what counts is the mean over draws, which a search brings down until its last step
         stages = [replace(stage, attack=replace(stage.attack, stop_on_success=False)) for stage in stages]
-    doubts = doubts_before(net, problem, known, eot_samples)
+    doubts = indicators_before(net, problem, known, eot_samples)
     logits = logits_in_batches(net, problem)
-    if not known.varies and not answered_alike_alone(net, problem.x0, logits, CHECKED):
+    if not known.varies and not same_answers_alone(net, problem.x0, logits, CHECKED):
         known = replace(known, batch_dependent=True)  # in batches larger than those of the first look
-    standing, rows = Standing.at_start(net, problem, logits, known, seed), []
+    standing, rows = EvaluationState.at_start(net, problem, logits, known, seed), []
     unanswered = standing.nonfinite
     for stage in stages:
         tried = (standing.robust & stage.where(standing)).nonzero()[:, 0]
@@ -96,7 +96,7 @@ def evaluate(
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
     verdict = judge(net, problem, standing, known, seed)
     doubts += [NEIGHBOURS] if verdict.alone else []
-    doubts += doubts_after(rows, standing, unanswered, verdict.changed)
+    doubts += indicators_after(rows, standing, unanswered, verdict.changed)
     said = {
         "norm": norm,
         "eps": distance.tolist() if isinstance(distance, Tensor) else distance,
@@ -114,7 +114,7 @@ def evaluate(
 
 
 def _attacked(
-    attack: AttackConfig, net: Frozen, problem: Problem, tried: Tensor, known: Look, seed: int
+    attack: AttackConfig, net: Frozen, problem: Problem, tried: Tensor, known: NetworkTraits, seed: int
 ) -> Result | None:
     """The attack on the examples `tried`, as it would be called on them; None if there are none."""
     if not len(tried):
@@ -125,9 +125,9 @@ def _attacked(
 
 
 def _report(
-    verdict: Verdict,
+    verdict: FinalCheck,
     problem: Problem,
-    standing: Standing,
+    standing: EvaluationState,
     rows: list[AttackRow],
     doubts: list[str],
     settings: dict[str, Any],

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from inputopt.attacks.batches import logits_in_batches
 from inputopt.evaluation.random_accuracy import JUDGING, JUDGING_AGAIN, right, share_right
-from inputopt.evaluation.state import Standing
+from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.frozen import Frozen
-from inputopt.search.network_traits import Look, answered_alike_alone
+from inputopt.search.network_traits import NetworkTraits, same_answers_alone
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
 
@@ -24,7 +24,7 @@ Z = 1.959964
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FinalCheck:
     """How often images are classified rightly.
 
     Attributes:
@@ -52,7 +52,7 @@ class Verdict:
 
 
 @torch.no_grad()
-def judge(net: Frozen, problem: Problem, standing: Standing, known: Look, seed: int) -> Verdict:
+def judge(net: Frozen, problem: Problem, standing: EvaluationState, known: NetworkTraits, seed: int) -> FinalCheck:
     """Judge the clean inputs and the final images, apart from all attacks.
 
     A network that answers at random is judged on fresh draws, one whose answer depends on the other rows of a batch on
@@ -62,7 +62,7 @@ def judge(net: Frozen, problem: Problem, standing: Standing, known: Look, seed: 
     if known.varies:
         before = share_right(net, problem, seed, JUDGING)
         after = share_right(net, final, seed, JUDGING_AGAIN)
-        return Verdict(before.shares, after.shares, _changed(standing, after.shares > 0.5), after.error)
+        return FinalCheck(before.shares, after.shares, _changed(standing, after.shares > 0.5), after.error)
     clean = standing.clean_margin > 0
     moved = (clean & ~standing.robust).nonzero()[:, 0]  # all others are what they were
     again, alone = _judged_together(net, take(final, moved)) if len(moved) else (clean[moved], False)
@@ -71,16 +71,16 @@ def judge(net: Frozen, problem: Problem, standing: Standing, known: Look, seed: 
         clean, again, alone = *(right(_alone(net, each), problem.label) for each in (problem, final)), True
     both = again & clean
     changed = _changed(standing, both)
-    return Verdict(clean.to(problem.x0.dtype), both.to(problem.x0.dtype), changed, alone=alone)
+    return FinalCheck(clean.to(problem.x0.dtype), both.to(problem.x0.dtype), changed, alone=alone)
 
 
 def _judged_together(net: Frozen, final: Problem) -> tuple[Tensor, bool]:
     """Whether images are classified rightly in a batch, [B], and whether some of them alone get another answer."""
     logits = logits_in_batches(net, final)
-    return right(logits, final.label), not answered_alike_alone(net, final.x0, logits, CHECKED)
+    return right(logits, final.label), not same_answers_alone(net, final.x0, logits, CHECKED)
 
 
-def _changed(standing: Standing, held: Tensor) -> int:
+def _changed(standing: EvaluationState, held: Tensor) -> int:
     """How many images that had fooled the network are classified rightly after all."""
     return int((held & ~standing.robust & (standing.fooled > 0.5)).sum())
 

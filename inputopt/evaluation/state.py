@@ -10,14 +10,14 @@ from torch import Tensor
 
 from inputopt.evaluation.random_accuracy import JUDGING, share_right
 from inputopt.nets.frozen import Frozen
-from inputopt.search.network_traits import Look
+from inputopt.search.network_traits import NetworkTraits
 from inputopt.search.objectives.logits import best_other, logit_of, margin
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 
 
 @dataclass(frozen=True)
-class Standing:
+class EvaluationState:
     """The state of an evaluation between two attacks.
 
     Attributes:
@@ -39,7 +39,9 @@ class Standing:
     nonfinite: Tensor
 
     @classmethod
-    def at_start(cls, net: Frozen, problem: Problem, logits: Tensor, known: Look, seed: int) -> Standing:
+    def at_start(
+        cls, net: Frozen, problem: Problem, logits: Tensor, known: NetworkTraits, seed: int
+    ) -> EvaluationState:
         """Before the first attack; inputs whose `logits` [B, n] are not finite are not classified rightly."""
         most = logits.amax(1)
         answered = (most - most) == 0
@@ -50,18 +52,18 @@ class Standing:
         none = torch.zeros_like(right)
         return cls(right, problem.x0.clone(), (~right).to(ahead.dtype), ahead, ahead, none, ~answered)
 
-    def after(self, tried: Tensor, found: Result | None, label: Tensor) -> Standing:
+    def after(self, tried: Tensor, found: Result | None, label: Tensor) -> EvaluationState:
         """After an attack on the positions `tried`, whose classes are `label`; None if it had nobody to attack."""
         none = torch.zeros_like(self.gained)
         if found is None:
-            return Standing(
+            return EvaluationState(
                 self.robust, self.x, self.fooled, self.clean_margin, self.margin, none, self.nonfinite
             )  # fmt: skip
         ahead = logit_of(found.logits, label) - best_other(found.logits, label)
         before = self.margin[tried]
         better = found.success | (found.success_rate > self.fooled[tried])
         kept = tried[better]
-        return Standing(
+        return EvaluationState(
             self.robust.index_fill(0, tried[found.success], False),
             self.x.index_copy(0, kept, found.x[better]),
             self.fooled.index_copy(0, kept, found.success_rate[better].to(self.fooled)),
@@ -72,11 +74,11 @@ class Standing:
         )
 
 
-Where = Callable[[Standing], Tensor]
+Where = Callable[[EvaluationState], Tensor]
 """Which inputs an attack goes on with, bool [B]: a choice that is made for each input by itself."""
 
 
-def everyone(standing: Standing) -> Tensor:
+def everyone(standing: EvaluationState) -> Tensor:
     """All that stand."""
     return standing.robust
 
@@ -86,6 +88,6 @@ def near(share: float) -> Where:
     return lambda standing: standing.margin <= share * standing.clean_margin
 
 
-def gained(standing: Standing) -> Tensor:
+def gained(standing: EvaluationState) -> Tensor:
     """Those that the last attack brought clearly closer to the boundary than all before."""
     return standing.gained

@@ -11,9 +11,9 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.invert import _given, activations
 from inputopt.pictures.picture import Photo, Picture
-from inputopt.pictures.picture_search import painted
+from inputopt.pictures.picture_search import optimise_picture
 from inputopt.pictures.provenance import FILE, repeatable
-from inputopt.pictures.visualize import shaken
+from inputopt.pictures.visualize import augmented
 from inputopt.search.loop import Watch
 from inputopt.search.objectives.matching import along_activations
 
@@ -27,7 +27,7 @@ def accentuate(
     seed: int = 0,
     *,
     canvas: str = "fourier",
-    shake: float = 0.5,
+    augment: float = 0.5,
     watch: Watch | None = None,
 ) -> Picture:
     """A photo's caricature: from the photo, further the way that the named layers see it (Carter et al., 2019).
@@ -37,15 +37,17 @@ def accentuate(
     Args:
         model, photo, layers, seed, canvas, watch: as for `invert`.
         steps: how many.
-        shake: as for `visualize`.
+        augment: as for `visualize`.
 
     Raises:
         ValueError, TypeError, FileError: as for `invert`.
     """
     net, image, surface = _given(model, photo, steps, canvas)
     seed = checks.seed(seed)
-    transform = shaken(surface.within, shake, seed)
+    transform = augmented(surface.within, augment, seed)
     objective = -along_activations(activations(net, image, layers))
     alone = torch.zeros(1, dtype=torch.int64, device=net.device)
-    x, _ = painted(net, objective, surface, surface.canvas.encode(image), alone, alone, steps, transform, watch)
+    x, _ = optimise_picture(
+        net, objective, surface, surface.canvas.encode(image), alone, alone, steps, transform, watch
+    )
     return Picture(x[0], bounds=net.bounds)

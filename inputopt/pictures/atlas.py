@@ -18,7 +18,7 @@ from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.sheet import show
 from inputopt.pictures.visualize import check_settings, visualize
-from inputopt.search.channel_axes.layout import Layout, bearings, channels_second, grid_of
+from inputopt.search.channel_axes.layout import Layout, channels_second, grid_of, network_geometry
 from inputopt.search.objectives.features import Channel
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def strongest(
         shape = tuple(image.shape)
         with torch.no_grad():
             if shape not in layouts:
-                layouts[shape] = bearings(net, image, [layer]).layout(layer, axis)
+                layouts[shape] = network_geometry(net, image, [layer]).layout(layer, axis)
             output = net.features(image, [layer])[layer]
         seen = _on_grid(checks.finite(f"what {layer} puts out", output), image, layouts[shape])
         if max(channels) >= seen.shape[1]:

@@ -15,13 +15,13 @@ from inputopt.search.bounds import Range
 from inputopt.search.canvases.colours import Squash
 from inputopt.search.canvases.cppn import CPPN
 from inputopt.search.canvases.fourier import Fourier, Shape, frequencies
-from inputopt.search.canvases.maco import Phase
+from inputopt.search.canvases.maco import MACO
 from inputopt.search.canvases.natural import Natural
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box, Project
 
 
-class Painted(Protocol):
+class PictureCanvas(Protocol):
     """A canvas that knows where to start, [B, ...] for `ids` [B], and how to take a photo up."""
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
@@ -61,7 +61,7 @@ class InRange:
     Whatever is absolute on the canvas is in parts of the range's width so, and a search finds the same image in any.
     """
 
-    own: Painted
+    own: PictureCanvas
     range: Range
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
@@ -89,7 +89,7 @@ class Shared:
         mixed: z with the waves in common, all else each example's own.
     """
 
-    own: Painted
+    own: PictureCanvas
     mixed: Callable[[Tensor], Tensor]
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
@@ -145,7 +145,7 @@ class Kind:
         boxed: whether z must stay between 0 and 1.
     """
 
-    make: Callable[[Shape], Painted]
+    make: Callable[[Shape], PictureCanvas]
     rate: float
     mixed: Callable[[Shape, int], Callable[[Tensor], Tensor]] | None
     boxed: bool = False
@@ -155,7 +155,7 @@ SQUASH = Squash(0, 1)
 CANVASES = {
     "natural": Kind(lambda shape: Natural(Fourier(shape, SQUASH)), 0.5, _mixed_waves),
     "fourier": Kind(lambda shape: Fourier(shape, SQUASH), 0.05, _mixed_waves),
-    "phase": Kind(lambda shape: Phase(shape, SQUASH), 0.1, _mixed_phases),
+    "phase": Kind(lambda shape: MACO(shape, SQUASH), 0.1, _mixed_phases),
     "cppn": Kind(lambda shape: CPPN(shape, SQUASH), 0.02, None),
     "pixels": Kind(Pixels, 0.02, _mixed_pixels, boxed=True),
 }
@@ -172,7 +172,7 @@ class Surface:
         within: the range of the images.
     """
 
-    canvas: Painted
+    canvas: PictureCanvas
     project: Project
     rate: float
     within: Range
@@ -188,9 +188,9 @@ def canvas_of(name: str, shape: Shape, within: Range, shared: int = 0) -> Surfac
     """
     kind = CANVASES[checks.one_of("canvas", name, CANVASES)]
     made = kind.make(shape)
-    if checks.whole("shared", shared, least=0):
+    if checks.whole("shared_frequencies", shared, least=0):
         if kind.mixed is None:
-            raise ValueError(f"The canvas {name!r} has no waves to share; choose another, or shared=0.")
+            raise ValueError(f"The canvas {name!r} has no waves to share; choose another, or shared_frequencies=0.")
         made = Shared(made, kind.mixed(shape, shared))
     project = Box(0.0, 1.0) if kind.boxed else _free
     return Surface(made if within.is_unit else InRange(made, within), project, kind.rate, within)

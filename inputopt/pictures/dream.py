@@ -15,10 +15,10 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.photo import levels_for
 from inputopt.pictures.picture import Photo, Picture, read_levels
-from inputopt.pictures.picture_search import Finite, check_followed, indexed
+from inputopt.pictures.picture_search import FiniteBounds, check_followed, indexed
 from inputopt.pictures.provenance import FILE, repeatable
 from inputopt.search.bounds import picture_range
-from inputopt.search.channel_axes.layout import bearings
+from inputopt.search.channel_axes.layout import network_geometry
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives.guide import guided
@@ -113,7 +113,7 @@ def dream(
         if (height, across) == full:
             image = image[:, :, :1, :1].clone()  # nobody needs it any more, and of a large image every copy counts
         roll = (min(JITTER, min(height, across) // 8) if net.convolves else 0) if jitter is None else jitter
-        finite = Finite(objective)
+        finite = FiniteBounds(objective)
         oracle, step = _search(net, finite.objective, small, step_size, roll, smoothing, tile, seed, share)
         started = [small]
         del small
@@ -212,7 +212,7 @@ def _objective(
         shown = scaled(net, x, *(max(1, round(side * factor)) for side in x.shape[2:]))
         with torch.no_grad():
             seen = net.features(shown, list(weights))
-            to = bearings(net, shown, list(weights))
+            to = network_geometry(net, shown, list(weights))
         parts = [guided({name: seen[name]}, axis=axis).bound(to) for name in weights]
         said = indexed(to)
     parts = [part * weight for part, weight in zip(parts, weights.values(), strict=True)]

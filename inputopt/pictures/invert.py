@@ -12,7 +12,7 @@ from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.canvas_choice import CANVASES, Surface, canvas_of
 from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
-from inputopt.pictures.picture_search import painted
+from inputopt.pictures.picture_search import optimise_picture
 from inputopt.pictures.provenance import FILE, repeatable
 from inputopt.search.bounds import picture_range
 from inputopt.search.loop import Watch
@@ -65,7 +65,7 @@ def invert(
     objective = distance + weight * total_variation()
     alone = torch.zeros(1, dtype=torch.int64, device=net.device)
     z = surface.canvas.start(seed, alone).to(image)
-    x, _ = painted(net, objective, surface, z, alone, alone, steps, unchanged, watch)
+    x, _ = optimise_picture(net, objective, surface, z, alone, alone, steps, unchanged, watch)
     left = float(distance(activations(net, x, layers), x, Problem(x, alone, alone)))
     return Picture(x[0], {"distance": left}, net.bounds)
 

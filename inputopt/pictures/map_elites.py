@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.canvas_choice import InRange, Painted
+from inputopt.pictures.canvas_choice import InRange, PictureCanvas
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.provenance import Kind, repeatable
 from inputopt.search import keyed_random
@@ -98,7 +98,7 @@ class MapElites:
 
 
 @dataclass(frozen=True)
-class Illuminated:
+class EvolvedImages:
     """What an evolution found.
 
     Attributes:
@@ -126,7 +126,7 @@ RULES = Kind(asdict, lambda settings: MapElites(**settings))
 
 
 @repeatable(targets=TARGETS, rules=RULES)
-def illuminate(
+def evolve_images(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     targets: Sequence[int],
     shape: Sequence[int],
@@ -138,7 +138,7 @@ def illuminate(
     hidden: int = 12,
     depth: int = 3,
     progress: Progress | None = None,
-) -> Illuminated:
+) -> EvolvedImages:
     """Evolve images that the network takes for classes, by its answers alone (Nguyen, Yosinski and Clune, 2015).
 
     The genomes are the weights of small pattern-producing networks; a whole generation is shown in one batch.
@@ -211,15 +211,21 @@ def _beliefs(logits: Tensor) -> Tensor:
 
 
 def _judged(
-    net: Frozen, canvas: Painted, within: Range, elites: Elites, goals: Tensor, confidence: float, rules: MapElites
-) -> Illuminated:
+    net: Frozen,
+    canvas: PictureCanvas,
+    within: Range,
+    elites: Elites,
+    goals: Tensor,
+    confidence: float,
+    rules: MapElites,
+) -> EvolvedImages:
     """What the network says of the elites of `goals`."""
     x = within.clamp(_shown(canvas, elites.genomes[goals]))
     sure = net(x).softmax(1).gather(1, goals[:, None])[:, 0]
     pictures = [Picture(image.clone(), {"picture": number}, net.bounds) for number, image in enumerate(x)]
-    return Illuminated(pictures, sure, sure >= confidence, elites.generation, elites.generation * rules.population)
+    return EvolvedImages(pictures, sure, sure >= confidence, elites.generation, elites.generation * rules.population)
 
 
-def _shown(canvas: Painted, genomes: Tensor) -> Tensor:
+def _shown(canvas: PictureCanvas, genomes: Tensor) -> Tensor:
     ids = torch.arange(len(genomes), device=genomes.device)
     return canvas(genomes, Problem(genomes, ids, ids))

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.canvas_choice import Surface
-from inputopt.pictures.successive_halving import last_standing
-from inputopt.search.channel_axes.layout import Bearings, bearings
+from inputopt.pictures.successive_halving import best_restarts
+from inputopt.search.channel_axes.layout import NetworkGeometry, network_geometry
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, Stop, Watch, at_the_end, latest, optimise
 from inputopt.search.objectives.objective import Objective
@@ -31,12 +31,12 @@ def bound_to(net: Frozen, objective: Objective, x: Tensor) -> tuple[Objective, d
     """
     if objective.bind is None:
         return objective, {}
-    to = bearings(net, x, objective.layers)
+    to = network_geometry(net, x, objective.layers)
     found = objective.bound(to)
     return found, indexed(to)
 
 
-def indexed(to: Bearings) -> dict[str, Any]:
+def indexed(to: NetworkGeometry) -> dict[str, Any]:
     """What a recipe says of the layers whose channels were looked at."""
     said: dict[str, list[str]] = {}
     for layout in to.used:
@@ -44,7 +44,7 @@ def indexed(to: Bearings) -> dict[str, Any]:
     return {"channels": {layer: "; ".join(texts) for layer, texts in said.items()}} if said else {}
 
 
-class Finite:
+class FiniteBounds:
     """An objective that must be a number for each image: one that is none leads a search nowhere, to a grey picture.
 
     Attributes:
@@ -92,7 +92,7 @@ def check_followed(found: Result) -> None:
         )
 
 
-def painted(
+def optimise_picture(
     net: Frozen,
     objective: Objective,
     surface: Surface,
@@ -115,7 +115,7 @@ def painted(
     with torch.no_grad():
         start = surface.canvas(z, Problem(z, label, ids))
     objective, said = bound_to(net, objective, start[:1])
-    finite = Finite(objective)
+    finite = FiniteBounds(objective)
     oracle = Autograd(net, finite.objective, never, transform, surface.canvas)
     step = Descend(Adam(), HalfCosine(surface.rate, surface.rate / 10, steps))
     problem = Problem(start, label, ids)
@@ -133,5 +133,5 @@ def painted(
 
 def _chosen(found: Result, label: Tensor, surface: Surface) -> Result:
     """Of each picture the search that went furthest, in the range to the last bit."""
-    best = take(found, last_standing(found, label))
+    best = take(found, best_restarts(found, label))
     return replace(best, x=surface.within.clamp(best.x))

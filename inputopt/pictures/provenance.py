@@ -8,8 +8,8 @@ A function that makes pictures is decorated, and that is all it does for it:
         return Picture(x, bounds=net.bounds)
 
 The first argument is the model; each other one is written into the recipe under its name, defaults too, but for those
-named in `SILENT`, which leave no trace in the picture. An argument that is not plain JSON needs a `Kind`, which says
-how to write it down and how to read it back. `remade` calls the function by what a recipe says.
+named in `EXCLUDED_SETTINGS`, which leave no trace in the picture. An argument that is not plain JSON needs a `Kind`,
+which says how to write it down and how to read it back. `remade` calls the function by what a recipe says.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from inputopt.nets.naming import fingerprint, name_of
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.search.loop import Interrupted
 
-SILENT = ("watch", "progress")
+EXCLUDED_SETTINGS = ("watch", "progress")
 """Arguments that leave no trace in the picture."""
 
 
@@ -123,7 +123,7 @@ def recipe_of(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
     bound = inspect.signature(maker.function).bind(*args, **kwargs)
     bound.apply_defaults()
     (_, model), *others = bound.arguments.items()
-    settings = {key: _written(value, maker.kinds.get(key)) for key, value in others if key not in SILENT}
+    settings = {key: _written(value, maker.kinds.get(key)) for key, value in others if key not in EXCLUDED_SETTINGS}
     return {"made by": name, "model": described(model), "settings": settings, "versions": versions()}
 
 
@@ -241,7 +241,7 @@ def remade(
         raise ValueError("The picture was interrupted while it was made, so that its recipe does not lead to it.")
     maker = MAKERS[checks.one_of("picture function", recipe["made by"], MAKERS)]
     net = _network(recipe["model"], find)
-    known = [name for name in inspect.signature(maker.function).parameters if name not in SILENT][1:]
+    known = [name for name in inspect.signature(maker.function).parameters if name not in EXCLUDED_SETTINGS][1:]
     settings = {}
     for name, value in {**recipe["settings"], **(given or {})}.items():
         checks.one_of(f"setting of {recipe['made by']}", name, known)

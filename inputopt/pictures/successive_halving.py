@@ -15,7 +15,7 @@ DECIDED = 0.5
 """The share of the steps after which one start is left."""
 
 
-class Knockout:
+class SuccessiveHalving:
     """A stop rule: of the starts of each picture the worse half is done at the end of each round.
 
     It follows one search, from its first step on: `problem.label` are the pictures and `problem.ids` the starts, both
@@ -43,7 +43,7 @@ class Knockout:
         return (rank[place] >= left).to(seen.success.device)
 
 
-def last_standing(found: Result, label: Tensor) -> Tensor:
+def best_restarts(found: Result, label: Tensor) -> Tensor:
     """The row of each picture whose search went furthest, int64 [pictures]; of several the one of the lowest loss."""
     loss = found.loss.masked_fill(found.forwards < found.forwards.max(), torch.inf)
     rows = [(label == picture).nonzero()[:, 0] for picture in range(int(label.max()) + 1)]

@@ -15,15 +15,16 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.canvas_choice import Surface, canvas_of, shape_of
 from inputopt.pictures.picture import Picture
-from inputopt.pictures.picture_search import painted
+from inputopt.pictures.picture_search import optimise_picture
 from inputopt.pictures.provenance import Kind, repeatable
-from inputopt.pictures.successive_halving import Knockout
+from inputopt.pictures.successive_halving import SuccessiveHalving
 from inputopt.search.bounds import Range, picture_range
 from inputopt.search.loop import Watch, at_the_end
 from inputopt.search.objectives.features import only, rebuilt
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
-from inputopt.search.transforms import Transform, chained, mirror, noise, rotate, scale, shift, unchanged
+from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
+from inputopt.search.transforms import mirror as mirrored_at_random
 
 OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
 """An objective by its plain form."""
@@ -38,13 +39,13 @@ def visualize(
     seed: int = 0,
     *,
     canvas: str = "natural",
-    shake: float = 1.0,
+    augment: float = 1.0,
     colours: int = 3,
-    shared: int = 0,
-    starts: int = 1,
-    coarse: float = 1.0,
-    mirrored: bool = False,
-    branches: float = 1.0,
+    shared_frequencies: int = 0,
+    restarts: int = 1,
+    initial_scale: float = 1.0,
+    mirror: bool = False,
+    skip_gradient: float = 1.0,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -58,22 +59,22 @@ def visualize(
         seed: what all chance is drawn from.
         canvas: "natural" (waves, as strong at each frequency as in a photo), "fourier" (free waves), "phase" (waves of
             fixed strength, MACO), "cppn" (a formula), "pixels".
-        shake: how strongly the image is moved, turned, scaled and blurred by noise before each look: 1 for up to a
+        augment: how strongly the image is moved, turned, scaled and blurred by noise before each look: 1 for up to a
             fourteenth of its side, 10 degrees, a factor of 1.3 and 5 % of the bounds' width; 0 for not at all.
         colours: 3 for RGB, 1 for grey.
-        shared: waves that repeat up to so often over the image are one for all pictures, so that they lie upon each
-            other; 0 for none. Not for "cppn".
-        starts: how many searches each picture begins with. In rounds over the first half of the steps the better half
+        shared_frequencies: frequencies up to this many cycles over the image are shared by all pictures, so that they
+            are spatially aligned; 0 for none. Not for "cppn".
+        restarts: how many searches each picture begins with. In rounds over the first half of the steps the better half
             of them goes on, by the objective itself, until one is left: it costs more, and gets out of bad beginnings.
             Not for pictures that depend on each other.
-        coarse: the share of each side at which the network is shown the picture at first, 1 or less; over half of the
-            steps it rises to 1. Quicker, and better for whole scenes, such as those of classes. For networks that take
-            images of any size.
-        mirrored: whether about half of the looks are at the picture in a mirror. For what has no left and right, such
+        initial_scale: the size at which the network first sees the picture, a share of each side, at most 1; it rises
+            to 1 over the first half of the steps. Faster, and better for whole scenes, such as those of classes. For
+            networks that take images of any size.
+        mirror: whether about half of the looks are at the picture in a mirror. For what has no left and right, such
             as most classes: it takes more steps, and other networks read the picture better.
-        branches: the share of the derivative that passes through the network's residual branches; all of it takes the
-            skip connections beside them (`Frozen.skipping`). With about a half other networks read the picture far
-            better, in fewer steps. For networks with skip connections.
+        skip_gradient: the factor for gradients through residual branches (skip gradient method; Wu et al., 2020); 1 for
+            none. With about 0.5 other networks recognise the picture far better, in fewer steps. For networks with
+            skip connections.
         watch: shown every step.
 
     Returns:
@@ -86,18 +87,30 @@ def visualize(
     """
     net = frozen(model)
     plan = _planned(
-        net, objective, size, steps, seed, canvas, shake, colours, shared, starts, coarse, mirrored, branches
+        net,
+        objective,
+        size,
+        steps,
+        seed,
+        canvas,
+        augment,
+        colours,
+        shared_frequencies,
+        restarts,
+        initial_scale,
+        mirror,
+        skip_gradient,
     )
-    label = torch.arange(objective.count, device=net.device).repeat_interleave(starts)
+    label = torch.arange(objective.count, device=net.device).repeat_interleave(restarts)
     # one seed's pictures all start alike, so that each is what it would be alone
-    ids = label if objective.together else torch.arange(starts, device=net.device).repeat(objective.count)
+    ids = label if objective.together else torch.arange(restarts, device=net.device).repeat(objective.count)
     z = plan.surface.canvas.start(plan.seed, ids).to(net.dtype)
-    stop = Knockout(objective.count, starts, steps) if starts > 1 else at_the_end
-    with net.skipping(branches):
-        x, said = painted(net, -objective, plan.surface, z, label, ids, steps, plan.transform, watch, stop)
+    stop = SuccessiveHalving(objective.count, restarts, steps) if restarts > 1 else at_the_end
+    with net.skipping(skip_gradient):
+        x, said = optimise_picture(net, -objective, plan.surface, z, label, ids, steps, plan.transform, watch, stop)
     pictures = [
         # a copy, so that none keeps the others
-        Picture(image.clone(), {**said, **_own_recipe(objective, number, shared)}, net.bounds)
+        Picture(image.clone(), {**said, **_own_recipe(objective, number, shared_frequencies)}, net.bounds)
         for number, image in enumerate(x)
     ]
     return pictures if objective.count > 1 else pictures[0]
@@ -130,38 +143,40 @@ def _planned(
     steps: int,
     seed: int,
     canvas: str,
-    shake: float,
+    augment: float,
     colours: int,
-    shared: int,
-    starts: int,
-    coarse: float,
-    mirrored: bool,
-    branches: float,
+    shared_frequencies: int,
+    restarts: int,
+    initial_scale: float,
+    mirror: bool,
+    skip_gradient: float,
 ) -> Plan:
     if not isinstance(objective, Objective):
         raise TypeError(f"objective must be made by Channel, Class or the like, not {type(objective).__name__}.")
     shape = shape_of(size, colours)
     checks.whole("steps", steps)
-    checks.share("branches", branches)
-    look = growing(checks.share("coarse", coarse), max(1, steps // 2))
+    checks.share("skip_gradient", skip_gradient)
+    look = growing(checks.share("initial_scale", initial_scale), max(1, steps // 2))
     within = picture_range(net, shape)
-    if coarse != 1:
+    if initial_scale != 1:
         picture_range(net, (shape[0], 1, 1))  # bounds that are of one size do not fit smaller looks
-    surface = canvas_of(canvas, shape, within, shared)
-    if checks.whole("starts", starts) > 1 and (objective.together or shared):
-        raise ValueError("Pictures that depend on each other have one start each; set starts to 1.")
+    surface = canvas_of(canvas, shape, within, shared_frequencies)
+    if checks.whole("restarts", restarts) > 1 and (objective.together or shared_frequencies):
+        raise ValueError("Pictures that depend on each other have one start each; set restarts to 1.")
     seed = checks.seed(seed)
-    return Plan(surface, shaken(within, shake, seed, look, mirrored), seed)
+    return Plan(surface, augmented(within, augment, seed, look, mirror), seed)
 
 
-def _own_recipe(objective: Objective, number: int, shared: int) -> dict[str, Any]:
+def _own_recipe(objective: Objective, number: int, shared_frequencies: int) -> dict[str, Any]:
     """How one of several pictures is made again: alone, or as one of all where they depend on each other."""
-    if objective.count > 1 and (objective.together or shared):
+    if objective.count > 1 and (objective.together or shared_frequencies):
         return {"picture": number}
     return {} if objective.plain is None else {"settings": {"objective": only(objective.plain, number)}}
 
 
-def shaken(within: Range, strength: float, seed: int, look: Transform = unchanged, mirrored: bool = False) -> Transform:
+def augmented(
+    within: Range, strength: float, seed: int, look: Transform = unchanged, mirror: bool = False
+) -> Transform:
     """How an image is moved, scaled, turned and blurred by noise before each look, so that no trick of one pixel pays.
 
     `look` comes after the moves and before the noise, whose size is a part of the range's width.
@@ -169,10 +184,10 @@ def shaken(within: Range, strength: float, seed: int, look: Transform = unchange
     Raises:
         ValueError, TypeError: the strength is not a number of at least 0.
     """
-    turned_round = [mirror(seed)] if mirrored else []
+    turned_round = [mirrored_at_random(seed)] if mirror else []
     if strength == 0:
         return chained(*turned_round, look)
-    checks.positive("shake", strength)
+    checks.positive("augment", strength)
     factor = 1.3**strength
     return chained(
         *turned_round,

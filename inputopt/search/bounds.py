@@ -74,7 +74,7 @@ def picture_range(net: Frozen, shape: Sequence[int]) -> Range:
     if not fits:
         raise ValueError(
             f"The model's bounds, {list(ends[0].shape)}, do not fit pictures of shape {list(shape)}; give one for each "
-            "channel, [C, 1, 1], or make pictures of the one size that they are for (octaves=1, coarse=1)."
+            "channel, [C, 1, 1], or make pictures of the one size that they are for (octaves=1, initial_scale=1)."
         )
     return found
 

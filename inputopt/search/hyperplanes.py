@@ -16,6 +16,6 @@ def to_hyperplane(norm: Norm, z: Tensor, ahead: Tensor, grad: Tensor, problem: P
     return norm.least_change(-side * grad, ahead.abs(), *problem.region.room(z))
 
 
-def ahead_at(x: Tensor, z: Tensor, loss: Tensor, grad: Tensor) -> Tensor:
+def value_at_x0(x: Tensor, z: Tensor, loss: Tensor, grad: Tensor) -> Tensor:
     """What the loss would be at x if it went on from z as its derivative says, [B]."""
     return loss + torch.linalg.vecdot(grad.flatten(1), (x - z).flatten(1))

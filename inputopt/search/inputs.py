@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.search.network_traits import Look, look
+from inputopt.search.network_traits import NetworkTraits, look
 from inputopt.search.problem import Problem, Region
 
 SLACK = 8
@@ -90,7 +90,9 @@ def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
     return torch.minimum(low, x), torch.maximum(high, x)
 
 
-def check_problem(net: Frozen, x: Any, label: Any = None, ids: Any = None, target: Any = None) -> tuple[Problem, Look]:
+def check_problem(
+    net: Frozen, x: Any, label: Any = None, ids: Any = None, target: Any = None
+) -> tuple[Problem, NetworkTraits]:
     """Inputs, labels and ids as a `Problem` in the network's box, and what was learnt of the network on the way.
 
     Args:

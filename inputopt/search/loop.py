@@ -15,7 +15,7 @@ from inputopt.search.norms.l2 import l2
 from inputopt.search.oracles.oracle import Oracle
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
-from inputopt.search.query_counter import Meter
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import Result
 from inputopt.search.rows import chosen, per_example, take
 from inputopt.search.steps.step import Step
@@ -168,7 +168,7 @@ def optimise(
                     found.leave(rows, best, positions(done, z.device))
                     z, seen, state, problem, rows, best = take((z, seen, state, problem, rows, best), kept)
                     leaving.drop(~done)
-                seen = replace(seen, grad=None if grad is None else problem.region.movable(grad))
+                seen = replace(seen, grad=None if grad is None else problem.region.masked(grad))
                 z, state = step.update(z, seen, state, problem, project)
                 if seen.answered is not None:
                     z = _back_to_an_answer(z, seen.answered, best.x)
@@ -254,7 +254,7 @@ class _Found:
         """The rows at the positions `which` leave; all if None."""
         self._parts.append((rows, best) if which is None else take((rows, best), which))
 
-    def result(self, problem: Problem, size: Size, meter: Meter) -> Result:
+    def result(self, problem: Problem, size: Size, meter: QueryCounter) -> Result:
         """The examples in the order of the whole batch."""
         parts = [(best.x, best.outputs, best.loss, best.success) for _, best in self._parts]
         x, outputs, loss, success = parts[0]

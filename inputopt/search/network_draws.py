@@ -12,7 +12,7 @@ Draws = Callable[[int], AbstractContextManager[None]]
 """(number of the draw) -> a context in which the network is run."""
 
 
-def as_it_comes(draw: int) -> AbstractContextManager[None]:
+def unseeded(draw: int) -> AbstractContextManager[None]:
     """No keys: for networks that are not random."""
     return nullcontext()
 

@@ -30,7 +30,7 @@ DRAWS = 9
 
 
 @dataclass(frozen=True)
-class Look:
+class NetworkTraits:
     """What a few forwards tell of a network.
 
     Attributes:
@@ -60,7 +60,7 @@ def looks_like_probabilities(logits: Tensor) -> bool:
 
 
 @torch.no_grad()
-def look(net: Frozen, x: Tensor) -> Look:
+def look(net: Frozen, x: Tensor) -> NetworkTraits:
     """Show a network the first rows of x [B, ...] together, and the first alone, several times.
 
     Raises:
@@ -72,7 +72,7 @@ def look(net: Frozen, x: Tensor) -> Look:
         raise ValueError(
             "The model has a single output, so there is no class to leave or reach; give one with two or more."
         )
-    known = Look(classes, looks_like_probabilities(together))
+    known = NetworkTraits(classes, looks_like_probabilities(together))
     again = torch.cat([_alone(net, rows) for _ in range(TIMES)])
     steady = same_answers(again, together[:1].expand_as(again))
     if len(rows) == 1:
@@ -117,7 +117,7 @@ def _alike_beside_others(net: Frozen, row: Tensor, alone: Tensor) -> bool:
     return same_answers(net(torch.cat([row, other]))[:1], alone)
 
 
-def _unsteady(net: Frozen, rows: Tensor, more: Tensor, known: Look) -> Look:
+def _unsteady(net: Frozen, rows: Tensor, more: Tensor, known: NetworkTraits) -> NetworkTraits:
     """Why the same rows may get other answers."""
     one, several = rows[:1], rows if len(rows) > 1 else torch.cat([rows, rows.flatten(1).flip(1).reshape(rows.shape)])
     draws = keyed(0, purpose=1)
@@ -132,10 +132,10 @@ def _unsteady(net: Frozen, rows: Tensor, more: Tensor, known: Look) -> Look:
         and same_answers(answer(more, 0), answer(more, 1))  # it may be random at some inputs only
     )
     batch_dependent = not stateful and not random and not same_answers(answer(several, 0)[:1], answer(one, 0))
-    return Look(known.classes, known.probabilities, random, stateful, batch_dependent)
+    return NetworkTraits(known.classes, known.probabilities, random, stateful, batch_dependent)
 
 
-def answered_alike_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> bool:
+def same_answers_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> bool:
     """Whether `count` of the inputs x [B, ...], the last among them, get the logits [B, n] that they got beside others.
 
     A network may look at its batch only where that is large enough, or only at some inputs, which no first look shows.

@@ -34,7 +34,7 @@ class Region:
         wide = torch.full(x0.shape[:1], torch.inf, dtype=x0.dtype, device=x0.device)
         return cls(wide, per_example(-wide, x0), per_example(wide, x0), unit=unit)
 
-    def movable(self, grad: Tensor) -> Tensor:
+    def masked(self, grad: Tensor) -> Tensor:
         """A gradient [B, ...] without what may not change: it would use up the length of a step for nothing."""
         return grad if self.mask is None else grad * self.mask
 

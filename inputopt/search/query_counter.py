@@ -16,7 +16,7 @@ class _Entry:
     nothing: Tensor | None = None
 
 
-class Meter:
+class QueryCounter:
     """Counts forwards and backwards of each example, and notes which met numbers that are not finite.
 
     No tensor operation is spent on a step that meets none: steps on the same rows are counted as one number, since the

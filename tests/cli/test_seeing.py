@@ -51,7 +51,7 @@ def test_visualize_writes_a_picture_each_and_a_sheet(run):
 
 def test_visualize_shows_classes_and_whole_layers(run):
     run("visualize", *DIGITS, "--classes", "3")
-    assert read_recipe("o/visualize-3.png")["settings"]["objective"] == ["Belief", 3, 4.0]
+    assert read_recipe("o/visualize-3.png")["settings"]["objective"] == ["LogProbability", 3, 4.0]
     run("visualize", *DIGITS, "--layer", "conv1", "--canvas", "pixels")
     assert read_recipe("o/visualize-conv1.png")["settings"]["canvas"] == "pixels"
 
@@ -84,7 +84,7 @@ def read_recipe_text(path):
 
 
 def test_pictures_that_share_waves_are_repeated_to_the_byte(run, capsys):
-    run("visualize", *DIGITS, "--classes", "3,5", "--shared", 2)
+    run("visualize", *DIGITS, "--classes", "3,5", "--shared-frequencies", 2)
     assert read_recipe("o/visualize-5.png")["picture"] == 1
     assert "the same bytes" in run("repeat", "o/visualize-5.png", "--out", "again")
 
@@ -121,22 +121,22 @@ def test_interrupted_searches_keep_their_sheets(monkeypatch, capsys, command, na
     assert sorted(path.name for path in Path("o").iterdir()) == names
 
 
-EVOLVE = ("illuminate", "--model", "digits-mlp", "--grey", "--size", 28, "--out", "o", "--classes", "1,7")
+EVOLVE = ("evolve", "--model", "digits-mlp", "--grey", "--size", 28, "--out", "o", "--classes", "1,7")
 
 
 def test_images_evolve_and_are_repeated_to_the_byte(run):
     text = run(*EVOLVE, "--generations", 3, "--population", 6, "--confidence", 1e-12)
-    assert "wrote o/illuminate-7.png" in text
-    recipe = read_recipe("o/illuminate-7.png")
-    assert recipe["made by"] == "illuminate"
+    assert "wrote o/evolve-7.png" in text
+    recipe = read_recipe("o/evolve-7.png")
+    assert recipe["made by"] == "evolve_images"
     assert recipe["picture"] == 1
     assert recipe["settings"]["rules"]["population"] == 6
-    assert "the same bytes" in run("repeat", "o/illuminate-7.png", "--out", "again")
+    assert "the same bytes" in run("repeat", "o/evolve-7.png", "--out", "again")
     run(*EVOLVE, "--generations", 1, "--population", 2, "--confidence", 0.999999, status=1)
 
 
 def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
-    real = command_visualize.illuminate
+    real = command_visualize.evolve_images
 
     def interrupted(*given, progress, **settings):
         def until(generation, sure):
@@ -145,10 +145,10 @@ def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
 
         return real(*given, progress=until, **settings)
 
-    monkeypatch.setattr(command_visualize, "illuminate", interrupted)
+    monkeypatch.setattr(command_visualize, "evolve_images", interrupted)
     assert main([str(part) for part in (*EVOLVE, "--population", 6)]) == 130
-    assert "wrote o/illuminate-7.png, as far as it was" in capsys.readouterr().out
-    assert read_recipe("o/illuminate-7.png")["interrupted"]
+    assert "wrote o/evolve-7.png, as far as it was" in capsys.readouterr().out
+    assert read_recipe("o/evolve-7.png")["interrupted"]
 
 
 def test_an_atlas_of_a_folder_of_photos(run):

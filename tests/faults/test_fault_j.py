@@ -210,7 +210,7 @@ MAKING = {
     "dream": lambda net, x: inputopt.dream(net, x[0], ["body.0"], octaves=1, steps=2).x,
     "visualize": lambda net, x: inputopt.visualize(net, inputopt.Channel("body.0", 1), size=8, steps=3).x,
     "invert": lambda net, x: inputopt.invert(net, x[0], ["body.0"], 3).x,
-    "illuminate": lambda net, x: inputopt.illuminate(net, [1], (3, 8, 8), 3, confidence=0.99).pictures[0].x,
+    "evolve_images": lambda net, x: inputopt.evolve_images(net, [1], (3, 8, 8), 3, confidence=0.99).pictures[0].x,
     "saliency": lambda net, x: inputopt.saliency(net, x, [0, 1], "smoothgrad", samples=3),
     "attack": lambda net, x: A.PGD(eps=0.1, steps=3)(net, x, [0, 1]).x,
 }

@@ -261,7 +261,7 @@ def test_eval_is_the_users_own_and_what_it_returns_is_not_asked():
 
     assert_as_plain(seeded(Silent))
 
-    class Kept(Net):
+    class SquareState(Net):
         """Keeps its dropout, as Bayesian networks do."""
 
         def __init__(self):
@@ -276,7 +276,7 @@ def test_eval_is_the_users_own_and_what_it_returns_is_not_asked():
         def body(self, x):
             return self.drop(super().body(x))
 
-    frozen = inputopt.Frozen(seeded(Kept))
+    frozen = inputopt.Frozen(seeded(SquareState))
     assert not torch.equal(frozen(X), frozen(X))
 
     class Wrong(Net):

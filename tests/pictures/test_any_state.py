@@ -55,14 +55,14 @@ SEEN = inputopt.Channel("1", 2) - 0.1 * inputopt.total_variation()
 CALLS = {
     "visualize": lambda net, x: inputopt.visualize(net, SEEN, SIDE, 4).x,
     "visualize classes": lambda net, x: (
-        inputopt.visualize(net, inputopt.Belief([1, 2]), SIDE, 6, starts=2, mirrored=True)[1].x
+        inputopt.visualize(net, inputopt.LogProbability([1, 2]), SIDE, 6, restarts=2, mirror=True)[1].x
     ),
     "dream": lambda net, x: inputopt.dream(net, x[0], ["1"], octaves=2, steps=2, guide=x[1]).x,
     "nearer": lambda net, x: nearer(net, x[0], ["1"], octaves=1, steps=2).x,
     "invert": lambda net, x: inputopt.invert(net, x[0], ["1"], 4).x,
     "accentuate": lambda net, x: inputopt.accentuate(net, x[0], ["1"], 4, canvas="pixels").x,
     "atlas": lambda net, x: inputopt.atlas(net, "1", list(x), [1, 2], 8, 2, top=1, patch=4).patches,
-    "illuminate": lambda net, x: inputopt.illuminate(net, [1, 2], (3, *SIDE), 3, confidence=0.99).pictures[1].x,
+    "evolve_images": lambda net, x: inputopt.evolve_images(net, [1, 2], (3, *SIDE), 3, confidence=0.99).pictures[1].x,
     "fool": lambda net, x: inputopt.fool(net, 1, (3, *SIDE), 2, steps=5).x,
     "ascend": lambda net, x: inputopt.ascend(net, x, labels(), steps=5, rate=0.01).x,
     "saliency": lambda net, x: inputopt.saliency(net, x, [1, 2], samples=4),

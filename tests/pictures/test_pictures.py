@@ -233,11 +233,11 @@ def test_octaves_lose_none_of_the_photos_detail():
 
 def test_octaves_put_coarse_shapes_under_fine_ones():
     start = photo(32, 32)
-    coarse, fine = (
+    initial_scale, fine = (
         resized(inputopt.dream(eye(), start, ["1"], octaves=n, octave_scale=2.0, steps=4).x[None] - start, 8, 8)
         for n in (3, 1)
     )
-    assert float(coarse.norm()) > 1.5 * float(fine.norm())
+    assert float(initial_scale.norm()) > 1.5 * float(fine.norm())
 
 
 def test_octave_sizes_are_never_nothing():

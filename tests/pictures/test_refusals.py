@@ -45,7 +45,7 @@ SPOILT = {
     "invert": lambda net, x: inputopt.invert(net, x[0], ["rest"], 4),
     "accentuate": lambda net, x: inputopt.accentuate(net, x[0], ["rest"], 4),
     "atlas": lambda net, x: inputopt.atlas(net, "rest.1", list(x), [1], 8, 2, patch=4),
-    "illuminate": lambda net, x: inputopt.illuminate(net, [1, 2], (3, *SIDE), 3),
+    "evolve_images": lambda net, x: inputopt.evolve_images(net, [1, 2], (3, *SIDE), 3),
     "fool": lambda net, x: inputopt.fool(net, 1, (3, *SIDE), 2, steps=5),
     "saliency": lambda net, x: inputopt.saliency(net, x, [1, 2]),
     "spurious": lambda net, x: inputopt.spurious(net, x, [1, 2]),
@@ -68,8 +68,8 @@ def test_an_infinite_belief_is_no_picture():
             return torch.stack([logits[:, 0], logits[:, 1], torch.full_like(logits[:, 0], -torch.inf)], 1)
 
     with pytest.raises(ValueError, match="The objective is NaN or infinite"):
-        inputopt.visualize(Ruled(), inputopt.Belief(2), SIDE, 2)
-    assert inputopt.visualize(Ruled(), inputopt.Belief(1), SIDE, 2).x.isfinite().all()
+        inputopt.visualize(Ruled(), inputopt.LogProbability(2), SIDE, 2)
+    assert inputopt.visualize(Ruled(), inputopt.LogProbability(1), SIDE, 2).x.isfinite().all()
 
 
 # ------------------------------------------------------------------------------------------------------ what is refused
@@ -85,12 +85,14 @@ class Untouched(nn.Module):
 
 
 BAD = {
-    "visualize": [{"steps": 0}, {"shake": -1.0}, {"branches": 2.0}, {"coarse": 0.0}, {"canvas": "oil"}, {"seed": 0.5}],
+    "visualize": [
+        {"steps": 0}, {"augment": -1.0}, {"skip_gradient": 2.0}, {"initial_scale": 0.0}, {"canvas": "oil"},
+    ],
     "dream": [{"steps": 0}, {"step_size": 0.0}, {"seed": 0.5}, {"layers": {"a": "x"}}, {"mask": torch.zeros(1, 2, 2)}],
     "invert": [{"steps": 0}, {"smooth": -1.0}, {"canvas": "oil"}, {"seed": 0.5}],
-    "accentuate": [{"steps": 0}, {"shake": -1.0}, {"canvas": "oil"}],
-    "atlas": [{"steps": 0}, {"top": 0}, {"patch": 0}, {"shake": -1.0}, {"canvas": "oil"}, {"axis": 0.5}, {"size": 0}],
-    "illuminate": [{"generations": 0}, {"confidence": 1.0}, {"hidden": 2}, {"depth": 0}, {"targets": []}],
+    "accentuate": [{"steps": 0}, {"augment": -1.0}, {"canvas": "oil"}],
+    "atlas": [{"steps": 0}, {"top": 0}, {"patch": 0}, {"augment": -1.0}, {"canvas": "oil"}, {"axis": 0.5}, {"size": 0}],
+    "evolve_images": [{"generations": 0}, {"confidence": 1.0}, {"hidden": 2}, {"depth": 0}, {"targets": []}],
     "fool": [{"steps": 0}, {"rate": 0.0}, {"start": "noise"}, {"target": -1}],
     "ascend": [{"steps": 0}, {"rate": 0.0}],
     "saliency": [{"method": "cam"}, {"samples": 0}, {"window": 0}, {"deviation": -1.0}, {"seed": 0.5}],
@@ -102,7 +104,7 @@ GIVEN = {
     "invert": lambda: {"photo": photo(), "layers": ["layer"]},
     "accentuate": lambda: {"photo": photo(), "layers": ["layer"]},
     "atlas": lambda: {"layer": "layer", "photos": [photo()], "channels": [1]},
-    "illuminate": lambda: {"targets": [1], "shape": (3, *SIDE)},
+    "evolve_images": lambda: {"targets": [1], "shape": (3, *SIDE)},
     "fool": lambda: {"target": 1, "shape": (3, *SIDE)},
     "ascend": lambda: {"x": photo(count=2), "y": [0, 1]},
     "saliency": lambda: {"x": photo(count=2), "y": [0, 1]},

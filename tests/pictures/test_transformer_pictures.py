@@ -9,7 +9,7 @@ from torch.nn import functional
 
 import inputopt
 from inputopt.pictures.atlas import strongest
-from inputopt.search.channel_axes.layout import bearings
+from inputopt.search.channel_axes.layout import network_geometry
 from inputopt.search.objectives.guide import guided
 from inputopt.search.problem import Problem
 
@@ -86,7 +86,7 @@ def test_every_objective_is_the_number_that_the_hidden_states_give(name):
     ]
     label = torch.zeros(2, dtype=torch.int64)
     for objective, value in wanted:
-        bound = objective.bound(bearings(net, x[:1], [layer]))
+        bound = objective.bound(network_geometry(net, x[:1], [layer]))
         assert_same(bound(net.features(x, [layer]), x, Problem(x, label, label)), value, 1e-4)
 
 
@@ -95,7 +95,7 @@ def test_pictures_show_more_of_a_channel_of_features(name):
     net, layer, hidden, _, _ = given(name)
     shown = []
     picture = inputopt.visualize(
-        net, inputopt.Channel(layer, CHANNEL), SIDE, 20, canvas="fourier", shake=0.0, watch=shown.append
+        net, inputopt.Channel(layer, CHANNEL), SIDE, 20, canvas="fourier", augment=0.0, watch=shown.append
     )
     with torch.no_grad():
         first, last = (float(hidden(x)[0, :, CHANNEL].mean()) for x in (shown[0].x, picture.x[None]))
@@ -119,7 +119,7 @@ def test_dreams_inversions_and_caricatures_lead_where_they_say(name):
         back = inputopt.invert(net, photo, [layer], 20, smooth=0.0)
         left = float((hidden(back.x[None]) - start).square().sum() / start.square().sum())
         assert left == pytest.approx(back.recipe["distance"], rel=1e-3)
-        more = hidden(inputopt.accentuate(net, photo, [layer], 10, shake=0.0).x[None])
+        more = hidden(inputopt.accentuate(net, photo, [layer], 10, augment=0.0).x[None])
         assert float((more * start).sum() / start.square().sum()) > 1.02
 
 
@@ -148,6 +148,6 @@ def test_saliency_and_evolution_go_by_the_logits(name):
     x, y = images(2).requires_grad_(), torch.tensor([1, 4])
     (wanted,) = torch.autograd.grad(model(x).logits.gather(1, y[:, None]).sum(), x)
     assert_same(inputopt.saliency(net, x, y, "gradient"), wanted, 1e-4)
-    found = inputopt.illuminate(net, [1, 2], (3, SIDE, SIDE), 3, confidence=0.999)
+    found = inputopt.evolve_images(net, [1, 2], (3, SIDE, SIDE), 3, confidence=0.999)
     with torch.no_grad():
         assert_same(found.probability, model(found.x).logits.softmax(1)[torch.arange(2), torch.tensor([1, 2])], 1e-4)

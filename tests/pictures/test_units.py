@@ -80,7 +80,7 @@ PICTURES = {
         for canvas in CANVASES
     },
     "several with common waves": lambda model, to: inputopt.visualize(
-        model, inputopt.Class([1, 2]), SIDE, 8, shared=2, canvas="pixels"
+        model, inputopt.Class([1, 2]), SIDE, 8, shared_frequencies=2, canvas="pixels"
     )[1],
     "dream": lambda model, to: inputopt.dream(model, to(photo()), ["net.1"], octaves=2, steps=4),
     "dream with a guide": lambda model, to: inputopt.dream(
@@ -92,7 +92,7 @@ PICTURES = {
     "dream of an image": lambda model, to: inputopt.dream(model, to_image(photo()), ["net.1"], octaves=1, steps=4),
     "invert": lambda model, to: inputopt.invert(model, to(photo()), ["net.3"], 12, canvas="pixels"),
     "accentuate": lambda model, to: inputopt.accentuate(model, to(photo()), ["net.1"], 12),
-    "illuminate": lambda model, to: inputopt.illuminate(model, [2], (3, *SIDE), 4, confidence=0.999).pictures[0],
+    "evolve_images": lambda model, to: inputopt.evolve_images(model, [2], (3, *SIDE), 4, confidence=0.999).pictures[0],
 }
 
 
@@ -179,7 +179,7 @@ ENDLESS = {
     "dream": lambda model: inputopt.dream(model, photo(), ["net.1"], octaves=1),
     "invert": lambda model: inputopt.invert(model, photo(), ["net.1"], 1),
     "accentuate": lambda model: inputopt.accentuate(model, photo(), ["net.1"], 1),
-    "illuminate": lambda model: inputopt.illuminate(model, [1], (3, *SIDE), 1),
+    "evolve_images": lambda model: inputopt.evolve_images(model, [1], (3, *SIDE), 1),
     "fool": lambda model: inputopt.fool(model, 1, (3, *SIDE), 1),
     "atlas": lambda model: inputopt.atlas(model, "net.1", [photo()], [1], 8, 1),
 }

@@ -9,7 +9,7 @@ from torch import nn
 import inputopt
 from inputopt.pictures.canvas_choice import CANVASES, canvas_of
 from inputopt.pictures.provenance import remade
-from inputopt.pictures.successive_halving import Knockout
+from inputopt.pictures.successive_halving import SuccessiveHalving
 from inputopt.pictures.visualize import growing
 from inputopt.search.bounds import Range
 from inputopt.search.canvases.colours import Squash
@@ -30,7 +30,7 @@ def amount(net, picture, of):
         return float(of(net, picture.x[None]))
 
 
-LOOKS = {"steps": 30, "size": (13, 10), "shake": 0.3}
+LOOKS = {"steps": 30, "size": (13, 10), "augment": 0.3}
 
 
 @pytest.mark.parametrize("canvas", CANVASES)
@@ -75,15 +75,15 @@ def test_every_objective_improves(name):
     ids=["distance", "style"],
 )
 def test_activations_and_styles_are_matched(make):
-    net, painted = eye(), canvas_of("natural", (3, 13, 10), Range(0.0, 1.0)).canvas
-    drawn = painted(painted.start(5, torch.arange(101)), None)
+    net, optimise_picture = eye(), canvas_of("natural", (3, 13, 10), Range(0.0, 1.0)).canvas
+    drawn = optimise_picture(optimise_picture.start(5, torch.arange(101)), None)
     distance = make({"0": net[0](drawn[:1]).detach()})
 
     def apart(x):
         label = torch.zeros(len(x), dtype=torch.int64)
         return distance({"0": net[0](x).detach()}, x, Problem(x, label, label))
 
-    picture = inputopt.visualize(net, -distance, **LOOKS | {"steps": 80, "shake": 0.0})
+    picture = inputopt.visualize(net, -distance, **LOOKS | {"steps": 80, "augment": 0.0})
     assert float(apart(picture.x[None])) < 0.5 * float(apart(drawn[1:]).min())
     with pytest.raises(ValueError, match="does not say which objective"):
         remade(picture.recipe | {"model": picture.recipe["model"] | {"name": "eye"}}, lambda name: net)
@@ -112,7 +112,7 @@ def test_several_in_one_batch_are_those_made_alone():
 
 
 def test_digits_are_seen_as_the_class_they_were_made_for():
-    several = inputopt.visualize(digits_net(), inputopt.Class(range(10)), size=28, steps=150, colours=1, shake=0.5)
+    several = inputopt.visualize(digits_net(), inputopt.Class(range(10)), size=28, steps=150, colours=1, augment=0.5)
     with torch.no_grad():
         sure = digits_net()(torch.stack([picture.x for picture in several])).softmax(1).diagonal()
     assert float(sure.min()) > 0.99
@@ -137,7 +137,7 @@ def waves(pictures):
 def test_coarse_waves_can_be_one_for_all(canvas):
     net, objective = eye(), inputopt.Channel("0", [0, 3, 5])
     settings = LOOKS | {"size": (16, 16), "steps": 40, "canvas": canvas}
-    pictures = inputopt.visualize(net, objective, shared=3, **settings)
+    pictures = inputopt.visualize(net, objective, shared_frequencies=3, **settings)
     alone = inputopt.visualize(net, objective, **settings)
     x = torch.stack([picture.x for picture in pictures]).double()
     found = torch.fft.rfft2(x, norm="ortho") if canvas == "pixels" else waves(pictures)
@@ -158,16 +158,16 @@ def objective_of(net, picture, channel):
 
 def test_sharing_nothing_changes_nothing_and_a_formula_has_no_waves():
     pair = inputopt.Channel("1", [1, 2])
-    plain, none = (inputopt.visualize(eye(), pair, **LOOKS, **more) for more in ({}, {"shared": 0}))
+    plain, none = (inputopt.visualize(eye(), pair, **LOOKS, **more) for more in ({}, {"shared_frequencies": 0}))
     assert_same([picture.x for picture in none], [picture.x for picture in plain])
     with pytest.raises(ValueError, match="no waves to share"):
-        inputopt.visualize(eye(), pair, canvas="cppn", shared=2, **LOOKS)
+        inputopt.visualize(eye(), pair, canvas="cppn", shared_frequencies=2, **LOOKS)
 
 
 def test_pictures_that_depend_on_each_other_are_made_again_together():
     net = inputopt.load("digits-cnn")
     for objective, more in (
-        (inputopt.Class([3, 8, 5]), {"shared": 2}),
+        (inputopt.Class([3, 8, 5]), {"shared_frequencies": 2}),
         (inputopt.Channel("conv2", [1, 1, 1]) + 2 * inputopt.diversity("conv2"), {}),
     ):
         made = inputopt.visualize(net, objective, 28, 6, colours=1, **more)
@@ -213,7 +213,7 @@ def test_nothing_is_left_behind_after_ten_renders_and_a_failure():
 
 def test_a_class_of_a_real_network():
     net = frozen_lite0()
-    picture = inputopt.visualize(net, inputopt.Class(985), size=80, steps=40, shake=0.3)
+    picture = inputopt.visualize(net, inputopt.Class(985), size=80, steps=40, augment=0.3)
     with torch.no_grad():
         assert int(net(picture.x[None]).argmax()) == 985
     assert picture.recipe["settings"]["objective"] == ["Class", 985]
@@ -232,9 +232,9 @@ def test_a_class_of_a_real_network():
         ({"steps": 0}, ValueError, "steps"),
         ({"seed": 0.5}, TypeError, "seed"),
         ({"canvas": "fourrier"}, ValueError, "'fourier'"),
-        ({"shake": -1.0}, ValueError, "shake"),
-        ({"coarse": 0.0}, ValueError, "coarse"),
-        ({"coarse": 1.1}, ValueError, "coarse"),
+        ({"augment": -1.0}, ValueError, "augment"),
+        ({"initial_scale": 0.0}, ValueError, "initial_scale"),
+        ({"initial_scale": 1.1}, ValueError, "initial_scale"),
         ({"colours": 1}, ValueError, "does not take inputs"),
         ({"model": 3}, TypeError, "model"),
         ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
@@ -251,18 +251,18 @@ def test_of_several_starts_the_one_that_pleases_most_goes_on():
     net, objective = eye(), inputopt.Class(3)
     shown = []
     one = [inputopt.visualize(net, objective, seed=seed, **LOOKS) for seed in range(4)]
-    several = inputopt.visualize(net, objective, starts=8, watch=shown.append, **LOOKS)
+    several = inputopt.visualize(net, objective, restarts=8, watch=shown.append, **LOOKS)
     assert [len(shown[index].x) for index in (0, 5, 6, 10, 11, 15, 16, 30)] == [8, 8, 4, 4, 2, 2, 1, 1]
     amounts = [amount(net, picture, lambda net, x: net(x)[:, 3]) for picture in one]
     assert amount(net, several, lambda net, x: net(x)[:, 3]) >= sorted(amounts)[2]
-    assert several.recipe["settings"]["starts"] == 8
+    assert several.recipe["settings"]["restarts"] == 8
 
 
 def test_each_picture_keeps_its_own_best_start():
     net, numbers = eye(), [0, 1, 2, 3]
-    together = inputopt.visualize(net, inputopt.Class(numbers), starts=3, **LOOKS)
+    together = inputopt.visualize(net, inputopt.Class(numbers), restarts=3, **LOOKS)
     for number, picture in zip(numbers, together, strict=True):
-        alone = inputopt.visualize(net, inputopt.Class(number), starts=3, **LOOKS)
+        alone = inputopt.visualize(net, inputopt.Class(number), restarts=3, **LOOKS)
         torch.testing.assert_close(picture.x, alone.x, rtol=0, atol=1e-5)
         assert picture.recipe["settings"]["objective"] == alone.recipe["settings"]["objective"]
 
@@ -270,7 +270,7 @@ def test_each_picture_keeps_its_own_best_start():
 @pytest.mark.parametrize("starts", range(1, 10))
 def test_a_knockout_ends_with_one_start_of_the_lowest_mean(starts):
     losses = torch.tensor([float((7 * start) % starts) for start in range(starts)])
-    stop, ids = Knockout(1, starts, 20), torch.arange(starts)
+    stop, ids = SuccessiveHalving(1, starts, 20), torch.arange(starts)
     for index in range(21):
         noise = 3.0 if starts > 1 and index % 2 else -3.0  # a lucky look does not decide
         seen = Evaluation(torch.zeros(len(ids), 1), torch.zeros(len(ids), 2), losses[ids] + noise, ids < 0)
@@ -289,12 +289,12 @@ def test_the_network_is_shown_smaller_pictures_first():
     net = inputopt.Frozen(Noted())
     net(torch.rand(1, 3, 32, 32))  # which looks at it
     sides.clear()
-    picture = inputopt.visualize(net, inputopt.Class(0), 96, 8, coarse=1 / 3)
+    picture = inputopt.visualize(net, inputopt.Class(0), 96, 8, initial_scale=1 / 3)
     assert sides[:4] == sorted(sides[:4])
     assert sides[0] == 32
     assert set(sides[4:]) == {96}
     assert picture.x.shape == (3, 96, 96)
-    assert picture.recipe["settings"]["coarse"] == 1 / 3
+    assert picture.recipe["settings"]["initial_scale"] == 1 / 3
 
 
 def test_in_a_mirror_left_and_right_please_alike():
@@ -304,11 +304,11 @@ def test_in_a_mirror_left_and_right_please_alike():
             return torch.stack([left - right, left + right], 1)
 
     def lighter_left(**more):
-        x = inputopt.visualize(Left(), inputopt.Class(0), 16, 100, shake=0.0, **more).x
+        x = inputopt.visualize(Left(), inputopt.Class(0), 16, 100, augment=0.0, **more).x
         return float((x[..., :8] - x[..., 8:]).mean())
 
     assert lighter_left() > 0.3
-    assert abs(lighter_left(mirrored=True)) < 0.1
+    assert abs(lighter_left(mirror=True)) < 0.1
 
 
 def test_branches_are_followed_less_than_skips():
@@ -323,19 +323,19 @@ def test_branches_are_followed_less_than_skips():
             return (x + self.branch(x)).mean((2, 3))
 
     def red(**more):
-        picture = inputopt.visualize(Outweighed(), inputopt.Class(0), 16, 50, canvas="pixels", shake=0.0, **more)
-        return float(picture.x[0].mean()), picture.recipe["settings"]["branches"]
+        picture = inputopt.visualize(Outweighed(), inputopt.Class(0), 16, 50, canvas="pixels", augment=0.0, **more)
+        return float(picture.x[0].mean()), picture.recipe["settings"]["skip_gradient"]
 
     assert red() == (0.0, 1.0)  # d logit / d red is 1 - 1.5
-    assert red(branches=0.5) == (1.0, 0.5)  # and 1 - 0.75 by the skip
+    assert red(skip_gradient=0.5) == (1.0, 0.5)  # and 1 - 0.75 by the skip
 
 
 def test_pictures_that_depend_on_each_other_have_one_start():
     objective = inputopt.Class([0, 1])
-    for more in ({"shared": 2}, {}):
+    for more in ({"shared_frequencies": 2}, {}):
         dependent = objective if more else objective + inputopt.diversity("0")
         with pytest.raises(ValueError, match="have one start each"):
-            inputopt.visualize(eye(), dependent, starts=2, **more, **LOOKS)
+            inputopt.visualize(eye(), dependent, restarts=2, **more, **LOOKS)
 
 
 def test_looks_grow_to_the_whole_image():

@@ -4,9 +4,9 @@ from contracts import assert_same, drawn, problem_of
 from torch import nn
 
 import inputopt
-from inputopt.search.channel_axes.layout import bearings
+from inputopt.search.channel_axes.layout import network_geometry
 from inputopt.search.goals import never
-from inputopt.search.objectives.features import Belief, Channel, Class, Direction, Layer, Neuron, only, rebuilt
+from inputopt.search.objectives.features import Channel, Class, Direction, Layer, LogProbability, Neuron, only, rebuilt
 from inputopt.search.objectives.matching import activation_distance, along_activations, diversity, gram, style_distance
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.objectives.total_variation import total_variation
@@ -30,8 +30,8 @@ def test_each_objective_is_the_number_it_names():
     assert_same(of(Channel("b", 5)), SEEN["b"][:, 5])
     assert_same(of(Layer("a")), SEEN["a"].square().mean((1, 2, 3)), 1e-12)
     assert_same(of(Class(3), LOGITS), LOGITS[:, 3])
-    assert_same(of(Belief(3), LOGITS), LOGITS.softmax(1)[:, 3].log(), 1e-12)
-    assert_same(of(Belief(3, 4.0), LOGITS), 4 * (LOGITS / 4).softmax(1)[:, 3].log(), 1e-12)
+    assert_same(of(LogProbability(3), LOGITS), LOGITS.softmax(1)[:, 3].log(), 1e-12)
+    assert_same(of(LogProbability(3, 4.0), LOGITS), 4 * (LOGITS / 4).softmax(1)[:, 3].log(), 1e-12)
     along = torch.tensor([3.0, 0, 0, 4, 0, 0], dtype=torch.float64)
     assert_same(of(Direction("a", along, axis=1)), (0.6 * SEEN["a"][:, 0] + 0.8 * SEEN["a"][:, 3]).mean((1, 2)), 1e-12)
     assert_same(of(Direction("b", along)), 0.6 * SEEN["b"][:, 0] + 0.8 * SEEN["b"][:, 3], 1e-12)
@@ -55,7 +55,8 @@ def test_a_warm_belief_goes_on_pushing_others_down_where_a_plain_one_is_sure():
     sure = torch.tensor([[12.0, 0, -8]], requires_grad=True)
     one = Problem(torch.zeros(1, 1), torch.tensor([0]), torch.tensor([0]))
     plain, warm = (
-        torch.autograd.grad(Belief(0, temperature)(sure, one.x0, one).sum(), sure)[0] for temperature in (1.0, 4.0)
+        torch.autograd.grad(LogProbability(0, temperature)(sure, one.x0, one).sum(), sure)[0]
+        for temperature in (1.0, 4.0)
     )
     assert float(plain.abs().max()) < 1e-4
     assert float(warm[0, 1]) < -0.04  # e^-3 to 1
@@ -85,10 +86,10 @@ def test_an_objective_can_be_rebuilt_from_plain_values():
         alone = rebuilt(only(objective.plain, label))
         assert alone.count == 1
         assert_same(of(alone)[row], of(objective)[row], 1e-12)
-    soft = Belief([3, 2, 1, 0, 4, 5], 4.0)
+    soft = LogProbability([3, 2, 1, 0, 4, 5], 4.0)
     assert_same(of(rebuilt(soft.plain), LOGITS), of(soft, LOGITS), 1e-12)
-    assert_same(of(rebuilt(only(soft.plain, 2)), LOGITS), of(Belief(1, 4.0), LOGITS), 1e-12)
-    assert Belief(3).plain == ["Belief", 3]  # as recipes of older pictures have it
+    assert_same(of(rebuilt(only(soft.plain, 2)), LOGITS), of(LogProbability(1, 4.0), LOGITS), 1e-12)
+    assert LogProbability(3).plain == ["Belief", 3]  # as recipes of older pictures have it
     assert (Channel("a", 1) + activation_distance({"a": SEEN["a"][:1]})).plain is None
     with pytest.raises(ValueError, match="did you mean 'Channel'"):
         rebuilt(["Chanel", "a", 1])
@@ -103,7 +104,7 @@ def test_an_objective_can_be_rebuilt_from_plain_values():
         (lambda: Channel(3, 1), TypeError, "layer"),
         (lambda: Neuron("a", 1, y=-1), ValueError, "y"),
         (lambda: Class("3"), TypeError, "class"),
-        (lambda: Belief(3, 0.0), ValueError, "temperature"),
+        (lambda: LogProbability(3, 0.0), ValueError, "temperature"),
         (lambda: Direction("a", [0.0, 0.0]), ValueError, "direction"),
         (lambda: Direction("a", [float("nan")]), ValueError, "finite"),
         (lambda: Layer("a") * Layer("a"), TypeError, "number"),
@@ -185,7 +186,7 @@ def asked(objective, net=None, wrapped=lambda oracle: oracle, fill=None):
     x = x if fill is None else torch.full_like(x, fill)
     label = torch.tensor([0, 1])
     frozen = inputopt.Frozen(net or eye())
-    oracle = wrapped(Autograd(frozen, objective.bound(bearings(frozen, x[:1], objective.layers)), never))
+    oracle = wrapped(Autograd(frozen, objective.bound(network_geometry(frozen, x[:1], objective.layers)), never))
     seen, vjp = oracle(x, Problem(x, label, label), 0)
     return x, seen, vjp(torch.tensor([True, True]))
 

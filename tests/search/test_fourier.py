@@ -10,7 +10,7 @@ from photos import pixels
 from inputopt.search.canvases.colours import Squash
 from inputopt.search.canvases.cppn import CPPN
 from inputopt.search.canvases.fourier import FALL, Fourier, frequencies
-from inputopt.search.canvases.maco import Phase
+from inputopt.search.canvases.maco import MACO
 from inputopt.search.canvases.natural import Natural
 from inputopt.search.problem import Problem
 
@@ -32,7 +32,7 @@ def test_any_image_survives_encoding_as_waves(channels, height, width):
 @given(channels=st.sampled_from([1, 3]), height=st.integers(1, 9), width=st.integers(1, 9))
 def test_what_other_wave_canvases_can_hold_survives_encoding(channels, height, width):
     shape, squash = (channels, height, width), Squash(0, 1)
-    for canvas in (Natural(Fourier(shape, squash), contrast=0.3), Phase(shape, squash, contrast=0.3)):
+    for canvas in (Natural(Fourier(shape, squash), contrast=0.3), MACO(shape, squash, contrast=0.3)):
         x = canvas(canvas.start(0, IDS).double(), PROBLEM)
         assert_same(canvas(canvas.encode(x), PROBLEM), x, 1e-7)
 
@@ -84,7 +84,7 @@ def test_every_image_of_the_natural_canvas_has_a_photos_power_at_each_frequency(
 
 
 def test_only_phases_are_free_on_the_canvas_of_phases():
-    canvas = Phase((1, 16, 15), Squash(0, 1), contrast=0.7)
+    canvas = MACO((1, 16, 15), Squash(0, 1), contrast=0.7)
     first, second = (
         torch.fft.rfft2(canvas.squash.undo(canvas(canvas.start(seed, IDS).double(), PROBLEM))) for seed in (0, 1)
     )

@@ -12,7 +12,7 @@ from torch.nn import functional
 import inputopt
 from inputopt.search.channel_axes.axis_rules import landed
 from inputopt.search.channel_axes.follower import Follower
-from inputopt.search.channel_axes.layout import bearings, grid_of
+from inputopt.search.channel_axes.layout import grid_of, network_geometry
 
 SIDE = 16
 X = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
@@ -20,7 +20,7 @@ X = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
 
 def axes(net, *layers, x=X):
     """Of each layer the axis found, or None, and what was concatenated to its places."""
-    found = bearings(inputopt.Frozen(net), x, layers).layouts
+    found = network_geometry(inputopt.Frozen(net), x, layers).layouts
     return [None if each is None else (each.axis, each.before, each.after) for each in found.values()]
 
 

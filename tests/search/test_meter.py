@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from contracts import assert_same
 
-from inputopt.search.query_counter import Meter
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import (
     Result,
     best_of,
@@ -20,7 +20,7 @@ from inputopt.search.result import (
 
 
 def test_rows_are_counted_by_example_and_restart():
-    meter, every, some = Meter(), torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([2, 0])
+    meter, every, some = QueryCounter(), torch.tensor([0, 1, 2, 0, 1, 2]), torch.tensor([2, 0])
     for _ in range(3):
         meter.forward(every, 4)
         meter.backward(every)
@@ -30,12 +30,12 @@ def test_rows_are_counted_by_example_and_restart():
     assert backwards.tolist() == [6, 6, 6]
     meter.backward(some, 10)
     assert meter.totals(torch.tensor([2, 2, 1]))[1].tolist() == [16, 16, 6]
-    assert Meter().totals(torch.arange(2))[0].tolist() == [0, 0]
+    assert QueryCounter().totals(torch.arange(2))[0].tolist() == [0, 0]
     assert meter.totals(torch.tensor([7]))[0].tolist() == [0]
 
 
 def test_what_is_not_finite_is_noted_once_and_for_all():
-    meter, every = Meter(), torch.arange(3)
+    meter, every = QueryCounter(), torch.arange(3)
     meter.note_nonfinite(every, torch.tensor([0.0, torch.nan, 0.0]))
     meter.note_nonfinite(every, torch.zeros(3))
     meter.note_nonfinite(torch.tensor([2]), torch.tensor([torch.nan]))

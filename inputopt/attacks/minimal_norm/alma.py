@@ -23,7 +23,7 @@ LEAST, MOST = 1e-3, 10.0
 
 
 @dataclass(frozen=True)
-class Lagrangian:
+class ALMAState:
     """RMSProp's average and momentum, the multiplier and the penalty's weight, and the course of the search.
 
     Attributes:
@@ -67,15 +67,15 @@ class ALMAStep:
     check: int = 10
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Lagrangian:
+    def init(self, z: Tensor, problem: Problem) -> ALMAState:
         one = torch.ones(z.shape[:1], dtype=z.dtype, device=z.device)
-        return Lagrangian(
+        return ALMAState(
             torch.ones_like(z), torch.zeros_like(z), one, one, one * torch.inf, one * (self.steps + 1), one, 0
         )  # fmt: skip
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Lagrangian, problem: Problem, project: Project
-    ) -> tuple[Tensor, Lagrangian]:
+        self, z: Tensor, seen: Evaluation, state: ALMAState, problem: Problem, project: Project
+    ) -> tuple[Tensor, ALMAState]:
         index, loss, unit = state.index, seen.loss, problem.region.unit
         found = torch.where(seen.success, state.found.clamp(max=index), state.found)
         weight, checked = state.weight, state.checked
@@ -93,7 +93,7 @@ class ALMAStep:
         first = state.rate if index else self._first_rate(seen, momentum, problem)
         rate = first * 0.01 ** ((index - found).clamp(min=0) / (self.steps + 1 - found).clamp(min=1))
         ahead = project(z - per_example(rate, z) * momentum, problem)
-        return ahead, Lagrangian(square, momentum, multiplier, weight, checked, found, first, index + 1)
+        return ahead, ALMAState(square, momentum, multiplier, weight, checked, found, first, index + 1)
 
     def _first_rate(self, seen: Evaluation, momentum: Tensor, problem: Problem) -> Tensor:
         """The step size with which the first step goes as far as it shall, [B]."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from inputopt.search.hyperplanes import ahead_at, to_hyperplane
+from inputopt.search.hyperplanes import to_hyperplane, value_at_x0
 from inputopt.search.norms import Norm
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
@@ -16,7 +16,7 @@ from inputopt.search.rows import chosen, per_example
 
 
 @dataclass(frozen=True)
-class Foothold:
+class BoundaryPoint:
     """The nearest success of each example, [B, ...]; what was seen of it; and how far the next step goes, [B].
 
     Attributes:
@@ -49,19 +49,19 @@ class BoundaryWalkStep:
     overshoot: float = 0.001
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Foothold:
+    def init(self, z: Tensor, problem: Problem) -> BoundaryPoint:
         one = torch.ones(z.shape[:1], dtype=z.dtype, device=z.device)
-        return Foothold(z, torch.zeros_like(z), one, one * torch.inf, one)
+        return BoundaryPoint(z, torch.zeros_like(z), one, one * torch.inf, one)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Foothold, problem: Problem, project: Project
-    ) -> tuple[Tensor, Foothold]:
+        self, z: Tensor, seen: Evaluation, state: BoundaryPoint, problem: Problem, project: Project
+    ) -> tuple[Tensor, BoundaryPoint]:
         distance = torch.where(seen.success, self.norm.size(seen.x - problem.x0), torch.inf)
         gained = (distance < state.distance) | torch.isinf(state.distance)
         share = torch.where(gained, (2 * state.share).clamp(max=1), state.share / 2)
         point, grad = chosen(gained, z, state.point), chosen(gained, seen.gradient, state.grad)
         loss = torch.where(gained, seen.loss, state.loss)
-        start = ahead_at(problem.x0, point, loss, grad)
+        start = value_at_x0(problem.x0, point, loss, grad)
         aim = problem.x0 + (1 + self.overshoot) * to_hyperplane(self.norm, problem.x0, start, grad, problem)
         ahead = project(point + per_example(share, z) * (aim - point), problem)
-        return ahead, Foothold(point, grad, loss, torch.minimum(distance, state.distance), share)
+        return ahead, BoundaryPoint(point, grad, loss, torch.minimum(distance, state.distance), share)

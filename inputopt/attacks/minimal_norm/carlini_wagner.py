@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inputopt.attacks.config import not_negative, number, setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
-from inputopt.attacks.minimal_norm.weight_bisection import Bisection, Weighed, search_weighed, steps_a_round
+from inputopt.attacks.minimal_norm.weight_bisection import Bisection, WeightedLossState, search_weighed, steps_a_round
 from inputopt.attacks.run import AttackRun
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
@@ -36,20 +36,22 @@ class CarliniWagnerStep:
     rate: float = 0.01
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Weighed:
-        return Weighed(Bisection.begun(self.first, z), torch.zeros_like(z), torch.zeros_like(z), 0)
+    def init(self, z: Tensor, problem: Problem) -> WeightedLossState:
+        return WeightedLossState(Bisection.begun(self.first, z), torch.zeros_like(z), torch.zeros_like(z), 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Weighed, problem: Problem, project: Project
-    ) -> tuple[Tensor, Weighed]:
+        self, z: Tensor, seen: Evaluation, state: WeightedLossState, problem: Problem, project: Project
+    ) -> tuple[Tensor, WeightedLossState]:
         bisection, number = state.seen(seen, self.steps)
         if number == self.steps:
             none = torch.zeros_like(z)
-            return project(problem.x0, problem), Weighed(bisection, none, none, state.index + 1)
+            return project(problem.x0, problem), WeightedLossState(bisection, none, none, state.index + 1)
         unit = problem.region.unit
         grad = 2 / unit * (z - problem.x0) + per_example(unit * bisection.weight, z) * seen.gradient
         mean, square, step = adam(grad, state.mean, state.square, number)
-        return project(z - self.rate * unit * step, problem), Weighed(bisection, mean, square, state.index + 1)
+        return project(z - self.rate * unit * step, problem), WeightedLossState(
+            bisection, mean, square, state.index + 1
+        )
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from inputopt.attacks.minimal_norm.fmn import Closing
+from inputopt.attacks.minimal_norm.fmn import FMNState
 from inputopt.search import keyed_random
 from inputopt.search.host_sync import immediate, known_none
-from inputopt.search.hyperplanes import ahead_at, to_hyperplane
+from inputopt.search.hyperplanes import to_hyperplane, value_at_x0
 from inputopt.search.norms import L2, Norm
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
@@ -58,13 +58,13 @@ class ClosingBallStep:
     drawn: int = 0
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Closing:
+    def init(self, z: Tensor, problem: Problem) -> FMNState:
         infinite = torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device)
-        return Closing(self.norm.size(z - problem.x0), infinite, 0)
+        return FMNState(self.norm.size(z - problem.x0), infinite, 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Closing, problem: Problem, project: Project
-    ) -> tuple[Tensor, Closing]:
+        self, z: Tensor, seen: Evaluation, state: FMNState, problem: Problem, project: Project
+    ) -> tuple[Tensor, FMNState]:
         region, x0 = problem.region, problem.x0
         distance = self.norm.size(seen.x - x0) if seen.distance is None else seen.distance
         nearest = torch.where(seen.success, torch.minimum(state.nearest, distance), state.nearest)
@@ -79,7 +79,7 @@ class ClosingBallStep:
         way = self.norm.descent(self.noisy(seen.gradient, problem, state.index))
         change = z - x0 - per_example(length, z) * way
         change = self.norm.project_fast(change, ball, problem.down, problem.up)
-        return project(x0 + change, problem), Closing(eps, nearest, state.index + 1)
+        return project(x0 + change, problem), FMNState(eps, nearest, state.index + 1)
 
     def noisy(self, grad: Tensor, problem: Problem, index: int) -> Tensor:
         """The gradient with the noise of step `index`, which moves nothing that may not change."""
@@ -87,7 +87,7 @@ class ClosingBallStep:
             return grad
         drawn = keyed_random.centred(grad.shape[1:], self.seed, problem.ids, self.drawn + index, grad.dtype)
         length = self.noise * max(0.0, 1 - index / (NOISY_SHARE * self.steps)) * L2.size(grad)
-        return problem.region.movable(grad + per_example(length, grad) * L2.steepest(drawn))
+        return problem.region.masked(grad + per_example(length, grad) * L2.steepest(drawn))
 
     def _at_least_to_the_boundary(
         self, eps: Tensor, times: float, lost: Tensor, z: Tensor, seen: Evaluation, problem: Problem
@@ -104,7 +104,7 @@ class ClosingBallStep:
 
     def _seeming(self, z: Tensor, loss: Tensor, grad: Tensor, problem: Problem) -> Tensor:
         """How far from x0 the boundary is if the loss goes on as it does at z, [B]."""
-        ahead = ahead_at(problem.x0, z, loss, grad).clamp(min=0)
+        ahead = value_at_x0(problem.x0, z, loss, grad).clamp(min=0)
         unit = 1.0 if self.norm.counts else problem.region.unit
         distance = self.norm.size(to_hyperplane(self.norm, problem.x0, ahead, grad, problem))
         return distance.clamp(LEAST * unit, MOST * unit)

@@ -21,7 +21,7 @@ from inputopt.search.steps.step import HalfCosine
 
 
 @dataclass(frozen=True)
-class Sphere:
+class DDNState:
     """The length that each example's change is given, [B], and the number of the step."""
 
     length: Tensor
@@ -43,18 +43,18 @@ class DDNStep:
     first: float = 1.0
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Sphere:
+    def init(self, z: Tensor, problem: Problem) -> DDNState:
         begun = L2.size(z - problem.x0)
-        return Sphere(torch.where(begun > 0, begun, self.first * problem.region.unit), 0)
+        return DDNState(torch.where(begun > 0, begun, self.first * problem.region.unit), 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Sphere, problem: Problem, project: Project
-    ) -> tuple[Tensor, Sphere]:
+        self, z: Tensor, seen: Evaluation, state: DDNState, problem: Problem, project: Project
+    ) -> tuple[Tensor, DDNState]:
         length = state.length * torch.where(seen.success, 1 - self.factor, 1 + self.factor)
         size = problem.region.unit * HalfCosine(1.0, 0.01, self.steps)(state.index)
         turned = torch.sub(z - problem.x0, L2.steepest(seen.gradient), alpha=size)
         ahead = torch.addcmul(problem.x0, per_example(length, z), L2.steepest(turned))
-        return project(ahead, problem), Sphere(length, state.index + 1)
+        return project(ahead, problem), DDNState(length, state.index + 1)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from inputopt.attacks.config import number, setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import SEARCHING, AttackRun
 from inputopt.search.loop import on_success
-from inputopt.search.network_draws import as_it_comes, keyed
+from inputopt.search.network_draws import keyed, unseeded
 from inputopt.search.norms import L2, Norm
 from inputopt.search.oracles import NearestBoundary, Oracle
 from inputopt.search.problem import Evaluation, Problem
@@ -100,7 +100,7 @@ def nearest_boundary(run: AttackRun, classes: int) -> Oracle:
         attack.transform or unchanged,
         run.canvas,
         attack.eot_samples,
-        keyed(run.seed, SEARCHING) if run.random else as_it_comes,
+        keyed(run.seed, SEARCHING) if run.random else unseeded,
         run.meter,
     )
     return run.confirming(oracle, goal)

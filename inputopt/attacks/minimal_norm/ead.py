@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inputopt.attacks.config import not_negative, number, setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
-from inputopt.attacks.minimal_norm.weight_bisection import Bisection, Weighed, search_weighed, steps_a_round
+from inputopt.attacks.minimal_norm.weight_bisection import Bisection, WeightedLossState, search_weighed, steps_a_round
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import L1
 from inputopt.search.problem import Evaluation, Problem
@@ -38,23 +38,23 @@ class EADStep:
     beta: float = 0.01
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Weighed:
-        return Weighed(Bisection.begun(self.first, z), z, torch.zeros_like(z), 0)
+    def init(self, z: Tensor, problem: Problem) -> WeightedLossState:
+        return WeightedLossState(Bisection.begun(self.first, z), z, torch.zeros_like(z), 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Weighed, problem: Problem, project: Project
-    ) -> tuple[Tensor, Weighed]:
+        self, z: Tensor, seen: Evaluation, state: WeightedLossState, problem: Problem, project: Project
+    ) -> tuple[Tensor, WeightedLossState]:
         bisection, number = state.seen(seen, self.steps)
         if number == self.steps:
             z = project(problem.x0, problem)
-            return z, Weighed(bisection, z, state.square, state.index + 1)
+            return z, WeightedLossState(bisection, z, state.square, state.index + 1)
         unit, rate = problem.region.unit, self.rate * (1 - number / self.steps) ** 0.5
         grad = 2 * (z - problem.x0) + per_example(unit**2 * bisection.weight, z) * seen.gradient
         least = torch.full(z.shape[:1], self.beta * unit, dtype=z.dtype, device=z.device)
         shrunk = L1.proximal(z - rate * grad - problem.x0, least)
         point = project(problem.x0 + shrunk, problem)
         ahead = project(point + number / (number + 3) * (point - state.mean), problem)
-        return ahead, Weighed(bisection, point, state.square, state.index + 1)
+        return ahead, WeightedLossState(bisection, point, state.square, state.index + 1)
 
 
 @dataclass(frozen=True)

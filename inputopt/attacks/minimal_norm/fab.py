@@ -13,7 +13,7 @@ from inputopt.attacks.minimal_norm.deepfool import nearest_boundary
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.target_choice import towards_classes
 from inputopt.attacks.run import AttackRun
-from inputopt.search.hyperplanes import ahead_at, to_hyperplane
+from inputopt.search.hyperplanes import to_hyperplane, value_at_x0
 from inputopt.search.norms import Norm
 from inputopt.search.objectives.logits import logit_difference, margin
 from inputopt.search.problem import Evaluation, Problem
@@ -51,7 +51,7 @@ class FABStep:
     ) -> tuple[Tensor, tuple[()]]:
         kept = torch.where(seen.success, self.back, 1.0).to(z.dtype)
         near = problem.x0 + per_example(kept, z) * (z - problem.x0)
-        here, start = (ahead_at(x, z, seen.loss, seen.gradient) for x in (near, problem.x0))
+        here, start = (value_at_x0(x, z, seen.loss, seen.gradient) for x in (near, problem.x0))
         straight = to_hyperplane(self.norm, near, here, seen.gradient, problem)
         from_start = to_hyperplane(self.norm, problem.x0, start, seen.gradient, problem)
         near_size, start_size = self.norm.size(straight), self.norm.size(from_start)
@@ -102,8 +102,8 @@ class TargetedFAB(MinimalNormAttack):
         return self.classes
 
     def _search(self, run: AttackRun) -> Result:
-        tries, start, count = towards_classes(run, self.classes)
+        candidates, start, count = towards_classes(run, self.classes)
         untargeted = run.problem.target is None
         loss = logit_difference if untargeted else margin
-        found = run.search_nearest(loss, FABStep(run.norm), start, self.steps, tries, untargeted=untargeted)
+        found = run.search_nearest(loss, FABStep(run.norm), start, self.steps, candidates, untargeted=untargeted)
         return best_restart(failures_at_infinity(found), count, nearer)

@@ -28,7 +28,7 @@ MOST = 1e12
 
 
 @dataclass(frozen=True)
-class Closing:
+class FMNState:
     """The ball that each example searches, [B]; its nearest success, [B]; and the number of the step."""
 
     eps: Tensor
@@ -56,14 +56,14 @@ class FMNStep:
     factor: float = 0.05
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Closing:
+    def init(self, z: Tensor, problem: Problem) -> FMNState:
         infinite = torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device)
         first = self.norm.size(z - problem.x0).clamp_min(1) if self.norm.counts else infinite
-        return Closing(first, infinite, 0)
+        return FMNState(first, infinite, 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Closing, problem: Problem, project: Project
-    ) -> tuple[Tensor, Closing]:
+        self, z: Tensor, seen: Evaluation, state: FMNState, problem: Problem, project: Project
+    ) -> tuple[Tensor, FMNState]:
         region, change = problem.region, z - problem.x0
         distance = self.norm.size(change) if seen.distance is None else seen.distance
         nearest = torch.where(seen.success, torch.minimum(state.nearest, distance), state.nearest)
@@ -73,7 +73,7 @@ class FMNStep:
         length = per_example(size * self.norm.l2_radius(eps, z, region.unit), z)
         change = torch.addcmul(change, L2.steepest(seen.gradient), length, value=-1)
         change = self.norm.project_fast(change, eps, problem.down, problem.up)
-        return project(problem.x0 + change, problem), Closing(eps, nearest, state.index + 1)
+        return project(problem.x0 + change, problem), FMNState(eps, nearest, state.index + 1)
 
     def _ball(
         self, seen: Evaluation, distance: Tensor, nearest: Tensor, eps: Tensor, factor: float, unit: float

@@ -23,7 +23,7 @@ from inputopt.search.steps.directions import adam
 
 
 @dataclass(frozen=True)
-class Odds:
+class PDGDState:
     """Adam's averages; the log-odds of margin against norm and the mean share of the margin, [B]; the step's number."""
 
     mean: Tensor
@@ -55,12 +55,12 @@ class PDPGDStep:
     inner: int = 5
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Odds:
+    def init(self, z: Tensor, problem: Problem) -> PDGDState:
         return begun(z)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Odds, problem: Problem, project: Project
-    ) -> tuple[Tensor, Odds]:
+        self, z: Tensor, seen: Evaluation, state: PDGDState, problem: Problem, project: Project
+    ) -> tuple[Tensor, PDGDState]:
         done, unit = state.index / self.steps, problem.region.unit
         grad = per_example(unit * seen.loss.sigmoid(), z) * seen.gradient  # of softplus(margin)
         mean, square, step = adam(grad, state.mean, state.square, state.index)
@@ -71,7 +71,7 @@ class PDPGDStep:
         aim = project(z - rate * unit * step, problem)
         ahead = self._shrunk(aim, metric / per_example(largest, z), weight, problem, project)
         odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * done))
-        return ahead, Odds(mean, square, odds, shares, state.index + 1)
+        return ahead, PDGDState(mean, square, odds, shares, state.index + 1)
 
     def _shrunk(self, aim: Tensor, metric: Tensor, weight: Tensor, problem: Problem, project: Project) -> Tensor:
         """The proximal step in Adam's metric, by iterations of the plain one (Yun et al., 2021)."""
@@ -100,28 +100,28 @@ class PDGDStep:
     dual_rate: float = 0.1
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Odds:
+    def init(self, z: Tensor, problem: Problem) -> PDGDState:
         return begun(z)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Odds, problem: Problem, project: Project
-    ) -> tuple[Tensor, Odds]:
+        self, z: Tensor, seen: Evaluation, state: PDGDState, problem: Problem, project: Project
+    ) -> tuple[Tensor, PDGDState]:
         done, unit = state.index / self.steps, problem.region.unit
         wrong = per_example(unit * state.shares * seen.loss.sigmoid(), z) * seen.gradient
         grad = per_example(1 - state.shares, z) * L2.outward(z - problem.x0) + wrong
         mean, square, step = adam(grad, state.mean, state.square, state.index)
         odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * done))
         ahead = project(z - self.rate * unit * 0.01**done * step, problem)
-        return ahead, Odds(mean, square, odds, shares, state.index + 1)
+        return ahead, PDGDState(mean, square, odds, shares, state.index + 1)
 
 
-def begun(z: Tensor) -> Odds:
+def begun(z: Tensor) -> PDGDState:
     """The margin first, at odds of 100."""
     weight = torch.full(z.shape[:1], 4.6, dtype=z.dtype, device=z.device)
-    return Odds(torch.zeros_like(z), torch.zeros_like(z), weight, weight.sigmoid(), 0)
+    return PDGDState(torch.zeros_like(z), torch.zeros_like(z), weight, weight.sigmoid(), 0)
 
 
-def turned(state: Odds, seen: Evaluation, rate: float) -> tuple[Tensor, Tensor]:
+def turned(state: PDGDState, seen: Evaluation, rate: float) -> tuple[Tensor, Tensor]:
     """The log-odds after a success or a failure, and the running mean of the margin's share, [B] each."""
     odds = (state.weight + torch.where(seen.success, -rate, rate)).clamp(-13.8, 13.8)
     return odds, 0.9 * state.shares + 0.1 * odds.sigmoid()

@@ -133,7 +133,7 @@ def _search_leg(run: AttackRun, leg: Leg, drawn: int, known: Candidates) -> tupl
     problem, count, name = run.problem, leg.targets, run.norm.name
     places = known.distance.topk(count, dim=1, largest=False).indices.T.reshape(-1)
     rows = torch.arange(len(problem.ids), device=places.device).repeat(count)
-    tries = replace(take(problem, rows), target=known.classes[rows, places])
+    candidates = replace(take(problem, rows), target=known.classes[rows, places])
     step = ClosingBallStep(
         run.norm,
         leg.steps,
@@ -146,7 +146,7 @@ def _search_leg(run: AttackRun, leg: Leg, drawn: int, known: Candidates) -> tupl
     untargeted = problem.target is None
     loss = logit_difference if untargeted else margin
     start = known.points[rows, places]
-    now = failures_at_infinity(run.search_nearest(loss, step, start, leg.steps, tries, untargeted=untargeted))
+    now = failures_at_infinity(run.search_nearest(loss, step, start, leg.steps, candidates, untargeted=untargeted))
     closer = (now.distance < known.distance[rows, places]).nonzero()[:, 0]
     where = rows[closer], places[closer]
     distance = known.distance.index_put(where, now.distance[closer])

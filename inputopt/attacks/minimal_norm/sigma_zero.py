@@ -24,7 +24,7 @@ from inputopt.search.steps.step import HalfCosine
 
 
 @dataclass(frozen=True)
-class Sparse:
+class SigmaZeroState:
     """Adam's two averages, the threshold below which a change is dropped, [B], and the number of the step."""
 
     mean: Tensor
@@ -51,13 +51,13 @@ class SigmaZeroStep:
     rate: float = 0.01
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Sparse:
+    def init(self, z: Tensor, problem: Problem) -> SigmaZeroState:
         none = torch.zeros_like(z)
-        return Sparse(none, none, torch.full(z.shape[:1], self.first, dtype=z.dtype, device=z.device), 0)
+        return SigmaZeroState(none, none, torch.full(z.shape[:1], self.first, dtype=z.dtype, device=z.device), 0)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Sparse, problem: Problem, project: Project
-    ) -> tuple[Tensor, Sparse]:
+        self, z: Tensor, seen: Evaluation, state: SigmaZeroState, problem: Problem, project: Project
+    ) -> tuple[Tensor, SigmaZeroState]:
         unit = problem.region.unit
         mean, square, step = adam(over_largest(seen.gradient), state.mean, state.square, state.index)
         length = unit * HalfCosine(self.size, 0.1 * self.size, self.steps)(max(state.index - 1, 0))
@@ -65,7 +65,7 @@ class SigmaZeroStep:
         rate = self.rate * HalfCosine(self.size, 0.1 * self.size, self.steps)(state.index)
         threshold = (state.threshold + torch.where(seen.success, rate, -rate)).clamp(0, 1)
         kept = torch.where(change.abs() < per_example(unit * threshold, z), 0, change)
-        return problem.x0 + kept, Sparse(mean, square, threshold, state.index + 1)
+        return problem.x0 + kept, SigmaZeroState(mean, square, threshold, state.index + 1)
 
 
 @dataclass(frozen=True)

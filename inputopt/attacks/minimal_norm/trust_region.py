@@ -23,7 +23,7 @@ from inputopt.search.rows import per_example
 
 
 @dataclass(frozen=True)
-class Trusted:
+class TrustRegionState:
     """How far the plane is trusted, and how far at most, [B]; the last loss and by how much it was to fall, [B]."""
 
     radius: Tensor
@@ -50,13 +50,13 @@ class TrustRegionStep:
     factor: float = 1.2
     uses_gradient: ClassVar[bool] = True
 
-    def init(self, z: Tensor, problem: Problem) -> Trusted:
+    def init(self, z: Tensor, problem: Problem) -> TrustRegionState:
         none = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-        return Trusted(none, none, none, none)
+        return TrustRegionState(none, none, none, none)
 
     def update(
-        self, z: Tensor, seen: Evaluation, state: Trusted, problem: Problem, project: Project
-    ) -> tuple[Tensor, Trusted]:
+        self, z: Tensor, seen: Evaluation, state: TrustRegionState, problem: Problem, project: Project
+    ) -> tuple[Tensor, TrustRegionState]:
         way = to_hyperplane(self.norm, z, seen.loss, seen.gradient, problem)
         length = self.norm.size(way)
         right = (state.last - seen.loss) / state.expected.clamp_min(torch.finfo(z.dtype).tiny)
@@ -66,7 +66,9 @@ class TrustRegionStep:
         radius = torch.where(state.most == 0, most, torch.minimum(radius, most))
         share = (1.02 * radius / length.clamp_min(torch.finfo(z.dtype).tiny)).clamp(max=1.02)
         share = torch.where(seen.success, 0, share)
-        return project(z + per_example(share, z) * way, problem), Trusted(radius, most, seen.loss, share * seen.loss)
+        return project(z + per_example(share, z) * way, problem), TrustRegionState(
+            radius, most, seen.loss, share * seen.loss
+        )
 
 
 @dataclass(frozen=True)

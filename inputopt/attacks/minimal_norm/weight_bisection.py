@@ -39,7 +39,7 @@ class Bisection:
 
 
 @dataclass(frozen=True)
-class Weighed:
+class WeightedLossState:
     """The bisection of the weight, two running averages or points, and the number of the step."""
 
     bisection: Bisection

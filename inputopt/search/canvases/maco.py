@@ -16,7 +16,7 @@ from inputopt.search.problem import Problem
 
 
 @dataclass(frozen=True)
-class Phase:
+class MACO:
     """Only where each wave stands, [B, C, H, W // 2 + 1] in radians; how strong it is, is fixed as in photos.
 
     MACO (Fel et al., 2023), with the amplitudes of a law instead of a data set's mean: frequency to -`fall`.

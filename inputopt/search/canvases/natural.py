@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt.search.canvases.fourier import FALL, Fourier, Shape, _falling, frequencies
-from inputopt.search.canvases.radial_spectrum import Rings, held
+from inputopt.search.canvases.radial_spectrum import RadialBins, held
 from inputopt.search.problem import Problem
 
 
@@ -20,7 +20,7 @@ class Natural:
 
     A search cannot put fine grain into the image to please the network, nor leave the image faint: the mean power over
     each ring of frequencies is fixed at `contrast` times frequency to -2 `fall`. Between `Fourier` (all free) and
-    `Phase` (every amplitude fixed).
+    `MACO` (every amplitude fixed).
 
     Attributes:
         waves: the free waves.
@@ -47,7 +47,7 @@ class Natural:
 
 
 @functools.lru_cache(maxsize=8)
-def _rings(shape: Shape, fall: float, contrast: float, device: torch.device, free_fall: float = 0.0) -> Rings:
+def _rings(shape: Shape, fall: float, contrast: float, device: torch.device, free_fall: float = 0.0) -> RadialBins:
     """Rings with the power that a photo of that contrast has on each; ring 0, the image's mean, has none.
 
     Waves are given in parts of frequency to -`free_fall`.
@@ -63,4 +63,4 @@ def _rings(shape: Shape, fall: float, contrast: float, device: torch.device, fre
     wanted = power.new_zeros(int(rings.max()) + 1).index_add(0, rings, power)
     wanted = contrast**2 * wanted / wanted.sum().clamp_min(1e-20) * (height * width)
     scale = _falling(shape, free_fall)
-    return Rings(rings.to(device), twice.to(device), scale.to(device), wanted.to(device), width)
+    return RadialBins(rings.to(device), twice.to(device), scale.to(device), wanted.to(device), width)

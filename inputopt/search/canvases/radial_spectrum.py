@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Rings:
+class RadialBins:
     """Waves of a real Fourier transform by their frequency.
 
     Attributes:
@@ -31,7 +31,7 @@ class Rings:
     width: int
 
 
-def held(z: Tensor, rings: Rings) -> Tensor:
+def held(z: Tensor, rings: RadialBins) -> Tensor:
     """The image [B, C, H, W] of waves [B, C, H, W // 2 + 1, 2], each ring as strong as `rings` says.
 
     The power of a ring is that of all its waves and of all channels together.
@@ -43,7 +43,7 @@ class _Held(torch.autograd.Function):
     """With s the waves, p the power of a wave's ring, and f = sqrt(wanted / p): the image is that of f s."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, rings: Rings) -> Tensor:
+    def forward(ctx: Any, z: Tensor, rings: RadialBins) -> Tensor:
         waves = torch.view_as_complex(z.contiguous()) * rings.scale.to(z)
         _settle(waves, rings.width)
         total = _on_rings(waves, waves, rings).clamp_min_(1e-20)
@@ -66,14 +66,14 @@ class _Held(torch.autograd.Function):
         return torch.view_as_real(pulled.mul_((ctx.rings.members * ctx.rings.scale).to(grad))), None
 
 
-def _on_rings(one: Tensor, other: Tensor, rings: Rings) -> Tensor:
+def _on_rings(one: Tensor, other: Tensor, rings: RadialBins) -> Tensor:
     """The inner product of waves on each ring, [B, R]."""
     parts = (torch.view_as_real(one) * torch.view_as_real(other)).sum(1)
     product = (parts[..., 0] + parts[..., 1]) * rings.members.to(parts)  # quicker than a sum over two
     return product.new_zeros(len(one), len(rings.power)).index_add_(1, rings.number, product.flatten(1))
 
 
-def _of_each(numbers: Tensor, waves: Tensor, rings: Rings) -> Tensor:
+def _of_each(numbers: Tensor, waves: Tensor, rings: RadialBins) -> Tensor:
     """Of each wave the number of its ring, [B, 1, H, W // 2 + 1]."""
     return numbers.index_select(1, rings.number).reshape(len(waves), 1, *waves.shape[2:])
 

@@ -58,7 +58,7 @@ class Layout:
 
 
 @dataclass(frozen=True)
-class Bearings:
+class NetworkGeometry:
     """A network as an objective sees it, for inputs of one shape.
 
     Attributes:
@@ -90,7 +90,7 @@ class Bearings:
         return found
 
 
-def bearings(net: Frozen, x: Tensor, layers: Sequence[str]) -> Bearings:
+def network_geometry(net: Frozen, x: Tensor, layers: Sequence[str]) -> NetworkGeometry:
     """Look at how a network lays out what the named layers put out for an input `x` [1, ...], in one forward.
 
     Raises:
@@ -103,7 +103,7 @@ def bearings(net: Frozen, x: Tensor, layers: Sequence[str]) -> Bearings:
         with torch.no_grad(), Follower(x) as follower:
             seen = net.features(x, list(layers))
         found = {layer: _layout(layer, each, follower) for layer, each in seen.items()}
-    return Bearings(found, {layer: tuple(each.shape) for layer, each in seen.items()}, lengths(net, x))
+    return NetworkGeometry(found, {layer: tuple(each.shape) for layer, each in seen.items()}, lengths(net, x))
 
 
 def _layout(layer: str, seen: Tensor, follower: Follower) -> Layout | None:

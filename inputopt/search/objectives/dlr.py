@@ -1,4 +1,4 @@
-"""Difference of logits ratio (DLR; Croce and Hein, 2020), and the margin in units of the spread of the highest logits."""
+"""Difference of logits ratio (DLR; Croce and Hein, 2020), and the margin relative to the highest logits."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.search.channel_axes.layout import Bearings, Layout, axis_of, channels_second, grid_of
+from inputopt.search.channel_axes.layout import Layout, NetworkGeometry, axis_of, channels_second, grid_of
 from inputopt.search.objectives.layer_energy import layer_energy
 from inputopt.search.objectives.matching import diversity
 from inputopt.search.objectives.objective import Objective
@@ -149,7 +149,7 @@ def Class(number: int | Sequence[int]) -> Objective:
     return Objective(value, count=len(numbers), plain=["Class", _plain(number, numbers)])
 
 
-def Belief(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
+def LogProbability(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
     """The log-probability of a class: unlike its logit, it also falls as other classes rise.
 
     Args:
@@ -167,8 +167,8 @@ def Belief(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
         return temperature * _picked((outputs / temperature).log_softmax(1), numbers, "the output", problem)
 
-    plain = ["Belief", _plain(number, numbers)]
-    # a plain Belief says what it always said, so that recipes of old pictures stay what they are
+    plain = ["LogProbability", _plain(number, numbers)]
+    # at temperature 1 it is left out
     return Objective(value, count=len(numbers), plain=plain if temperature == 1 else [*plain, temperature])
 
 
@@ -178,11 +178,11 @@ FEATURES: dict[str, Callable[..., Objective]] = {
     "Layer": Layer,
     "Direction": Direction,
     "Class": Class,
-    "Belief": Belief,
+    "LogProbability": LogProbability,
     "diversity": diversity,
     "total_variation": total_variation,
 }
-SEVERAL = {"Neuron": 2, "Channel": 2, "Direction": 2, "Class": 1, "Belief": 1}
+SEVERAL = {"Neuron": 2, "Channel": 2, "Direction": 2, "Class": 1, "LogProbability": 1}
 """Where in its plain form each says what it is about, and may give several."""
 
 
@@ -237,7 +237,7 @@ def _of_layer(
 
         return Objective(seen, (layer,), logits=False, count=count, plain=[*plain, said] if said else plain)
 
-    def bound(to: Bearings) -> Objective:
+    def bound(to: NetworkGeometry) -> Objective:
         known = to.layout(layer, stated)
         return made(known.axis, known)
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from inputopt.search.channel_axes.layout import Axis, Bearings, axis_of, channels_second
+from inputopt.search.channel_axes.layout import Axis, NetworkGeometry, axis_of, channels_second
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 
@@ -39,7 +39,7 @@ def guided(guide: Mapping[str, Tensor], *, axis: Axis = None) -> Objective:
 
         return Objective(value, tuple(guide), logits=False)
 
-    def bound(to: Bearings) -> Objective:
+    def bound(to: NetworkGeometry) -> Objective:
         return made({layer: to.layout(layer, axis).axis for layer in guide})
 
     return replace(made({layer: axis_of(layer, axis) for layer in guide}), bind=bound)

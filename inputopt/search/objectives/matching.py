@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.search.channel_axes.layout import Axis, Bearings, axis_of, channels_second
+from inputopt.search.channel_axes.layout import Axis, NetworkGeometry, axis_of, channels_second
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 
@@ -109,7 +109,7 @@ def gram(activations: Tensor) -> Tensor:
 def _by_axes(made: Callable[[Mapping[str, int | None]], Objective], layers: tuple[str, ...], axis: Axis) -> Objective:
     """An objective that looks at channels of layers, on the axes stated or, once it is bound, on those found."""
 
-    def bound(to: Bearings) -> Objective:
+    def bound(to: NetworkGeometry) -> Objective:
         return made({layer: to.layout(layer, axis).axis for layer in layers})
 
     return replace(made({layer: axis_of(layer, axis) for layer in layers}), bind=bound)

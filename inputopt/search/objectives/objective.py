@@ -29,8 +29,8 @@ class Objective:
         count: how many pictures it stands for: example i of a batch is about picture `problem.label[i]`.
         together: whether an example's number depends on the others in the batch.
         plain: what would build it again, in plain values; None where that cannot be said so.
-        bind: makes of `Bearings` the same objective for one network, whose layers' channels and whose inputs' width it
-            then knows; None for one that needs neither.
+        bind: returns the same objective for one network, by its `NetworkGeometry` (where its layers keep channels, the
+            width of its inputs); None for one that needs neither.
     """
 
     value: Callable[[Any, Tensor, Problem], Tensor]

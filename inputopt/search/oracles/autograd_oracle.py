@@ -10,11 +10,11 @@ from torch import Tensor
 from inputopt.nets.frozen import Frozen
 from inputopt.search.canvases.canvas import Canvas, pixels
 from inputopt.search.goals import Goal
-from inputopt.search.network_draws import Draws, as_it_comes
+from inputopt.search.network_draws import Draws, unseeded
 from inputopt.search.objectives.objective import LOGITS, Objective
 from inputopt.search.oracles.oracle import Vjp, active_examples, finite_gradient, judged, of_rows
 from inputopt.search.problem import Evaluation, Problem
-from inputopt.search.query_counter import Meter
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.transforms import Transform, unchanged
 
 
@@ -42,8 +42,8 @@ class Autograd:
     canvas: Canvas = pixels
     eot_samples: int = 1
     derives: bool = True
-    draws: Draws = as_it_comes
-    meter: Meter = field(default_factory=Meter)
+    draws: Draws = unseeded
+    meter: QueryCounter = field(default_factory=QueryCounter)
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
         variable = z.detach().requires_grad_(self.derives)

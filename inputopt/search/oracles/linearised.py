@@ -12,12 +12,12 @@ from inputopt.nets.frozen import Frozen
 from inputopt.search.canvases.canvas import Canvas, pixels
 from inputopt.search.goals import Goal
 from inputopt.search.hyperplanes import to_hyperplane
-from inputopt.search.network_draws import Draws, as_it_comes
+from inputopt.search.network_draws import Draws, unseeded
 from inputopt.search.norms import Norm
 from inputopt.search.objectives.logits import logit_of, margin, others_first
 from inputopt.search.oracles.oracle import Vjp, active_examples, finite_gradient, judged, of_rows
 from inputopt.search.problem import Evaluation, Problem
-from inputopt.search.query_counter import Meter
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.rows import chosen, per_example
 from inputopt.search.transforms import Transform, unchanged
 
@@ -26,7 +26,7 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def boundary_distances(
-    net: Frozen, problem: Problem, count: int, distance: Distance, meter: Meter
+    net: Frozen, problem: Problem, count: int, distance: Distance, meter: QueryCounter
 ) -> tuple[Tensor, Tensor]:
     """The classes of the `count` highest logits at x0, but the label, and how far the boundary to each seems to be.
 
@@ -53,7 +53,7 @@ def distance_in_box(norm: Norm, problem: Problem) -> Distance:
     return lambda gap, grad: norm.size(to_hyperplane(norm, problem.x0, gap.clamp(min=0), grad, problem))
 
 
-def _gaps(net: Frozen, problem: Problem, count: int, meter: Meter) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _gaps(net: Frozen, problem: Problem, count: int, meter: QueryCounter) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """How far the label is ahead at x0 of one class after another: (class [B], gap [B], its derivative [B, ...])."""
     variable = problem.x0.detach().requires_grad_()
     meter.forward(problem.example)
@@ -69,7 +69,7 @@ def _gaps(net: Frozen, problem: Problem, count: int, meter: Meter) -> Iterator[t
         meter.backward(problem.example)
         grad = net.gradient(gap, variable, keep=number + 1 < classes.shape[1])
         grad = finite_gradient(grad, problem.example, meter)
-        yield classes[:, number], gap.detach(), problem.region.movable(grad)
+        yield classes[:, number], gap.detach(), problem.region.masked(grad)
 
 
 @dataclass(frozen=True)
@@ -94,8 +94,8 @@ class NearestBoundary:
     transform: Transform = unchanged
     canvas: Canvas = pixels
     eot_samples: int = 1
-    draws: Draws = as_it_comes
-    meter: Meter = field(default_factory=Meter)
+    draws: Draws = unseeded
+    meter: QueryCounter = field(default_factory=QueryCounter)
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
         variable = z.detach().requires_grad_()

@@ -11,7 +11,7 @@ from torch import Tensor
 from inputopt.search.goals import Goal
 from inputopt.search.host_sync import known_all, known_finite, known_finite_each
 from inputopt.search.problem import Evaluation, Problem
-from inputopt.search.query_counter import Meter
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.rows import numbers_of
 
 Vjp = Callable[[Tensor | None], Tensor]
@@ -27,7 +27,7 @@ class Oracle(Protocol):
     """
 
     @property
-    def meter(self) -> Meter:
+    def meter(self) -> QueryCounter:
         """Counts forwards and backwards by `Problem.example`."""
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]: ...
@@ -37,7 +37,7 @@ LARGE = 1e30
 """What stands for a loss that is NaN or infinite: large, and finite in every dtype that searches run in."""
 
 
-def judged(x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Problem, meter: Meter) -> Evaluation:
+def judged(x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Problem, meter: QueryCounter) -> Evaluation:
     """An evaluation in which nothing comes from an answer that is not a number: no success, and a finite loss.
 
     A logit of minus infinity rules its class out, which is an answer; NaN, plus infinity, and minus infinity for every
@@ -55,7 +55,7 @@ def judged(x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Proble
     return Evaluation(x, outputs, loss, success & answered, answered=None if known_all(answered) else answered)
 
 
-def finite_gradient(grad: Tensor, examples: Tensor, meter: Meter) -> Tensor:
+def finite_gradient(grad: Tensor, examples: Tensor, meter: QueryCounter) -> Tensor:
     """A gradient [B, ...] with 0 for what is NaN or infinite, so that the other numbers still move."""
     if known_finite(grad):
         return grad

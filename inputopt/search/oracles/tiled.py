@@ -12,7 +12,7 @@ from torch import Tensor
 from inputopt.search import keyed_random
 from inputopt.search.oracles.oracle import Oracle, Vjp, of_rows
 from inputopt.search.problem import Evaluation, Problem, Region
-from inputopt.search.query_counter import Meter
+from inputopt.search.query_counter import QueryCounter
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Tiled:
     seed: int
 
     @property
-    def meter(self) -> Meter:
+    def meter(self) -> QueryCounter:
         """That of the oracle asked."""
         return self.oracle.meter
 

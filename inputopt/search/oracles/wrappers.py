@@ -12,7 +12,7 @@ from inputopt.nets.gradient_rules.relu_redirect import Redirected
 from inputopt.search.host_sync import known_none
 from inputopt.search.oracles.oracle import Oracle, Vjp, of_rows
 from inputopt.search.problem import Evaluation, Problem
-from inputopt.search.query_counter import Meter
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.rows import per_example, take
 
 Ask = Callable[[Oracle, Tensor, Problem, int], tuple[Evaluation, Vjp]]
@@ -32,7 +32,7 @@ class Changed:
     ask: Ask
 
     @property
-    def meter(self) -> Meter:
+    def meter(self) -> QueryCounter:
         """That of the oracle asked."""
         return self.oracle.meter
 

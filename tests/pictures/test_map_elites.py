@@ -48,7 +48,9 @@ def test_digits_evolve_without_a_derivative():
     seen = []
     net, before = inputopt.Frozen(digits_net()), chance_state()
     rules = MapElites(population=64)
-    found = inputopt.illuminate(net, range(10), (1, 28, 28), 120, rules=rules, progress=lambda *now: seen.append(now))
+    found = inputopt.evolve_images(
+        net, range(10), (1, 28, 28), 120, rules=rules, progress=lambda *now: seen.append(now)
+    )
     assert chance_state() == before
     assert int(found.success.sum()) >= 8
     with torch.no_grad():
@@ -63,10 +65,10 @@ def test_digits_evolve_without_a_derivative():
 
 
 def test_it_ends_when_every_target_is_reached_and_says_when_it_is_not():
-    easy = inputopt.illuminate(digits_net(), [1], (1, 28, 28), 200, confidence=0.2)
+    easy = inputopt.evolve_images(digits_net(), [1], (1, 28, 28), 200, confidence=0.2)
     assert easy.success.tolist() == [True]
     assert easy.generations < 200
-    hard = inputopt.illuminate(small_net(), [1, 4], (1, 3, 4), 1, confidence=1 - 1e-12)
+    hard = inputopt.evolve_images(small_net(), [1, 4], (1, 3, 4), 1, confidence=1 - 1e-12)
     assert hard.success.tolist() == [False, False]
 
 
@@ -83,7 +85,7 @@ def test_it_ends_when_every_target_is_reached_and_says_when_it_is_not():
 def test_illuminate_refuses(changed, kind, words):
     given = {"model": small_net(), "targets": [1], "shape": (1, 3, 4), "generations": 1} | changed
     with pytest.raises(kind, match=words):
-        inputopt.illuminate(**given)
+        inputopt.evolve_images(**given)
 
 
 @pytest.mark.parametrize(
