@@ -7,36 +7,23 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import get_type_hints
 
+import attack_table
 import pytest
 import torch
+from attack_table import EPS
 from contracts import CHECKS, Asked, Recipe, assert_same, drawn, known_inputs, problem_of, small_net
 
 import inputopt
 import inputopt.search
-from inputopt.attacks import apgd, apgd_l1, fgsm, ni_fgsm, pgd, square
 from inputopt.attacks.attack import Attack
-from inputopt.attacks.minimal_norm import (
-    alma,
-    boundary_walk,
-    carlini_wagner,
-    closing_ball,
-    ddn,
-    deepfool,
-    ead,
-    fab,
-    fmn,
-    jsma,
-    pdpgd,
-    sigma_zero,
-    trust_region,
-)
+from inputopt.attacks.minimal_norm import sigma_zero
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
 from inputopt.nets.frozen import frozen
 from inputopt.pictures.map_elites import MapElites
 from inputopt.search import goals, norms, oracles, transforms
-from inputopt.search.canvases import cppn, fourier
-from inputopt.search.objectives import features, guide, matching, objective
+from inputopt.search.canvases import colours, cppn, fourier, maco, natural
+from inputopt.search.objectives import dlr, features, guide, layer_energy, logits, matching, objective, total_variation
 from inputopt.search.steps import bisection, directions, step
 
 
@@ -109,22 +96,19 @@ def on_images(direction):
 ASKING = {"atlas", "average", "saliency", "spurious"}
 """Recipes that find no input in the bounds; their own tests ask of them what they promise."""
 
-EPS = {"l0": 2.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}  # some of the inputs fall, and some do not
-EVERY, SMOOTH = ("l0", "l1", "l2", "linf"), ("l1", "l2", "linf")
 
-
-def attack(name, norm, seeded, settings):
+def attack(name, norm, row):
     """An attack in one norm, as the recipes are called; its rows keep their ids wherever they are."""
 
     def run(net, shape, seed, rows):
         x, y = known_inputs(frozen(net).dtype)
         x, y = x[rows].reshape(-1, *shape), y[rows]
-        found = getattr(inputopt.attacks, name)(norm, EPS[norm], **settings)(net, x, y, seed=seed, ids=rows)
+        found = row.made(name, norm, EPS[norm])(net, x, y, seed=seed, ids=rows)
         assert_same((x.flatten(1), y), tuple(value[rows] for value in known_inputs(x.dtype)))  # not written to
         assert_within(found, x, norm)
         return found
 
-    return Recipe(run, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=seeded, looks=name == "Square")
+    return Recipe(run, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=row.seeded, looks=row.gradient_free)
 
 
 def assert_within(found, x, norm):
@@ -135,59 +119,20 @@ def assert_within(found, x, norm):
     assert_same(found.distance, size.to(x.dtype), 1e-6)
 
 
-ATTACKS = {
-    "FGSM": (EVERY, False, {}),
-    "BIM": (EVERY, False, {"steps": 5}),
-    "PGD": (EVERY, True, {"steps": 5, "restarts": 2}),
-    "MIFGSM": (EVERY, False, {"steps": 5}),
-    "NIFGSM": (EVERY, False, {"steps": 5}),
-    "APGD": (SMOOTH, True, {"steps": 10, "loss": "dlr"}),
-    "TargetedAPGD": (SMOOTH, True, {"steps": 10, "targets": 2}),
-    "Square": (("l2", "linf"), True, {"steps": 20}),
-    "MultiTargeted": (SMOOTH, True, {"rounds": (inputopt.attacks.Round(2, 4), inputopt.attacks.Round(1, 6, (3.0,)))}),
-}
-
-
-def nearest_attack(name, norm, settings):
+def nearest_attack(name, norm, row):
     """A minimal-norm attack in one norm, likewise."""
 
     def run(net, shape, seed, rows):
         x, y = known_inputs(frozen(net).dtype)
         x, y = x[rows].reshape(-1, *shape), y[rows]
-        found = made(name, norm, settings)(net, x, y, seed=seed, ids=rows)
+        found = row.made(name, norm, EPS[norm])(net, x, y, seed=seed, ids=rows)
         assert_same((x.flatten(1), y), tuple(value[rows] for value in known_inputs(x.dtype)))  # not written to
         size = norms.find_norm(norm).size(found.x - x)
         assert_same(found.distance, torch.where(found.success, size, torch.inf), 1e-6)
         assert bool(found.success.any())
         return found
 
-    return Recipe(run, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=name in ("EpsilonBisection", "MinimalNorm"))
-
-
-def made(name, norm, settings):
-    if name == "EpsilonBisection":
-        return inputopt.attacks.EpsilonBisection(inputopt.attacks.PGD(norm, steps=8), **settings)
-    return getattr(inputopt.attacks, name)(norm=norm, **settings)
-
-
-NEAREST = {
-    "DDN": (("l2",), {"steps": 20}),
-    "FMN": (EVERY, {"steps": 20}),
-    "PDPGD": (EVERY, {"steps": 60}),
-    "PDGD": (("l2",), {"steps": 60}),
-    "ALMA": (("l1", "l2"), {"steps": 40}),
-    "SigmaZero": (("l0",), {"steps": 20}),
-    "CarliniWagner": (("l2",), {"steps": 60, "rounds": 3, "rate": 0.05}),
-    "EAD": (("l1",), {"steps": 60, "rounds": 3, "rate": 0.05, "weight": 1.0}),
-    "DeepFool": (("l2", "linf"), {}),
-    "SuperDeepFool": (("l2",), {"steps": 8, "halvings": 5}),
-    "FAB": (SMOOTH, {"steps": 8}),
-    "TargetedFAB": (SMOOTH, {"steps": 8}),
-    "TrustRegion": (("l2", "linf"), {"radius": 0.2}),
-    "JSMA": (("l0",), {}),
-    "EpsilonBisection": (EVERY, {"rounds": 4}),
-    "MinimalNorm": (EVERY, {"queries": 240}),
-}
+    return Recipe(run, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=row.seeded)
 
 
 def a_run():
@@ -199,7 +144,7 @@ def asked(wrap=lambda oracle: oracle, exact=True):
     """An oracle around the usual one, on inputs that are read as other classes here and there."""
     net = inputopt.Frozen(small_net(), bounds=(-1, 1))
     problem = problem_of((12,))
-    plain = oracles.Autograd(net, objective.margin, goals.wrong)
+    plain = oracles.Autograd(net, logits.margin, goals.wrong)
     return Asked(wrap(plain), net, problem, problem.x0 + 0.1 * problem.x0.cos(), exact)
 
 
@@ -218,7 +163,7 @@ def tiled():
     torch.manual_seed(0)
     net = inputopt.Frozen(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1), torch.nn.Tanh()).double())
     problem = problem_of((3, 9, 8))
-    oracle = oracles.Tiled(oracles.Autograd(net, objective.layer_energy(["1"]), goals.never), tile=4, seed=0)
+    oracle = oracles.Tiled(oracles.Autograd(net, layer_energy.layer_energy(["1"]), goals.never), tile=4, seed=0)
     return Asked(oracle, net, problem, problem.x0, exact=False)
 
 
@@ -241,29 +186,8 @@ TABLE = {
     "step": {
         "Descend": lambda: step.Descend(directions.chain(directions.Momentum(0.9), directions.sign), 0.3),
         "Stride": lambda: step.Stride(0.3, -0.75, 0.5),
-        "descend": lambda: pgd.descend(a_run(), 0.3),
-        "falling": lambda: pgd.falling(a_run(), 9),
-        "LowestPointStep": lambda: fgsm.LowestPointStep(norms.L2),
-        "NesterovStep": lambda: ni_fgsm.NesterovStep(norms.LINF, steps=9, size=0.3),
-        "APGDStep": lambda: apgd.APGDStep(norms.L2, steps=4),
-        "APGDL1Step": lambda: apgd_l1.APGDL1Step(steps=50),
-        "SquareLinf": lambda: square.SquareLinf(steps=4, share=0.5, seed=0),
-        "SquareL2": lambda: square.SquareL2(steps=4, share=0.5, seed=0),
-        "DDNStep": lambda: ddn.DDNStep(steps=4),
-        "FMNStep": lambda: fmn.FMNStep(norms.L2, steps=4),
-        "SigmaZeroStep": lambda: sigma_zero.SigmaZeroStep(steps=4),
-        "PDPGDStep": lambda: pdpgd.PDPGDStep(norms.L1, steps=4),
-        "PDGDStep": lambda: pdpgd.PDGDStep(steps=4),
-        "CarliniWagnerStep": lambda: carlini_wagner.CarliniWagnerStep(steps=2),
-        "EADStep": lambda: ead.EADStep(steps=2),
-        "ALMAStep": lambda: alma.ALMAStep(norms.L2, steps=4),
-        "DeepFoolStep": lambda: deepfool.DeepFoolStep(norms.L2, project_back=True),
-        "FABStep": lambda: fab.FABStep(norms.L1),
-        "TrustRegionStep": lambda: trust_region.TrustRegionStep(norms.LINF, largest=0.5),
-        "JSMAStep": lambda: jsma.JSMAStep(),
         "BisectionStep": lambda: bisection.BisectionStep(norms.L1),
-        "ClosingBallStep": lambda: closing_ball.ClosingBallStep(norms.L2, steps=4, wide=2.0, noise=1.0),
-        "BoundaryWalkStep": lambda: boundary_walk.BoundaryWalkStep(norms.L2),
+        **attack_table.steps(a_run()),
     },
     "goal": {
         "recognised": lambda: goals.recognised,
@@ -276,22 +200,22 @@ TABLE = {
         "unrecognised": lambda: goals.unrecognised(0.4),
     },
     "objective": {
-        "cross_entropy": lambda: objective.cross_entropy,
-        "attack_cross_entropy": lambda: objective.attack_cross_entropy,
-        "margin": lambda: objective.margin,
-        "logit_difference": lambda: objective.logit_difference,
-        "dlr": lambda: objective.dlr,
-        "relative_margin": lambda: objective.relative_margin,
-        "hinge": lambda: objective.hinge(10.0),
+        "cross_entropy": lambda: logits.cross_entropy,
+        "attack_cross_entropy": lambda: logits.attack_cross_entropy,
+        "margin": lambda: logits.margin,
+        "logit_difference": lambda: logits.logit_difference,
+        "dlr": lambda: dlr.dlr,
+        "relative_margin": lambda: dlr.relative_margin,
+        "hinge": lambda: logits.hinge(10.0),
         "smooth_count": lambda: sigma_zero.smooth_count(0.001),
-        "layer_energy": lambda: objective.layer_energy(["hidden", "deep"]),
+        "layer_energy": lambda: layer_energy.layer_energy(["hidden", "deep"]),
         "guided": lambda: guide.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}, axis=1),
         "Neuron": lambda: features.Neuron("hidden", 2, place=1, axis=1),
         "Channel": lambda: features.Channel("hidden", [0, 2, 1, 1, 0, 2], axis=1),
         "Layer": lambda: features.Layer("hidden"),
         "Direction": lambda: features.Direction("hidden", [0.3, -1.0, 2.0], axis=1),
         "Class": lambda: features.Class([3, 2, 1, 0, 4, 5]),
-        "Belief": lambda: features.LogProbability([3, 2, 1, 0, 4, 5]),
+        "LogProbability": lambda: features.LogProbability([3, 2, 1, 0, 4, 5]),
         "rebuilt": lambda: features.rebuilt(["*", ["Channel", "hidden", 1, {"axis": 1}], 2.0]),
         "activation_distance": lambda: matching.activation_distance({"hidden": drawn(6, 3, 2, 2, seed=9)}),
         "along_activations": lambda: matching.along_activations({"hidden": drawn(1, 3, 2, 2, seed=9)}),
@@ -299,13 +223,13 @@ TABLE = {
             {"hidden": drawn(6, 3, 2, 2, seed=9), "deep": drawn(1, 3, 2, 2)}, axis={"hidden": 1, "deep": 1}
         ),
         "diversity": lambda: matching.diversity("hidden", axis=1),
-        "total_variation": lambda: matching.total_variation(),
+        "total_variation": lambda: total_variation.total_variation(),
     },
     "canvas": {
-        "Fourier": lambda: lambda shape, low, high: fourier.Fourier(shape, fourier.Squash(low, high)),
-        "Natural": lambda: lambda shape, low, high: fourier.Natural(fourier.Fourier(shape, fourier.Squash(low, high))),
-        "Phase": lambda: lambda shape, low, high: fourier.MACO(shape, fourier.Squash(low, high)),
-        "CPPN": lambda: lambda shape, low, high: cppn.CPPN(shape, fourier.Squash(low, high)),
+        "Fourier": lambda: lambda shape, low, high: fourier.Fourier(shape, colours.Squash(low, high)),
+        "Natural": lambda: lambda shape, low, high: natural.Natural(fourier.Fourier(shape, colours.Squash(low, high))),
+        "MACO": lambda: lambda shape, low, high: maco.MACO(shape, colours.Squash(low, high)),
+        "CPPN": lambda: lambda shape, low, high: cppn.CPPN(shape, colours.Squash(low, high)),
     },
     "oracle": {
         "Autograd": asked,
@@ -339,14 +263,9 @@ TABLE = {
         "evolve_images": lambda: Recipe(evolve_images, cuts=(), seeded=True),
     },
     "attack": {
-        f"{name}-{norm}": partial(attack, name, norm, seeded, settings)
-        for name, (its_norms, seeded, settings) in ATTACKS.items()
-        for norm in its_norms
-    }
-    | {
-        f"{name}-{norm}": partial(nearest_attack, name, norm, settings)
-        for name, (its_norms, settings) in NEAREST.items()
-        for norm in its_norms
+        f"{name}-{norm}": partial(attack if row.fixed_distance else nearest_attack, name, norm, row)
+        for name, row in attack_table.ROWS.items()
+        for norm in row.norms
     },
 }
 

@@ -4,8 +4,8 @@ import warnings
 
 import pytest
 import torch
+from attack_table import EPS, ROWS
 from contracts import known_inputs, leaves, small_net
-from test_contracts import ATTACKS, EPS, NEAREST, made
 from torch import nn
 
 import inputopt
@@ -17,21 +17,18 @@ DEVICE = torch.device(FOUND[0] if FOUND else "cpu")
 
 pytestmark = pytest.mark.skipif(not FOUND, reason="neither a CUDA nor an MPS device is present")
 
-LIMITED = [(name, norm) for name, (norms, *_) in ATTACKS.items() for norm in norms]
-FREE = [(name, norm) for name, (norms, _) in NEAREST.items() for norm in norms]
+ATTACKS = [(name, norm) for name, row in ROWS.items() for norm in row.norms]
 
 
 def attack(name, norm):
-    if name in ATTACKS:
-        return getattr(inputopt.attacks, name)(norm, EPS[norm], **ATTACKS[name][-1])
-    return made(name, norm, NEAREST[name][1])
+    return ROWS[name].made(name, norm, EPS[norm])
 
 
 def assert_there(tree):
     assert {value.device.type for value in leaves(tree)} == {DEVICE.type}
 
 
-@pytest.mark.parametrize(("name", "norm"), LIMITED + FREE, ids="-".join)
+@pytest.mark.parametrize(("name", "norm"), ATTACKS, ids="-".join)
 def test_an_attack_finds_there_what_it_finds_here(name, norm):
     (x, y), net = known_inputs(torch.float32, 12), small_net(torch.float32)
     here = attack(name, norm)(net, x, y)
@@ -43,7 +40,7 @@ def test_an_attack_finds_there_what_it_finds_here(name, norm):
     clear = first - second > 1e-4
     assert torch.equal((again.argmax(1) != y)[clear], there.success.cpu()[clear])
     size = find_norm(norm).size(there.x.cpu() - x)
-    assert name not in ATTACKS or float(size.max()) <= EPS[norm] * (1 + 1e-5)
+    assert not ROWS[name].fixed_distance or float(size.max()) <= EPS[norm] * (1 + 1e-5)
     assert int((there.success.cpu() != here.success).sum()) <= 1  # rounding may turn one that is on the boundary
     both = there.success.cpu() & here.success
     torch.testing.assert_close(there.distance.cpu()[both], here.distance[both], rtol=0.05, atol=1.0 * (norm == "l0"))

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.attacks.minimal_norm import MinimalNorm
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
+from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.norms import find_norm

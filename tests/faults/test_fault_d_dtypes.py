@@ -11,11 +11,11 @@ from typing import Any
 import oracles
 import pytest
 import torch
+from attack_table import FEW, each
 from kinds.network import perceptron
 from networks import find
 from plainly import case_of
 from sentences import refused
-from short_attacks import FEW, each
 from torch import Tensor, nn
 
 import inputopt

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 import torch
+from attack_table import FEW, RADIUS, each, short_attacks
 from kinds.network import images, small
-from short_attacks import FEW, RADIUS, each, short_attacks
 from torch import Tensor, nn
 
 import inputopt

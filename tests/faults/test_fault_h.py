@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from attack_table import FEW, each, short_attacks
 from kinds.network import images, perceptron
-from short_attacks import FEW, each, short_attacks
 from torch import Tensor, nn
 
 import inputopt

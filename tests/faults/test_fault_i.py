@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from attack_table import RADIUS, gradient_attacks
 from contracts import known_inputs, small_net
-from short_attacks import FIXED, NORMS, RADIUS
 from torch import Tensor, nn
 
 import inputopt
@@ -53,11 +53,10 @@ def test_every_attack_leaves_the_best_failure_of_a_saturated_network(norm):
     model = steep(1000.0)
     model.bias.data[0] = 500.0  # right wherever it goes
     least = 500 + (0.0 if norm == "l0" else 700.0)
-    for name, make in FIXED.items():
-        if norm in NORMS.get(name, (norm,)) and name != "Square":
-            found = make(norm, eps)(model, x, [0])
-            assert not bool(found.success), name
-            assert float(lead(model, found.x, ZERO)) == pytest.approx(least, rel=1e-3), name
+    for name, attack in gradient_attacks(norm, eps).items():
+        found = attack(model, x, [0])
+        assert not bool(found.success), name
+        assert float(lead(model, found.x, ZERO)) == pytest.approx(least, rel=1e-3), name
 
 
 def test_failures_of_a_confident_network_are_further_out_than_where_they_began():
@@ -69,14 +68,13 @@ def test_failures_of_a_confident_network_are_further_out_than_where_they_began()
 
     for norm in RADIUS:
         radius = RADIUS[norm] / (3 if norm == "l0" else 30)
-        for name, make in FIXED.items():
-            if norm in NORMS.get(name, (norm,)) and name != "Square":
-                found, calm = make(norm, radius)(confident, x, y), make(norm, radius)(net, x, y)
-                failed = ~found.success
-                before, after = lead(net, x, y), lead(net, found.x, y)
-                assert bool((after[failed] < before[failed]).all()), (name, norm)
-                # as strong as of the same network whose logits are small
-                assert int(found.success.sum()) >= int(calm.success.sum()) - 1, (name, norm)
+        for name, attack in gradient_attacks(norm, radius).items():
+            found, calm = attack(confident, x, y), attack(net, x, y)
+            failed = ~found.success
+            before, after = lead(net, x, y), lead(net, found.x, y)
+            assert bool((after[failed] < before[failed]).all()), (name, norm)
+            # as strong as of the same network whose logits are small
+            assert int(found.success.sum()) >= int(calm.success.sum()) - 1, (name, norm)
 
 
 @pytest.mark.parametrize("shape", [(12,), (3, 2, 2)])
