@@ -1,4 +1,4 @@
-"""Bad input is found here, before any work starts: each check raises one sentence that says what to do."""
+"""Validation of arguments before any work starts; each error message is one sentence that says what to do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 MOST = 20
-"""Names in one sentence."""
+"""The largest number of names listed in an error message."""
 
 
 def one_of(what: str, value: object, allowed: Iterable[str]) -> str:
-    """Return `value` if it is one of `allowed`; else raise a ValueError that suggests the nearest."""
+    """Return `value` if it is one of `allowed`; otherwise raise a ValueError that suggests the nearest name."""
     names = list(allowed)
     if isinstance(value, str) and value in names:
         return value
@@ -28,7 +28,7 @@ def one_of(what: str, value: object, allowed: Iterable[str]) -> str:
 
 
 def as_tensor(value: Any) -> Tensor:
-    """`torch.as_tensor`, of arrays too that are read-only or run backwards, which are copied.
+    """Like `torch.as_tensor`, but copies numpy arrays, so that read-only ones and negative strides are accepted.
 
     >>> as_tensor(np.arange(3)[::-1]).tolist()
     [2, 1, 0]
@@ -37,71 +37,75 @@ def as_tensor(value: Any) -> Tensor:
 
 
 def number(what: str, value: Any) -> int | float:
-    """`value` as a plain finite number: Python's own, numpy's, or an array or tensor without dimensions."""
-    made = _plain(value)
-    if isinstance(made, bool) or not isinstance(made, numbers.Real):
+    """Convert a Python or numpy number, or a 0-dimensional array or tensor, to a finite Python number."""
+    converted = _unwrapped(value)
+    if isinstance(converted, bool) or not isinstance(converted, numbers.Real):
         raise TypeError(f"{what} must be a number, not {type(value).__name__}.")
-    if not _limited(made):
+    if not _is_finite(converted):
         raise ValueError(f"{what} must be a finite number, not {value}.")
-    return int(made) if isinstance(made, numbers.Integral) else float(made)
+    return int(converted) if isinstance(converted, numbers.Integral) else float(converted)
 
 
 def positive(what: str, value: Any) -> int | float:
-    """`value` as a plain number that is finite and above zero."""
-    made: Any = _plain(value)
-    if isinstance(made, numbers.Real) and not isinstance(made, bool) and not (_limited(made) and float(made) > 0):
+    """Convert `value` to a finite Python number above 0."""
+    converted: Any = _unwrapped(value)
+    if (
+        isinstance(converted, numbers.Real)
+        and not isinstance(converted, bool)
+        and not (_is_finite(converted) and float(converted) > 0)
+    ):
         raise ValueError(f"{what} must be a finite number above 0, not {value}.")
-    return number(what, made)
+    return number(what, converted)
 
 
 def not_negative(what: str, value: Any) -> int | float:
-    """`value` as a plain number that is finite and at least 0."""
-    made = number(what, value)
-    if made < 0:
+    """Convert `value` to a finite Python number of at least 0."""
+    converted = number(what, value)
+    if converted < 0:
         raise ValueError(f"{what} must be at least 0, not {value}.")
-    return made
+    return converted
 
 
 def share(what: str, value: Any) -> int | float:
-    """`value` as a plain number above 0 and at most 1."""
-    made: Any = _plain(value)
-    if isinstance(made, numbers.Real) and not isinstance(made, bool) and not 0 < cast(Any, made) <= 1:
+    """Convert `value` to a Python number above 0 and at most 1."""
+    converted: Any = _unwrapped(value)
+    if isinstance(converted, numbers.Real) and not isinstance(converted, bool) and not 0 < cast(Any, converted) <= 1:
         raise ValueError(f"{what} must be a share above 0 and up to 1, not {value}.")
-    return number(what, made)
+    return number(what, converted)
 
 
 def whole(what: str, value: Any, least: int = 1) -> int:
-    """`value` as a plain whole number of at least `least`; numpy's integers are taken too, floats never."""
-    made = _plain(value)
-    if isinstance(made, bool) or not isinstance(made, numbers.Integral):
+    """Convert a Python or numpy integer to an int of at least `least`; floats are rejected."""
+    converted = _unwrapped(value)
+    if isinstance(converted, bool) or not isinstance(converted, numbers.Integral):
         raise TypeError(f"{what} must be a whole number, not {type(value).__name__}.")
-    if int(made) < least:
+    if int(converted) < least:
         raise ValueError(f"{what} must be at least {least}, not {value}.")
-    return int(made)
+    return int(converted)
 
 
 def seed(value: Any) -> int:
-    """A whole number of any size as one of 63 bits, which every generator takes."""
-    made = _plain(value)
-    if isinstance(made, bool) or not isinstance(made, numbers.Integral):
+    """Reduce an integer of any size to 63 bits, which every generator accepts."""
+    converted = _unwrapped(value)
+    if isinstance(converted, bool) or not isinstance(converted, numbers.Integral):
         raise TypeError(f"seed must be a whole number, not {type(value).__name__}.")
-    return int(made) % 2**63
+    return int(converted) % 2**63
 
 
 def function(what: str, value: Any) -> Any:
-    """Return `value` if it can be called or is None."""
+    """Return `value` if it is callable or None."""
     if value is not None and not callable(value):
         raise TypeError(f"{what} must be a function, not {type(value).__name__}.")
     return value
 
 
-def _plain(value: Any) -> Any:
-    """A numpy scalar, or an array or tensor without dimensions, as Python's own number; all else as it is."""
+def _unwrapped(value: Any) -> Any:
+    """Convert a numpy scalar or a 0-dimensional array or tensor to a Python number; return other values unchanged."""
     return value.item() if isinstance(value, (Tensor, np.ndarray, np.generic)) and value.ndim == 0 else value
 
 
-def _limited(value: Any) -> bool:
-    """Whether a number is finite, and no integer beyond what a float can hold."""
+def _is_finite(value: Any) -> bool:
+    """Whether a number is finite, and not an integer too large for a float."""
     try:
         return math.isfinite(value)
     except OverflowError:
@@ -109,9 +113,9 @@ def _limited(value: Any) -> bool:
 
 
 def block(what: str, value: Any) -> Tensor:
-    """A tensor, an array or nested lists as a dense tensor of a type that torch computes with, off any graph.
+    """Convert a tensor, an array or nested lists to a dense, detached tensor of a standard dtype.
 
-    It shares the memory of `value` where it can. Python's numbers become float64 or int64, so that nothing is rounded.
+    It shares the memory of `value` where possible. Python numbers become float64 or int64, so that nothing is rounded.
 
     Raises:
         TypeError: not numbers, complex numbers, or lists of different lengths.
@@ -119,43 +123,43 @@ def block(what: str, value: Any) -> Tensor:
     try:
         if isinstance(value, (list, tuple)) and value and all(isinstance(part, Tensor) for part in value):
             value = torch.stack([part.detach() for part in value])
-        made = value.detach() if isinstance(value, Tensor) else torch.from_numpy(_array(value))
-        if made.is_complex():
+        converted = value.detach() if isinstance(value, Tensor) else torch.from_numpy(_array(value))
+        if converted.is_complex():
             raise TypeError("they are complex")
-        if made.is_meta:
+        if converted.is_meta:
             raise TypeError("on the meta device there are none")
-        made = made.dequantize() if made.is_quantized else made.to_dense()
+        converted = converted.dequantize() if converted.is_quantized else converted.to_dense()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{what} must be a tensor, an array or nested lists of numbers ({error}).") from error
-    return made.clone() if made.is_inference() else made
+    return converted.clone() if converted.is_inference() else converted
 
 
 def _array(value: Any) -> Any:
-    """Nested lists or any array as one that `torch.from_numpy` takes without a warning."""
-    made = np.asarray(value)
-    if made.dtype.kind not in "biufc":
+    """Convert nested lists or any array to an array that `torch.from_numpy` accepts without a warning."""
+    converted = np.asarray(value)
+    if converted.dtype.kind not in "biufc":
         raise TypeError(f"got {type(value).__name__}")
     if np.ma.is_masked(value):
         raise TypeError("some are masked")
-    if made.dtype == np.uint64 and made.size and made.max() > np.iinfo(np.int64).max:
+    if converted.dtype == np.uint64 and converted.size and converted.max() > np.iinfo(np.int64).max:
         raise TypeError("some are above 2**63 - 1")
-    wide = {"u": np.int64, "f": np.float64}.get(made.dtype.kind, made.dtype)
-    known = made.dtype.kind in "bc" or made.dtype in (np.uint8, np.int8, np.int16, np.int32, np.int64)
-    if not known and made.dtype not in (np.float16, np.float32, np.float64):
-        made = made.astype(wide)
-    if not made.dtype.isnative:
-        made = made.astype(made.dtype.newbyteorder("="))
-    return made if made.flags.writeable and made.flags.c_contiguous else made.copy()
+    wide = {"u": np.int64, "f": np.float64}.get(converted.dtype.kind, converted.dtype)
+    known = converted.dtype.kind in "bc" or converted.dtype in (np.uint8, np.int8, np.int16, np.int32, np.int64)
+    if not known and converted.dtype not in (np.float16, np.float32, np.float64):
+        converted = converted.astype(wide)
+    if not converted.dtype.isnative:
+        converted = converted.astype(converted.dtype.newbyteorder("="))
+    return converted if converted.flags.writeable and converted.flags.c_contiguous else converted.copy()
 
 
 def tensor(what: str, value: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """`value` (tensor, array or nested list) as a finite tensor of that dtype and device; it may share its memory."""
+    """Convert a tensor, array or nested list to a finite tensor of `dtype` on `device`; it may share memory."""
     return finite(what, block(what, value).to(device=device, dtype=dtype))
 
 
 def finite(what: str, value: Tensor) -> Tensor:
-    """Return `value` if it holds neither NaN nor infinity."""
-    # NaN and infinity both show in the least and the largest number, which are found without a mask of all
+    """Return `value` if it contains neither NaN nor infinity."""
+    # NaN and infinity both show in the minimum or maximum, which need no mask of the size of `value`
     if value.is_floating_point() and value.numel() and not bool(torch.isfinite(torch.stack(value.aminmax())).all()):
         raise ValueError(f"{what} must be finite, but some values are NaN or infinite.")
     return value
@@ -169,14 +173,14 @@ def batch(what: str, value: Tensor) -> Tensor:
 
 
 def classes(what: str, value: Tensor, count: int) -> Tensor:
-    """`value`, a vector of class indices below `count` of any integer type, as int64."""
+    """Convert class indices [B] below `count`, of any integer dtype, to int64."""
     if value.ndim != 1 or value.is_floating_point() or value.is_complex() or value.dtype == torch.bool:
         raise ValueError(
             f"{what} must be class indices: whole numbers of shape [B], not {value.dtype} {list(value.shape)}."
         )
-    made = batch(what, value).long()  # torch finds no minimum of its larger unsigned types
-    if int(made.min()) < 0 or int(made.max()) >= count:
+    converted = batch(what, value).long()  # torch has no min() for its larger unsigned dtypes
+    if int(converted.min()) < 0 or int(converted.max()) >= count:
         raise ValueError(
-            f"{what} must lie in 0..{count - 1}, but they reach from {int(made.min())} to {int(made.max())}."
+            f"{what} must lie in 0..{count - 1}, but they reach from {int(converted.min())} to {int(converted.max())}."
         )
-    return made
+    return converted

@@ -1,15 +1,15 @@
-"""What an error says, in one line, and whether it says that memory ran out."""
+"""One-line error messages, and detection of out-of-memory errors."""
 
 from __future__ import annotations
 
 import torch
 
 LONGEST = 500
-"""Characters of a message that are shown; the rest is in the error itself."""
+"""The largest number of characters of a message that is shown."""
 
 
 def one_line(error: BaseException) -> str:
-    """The first line of an error's message, with the next where it ends in a colon; its kind where it says nothing.
+    """Return the first line of an error's message, with the next if it ends in a colon; its class if it is empty.
 
     >>> one_line(RuntimeError("Error(s) in loading state_dict:\\n\\tMissing key: bias.\\n\\tMore of it"))
     'Error(s) in loading state_dict: Missing key: bias.'
@@ -22,7 +22,7 @@ def one_line(error: BaseException) -> str:
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether Python, numpy or torch could not get the memory that they asked for, on any device."""
+    """Whether an error means that Python, numpy or torch could not allocate memory, on any device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     signs = ("can't allocate memory", "out of memory", "Storage size calculation overflowed")

@@ -1,4 +1,4 @@
-"""Files are written under a temporary name and renamed, so that nobody ever finds half of one."""
+"""Reading with clear errors, and atomic writing: files are written under a temporary name and renamed."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 
 
 class FileError(ValueError):
-    """A file that cannot be read, written or trusted; the message says which and why."""
+    """A file that cannot be read or written, or is invalid; the message names the file and the reason."""
 
 
 @contextmanager
 def reading(path: str | Path, kind: str) -> Iterator[None]:
-    """Inside, a file is read by a foreign reader: whatever that raises becomes one sentence about the file.
+    """Context for reading a file with another library: any exception becomes a one-sentence `FileError`.
 
-    A damaged file fails in more ways than its reader's documentation lists, so that every exception is meant; those of
-    a caller's own must not be raised inside.
+    Every exception is converted, because damaged files raise more errors than the reader documents; do not raise
+    unrelated errors inside.
 
     Args:
-        path: of the file.
-        kind: what it must be, such as "an image".
+        path: path of the file.
+        kind: what the file must be, such as "an image"; used in the message.
 
     Raises:
-        FileError: it is missing, damaged, of another kind, not to be opened, or larger than the memory.
+        FileError: the file is missing, damaged, of another kind, cannot be opened, or does not fit into memory.
     """
     try:
         yield
@@ -52,10 +52,10 @@ def reading(path: str | Path, kind: str) -> Iterator[None]:
 
 
 def check_writable(path: str | Path, remedy: str = "choose another place") -> Path:
-    """`path`, if a file of that name can be written, with the folders that it still needs; nothing is left behind.
+    """Return `path` if it can be written to, counting folders that still have to be made; nothing is created.
 
     Raises:
-        FileError: it is a folder, stands below a file, or its folder cannot be written to.
+        FileError: the path is a folder or lies below a file, or its folder cannot be written to.
     """
     path = Path(path)
     try:
@@ -64,7 +64,7 @@ def check_writable(path: str | Path, remedy: str = "choose another place") -> Pa
         folder = path.absolute().parent
         while not folder.exists():
             folder = folder.parent
-        with tempfile.TemporaryFile(dir=folder):  # has no name; asking for rights would not find a read-only disk
+        with tempfile.TemporaryFile(dir=folder):  # os.access would not detect a read-only disk
             pass
     except (OSError, ValueError) as error:
         raise FileError(f"Cannot write {path}: {_reason(error)}; {remedy}.") from error
@@ -73,10 +73,10 @@ def check_writable(path: str | Path, remedy: str = "choose another place") -> Pa
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; rename it to `path` when the block ends well, remove it when not.
+    """Context that yields a temporary path next to `path`, renamed to `path` on success and removed on an error.
 
-    The temporary name keeps the suffix, since image and plot writers choose their format by it. An existing file stays
-    as it was until the new one is whole.
+    The temporary name keeps the suffix, because image and plot writers choose their format by it. An existing file is
+    unchanged until the new one is complete.
 
     Raises:
         FileError: the folder cannot be made or written to, or the disk is full.
@@ -85,7 +85,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     temporary = path.parent / f".{path.stem}.{secrets.token_hex(8)}{path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.touch(0o666, exist_ok=False)  # what the process masks is off that; `tempfile` makes private files
+        temporary.touch(0o666, exist_ok=False)  # minus the umask; `tempfile` would make a file only the owner can read
         yield temporary
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
@@ -100,7 +100,7 @@ def _reason(error: Exception) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write `text` as UTF-8, whole or not at all."""
+    """Write `text` as UTF-8, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
@@ -110,7 +110,7 @@ _command: ContextVar[tuple[str, ...] | None] = ContextVar("command", default=Non
 
 @contextmanager
 def typed(arguments: Sequence[str]) -> Iterator[None]:
-    """Inside, figures carry the command line that they are made by."""
+    """Context in which `save_figure` stores the command line `arguments` in the metadata of PNG files."""
     token = _command.set(tuple(arguments))
     try:
         yield
@@ -119,15 +119,15 @@ def typed(arguments: Sequence[str]) -> Iterator[None]:
 
 
 def blank_figure(**options: Any) -> Figure:
-    """An empty figure: matplotlib is loaded when something is drawn, and costs nobody else its half a second."""
+    """Return an empty matplotlib figure; matplotlib is imported only here, because its import takes half a second."""
     from matplotlib.figure import Figure
 
     return Figure(**options)
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a matplotlib figure in the format of the suffix, whole or not at all; a PNG carries the command typed."""
+    """Write a matplotlib figure atomically in the format of the suffix; a PNG stores the command line (see `typed`)."""
     arguments = _command.get()
-    recipe = {} if arguments is None else {"inputopt": json.dumps({"made by": "command", "arguments": arguments})}
+    command = {} if arguments is None else {"inputopt": json.dumps({"made by": "command", "arguments": arguments})}
     with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=100, metadata=recipe if Path(path).suffix.lower() == ".png" else None)
+        figure.savefig(temporary, dpi=100, metadata=command if Path(path).suffix.lower() == ".png" else None)

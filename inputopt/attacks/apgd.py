@@ -1,4 +1,4 @@
-"""Auto-PGD (Croce and Hein, 2020): no step size to choose."""
+"""Auto-PGD (APGD; Croce and Hein, 2020): PGD with an adaptive step size."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ LOSSES = {"cross_entropy": attack_cross_entropy, "dlr": dlr, "margin": margin}
 
 @dataclass(frozen=True)
 class Progress:
-    """The state of Auto-PGD, batch first but for the counters that all examples share.
+    """State of APGD: tensors are batch first; the integer counters are shared by all examples.
 
     Attributes:
-        before: the last point.
-        best, best_grad, best_loss: where the loss was lowest so far.
-        last_loss: at the last point.
-        checked_loss: the lowest loss at the last checkpoint.
-        size: the step length.
-        falls: how often the loss fell since the last checkpoint.
-        halved: whether the step was halved at the last checkpoint.
-        index, checkpoint, window: the number of this step, of the next checkpoint, and the steps between the two last.
+        before: the previous point [B, ...].
+        best, best_grad, best_loss: the point with the lowest loss so far, its gradient and its loss.
+        last_loss: loss at the previous point [B].
+        checked_loss: lowest loss up to the last checkpoint [B].
+        size: step size [B].
+        falls: number of steps since the last checkpoint at which the loss fell [B].
+        halved: whether the step size was halved at the last checkpoint, bool [B].
+        index, checkpoint, window: index of this step and of the next checkpoint, and steps between checkpoints.
     """
 
     before: Tensor
@@ -60,15 +60,16 @@ class Progress:
 
 @dataclass(frozen=True)
 class APGDStep:
-    """The step rule of Auto-PGD (Croce and Hein, 2020), each example by itself.
+    """Step rule of APGD (Croce and Hein, 2020), applied to each example separately.
 
-    Momentum 0.75; at checkpoints that come closer and closer, an example whose loss fell in fewer than three quarters
-    of the steps, or not below its best, halves its step and goes back to its best point.
+    Momentum 0.75. At checkpoints, whose spacing decreases, an example's step size is halved and it returns to its best
+    point if its loss fell in fewer than three quarters of the steps since the last checkpoint, or if its step size was
+    not halved then and its best loss has not improved since.
 
     Attributes:
-        norm: what steps are steepest in.
-        steps: how many there will be: it sets the checkpoints.
-        first: the first step, in parts of eps.
+        norm: the norm whose steepest-descent direction is used.
+        steps: total number of steps; sets the checkpoints.
+        first: initial step size, relative to eps.
     """
 
     norm: Norm
@@ -79,10 +80,10 @@ class APGDStep:
     def init(self, z: Tensor, problem: Problem) -> Progress:
         eps = problem.region.eps
         infinite = torch.full_like(eps, torch.inf)
-        none = torch.zeros_like(problem.ids)
+        zeros = torch.zeros_like(problem.ids)
         window = max(1, round(0.22 * self.steps))
         return Progress(
-            z, z, torch.zeros_like(z), infinite, infinite, infinite, self.first * eps, none, none.bool(),
+            z, z, torch.zeros_like(z), infinite, infinite, infinite, self.first * eps, zeros, zeros.bool(),
             0, window, window,
         )  # fmt: skip
 
@@ -97,9 +98,9 @@ class APGDStep:
         before, grad, size, halved, checked = state.before, seen.gradient, state.size, state.halved, state.checked_loss
         checkpoint, window = state.checkpoint, state.window
         if state.index == state.checkpoint:
-            stuck = falls < 0.75 * window
-            idle = ~state.halved & (best_loss >= state.checked_loss)
-            halved = stuck | idle
+            few_falls = falls < 0.75 * window
+            no_improvement = ~state.halved & (best_loss >= state.checked_loss)
+            halved = few_falls | no_improvement
             size = torch.where(halved, size / 2, size)
             z, before, grad = (
                 chosen(halved, best, z),
@@ -111,11 +112,11 @@ class APGDStep:
             checkpoint = state.index + window
         length = per_example(size, z)
         region = problem.region
-        way = self.norm.steepest(self.norm.feasible(grad, z, region.low, region.high))
-        straight = z - length * way  # projected once, at the end
-        share = 0.75 if state.index else 1.0
-        ahead = project(z + share * (straight - z) + (1 - share) * (z - before), problem)
-        return ahead, Progress(
+        direction = self.norm.steepest(self.norm.feasible(grad, z, region.low, region.high))
+        gradient_step = z - length * direction  # projected only once, after the momentum
+        alpha = 0.75 if state.index else 1.0
+        new = project(z + alpha * (gradient_step - z) + (1 - alpha) * (z - before), problem)
+        return new, Progress(
             z, best, best_grad, best_loss, seen.loss, checked, size, falls, halved,
             state.index + 1, checkpoint, window,
         )  # fmt: skip
@@ -126,11 +127,11 @@ class APGD(Attack):
     """Auto-PGD (Croce and Hein, 2020), in L1 with sparse steps and a shrinking ball (Croce and Hein, 2021).
 
     Attributes:
-        steps: how many.
+        steps: number of steps.
         loss: "cross_entropy", "dlr" or "margin".
-        restarts: random starts, all in one batch.
-        random_start: start from the input itself if false.
-        enlarged_radii: search in balls of these multiples of eps first; (3, 2) in L1 and none elsewhere if not given.
+        restarts: number of random starts per example, run in one batch.
+        random_start: whether to start at a random point of the ball; if false, at the input.
+        enlarged_radii: multiples of eps of the larger balls searched first; default: (3, 2) in L1, none in other norms.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l1", "l2", "linf")
@@ -166,12 +167,12 @@ class APGD(Attack):
 
 
 def apgd_step(norm: Norm, steps: int) -> Step:
-    """The step rule of Auto-PGD in a norm: sparse ones where the steepest change is of a single number."""
+    """Step rule of APGD in a norm: sparse steps in L1, where steepest descent would change a single element."""
     return APGDL1Step(steps) if norm.name == "l1" else APGDStep(norm, steps)
 
 
 def warn_if_few(run: AttackRun, classes: int) -> None:
-    """Say it where DLR is not defined, and the plain difference of logits is used."""
+    """Warn if the model has fewer than `classes` classes: DLR is then undefined and the logit difference is used."""
     with torch.no_grad():
         count = run.net(run.problem.x0[:1]).shape[1]
     if count < classes:

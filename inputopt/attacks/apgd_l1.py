@@ -1,4 +1,4 @@
-"""The step rule of Auto-PGD in L1 (Croce and Hein, 2021): along as many numbers as the best point found changes."""
+"""Step rule of APGD in L1 (Croce and Hein, 2021), with sparse steps of adaptive sparsity."""
 
 from __future__ import annotations
 
@@ -16,7 +16,15 @@ from inputopt.search.rows import chosen, per_example
 
 @dataclass(frozen=True)
 class APGDL1State:
-    """The state of L1 Auto-PGD: the best point so far, how many pixels a step changes, how long it is, and counters."""
+    """State of L1 APGD.
+
+    Attributes:
+        best, best_grad, best_loss: the point with the lowest loss so far, its gradient and its loss.
+        pixels: number of elements that a step changes [B].
+        sparsity: number of elements perturbed at the best point of the last checkpoint [B].
+        size: step size [B].
+        index: index of the step.
+    """
 
     best: Tensor
     best_grad: Tensor
@@ -29,13 +37,14 @@ class APGDL1State:
 
 @dataclass(frozen=True)
 class APGDL1Step:
-    """The step rule of L1 Auto-PGD (Croce and Hein, 2021).
+    """Step rule of L1 APGD (Croce and Hein, 2021).
 
-    A step changes the `pixels` numbers of largest gradient by equal amounts. Every few steps that number becomes two
-    thirds of those that the best point changes; where it hardly fell, the step shrinks by 1.5, else it is eps again.
+    A step changes the `pixels` elements of largest gradient by equal amounts. At each checkpoint `pixels` becomes two
+    thirds of the number of elements perturbed at the best point. Where that number fell by at most 5 %, the step size
+    is divided by 1.5 (down to eps / 10) and the search returns to the best point; else the step size is reset to eps.
 
     Attributes:
-        steps: how many there will be: it sets the checkpoints.
+        steps: total number of steps; sets the checkpoints.
     """
 
     steps: int
@@ -44,8 +53,8 @@ class APGDL1Step:
     def init(self, z: Tensor, problem: Problem) -> APGDL1State:
         eps, count = problem.region.eps, z[0].numel()
         changed = (z != problem.x0).flatten(1).sum(1).to(z.dtype)
-        share = torch.full_like(eps, 0.2 * count)
-        pixels = torch.where(changed > 0, torch.minimum(changed / 1.5, share), share).clamp_min(1)
+        initial = torch.full_like(eps, 0.2 * count)
+        pixels = torch.where(changed > 0, torch.minimum(changed / 1.5, initial), initial).clamp_min(1)
         infinite = torch.full_like(eps, torch.inf)
         return APGDL1State(z, torch.zeros_like(z), infinite, pixels, changed.clamp_min(1), eps, 0)
 
@@ -60,19 +69,19 @@ class APGDL1Step:
         grad, pixels, sparsity, size = seen.gradient, state.pixels, state.sparsity, state.size
         if state.index and state.index % max(1, round(0.04 * self.steps)) == 0:
             changed = (best != problem.x0).flatten(1).sum(1).to(z.dtype).clamp_min(1)
-            settled = changed >= 0.95 * sparsity
-            size = torch.where(settled, (size / 1.5).clamp_min(eps / 10), eps)
+            stalled = changed >= 0.95 * sparsity
+            size = torch.where(stalled, (size / 1.5).clamp_min(eps / 10), eps)
             pixels, sparsity = (changed / 1.5).clamp_min(1), changed
-            z, grad = chosen(settled, best, z), chosen(settled, best_grad, grad)
+            z, grad = chosen(stalled, best, z), chosen(stalled, best_grad, grad)
         direction = largest(L1.feasible(grad, z, region.low, region.high), pixels)
-        ahead = project(z - per_example(size, z) * direction, problem)
-        return ahead, APGDL1State(best, best_grad, best_loss, pixels, sparsity, size, state.index + 1)
+        new = project(z - per_example(size, z) * direction, problem)
+        return new, APGDL1State(best, best_grad, best_loss, pixels, sparsity, size, state.index + 1)
 
 
 def largest(grad: Tensor, pixels: Tensor) -> Tensor:
-    """The signs of the `pixels` [B] numbers of largest size, at L1 length 1."""
+    """Signs of the `pixels` [B] elements of largest absolute value, scaled to L1 norm 1; 0 elsewhere."""
     size = grad.flatten(1).abs()
     rank = (pixels.long().clamp(1, size.shape[1]) - 1)[:, None]
-    least = size.sort(dim=1, descending=True).values.gather(1, rank)
-    signs = torch.where(size >= least, grad.flatten(1).sign(), 0)
+    threshold = size.sort(dim=1, descending=True).values.gather(1, rank)
+    signs = torch.where(size >= threshold, grad.flatten(1).sign(), 0)
     return (signs / signs.abs().sum(1, keepdim=True).clamp_min(1)).reshape(grad.shape)

@@ -1,4 +1,4 @@
-"""Targeted Auto-PGD (Croce and Hein, 2020): towards one class after another."""
+"""Targeted APGD (Croce and Hein, 2020): one target class after another."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from inputopt.search.rows import take
 
 @dataclass(frozen=True)
 class TargetedAPGD(Attack):
-    """Auto-PGD towards the classes of the highest logits, one after the other (Croce and Hein, 2020).
+    """Targeted APGD: APGD towards the classes with the highest logits, one after the other (Croce and Hein, 2020).
 
-    An example is fooled as soon as any other class wins; with `target` it is led to that class alone.
+    An example succeeds as soon as any wrong class is predicted; if `target` is given, that is the only class tried.
 
     Attributes:
-        steps: how many for each class.
-        targets: how many classes to try.
+        steps: number of steps per class.
+        targets: number of classes to try.
         loss: "dlr" or "margin".
-        random_start: start from the input itself if false.
+        random_start: whether to start at a random point of the ball; if false, at the input.
         enlarged_radii: as for `APGD`.
     """
 
@@ -49,23 +49,23 @@ class TargetedAPGD(Attack):
         if self.loss == "dlr":
             warn_if_few(run, 4)
         if problem.target is not None:
-            return self._towards(run, problem)
+            return self._search_target(run, problem)
         run.meter.forward(problem.example)
         with torch.no_grad():
             logits = run.net(problem.x0)
-        tried = min(self.targets, logits.shape[1] - 1)
-        classes = others_first(logits, problem.label, tried)
-        found = self._towards(run, replace(problem, target=classes[:, 0]))
-        for number in range(1, tried):
-            standing = ~found.success if self.stop_on_success else torch.ones_like(found.success)
-            rows = standing.nonzero()[:, 0]
+        count = min(self.targets, logits.shape[1] - 1)
+        classes = others_first(logits, problem.label, count)
+        found = self._search_target(run, replace(problem, target=classes[:, 0]))
+        for rank in range(1, count):
+            active = ~found.success if self.stop_on_success else torch.ones_like(found.success)
+            rows = active.nonzero()[:, 0]
             if not len(rows):
                 break
-            part = replace(take(problem, rows), target=classes[rows, number])
-            found = scatter(found, rows, self._towards(run, part), smaller_margin)
+            remaining = replace(take(problem, rows), target=classes[rows, rank])
+            found = scatter(found, rows, self._search_target(run, remaining), smaller_margin)
         return found
 
-    def _towards(self, run: AttackRun, problem: Problem) -> Result:
+    def _search_target(self, run: AttackRun, problem: Problem) -> Result:
         start = random_start(problem, run.norm, run.seed) if self.random_start else problem.x0
         return search_inwards(
             run,

@@ -1,4 +1,4 @@
-"""Attacks at a fixed distance: how they are called, and how all attacks check what they are given."""
+"""Base class of attacks at a fixed distance, and the argument checks and regions shared by all attacks."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ Model = Frozen | nn.Module | Callable[[Tensor], Any]
 
 @dataclass(frozen=True)
 class Attack(AttackConfig):
-    """An attack at a fixed distance: its settings. Called, it moves inputs.
+    """Settings of an attack at a fixed distance; calling it perturbs inputs.
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf".
-        eps: the distance: a number, one for each example [B], or in linf one for each number [B, ...] or [...].
-        stop_on_success: drop an example as soon as it is fooled; if false, the loss is brought down to the last step,
+        eps: radius of the ball: a number, one per example [B], or in Linf one per element, [B, ...] or [...].
+        stop_on_success: drop an example as soon as it succeeds; if false, the loss is minimised up to the last step,
             as transfer attacks and adversarial training need.
         levels, mask, eot_samples, transform: as for `AttackConfig`.
     """
 
     takes_loss: ClassVar[bool] = True
-    """Whether the attack can bring down another loss than its own."""
+    """Whether the attack accepts a user-supplied loss."""
 
     norm: str = "linf"
     eps: float | Tensor = setting(0.1, lengths)
@@ -64,48 +64,48 @@ class Attack(AttackConfig):
         ids: Any = None,
         watch: Watch | None = None,
     ) -> Result:
-        """Move each input by at most eps so that the model errs, or sees the target.
+        """Perturb each input by at most eps so that it is misclassified, or classified as the target.
 
-        Searches run in float64 if the network or x is float64, else in float32, on the network's device.
+        Computed in float64 if the network or x is float64, else in float32, on the network's device.
 
         Args:
-            model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-            x: inputs [B, ...] in the bounds, a floating-point tensor or array.
-            y: their classes, [B], of any integer dtype; the network's own predictions if not given.
-            target: the classes to reach, a number or [B]; any other class if not given. Examples whose label it is are
+            model: a network, frozen or not; if not, its inputs are assumed to lie in [0, 1].
+            x: inputs [B, ...] within the bounds, a floating-point tensor or array.
+            y: labels [B] of any integer dtype; default: the network's predictions.
+            target: target classes, a number or [B]; default: untargeted. Examples whose label is their target are
                 skipped.
-            loss: what to bring down instead of the attack's own loss: (outputs, x, problem) -> [B].
-            goal: when an example is fooled instead of by a wrong class or the target: (outputs, problem) -> bool [B].
-            seed: what all randomness is drawn from, together with the ids.
-            ids: what each example's randomness is keyed by, int64 [B]; the position if not given.
-            watch: shown every step.
+            loss: loss to minimise instead of the attack's own: (outputs, x, problem) -> [B].
+            goal: success criterion instead of a wrong class or the target: (outputs, problem) -> bool [B].
+            seed: random seed; each example's random numbers depend on it and on the example's id.
+            ids: int64 [B], which key the random numbers of each example; default: the position in the batch.
+            watch: callback called at every step.
 
         Returns:
-            `distance` is in the attack's norm; where `success` is false, `x` is the best failure.
+            The result; `distance` is in the attack's norm, and where `success` is false, `x` is the best failure.
 
         Raises:
-            ValueError, TypeError: anything that does not fit, before any work.
+            ValueError, TypeError: an invalid argument, before any computation.
         """
         net, seed = frozen(model), checks.seed(seed)
         if loss is not None and not self.takes_loss:
             raise ValueError(f"{type(self).__name__} goes by differences of logits; give a loss to PGD or APGD.")
-        problem, known = checked(self, net, x, y, target, ids, goal)
+        problem, traits = checked(self, net, x, y, target, ids, goal)
         problem = replace(problem, region=bounded(net, problem, find_norm(self.norm), self.eps, self.mask))
-        return called(self, net, problem, known, seed, watch, objective_of(loss), goal_of(goal))
+        return called(self, net, problem, traits, seed, watch, objective_of(loss), goal_of(goal))
 
 
 def checked(
     attack: AttackConfig, net: Frozen, x: Any, y: Any, target: Any, ids: Any, goal: Any = None
 ) -> tuple[Problem, NetworkTraits]:
-    """The problem that an attack was called with, and what was learnt of the network.
+    """Check the arguments of an attack's call; return the problem and the network's traits.
 
-    It warns if the model seems to return probabilities.
+    Warns if the model seems to return probabilities.
     """
-    problem, known = check_problem(net, x, y, ids, target)
+    problem, traits = check_problem(net, x, y, ids, target)
     check_levels(attack.levels, net, problem.x0, find_norm(attack.norm))
-    if known.probabilities and goal is None:
+    if traits.probabilities and goal is None:
         warnings.warn(PROBABILITIES, InputoptWarning, stacklevel=4)
-    return problem, known
+    return problem, traits
 
 
 def called(
@@ -120,19 +120,19 @@ def called(
     start: Tensor | None = None,
     check_alone: bool = True,
 ) -> Result:
-    """Search batch by batch; examples that already are of their target's class are skipped.
+    """Run an attack batch by batch; unless there is a goal, examples whose label is their target are skipped.
 
-    `check_alone`: whether a few successes are shown to the network alone, in case it looks at its batch.
+    `check_alone`: whether to evaluate a few successes one at a time, in case the network's output depends on the batch.
     """
 
     varies = known.varies or attack.transform is not None
-    all_draws = keyed(seed, SEARCHING) if known.varies else unseeded
+    draws = keyed(seed, SEARCHING) if known.varies else unseeded
 
     def search(part: Problem, rows: Tensor) -> Result:
-        with all_draws(0):
-            return _searched(part, rows)
+        with draws(0):
+            return run_attack(part, rows)
 
-    def _searched(part: Problem, rows: Tensor) -> Result:
+    def run_attack(part: Problem, rows: Tensor) -> Result:
         begin = None if start is None else start[rows]
         run = AttackRun(attack, net, part, rows, len(problem.x0), seed, varies, watch, loss, goal, begin)
         found = attack._search(run)
@@ -150,11 +150,11 @@ def called(
     skipped = problem.label == problem.target
     if not bool(skipped.any()):
         return in_batches(net, problem, search, attack.rows)
-    return _without(skipped, net, problem, search, attack)
+    return _search_unskipped(skipped, net, problem, search, attack)
 
 
-def _without(skipped: Tensor, net: Frozen, problem: Problem, search: Any, attack: AttackConfig) -> Result:
-    """Search the examples whose label is not their target; the others come back as they are."""
+def _search_unskipped(skipped: Tensor, net: Frozen, problem: Problem, search: Any, attack: AttackConfig) -> Result:
+    """Search the examples whose label is not their target; the others are returned unperturbed."""
     count = int(skipped.sum())
     warnings.warn(
         f"{count} of {len(skipped)} examples have their target as their label: they are skipped, and unsuccessful.",
@@ -162,20 +162,22 @@ def _without(skipped: Tensor, net: Frozen, problem: Problem, search: Any, attack
         stacklevel=5,
     )
     rows = (~skipped).nonzero()[:, 0]
-    whole = _untouched(net, problem, skipped)
+    unperturbed = _unperturbed(net, problem, skipped)
     if not len(rows):
-        return whole
-    found = in_batches(net, take(problem, rows), lambda part, own: search(alone(part), rows[own]), attack.rows)
-    return scatter(whole, rows, found, lambda new, old: torch.ones_like(new.success))
+        return unperturbed
+    found = in_batches(net, take(problem, rows), lambda part, places: search(alone(part), rows[places]), attack.rows)
+    return scatter(unperturbed, rows, found, lambda new, old: torch.ones_like(new.success))
 
 
 @torch.no_grad()
-def _untouched(net: Frozen, problem: Problem, skipped: Tensor) -> Result:
-    """The inputs as they are, as a result."""
+def _unperturbed(net: Frozen, problem: Problem, skipped: Tensor) -> Result:
+    """The unperturbed inputs as an unsuccessful result."""
     logits = torch.cat([net(part) for part in torch.split(problem.x0, 512)])
-    none, zero = torch.zeros_like(problem.label), torch.zeros(len(logits), dtype=logits.dtype, device=logits.device)
-    no = torch.zeros_like(skipped)
-    return Result(problem.x0, no, zero, logits.argmax(1), logits, zero, none, none, no, problem.label, skipped, zero)
+    count, zero = torch.zeros_like(problem.label), torch.zeros(len(logits), dtype=logits.dtype, device=logits.device)
+    false = torch.zeros_like(skipped)
+    return Result(
+        problem.x0, false, zero, logits.argmax(1), logits, zero, count, count, false, problem.label, skipped, zero
+    )
 
 
 def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask: Tensor | None) -> Region:
@@ -183,10 +185,10 @@ def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask
 
     Args:
         net: the network.
-        problem: the examples, in the network's bounds.
-        norm: of the ball.
-        eps: a number, one for each example, or in linf one for each number; infinite for no ball.
-        mask: which numbers may change, broadcast with x0; None for all.
+        problem: the examples, within the network's bounds.
+        norm: norm of the ball.
+        eps: radius: a number, one per example, or in Linf one per element; infinity for no ball.
+        mask: which elements may change, broadcast with x0; None for all.
 
     Raises:
         ValueError: an eps or a mask that does not fit the inputs.
@@ -194,14 +196,14 @@ def bounded(net: Frozen, problem: Problem, norm: Norm, eps: float | Tensor, mask
     x, region = problem.x0, problem.region
     distance = torch.as_tensor(eps, dtype=x.dtype, device=x.device)
     if distance.ndim and distance.shape != (len(x),):
-        return _bounded_by_number(region, x, norm, distance, mask)
+        return _bounded_per_element(region, x, norm, distance, mask)
     distance = distance.expand(len(x)).clone()
     low, high = norm.box(x, distance, region.low, region.high)
     return _masked(Region(distance, low, high, unit=region.unit), x, mask)
 
 
-def _bounded_by_number(region: Region, x: Tensor, norm: Norm, eps: Tensor, mask: Tensor | None) -> Region:
-    """A box with a distance of its own for each number."""
+def _bounded_per_element(region: Region, x: Tensor, norm: Norm, eps: Tensor, mask: Tensor | None) -> Region:
+    """The box for one eps per element (Linf only)."""
     try:
         each = eps.expand(x.shape)
     except RuntimeError as error:
@@ -229,12 +231,12 @@ def _masked(region: Region, x: Tensor, mask: Tensor | None) -> Region:
 
 
 def widened(region: Region, problem: Problem, width: float, norm: Norm, net: Frozen) -> Region:
-    """The ball `width` times as large; what may not change still may not."""
+    """The region with its ball enlarged by the factor `width`; the mask still applies."""
     return resized(problem, region.eps * width, norm, net)
 
 
 def resized(problem: Problem, eps: Tensor, norm: Norm, net: Frozen) -> Region:
-    """Balls of `eps` [B] round the same examples; what may not change still may not."""
+    """The region with balls of radius `eps` [B] around the same examples; the mask still applies."""
     x, region = problem.x0, problem.region
     if not norm.is_box:
         return replace(region, eps=eps)

@@ -16,11 +16,11 @@ from inputopt.search.result import Result
 
 @dataclass(frozen=True)
 class BIM(Attack):
-    """Small steps of one size from the input itself (Kurakin et al., 2017).
+    """Steps of constant size, starting at the input (Kurakin et al., 2017).
 
     Attributes:
-        steps: how many.
-        step_size: in parts of eps (in L0 of the bounds' width): a number, one for each example [B] or each number.
+        steps: number of steps.
+        step_size: relative to eps (in L0 to the bounds' width): a number, one per example [B], or one per element.
     """
 
     steps: int = setting(10, whole())

@@ -1,4 +1,4 @@
-"""What every attack has among its settings, checked when they are made."""
+"""Settings common to all attacks, checked on construction."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from inputopt.search.result import Result
 
 Check = Callable[[str, Any], Any]
-"""(name, value) -> the value as the attack uses it; raises ValueError or TypeError with one sentence."""
+"""(name, value) -> the value as the attack uses it; raises ValueError or TypeError with a one-sentence message."""
 
 
 def checked_by(check: Check) -> dict[str, Check]:
-    """Metadata of a dataclass field whose value is checked when the attack is made."""
+    """Metadata of a dataclass field whose value is checked when the attack is constructed."""
     return {"check": check}
 
 
 def setting(default: Any, check: Check) -> Any:
-    """A dataclass field whose value is checked when the attack is made."""
+    """A dataclass field whose value is checked when the attack is constructed."""
     return field(default=default, metadata=checked_by(check))
 
 
 def optional(check: Check) -> Check:
-    """None, or what `check` takes."""
+    """Accept None, or any value that `check` accepts."""
     return lambda what, value: None if value is None else check(what, value)
 
 
@@ -69,21 +69,21 @@ def flag(what: str, value: Any) -> bool:
 
 
 def whole(least: int = 1) -> Check:
-    """A whole number of at least `least`."""
+    """An integer of at least `least`."""
     return partial(checks.whole, least=least)
 
 
 def one_of(*allowed: str) -> Check:
-    """One of these words."""
+    """One of the given strings."""
     return lambda what, value: checks.one_of(what, value, allowed)
 
 
 LARGEST = 1e30
-"""The largest step: with it, arithmetic in float32 stays finite."""
+"""Largest step size with which float32 arithmetic stays finite."""
 
 
 def lengths(what: str, value: Any) -> float | Tensor:
-    """A number, or a tensor or array of them, each at least 0 and finite."""
+    """A finite number of at least 0, or a tensor or array of such numbers."""
     if isinstance(value, (Tensor, np.ndarray)):
         made = checks.as_tensor(value).detach()
         if made.dtype == torch.bool or made.is_complex():
@@ -104,7 +104,7 @@ def lengths(what: str, value: Any) -> float | Tensor:
 
 
 def above_zero(what: str, value: Any) -> float | Tensor:
-    """A number, or a tensor or array of them, each above 0 and finite."""
+    """A number above 0 and at most `LARGEST`, or a tensor or array of such numbers."""
     if isinstance(value, float) and not 0 < value <= LARGEST:
         raise ValueError(f"{what} must be above 0 and at most {LARGEST:g}, not {value}.")
     made = lengths(what, value)
@@ -115,7 +115,7 @@ def above_zero(what: str, value: Any) -> float | Tensor:
 
 
 def radii(what: str, value: Any) -> tuple[float, ...]:
-    """Numbers above 0."""
+    """A sequence of finite numbers above 0."""
     return tuple(number(f"each number of {what}", each) for each in value)
 
 
@@ -131,24 +131,24 @@ def mask_of_numbers(what: str, value: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class AttackConfig(ABC):
-    """The settings of an attack. Called, it moves inputs batch by batch.
+    """Settings of an attack; calling it perturbs inputs batch by batch.
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf".
-        levels: search only what a file with so many levels can hold (256 for PNG); the inputs must lie on them.
-        mask: bool, broadcast with the inputs [B, ...]: the only numbers that may change.
-        eot_samples: expectation over transformations (Athalye et al., 2018): average logits and gradients over this
-            many independent forwards; for networks that answer at random, and with `transform`.
+        levels: search only inputs that a file with this many levels can hold (256 for PNG); `x` must lie on them.
+        mask: bool, broadcast with the inputs [B, ...]: the only elements that may change.
+        eot_samples: expectation over transformations (EOT; Athalye et al., 2018): average logits and gradients over
+            this many independent forwards; for stochastic networks, and with `transform`.
         transform: (x, problem, draw) -> x, applied before the network, such as those of `inputopt.search.transforms`.
 
     Raises:
-        ValueError, TypeError: a setting that makes no sense, as soon as it is made.
+        ValueError, TypeError: an invalid setting, on construction.
     """
 
     norms: ClassVar[tuple[str, ...]] = tuple(NORMS)
-    """The norms that the attack is defined in."""
+    """Norms in which the attack is defined."""
     elsewhere: ClassVar[str] = ""
-    """Which attack to use in other norms."""
+    """Attack to use in other norms."""
 
     norm: str
     levels: int | None = field(default=None, kw_only=True, metadata=checked_by(optional(whole(2))))
@@ -169,9 +169,9 @@ class AttackConfig(ABC):
 
     @property
     def rows(self) -> int:
-        """How many rows of a batch an example may take up: its restarts, or the classes that are tried at once."""
+        """Maximum number of batch rows per example: its restarts, or the classes tried at once."""
         return 1
 
     @abstractmethod
     def _search(self, run: AttackRun) -> Result:
-        """Attack one batch; chunks always come in the same batches, so nothing may depend on what else was asked."""
+        """Attack one batch; the result must not depend on the other batches of the call."""

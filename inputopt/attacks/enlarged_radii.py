@@ -1,8 +1,8 @@
-"""The schedule of enlarged radii (Croce and Hein, 2021): search in larger balls first, and then in the ball itself.
+"""Schedule of enlarged radii (Croce and Hein, 2021): search in larger balls first, then in the ball itself.
 
-In a ball of its own size a search stops at the first hill; from further out it comes back into the ball with a better
-sense of where the boundary is. L1 always needs that; networks trained in another norm than they are attacked in, and
-those whose gradients fade near the data, need it in L2 and Linf as well.
+A search in the ball alone stops in the first local minimum; one that starts in a larger ball returns to the ball with
+a better estimate of where the boundary is. L1 always needs this; networks that are trained in a norm other than the
+attack's, and networks whose gradients vanish near the data, need it in L2 and Linf as well.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from inputopt.search.result import Result
 from inputopt.search.steps.step import Step
 
 SHARE = 0.6
-"""Of the steps are made in the larger balls."""
+"""Share of the steps made in the larger balls."""
 
 
 def search_inwards(
@@ -36,14 +36,14 @@ def search_inwards(
     untargeted: bool,
     stop: bool = True,
 ) -> Result:
-    """Search from `start` in balls of these multiples of eps, one after the other, and then in the ball itself.
+    """Search from `start` in balls whose radii are these multiples of eps, in order, then in the ball itself.
 
     Args:
-        run: the batch.
+        run: the attack on one batch.
         loss, problem, start, untargeted, stop: as for `AttackRun.search`.
-        steps: how many in all.
-        multiples: of eps.
-        make_step: from a number of steps to the step rule for so many.
+        steps: total number of steps.
+        multiples: radii of the larger balls, in multiples of eps.
+        make_step: number of steps -> step rule.
     """
     counts = [max(1, round(SHARE / len(multiples) * steps)) for _ in multiples]
     for width, count in zip(multiples, counts, strict=True):
@@ -54,5 +54,5 @@ def search_inwards(
 
 
 def multiples_of(given: Sequence[float] | None, norm: Norm) -> Sequence[float]:
-    """The multiples asked for, or the norm's own."""
+    """The given multiples, or the norm's default if None."""
     return norm.enlarged_radii if given is None else given

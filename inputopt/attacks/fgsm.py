@@ -18,10 +18,10 @@ from inputopt.search.result import Result
 
 @dataclass(frozen=True)
 class LowestPointStep:
-    """To the point of ball and box where a linear loss is lowest.
+    """Step to the point of ball and box where the linearised loss is lowest.
 
     Attributes:
-        norm: of the ball.
+        norm: norm of the ball.
     """
 
     norm: Norm
@@ -41,7 +41,7 @@ class LowestPointStep:
 
 @dataclass(frozen=True)
 class FGSM(Attack):
-    """One step from the input to where a linear loss would be lowest, in every norm (Goodfellow et al., 2015)."""
+    """One step from the input to the minimum of the linearised loss, in every norm (Goodfellow et al., 2015)."""
 
     def _search(self, run: AttackRun) -> Result:
         step = LowestPointStep(run.norm)

@@ -15,11 +15,11 @@ from inputopt.search.steps.directions import Momentum, chain, over_mean
 
 @dataclass(frozen=True)
 class MIFGSM(Attack):
-    """Steps along a running sum of gradients, each divided by its mean size (Dong et al., 2018).
+    """Steps along an accumulated gradient, each term divided by its mean absolute value (Dong et al., 2018).
 
     Attributes:
-        steps: how many; together they are as long as the radius.
-        decay: of the sum at each step.
+        steps: number of steps; the step sizes add up to eps (in L1 to 10 eps, in L0 to the bounds' width).
+        decay: decay factor of the accumulated gradient per step.
     """
 
     steps: int = setting(10, whole())

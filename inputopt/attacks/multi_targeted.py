@@ -1,4 +1,4 @@
-"""Multi-targeted PGD: every class is tried for a few steps, and the most promising for more."""
+"""Multi-targeted PGD: a few steps towards each of several classes, then more towards the most promising ones."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from inputopt.search.result import Result, best_restart, lower_loss, scatter, sm
 from inputopt.search.rows import take
 
 FAR = 1e30
-"""A rank behind every loss that a round reached."""
+"""Rank of a class that no round has tried yet: above every loss reached in a round."""
 
 
 @dataclass(frozen=True)
 class Round:
-    """One round.
+    """One round of `MultiTargeted`.
 
     Attributes:
-        targets: how many classes are tried.
-        steps: how many for each.
-        enlarged_radii: search in balls of these multiples of eps first; (3, 2) in L1 and none elsewhere if not given.
-        adaptive: steps by Auto-PGD's rule rather than falling ones: other steps get past other hills.
+        targets: number of target classes.
+        steps: number of steps per class.
+        enlarged_radii: multiples of eps of the larger balls searched first; default: (3, 2) in L1, none in other norms.
+        adaptive: use APGD's step rule instead of a decaying step size; it escapes different local minima.
 
     Raises:
-        ValueError, TypeError: numbers that make no sense.
+        ValueError, TypeError: an invalid setting.
     """
 
     targets: int = field(metadata={"check": whole()})
@@ -59,17 +59,17 @@ def _rounds(what: str, value: Any) -> tuple[Round, ...]:
 
 @dataclass(frozen=True)
 class MultiTargeted(Attack):
-    """PGD towards several classes at once, round after round towards those that came closest.
+    """PGD towards several target classes at once; each round continues with the classes that came closest.
 
-    A targeted search finds what an untargeted one does not (Croce and Hein, 2020), and how close a few steps came tells
-    which class is worth more of them (as Yao et al., 2021, and Ye et al., 2022, observe of whole attacks). Who takes
-    part in the first round is told by one backward a class: the distance to its boundary if the network were linear
-    (Moosavi-Dezfooli et al., 2016). The classes of a round are rows of one batch: when one of them succeeds, all are
-    done, whichever class then wins.
+    Targeted searches find adversarial examples that untargeted ones miss (Croce and Hein, 2020), and the loss after a
+    few steps tells which classes deserve more steps (as Yao et al., 2021, and Ye et al., 2022, observe of whole
+    attacks). The classes of the first round are those with the smallest distance to their linearised boundary
+    (Moosavi-Dezfooli et al., 2016), at one backward per class. The classes of a round are rows of one batch: when any
+    wrong class is predicted in one row of an example, all its rows are finished.
 
     Attributes:
-        rounds: one after the other, each from random points.
-        candidates: how many classes, those of the highest logits, are looked at before the first round.
+        rounds: the rounds in order, each from new random starts.
+        candidates: number of classes, by highest logit, considered before the first round.
     """
 
     takes_loss: ClassVar[bool] = False
@@ -86,25 +86,25 @@ class MultiTargeted(Attack):
         return max(part.targets for part in self.rounds)
 
     def _search(self, run: AttackRun) -> Result:
-        classes, ranks = _candidates(run, self.candidates)
-        everyone = torch.arange(len(ranks), device=ranks.device)
-        found, ranks = self._play(run, self.rounds[0], 0, everyone, classes, ranks)
+        classes, ranks = _candidate_classes(run, self.candidates)
+        all_rows = torch.arange(len(ranks), device=ranks.device)
+        found, ranks = self._run_round(run, self.rounds[0], 0, all_rows, classes, ranks)
         for number, part in enumerate(self.rounds[1:], start=1):
-            rows = (~found.success).nonzero()[:, 0] if self.stop_on_success else everyone
+            rows = (~found.success).nonzero()[:, 0] if self.stop_on_success else all_rows
             if not len(rows):
                 break
-            now, ranks = self._play(run, part, number, rows, classes, ranks)
-            found = scatter(found, rows, now, smaller_margin)
+            new, ranks = self._run_round(run, part, number, rows, classes, ranks)
+            found = scatter(found, rows, new, smaller_margin)
         return found
 
-    def _play(
+    def _run_round(
         self, run: AttackRun, part: Round, number: int, rows: Tensor, classes: Tensor, ranks: Tensor
     ) -> tuple[Result, Tensor]:
-        """One round for the examples `rows`: the best row of each, and the ranks with what it brought, [B, n]."""
+        """Run a round for the examples `rows`; return the best result of each and the updated ranks [B, n]."""
         targets = min(part.targets, ranks.shape[1])
-        columns = ranks[rows].topk(targets, dim=1, largest=False).indices.T.reshape(-1)  # block after block
-        repeated = rows.repeat(targets)
-        problem, target = take(run.problem, repeated), classes[repeated, columns]
+        columns = ranks[rows].topk(targets, dim=1, largest=False).indices.T.reshape(-1)  # one block of rows per target
+        repeated_rows = rows.repeat(targets)
+        problem, target = take(run.problem, repeated_rows), classes[repeated_rows, columns]
         ids = keyed_random.child(keyed_random.child(problem.ids, torch.full_like(target, 1 + number)), 1 + target)
         candidates = replace(problem, target=target, ids=ids, restarts=targets)
         found = search_inwards(
@@ -118,12 +118,12 @@ class MultiTargeted(Attack):
             untargeted=run.problem.target is None,
             stop=self.stop_on_success,
         )
-        reached = torch.minimum(ranks[repeated, columns], found.loss)
-        return best_restart(found, targets, lower_loss), ranks.index_put((repeated, columns), reached)
+        lowest_loss = torch.minimum(ranks[repeated_rows, columns], found.loss)
+        return best_restart(found, targets, lower_loss), ranks.index_put((repeated_rows, columns), lowest_loss)
 
 
-def _candidates(run: AttackRun, count: int) -> tuple[Tensor, Tensor]:
-    """Classes [B, n], and what they are ranked by before the first round, lower first, [B, n]."""
+def _candidate_classes(run: AttackRun, count: int) -> tuple[Tensor, Tensor]:
+    """Candidate classes [B, n] and their ranks before the first round [B, n], lower is better."""
     problem = run.problem
     if problem.target is not None:
         return problem.target[:, None], torch.full_like(problem.target[:, None], FAR, dtype=problem.x0.dtype)

@@ -22,7 +22,7 @@ from inputopt.search.steps.directions import over_mean
 
 @dataclass(frozen=True)
 class Nesterov:
-    """The point itself, [B, ...]; the sum of gradients; and the number of the step."""
+    """State: the iterate [B, ...], the accumulated gradient [B, ...] and the index of the step."""
 
     point: Tensor
     velocity: Tensor
@@ -31,15 +31,15 @@ class Nesterov:
 
 @dataclass(frozen=True)
 class NesterovStep:
-    """Momentum whose gradients are taken where it leads: at the point plus length x decay x the sum of gradients.
+    """Nesterov momentum: gradients are taken at the look-ahead point, step size x decay x momentum beyond the iterate.
 
-    z is that place ahead; after the last step it is the point itself.
+    z is the look-ahead point; after the last step it is the iterate itself.
 
     Attributes:
-        norm: whose direction of descent is stepped along.
-        steps: how many there will be.
-        size: of a step, in parts of eps (in L0 of the bounds' width).
-        decay: of the sum of gradients, each divided by its mean absolute value.
+        norm: the norm whose descent direction is used.
+        steps: total number of steps.
+        size: step size, relative to eps (in L0 to the bounds' width).
+        decay: decay factor of the accumulated gradient, whose terms are divided by their mean absolute value.
     """
 
     norm: Norm
@@ -59,18 +59,18 @@ class NesterovStep:
         length = per_example(self.size * eps, z)
         point = project(state.point - length * self.norm.descent(velocity), problem)
         last = state.index + 1 == self.steps
-        scale = self.norm.descent(torch.ones_like(z[:1]))  # as long as a step where all gradients are as large
-        ahead = point if last else project(point - length * self.decay * scale * velocity, problem)
-        return ahead, Nesterov(point, velocity, state.index + 1)
+        scale = self.norm.descent(torch.ones_like(z[:1]))  # step per element if all gradient elements are equal
+        look_ahead = point if last else project(point - length * self.decay * scale * velocity, problem)
+        return look_ahead, Nesterov(point, velocity, state.index + 1)
 
 
 @dataclass(frozen=True)
 class NIFGSM(Attack):
-    """Momentum iterative FGSM with the gradient taken where the momentum leads (Lin et al., 2020).
+    """Momentum iterative FGSM with the gradient taken at the Nesterov look-ahead point (Lin et al., 2020).
 
     Attributes:
-        steps: how many; together they are as long as the radius.
-        decay: of the sum of gradients at each step.
+        steps: number of steps; the step sizes add up to eps (in L1 to 10 eps, in L0 to the bounds' width).
+        decay: decay factor of the accumulated gradient per step.
     """
 
     steps: int = setting(10, whole())

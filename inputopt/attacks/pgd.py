@@ -1,4 +1,4 @@
-"""Projected gradient descent (Madry et al., 2018), and the steps that its relatives share."""
+"""Projected gradient descent (PGD; Madry et al., 2018), and the step rules shared with its variants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inputopt.search.steps.directions import descent
 from inputopt.search.steps.step import Descend, HalfCosine, Schedule
 
 FIRST = 2.0
-"""The first step, in parts of eps: it crosses the ball, so that a search may leave the side that it began on."""
+"""Initial step size, relative to eps: it crosses the ball, so that a search can leave the side it started on."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class PGD(Attack):
     """Projected gradient descent from random points of the ball (Madry et al., 2018).
 
     Attributes:
-        steps: how many.
-        step_size: in parts of eps (in L0 of the bounds' width), the same at every step as in the paper: a number, one
-            for each example [B] or one for each number. If not given, it falls from twice eps to a hundredth of it
-            along half a cosine, which leaves fewer examples standing and finds them sooner.
-        restarts: how many random points an example starts from, all in one batch; it is done when one succeeds.
-        random_start: start from the input itself if false.
+        steps: number of steps.
+        step_size: relative to eps (in L0 to the bounds' width), constant over the steps as in the paper: a number, one
+            per example [B], or one per element. Default: it decays from 2 eps to 0.01 eps along half a cosine, with
+            which more examples succeed, and sooner.
+        restarts: number of random starts per example, run in one batch; an example is finished when one succeeds.
+        random_start: whether to start at a random point of the ball; if false, at the input.
     """
 
     steps: int = setting(40, whole())
@@ -52,7 +52,7 @@ class PGD(Attack):
 
 
 def descend(run: AttackRun, size: float | Tensor | Schedule) -> Descend:
-    """Steps of `size` in parts of eps; in L0, where eps counts numbers, in parts of the bounds' width."""
+    """Descent with step size `size`, relative to eps; in L0, where eps is a count, relative to the bounds' width."""
     if not run.norm.counts:
         return Descend(descent(run.norm), size, of_eps=True)
     unit = run.problem.region.unit
@@ -62,5 +62,5 @@ def descend(run: AttackRun, size: float | Tensor | Schedule) -> Descend:
 
 
 def falling(run: AttackRun, steps: int) -> Descend:
-    """Steps that fall from `FIRST` times eps to a hundredth of eps along half a cosine."""
+    """Descent whose step size decays from `FIRST` x eps to 0.01 eps along half a cosine."""
     return descend(run, HalfCosine(FIRST, 0.01, steps))

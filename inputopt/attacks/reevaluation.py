@@ -1,4 +1,4 @@
-"""Re-evaluates the results of an attack on random and batch-dependent networks."""
+"""Re-evaluation of attack results on stochastic and batch-dependent networks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from inputopt.search.network_traits import same_answers_alone
 from inputopt.search.result import Result
 
 JUDGED_ON = 20
-"""Fresh draws on which the final inputs of a random network are judged."""
+"""Number of fresh random draws on which the final inputs are evaluated if the network is stochastic."""
 
 CHECKED = 3
-"""Successes of each batch that are shown to the network alone."""
+"""Number of successes per batch that are evaluated one at a time."""
 
 
 def judged_on_fresh_draws(run: AttackRun, found: Result) -> Result:
-    """Re-evaluate a random network's result on fresh draws: a success fools the majority of them."""
+    """Re-evaluate a stochastic network's result on fresh draws: success in more than half of them is a success."""
     goal = run.goal_of(run.problem)
     rate = run.share_of_draws(found.x, run.problem, goal, JUDGED_ON, JUDGING)
     run.meter.forward(run.problem.example, JUDGED_ON)
@@ -27,20 +27,20 @@ def judged_on_fresh_draws(run: AttackRun, found: Result) -> Result:
 
 @torch.no_grad()
 def same_alone(run: AttackRun, found: Result) -> bool:
-    """Whether a few successes get the same logits alone as in the batch of the search."""
-    won = found.success.nonzero()[:, 0]
+    """Whether a few successes have the same logits when evaluated alone as in the batch of the search."""
+    successes = found.success.nonzero()[:, 0]
     if len(found.x) == 1 or found.logits.shape[1] == 0:
         return True
-    return same_answers_alone(run.net, found.x[won], found.logits[won], CHECKED)
+    return same_answers_alone(run.net, found.x[successes], found.logits[successes], CHECKED)
 
 
 @torch.no_grad()
 def judged_alone(run: AttackRun, found: Result) -> Result:
-    """Re-evaluate a batch-dependent network's result, one input at a time."""
+    """Re-evaluate a batch-dependent network's result one input at a time."""
     logits = torch.cat([run.net(row) for row in torch.split(found.x, 1)])
     run.meter.forward(run.problem.example)
-    most = logits.amax(1)
-    success = run.goal_of(run.problem)(logits, run.problem) & ((most - most) == 0)
+    highest = logits.amax(1)
+    success = run.goal_of(run.problem)(logits, run.problem) & ((highest - highest) == 0)
     return replace(
         found, logits=logits, prediction=logits.argmax(1), success=success, success_rate=success.to(found.loss.dtype)
     )

@@ -1,4 +1,4 @@
-"""Several starts for each example in one batch: as rows of their own, finished together."""
+"""Random restarts: several rows per example in one batch, finished together."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from inputopt.search.rows import take
 
 
 def repeated(problem: Problem, restarts: int) -> Problem:
-    """Every example so many times, block after block; each restart has randomness of its own."""
+    """Repeat every example `restarts` times, in blocks; each restart has its own random numbers."""
     if restarts == 1:
         return problem
     count = len(problem.ids)
     rows = torch.arange(count, device=problem.ids.device).repeat(restarts)
-    number = torch.arange(restarts, device=problem.ids.device).repeat_interleave(count)
-    again = take(problem, rows)
-    return replace(again, ids=keyed_random.child(again.ids, number), restarts=restarts)
+    restart = torch.arange(restarts, device=problem.ids.device).repeat_interleave(count)
+    copies = take(problem, rows)
+    return replace(copies, ids=keyed_random.child(copies.ids, restart), restarts=restarts)
 
 
 def random_start(problem: Problem, norm: Norm, seed: int) -> Tensor:
-    """A random point of each example's ball, [B, ...]."""
+    """A random point in each example's ball, [B, ...]."""
     region = problem.region
     return problem.x0 + norm.sample(problem.x0, region.eps, region.unit, seed, problem.ids, 0)

@@ -1,4 +1,4 @@
-"""One batch of an attack, and how the one loop is run on it."""
+"""One batch of an attack, and the calls of the optimisation loop on it."""
 
 from __future__ import annotations
 
@@ -35,29 +35,29 @@ from inputopt.search.steps.step import Step
 from inputopt.search.transforms import unchanged
 
 CONFIRMING = 5
-"""Fresh draws in which a success of a random network must hold, more often than not, to count while searching."""
+"""Fresh draws per success of a stochastic network during the search; it counts if more than half succeed."""
 
 SEARCHING, CONFIRMING_DRAWS, JUDGING = 2, 3, 4
-"""Purposes that draws are keyed by."""
+"""Purposes that key the random draws."""
 
 
 @dataclass(frozen=True)
 class AttackRun:
-    """An attack's settings on one batch of examples.
+    """An attack on one batch of examples.
 
     Attributes:
-        attack: the settings.
+        attack: the attack's settings.
         net: the network.
         problem: the batch.
-        rows: which examples of the call these are, int64 [B].
-        calls: how many examples the call has.
-        seed: what randomness is drawn from, with the ids.
-        random: whether the network, or the attack's transform, answers at random.
-        watch: shown every step.
-        loss: what to bring down instead of the attack's own loss.
-        goal: when an example is done instead of a wrong class or the target.
-        start: where to begin instead of x0, [B, ...].
-        meter: counts what the whole batch costs.
+        rows: positions of the batch's examples in the call, int64 [B].
+        calls: number of examples in the call.
+        seed: random seed, combined with the examples' ids.
+        random: whether the network or the attack's transform is stochastic.
+        watch: callback called at every step.
+        loss: loss to minimise instead of the attack's own.
+        goal: success criterion instead of a wrong class or the target.
+        start: starting points instead of x0, [B, ...].
+        meter: counts the forwards and backwards of the batch.
     """
 
     attack: AttackConfig
@@ -75,27 +75,31 @@ class AttackRun:
 
     @property
     def norm(self) -> Norm:
-        """Of the attack."""
+        """The attack's norm."""
         return find_norm(self.attack.norm)
 
     @property
     def canvas(self) -> Canvas:
-        """The inputs themselves, or rounded to levels."""
+        """The identity, or rounding to the attack's levels."""
         return levels_of(self.attack.levels, self.net, self.problem.x0, self.norm)
 
     @property
     def begin(self) -> Tensor:
-        """Where the search begins, [B, ...]."""
+        """Starting points, [B, ...]."""
         return self.problem.x0 if self.start is None else self.start
 
     def each(self, what: str, value: float | Tensor) -> float | Tensor:
-        """A setting that is a number, one for each example of the call [B] or one for each number [B, ...] or [...].
+        """The values for this batch of a setting given for the whole call.
+
+        Args:
+            what: name of the setting, for the error message.
+            value: a number, one per example of the call [B], or one per element, [B, ...] or [...].
 
         Returns:
-            A number, or a tensor that broadcasts with the batch [B, ...] or [1, ...].
+            A number, or a tensor that broadcasts with the batch, [B, ...] or [1, ...].
 
         Raises:
-            ValueError: it has another shape.
+            ValueError: `value` has another shape.
         """
         if not isinstance(value, Tensor):
             return value
@@ -125,15 +129,15 @@ class AttackRun:
         untargeted: bool = False,
         stop: bool = True,
     ) -> Result:
-        """Run the one loop in the ball of the problem, and keep the lowest loss.
+        """Run the optimisation loop in the problem's ball, and keep the point with the lowest loss.
 
         Args:
-            objective: what to bring down, unless the call asked for another loss.
-            step: how to move.
-            start: where to begin, [B, ...].
-            steps: how many at most.
-            problem: the batch, or one made of it.
-            untargeted: the problem's target only leads, and any wrong class is a success.
+            objective: loss to minimise, unless the call was given one.
+            step: step rule.
+            start: starting points, [B, ...].
+            steps: maximum number of steps.
+            problem: a problem derived from the batch; default: the batch.
+            untargeted: count any wrong class as a success; the problem's target is used by the loss only.
             stop: whether examples that succeed are dropped.
         """
         problem = self.problem if problem is None else problem
@@ -163,12 +167,12 @@ class AttackRun:
         confidence: float = 0.0,
         stop: Stop = at_x0,
     ) -> Result:
-        """Run the one loop to its last step, and keep the nearest success.
+        """Run the optimisation loop up to its last step, and keep the nearest success.
 
         Args:
-            asked: what to bring down, or an oracle.
+            asked: objective to minimise, or an oracle.
             step, start, steps, problem, untargeted: as for `search`.
-            confidence: how far ahead the wrong class must be, in logits.
+            confidence: lead that the wrong class must have over the other classes, in logits.
             stop: which examples are finished before the last step.
         """
         problem = self.problem if problem is None else problem
@@ -189,13 +193,13 @@ class AttackRun:
         )
 
     def goal_of(self, problem: Problem, untargeted: bool = False) -> Goal:
-        """What the call asked for; else the target, or any class but the label."""
+        """The goal given to the call; otherwise the target is predicted, or without a target any wrong class."""
         if self.goal is not None:
             return self.goal
         return wrong if untargeted or problem.target is None else reached
 
     def oracle(self, objective: Objective, goal: Goal, step: Step) -> Oracle:
-        """The usual oracle, with the attack's canvas and transform; for a random network with confirmed successes."""
+        """Autograd oracle with the attack's canvas and transform; confirms successes of a stochastic network."""
         return self.confirming(
             Autograd(
                 self.net,
@@ -212,38 +216,38 @@ class AttackRun:
         )
 
     def confirming(self, oracle: Oracle, goal: Goal) -> Oracle:
-        """An oracle whose successes are confirmed on fresh draws if the network is random."""
+        """Wrap an oracle so that its successes are confirmed on fresh draws if the network is stochastic."""
         if not self.random:
             return oracle
 
-        def again(x: Tensor, problem: Problem, index: int) -> Tensor:
+        def confirm(x: Tensor, problem: Problem, index: int) -> Tensor:
             self.meter.forward(problem.example, CONFIRMING)
             return self.share_of_draws(x, problem, goal, CONFIRMING, CONFIRMING_DRAWS, index * CONFIRMING) > 0.5
 
-        return confirmed(oracle, again)
+        return confirmed(oracle, confirm)
 
     @torch.no_grad()
     def share_of_draws(
         self, x: Tensor, problem: Problem, goal: Goal, draws: int, purpose: int, first: int = 0
     ) -> Tensor:
-        """The share of fresh draws in which inputs reach a goal, [B]; draws are keyed by seed, purpose and number."""
+        """Share of fresh draws in which inputs reach a goal, [B]; draws are keyed by seed, purpose and draw number."""
         fresh, transform = keyed(self.seed, purpose), self.attack.transform or unchanged
-        held = torch.zeros(len(x), dtype=x.dtype, device=x.device)
+        successes = torch.zeros(len(x), dtype=x.dtype, device=x.device)
         for draw in range(first, first + draws):
             with fresh(draw):
-                # transforms are drawn by example and draw: those of the search are not met again
+                # transforms are keyed by id and draw: inverted ids avoid repeating those of the search
                 outputs = self.net(transform(x, replace(problem, ids=~problem.ids), draw))
-            held += goal(outputs, problem) & outputs.amax(1).isfinite()
-        return held / draws
+            successes += goal(outputs, problem) & outputs.amax(1).isfinite()
+        return successes / draws
 
 
 def levels_of(levels: int | None, net: Frozen, x0: Tensor, norm: Norm) -> Canvas:
-    """The inputs themselves, or rounded to so many levels of the network's bounds."""
+    """The identity canvas if `levels` is None; otherwise rounding to this many levels of the network's bounds."""
     return pixels if levels is None else Levels(levels, *net.box(x0), norm)
 
 
 def check_levels(levels: int | None, net: Frozen, x0: Tensor, norm: Norm) -> None:
-    """Refuse inputs that do not lie on the levels.
+    """Check that the inputs lie on the levels.
 
     Raises:
         ValueError: they do not, or the bounds are infinite.

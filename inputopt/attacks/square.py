@@ -1,4 +1,4 @@
-"""Square attack (Andriushchenko et al., 2020): random squares, and no gradient at all."""
+"""Square attack (Andriushchenko et al., 2020): gradient-free random search with square-shaped updates."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from inputopt.search.projections import Project
 from inputopt.search.result import Result
 from inputopt.search.rows import chosen, per_example
 
-HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # of 10,000 steps: when the area is halved
+HALVINGS = (10, 50, 200, 500, 1000, 2000, 4000, 6000, 8000)  # steps, out of 10,000, that halve the area
 
 
 @dataclass(frozen=True)
 class SquareState:
-    """The best point so far and its loss, and the number of the step."""
+    """State: the best point so far [B, ...], its loss [B] and the index of the step."""
 
     best: Tensor
     loss: Tensor
@@ -36,12 +36,12 @@ class SquareState:
 
 @dataclass(frozen=True)
 class SquareLinf:
-    """Set one square of each example to its lowest or highest allowed values, a choice a channel.
+    """Set one square of each example to its lowest or highest allowed values, chosen at random per channel.
 
     Attributes:
-        steps: how many there will be: it sets how the squares shrink.
-        share: of the image, that a first square covers.
-        seed: what the squares are drawn from.
+        steps: total number of steps; sets the schedule of the squares' size.
+        share: share of the image covered by the first square.
+        seed: random seed of the squares.
     """
 
     steps: int
@@ -72,12 +72,12 @@ class SquareLinf:
 
 @dataclass(frozen=True)
 class SquareL2:
-    """Take the change of one square away, and put it with what room there is into a bump in another.
+    """Remove the perturbation in one square, and use its norm and any unused norm for a bump in another square.
 
     Attributes:
-        steps: how many there will be: it sets how the squares shrink.
-        share: of the image, that a first square covers.
-        seed: what the squares are drawn from.
+        steps: total number of steps; sets the schedule of the squares' size.
+        share: share of the image covered by the first square.
+        seed: random seed of the squares.
     """
 
     steps: int
@@ -86,7 +86,7 @@ class SquareL2:
     uses_gradient: ClassVar[bool] = False
 
     def start(self, problem: Problem) -> Tensor:
-        """A grid of bumps, five a side, at full length."""
+        """A grid of bumps, five per side, scaled to norm eps."""
         channels, height, width = image_shape(problem.x0)
         tall, wide = max(1, height // 5), max(1, width // 5)
         rows, columns = height // tall, width // wide
@@ -106,34 +106,34 @@ class SquareL2:
         state = keep(z, seen, state)
         channels, height, width = image_shape(z)
         drawn = keyed_random.uniform((5 + channels,), self.seed, problem.ids, state.index)
-        length = max(side(z, self.steps, self.share, state.index), 3) | 1  # odd, so that a bump has a middle
+        length = max(side(z, self.steps, self.share, state.index), 3) | 1  # odd, so that a bump has a centre
         size = min(length, height), min(length, width)
-        here, there = window_at(drawn[:, :2], z, length), window_at(drawn[:, 2:4], z, length)
+        new_window, old_window = window_at(drawn[:, :2], z, length), window_at(drawn[:, 2:4], z, length)
         change = state.best - problem.x0
-        old = read(change, here)
-        emptied = written(written(change, there, torch.zeros_like(old)), here, torch.zeros_like(old))
-        room = (problem.region.eps**2 - L2.size(emptied) ** 2).clamp_min(0) / here.shape[1]
+        old = read(change, new_window)
+        cleared = written(written(change, old_window, torch.zeros_like(old)), new_window, torch.zeros_like(old))
+        unused = (problem.region.eps**2 - L2.size(cleared) ** 2).clamp_min(0) / new_window.shape[1]
         shape = bump(*size).to(z)
-        lying = shape.T if size[0] == size[1] else shape
-        bumps = torch.where(drawn[:, 4, None, None] < 0.5, shape.reshape(-1), lying.reshape(-1))
+        transposed = shape.T if size[0] == size[1] else shape
+        bumps = torch.where(drawn[:, 4, None, None] < 0.5, shape.reshape(-1), transposed.reshape(-1))
         new = as_signs(drawn[:, 5:, None]).to(z.dtype) * bumps + unit(old)
-        moved = written(emptied, here, unit(new) * room.sqrt()[:, None, None])
-        return project(problem.x0 + moved, problem), state
+        perturbation = written(cleared, new_window, unit(new) * unused.sqrt()[:, None, None])
+        return project(problem.x0 + perturbation, problem), state
 
 
 def keep(z: Tensor, seen: Evaluation, state: SquareState) -> SquareState:
-    """The better of the last point and the best before."""
+    """The state with the last point as the best one where its loss is lower."""
     better = seen.loss < state.loss
     return SquareState(chosen(better, z, state.best), torch.where(better, seen.loss, state.loss), state.index + 1)
 
 
 def image_shape(z: Tensor) -> tuple[int, int, int]:
-    """Channels, height and width of [B, C, H, W]; what is not an image is one row."""
+    """Channels, height and width of [B, C, H, W]; inputs that are not images are one row of pixels."""
     return (z.shape[1], z.shape[2], z.shape[3]) if z.ndim == 4 else (1, 1, z[0].numel())
 
 
 def side(z: Tensor, steps: int, share: float, index: int) -> int:
-    """The length of a square's side at step `index`."""
+    """Side length of the square at step `index`, in pixels."""
     halved = sum(index * 10_000 // steps > place for place in HALVINGS)
     _, height, width = image_shape(z)
     area = share / 2**halved * height * width
@@ -142,48 +142,48 @@ def side(z: Tensor, steps: int, share: float, index: int) -> int:
 
 
 def window_at(drawn: Tensor, z: Tensor, length: int) -> Tensor:
-    """Where the numbers of a square stand in each flat example, [B, channels, pixels]; `drawn` [B, 2] says where."""
+    """Indices of a square's elements in each flat example, [B, channels, pixels]; `drawn` [B, 2] is its position."""
     channels, height, width = image_shape(z)
-    tall, wide = min(length, height), min(length, width)
-    top, left = (drawn[:, 0] * (height - tall + 1)).long(), (drawn[:, 1] * (width - wide + 1)).long()
-    rows = torch.arange(tall, device=z.device)[:, None] * width
-    inside = (rows + torch.arange(wide, device=z.device)).reshape(-1)
+    box_height, box_width = min(length, height), min(length, width)
+    top, left = (drawn[:, 0] * (height - box_height + 1)).long(), (drawn[:, 1] * (width - box_width + 1)).long()
+    rows = torch.arange(box_height, device=z.device)[:, None] * width
+    inside = (rows + torch.arange(box_width, device=z.device)).reshape(-1)
     each = torch.arange(channels, device=z.device)[:, None] * (height * width)
     return (top * width + left)[:, None, None] + each + inside
 
 
 def as_signs(drawn: Tensor) -> Tensor:
-    """+1 or -1 by lot."""
+    """+1 or -1 from uniform random numbers in [0, 1)."""
     return torch.where(drawn < 0.5, -1.0, 1.0)
 
 
 def read(x: Tensor, window: Tensor) -> Tensor:
-    """The numbers of x in a window, [B, channels, pixels]."""
+    """The elements of x in a window, [B, channels, pixels]."""
     return x.flatten(1).gather(1, window.flatten(1)).reshape(window.shape)
 
 
 def written(x: Tensor, window: Tensor, values: Tensor) -> Tensor:
-    """x with other numbers in a window."""
+    """A copy of x with `values` in a window."""
     return x.flatten(1).scatter(1, window.flatten(1), values.flatten(1)).reshape(x.shape)
 
 
 def unit(values: Tensor) -> Tensor:
-    """Each channel of a window at length 1; zeros stay."""
+    """Each channel of a window scaled to L2 norm 1; zeros stay zero."""
     return values / torch.linalg.vector_norm(values, dim=2, keepdim=True).clamp_min(1e-12)
 
 
 @functools.cache
 def bump(tall: int, wide: int) -> Tensor:
-    """One half up and one half down, each highest in its middle, of length 1, [tall, wide]."""
+    """A positive and a negative half, each largest at its centre, of L2 norm 1, [tall, wide]."""
     if tall < wide:
         return bump(wide, tall).T
-    upper = _hill(tall // 2, wide)
-    both = torch.cat([upper, -_hill(tall - tall // 2, wide)])
+    upper = _half_bump(tall // 2, wide)
+    both = torch.cat([upper, -_half_bump(tall - tall // 2, wide)])
     return both / torch.linalg.vector_norm(both)
 
 
-def _hill(tall: int, wide: int) -> Tensor:
-    """Rings around the middle: ring k from the inside adds 1 / k^2 to all within it."""
+def _half_bump(tall: int, wide: int) -> Tensor:
+    """Concentric squares, scaled to L2 norm 1: the k-th from the centre adds 1 / k^2 to every element inside it."""
     if tall == 0:
         return torch.zeros(0, wide, dtype=torch.float64)
     rows = (torch.arange(tall) - tall // 2).abs()[:, None]
@@ -194,20 +194,20 @@ def _hill(tall: int, wide: int) -> Tensor:
         [sum(1 / (k + 1) ** 2 for k in range(distance, rings)) for distance in range(rings + 1)],
         dtype=torch.float64,
     )
-    hill = heights[ring.clamp(max=rings)]
-    return hill / torch.linalg.vector_norm(hill).clamp_min(1e-12)
+    profile = heights[ring.clamp(max=rings)]
+    return profile / torch.linalg.vector_norm(profile).clamp_min(1e-12)
 
 
 @dataclass(frozen=True)
 class Square(Attack):
-    """Random squares, kept where they help (Andriushchenko et al., 2020), in Linf and L2.
+    """Random square updates, kept where they lower the loss (Andriushchenko et al., 2020), in Linf and L2.
 
-    It needs answers only, so masked gradients do not help a network. Inputs that are not images [C, H, W] are treated
-    as one row of numbers, and a square as a stretch of them.
+    It uses outputs only, so gradient masking is no defence against it. Inputs that are not images [C, H, W] are treated
+    as one row of elements, and a square as a segment of the row.
 
     Attributes:
-        steps: how many squares to try.
-        share: of the image, that a first square covers.
+        steps: number of squares to try.
+        share: share of the image covered by the first square.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("linf", "l2")

@@ -22,7 +22,7 @@ Aim = Goal | Callable[[Any, Problem], Tensor]
 
 
 def objective_of(loss: Loss | None) -> Objective | None:
-    """A loss as an objective.
+    """Wrap a user-supplied loss as an objective.
 
     Raises:
         TypeError: not a function, or a class instead of an instance.
@@ -33,14 +33,14 @@ def objective_of(loss: Loss | None) -> Objective | None:
 
     def value(outputs: Any, x: Tensor, problem: Problem) -> Tensor:
         with _calling("loss", "(outputs, x, problem) and returns a number for each example"):
-            found = loss(outputs, x, problem)
-        return _rows("loss", found, len(x), "a number for each example, a floating-point tensor [B]", floating=True)
+            returned = loss(outputs, x, problem)
+        return _rows("loss", returned, len(x), "a number for each example, a floating-point tensor [B]", floating=True)
 
     return Objective(value)
 
 
 def goal_of(goal: Aim | None) -> Goal | None:
-    """A goal from a function.
+    """Wrap a user-supplied function as a goal.
 
     Raises:
         TypeError: not a function.
@@ -51,8 +51,8 @@ def goal_of(goal: Aim | None) -> Goal | None:
 
     def test(outputs: Any, problem: Problem) -> Tensor:
         with _calling("goal", "(outputs, problem) and returns for each example whether it is reached"):
-            found = goal(outputs, problem)
-        return _rows("goal", found, len(problem.label), "for each example whether it is reached, a bool tensor [B]")
+            returned = goal(outputs, problem)
+        return _rows("goal", returned, len(problem.label), "for each example whether it is reached, a bool tensor [B]")
 
     return Goal(test)
 
@@ -65,15 +65,15 @@ class CheckedTransform:
 
     def __call__(self, x: Tensor, problem: Problem, draw: int) -> Tensor:
         with _calling("transform", "(x, problem, draw) and returns what the network is shown in the place of x"):
-            found: Any = self.function(x, problem, draw)
-        if not isinstance(found, Tensor) or found.ndim < 1 or len(found) != len(x):
-            shape = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            returned: Any = self.function(x, problem, draw)
+        if not isinstance(returned, Tensor) or returned.ndim < 1 or len(returned) != len(x):
+            shape = list(returned.shape) if isinstance(returned, Tensor) else type(returned).__name__
             raise ValueError(f"transform must return as many inputs as it is given, {len(x)}, not {shape}.")
-        return found
+        return returned
 
 
 def transform_function(what: str, value: Any) -> Transform:
-    """A function (x, problem, draw) -> x, as a check of a setting."""
+    """Check a user-supplied transform (x, problem, draw) -> x, given as the setting `what`."""
     if isinstance(value, CheckedTransform):
         return value
     _check_function(what, value, "(x, problem, draw) -> x")
@@ -97,9 +97,9 @@ def _calling(what: str, does: str) -> Iterator[None]:
         raise ValueError(f"{what} failed ({first_line(error)}); it is called with {does}.") from error
 
 
-def _rows(what: str, found: Any, count: int, wanted: str, floating: bool = False) -> Tensor:
-    kind = isinstance(found, Tensor) and (found.is_floating_point() if floating else found.dtype == torch.bool)
-    if not kind or found.shape != (count,):
-        shape = f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+def _rows(what: str, returned: Any, count: int, wanted: str, floating: bool = False) -> Tensor:
+    kind = isinstance(returned, Tensor) and (returned.is_floating_point() if floating else returned.dtype == torch.bool)
+    if not kind or returned.shape != (count,):
+        shape = f"{returned.dtype} {list(returned.shape)}" if isinstance(returned, Tensor) else type(returned).__name__
         raise ValueError(f"{what} must return {wanted}, not {shape}.")
-    return found
+    return returned

@@ -1,1 +1,1 @@
-"""What an answer rests on: which numbers of an input, and which region of an image."""
+"""Attribution: which input elements, and which image regions, a prediction depends on."""

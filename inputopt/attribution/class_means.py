@@ -14,15 +14,15 @@ from inputopt.search.inputs import floats
 
 @ambient()
 def average(x: Any, y: Any, classes: int | None = None) -> Tensor:
-    """The mean input of each class, [n, ...]: what the examples have in common; NaN-free, 0 for a class without any.
+    """The mean input of each class, [n, ...]; 0 for a class without examples.
 
     Args:
         x: inputs [B, ...].
-        y: their classes, [B].
-        classes: how many there are; one more than the largest of `y` if not given.
+        y: labels [B].
+        classes: number of classes n; one more than the largest label if not given.
 
     Raises:
-        ValueError, TypeError: inputs and classes that do not fit.
+        ValueError, TypeError: invalid inputs or labels.
     """
     x = floats("x", x)
     labels = checks.as_tensor(y).to(x.device)

@@ -1,4 +1,4 @@
-"""Which numbers of an input does the network's answer rest on? Five ways to ask, one call."""
+"""Saliency maps by five attribution methods: how much each input element contributes to a class logit."""
 
 from __future__ import annotations
 
@@ -34,29 +34,31 @@ def saliency(
     seed: int = 0,
     ids: Any = None,
 ) -> Tensor:
-    """How much each number of an input speaks for a class, [B, ...] like the inputs.
+    """Attribute a class logit to the elements of each input.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         x: inputs [B, ...] in the bounds.
-        y: the classes in question, [B].
-        method: "gradient": the logit's derivative (Simonyan et al., 2014). "gradient_x_input": times the input less the
-            baseline. "integrated": the derivative's mean on the way from the baseline, times the input less the
-            baseline; adds up to what the logit gained on the way (Sundararajan et al., 2017). "smoothgrad": its mean
-            under noise (Smilkov et al., 2017). "occlusion": how far the logit falls as a square of the image is covered
-            by the baseline, shared out over its pixels (Zeiler and Fergus, 2014); images [B, C, H, W] only.
-        samples: points of the way, or draws of noise.
-        baseline: what means nothing: a number, or numbers like the inputs; the bounds' lower end if not given, which
-            must be finite.
-        deviation: of the noise, in parts of the bounds' width (of `Frozen.unit`, where they are infinite).
-        window: the side of the square.
-        seed, ids: what the noise is drawn from.
+        y: the classes whose logits are attributed, [B].
+        method: "gradient": the gradient of the logit (Simonyan et al., 2014). "gradient_x_input": the gradient times
+            (input - baseline). "integrated": integrated gradients, the mean gradient along the straight path from the
+            baseline, times (input - baseline); sums to the change of the logit (Sundararajan et al., 2017).
+            "smoothgrad": the mean gradient under Gaussian noise (Smilkov et al., 2017). "occlusion": the drop of the
+            logit when a square of the image is replaced by the baseline, divided evenly over the square's elements
+            (Zeiler and Fergus, 2014); images [B, C, H, W] only.
+        samples: number of path points of "integrated", or of noise draws of "smoothgrad".
+        baseline: reference input without information: a number, or a tensor that broadcasts with the inputs; the lower
+            bound if not given, which must then be finite.
+        deviation: standard deviation of the noise, in units of the bounds' width (of `Frozen.unit` where infinite).
+        window: side of the occluding square in pixels.
+        seed, ids: seed and per-example keys of the noise; ids are the positions if not given.
 
     Returns:
-        Numbers of the type that searches run in, float64 or float32.
+        Attributions of the shape of the inputs, float64 or float32.
 
     Raises:
-        ValueError, TypeError: inputs, classes, a method or numbers that do not fit, or an answer that is NaN.
+        ValueError, TypeError: invalid inputs, classes, method or settings, or a logit or gradient that is NaN or
+            infinite.
     """
     net = frozen(model)
     checks.one_of("method", method, METHODS)
@@ -68,39 +70,39 @@ def saliency(
     if method == "occlusion" and problem.x0.ndim != 4:
         raise ValueError(f"occlusion covers squares of images [B, C, H, W], not of inputs {list(problem.x0.shape)}.")
     base = problem.x0 if method in ("gradient", "smoothgrad") else _baseline(net, problem.x0, baseline)
-    return _finite(_found(net, problem, method, base, samples, deviation, window, seed))
+    return _finite(_attributions(net, problem, method, base, samples, deviation, window, seed))
 
 
-def _found(
+def _attributions(
     net: Frozen, problem: Problem, method: str, base: Tensor, samples: int, deviation: float, window: int, seed: int
 ) -> Tensor:
     x = problem.x0
     if method == "gradient":
-        return _derivative(net, x, problem)
+        return _logit_gradient(net, x, problem)
     if method == "gradient_x_input":
-        return _derivative(net, x, problem) * (x - base)
+        return _logit_gradient(net, x, problem) * (x - base)
     if method == "integrated":
-        # the midpoint rule: exact for a quadratic, and the error falls with the square of the samples
-        points = (base + (x - base) * ((place + 0.5) / samples) for place in range(samples))
-        return _mean(net, points, problem, samples) * (x - base)
+        # midpoint rule: exact for a quadratic, with an error of order 1 / samples^2
+        points = (base + (x - base) * ((index + 0.5) / samples) for index in range(samples))
+        return _mean_gradient(net, points, problem, samples) * (x - base)
     if method == "smoothgrad":
         width = deviation * lengths(net, x)
         noisy = (
             x + width * keyed_random.normal(x.shape[1:], seed, problem.ids, draw).to(problem.x0)
             for draw in range(samples)
         )
-        return _mean(net, noisy, problem, samples)
-    return _occluded(net, problem, base, window)
+        return _mean_gradient(net, noisy, problem, samples)
+    return _occlusion(net, problem, base, window)
 
 
-def _finite(found: Tensor) -> Tensor:
-    bad = (~found.isfinite()).flatten(1).any(1).nonzero()[:, 0]
+def _finite(attributions: Tensor) -> Tensor:
+    bad = (~attributions.isfinite()).flatten(1).any(1).nonzero()[:, 0]
     if len(bad):
         raise ValueError(
-            f"The network's answer or its derivative is NaN or infinite for {len(bad)} of {len(found)} inputs, such as "
-            f"number {int(bad[0])}; leave those out, or check what the model expects."
+            f"The network's answer or its derivative is NaN or infinite for {len(bad)} of {len(attributions)} inputs, "
+            f"such as number {int(bad[0])}; leave those out, or check what the model expects."
         )
-    return found
+    return attributions
 
 
 def _baseline(net: Frozen, x: Tensor, given: Any) -> Tensor:
@@ -114,30 +116,30 @@ def _baseline(net: Frozen, x: Tensor, given: Any) -> Tensor:
         raise ValueError(f"baseline must be a number or of the inputs' shape, not {list(base.shape)}.") from error
 
 
-def _derivative(net: Frozen, x: Tensor, problem: Problem) -> Tensor:
+def _logit_gradient(net: Frozen, x: Tensor, problem: Problem) -> Tensor:
     variable = x.detach().requires_grad_()
     with torch.enable_grad():
         logit = logit_of(net(variable), problem.label)
     return net.gradient(logit, variable)
 
 
-def _mean(net: Frozen, points: Iterator[Tensor], problem: Problem, count: int) -> Tensor:
+def _mean_gradient(net: Frozen, points: Iterator[Tensor], problem: Problem, count: int) -> Tensor:
     total = torch.zeros_like(problem.x0)
     for point in points:
-        total += _derivative(net, point, problem)
+        total += _logit_gradient(net, point, problem)
     return total / count
 
 
-def _occluded(net: Frozen, problem: Problem, base: Tensor, window: int) -> Tensor:
+def _occlusion(net: Frozen, problem: Problem, base: Tensor, window: int) -> Tensor:
     x = problem.x0
-    found = torch.zeros_like(x)
+    attributions = torch.zeros_like(x)
     with torch.no_grad():
-        whole = logit_of(net(x), problem.label)
+        clean = logit_of(net(x), problem.label)
         for top in range(0, x.shape[2], window):
             for left in range(0, x.shape[3], window):
                 square = (..., slice(top, top + window), slice(left, left + window))
                 covered = x.clone()
                 covered[square] = base[square]
-                lost = whole - logit_of(net(covered), problem.label)
-                found[square] = (lost / x[0][square].numel()).reshape(-1, 1, 1, 1)
-    return found
+                drop = clean - logit_of(net(covered), problem.label)
+                attributions[square] = (drop / x[0][square].numel()).reshape(-1, 1, 1, 1)
+    return attributions

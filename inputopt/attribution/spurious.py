@@ -1,4 +1,4 @@
-"""What does an answer hang on? For each class, where and how an input search moves its inputs to leave it."""
+"""Spurious features: for each class, which image region drives the prediction, and whether its mean colour suffices."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ from inputopt.search.bounds import range_of
 from inputopt.search.inputs import check_problem, floats
 
 FLIPS = 0.5
-"""A class is suspicious if another class's colour in one region turns this share of its inputs round."""
+"""A class is suspicious if another class's mean colour in one region changes this fraction of its predictions."""
 
 
 @dataclass(frozen=True)
 class ClassFinding:
-    """What moves the inputs of one class; regions are (row, column) from 0 at the top left.
+    """The results for one class; regions are (row, column), counted from 0 at the top left.
 
     Attributes:
         label: the class.
-        inputs: how many of its inputs, recognised as they are, were searched from.
-        flipped: how many the search led out of the class.
-        distance: the median L2 distance it needed.
-        region: the part of the image that it moved most.
-        share: the part of the change, by its squared length, that lies there.
-        plain: the part of the change there that is one amount a channel, the same for all pixels.
-        hinge: the region whose mean colour the answer hangs on most.
-        swapped: the share of inputs that leave the class if that region, and nothing else, is given the mean colour
-            that it has in an input of another class.
+        inputs: number of its correctly classified inputs, which were attacked.
+        flipped: number of those on which the attack succeeded.
+        distance: median L2 distance of the successes.
+        region: the region with the largest share of the perturbation's energy.
+        share: fraction of the perturbation's squared L2 norm in `region`.
+        plain: fraction of the energy in `region` that is a constant offset per channel over all its pixels.
+        hinge: the region whose mean colour affects the prediction most.
+        swapped: fraction of inputs that are misclassified if only `hinge` is shifted to the mean colour that it has in
+            an input of another class.
     """
 
     label: int
@@ -52,13 +52,13 @@ class ClassFinding:
 
 @dataclass(frozen=True)
 class Spurious:
-    """What an input search moves to leave each class; a class without recognised inputs is not among the findings.
+    """The results of `spurious`; classes without a successful attack on a correctly classified input are left out.
 
     Attributes:
         grid: (rows, columns) of the regions.
-        energy: where each class's inputs were moved, as shares of the squared change, [classes found, rows, columns].
-        swaps: the share of inputs that leave the class as each region gets another class's colour, of the same shape.
-        findings: one a class.
+        energy: fraction of the perturbations' squared L2 norm per region, [classes found, rows, columns].
+        swaps: fraction of inputs misclassified when a region gets another class's mean colour, of the same shape.
+        findings: one per class.
     """
 
     grid: tuple[int, int]
@@ -67,11 +67,11 @@ class Spurious:
     findings: tuple[ClassFinding, ...]
 
     def suspicious(self) -> list[int]:
-        """The classes whose answer hangs on the colour of one region."""
+        """The classes whose predictions depend on the mean colour of one region, by `FLIPS`."""
         return [row.label for row in self.findings if row.swapped >= FLIPS]
 
     def table(self) -> str:
-        """The findings in words, a line a class."""
+        """The findings as text, one line per class."""
         marked = set(self.suspicious())
         lines = []
         for row in self.findings:
@@ -97,22 +97,23 @@ def spurious(
     steps: int = 100,
     seed: int = 0,
 ) -> Spurious:
-    """Find the least changes that leave each class, and ask what they have in common.
+    """Find the image regions that drive each class's predictions, and test whether they are colour shortcuts.
 
-    The search says where a change tells most. Whether that is a shortcut is then tried out: each region in turn is
-    given the mean colour that it has in inputs of other classes, all else kept. An answer that rests on things, and not
-    on the light of a corner of the picture, stays.
+    A minimal-norm attack shows where a perturbation changes the prediction most. Each region in turn is then shifted to
+    the mean colour that it has in inputs of other classes, with all else unchanged. A prediction that depends on
+    objects, and not on the brightness of a part of the image, does not change.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         x: images [B, C, H, W] in the bounds.
-        y: their classes, [B].
-        grid: into how many rows and columns of regions the images are cut.
-        steps: of the search for the least change (DDN, L2).
-        seed: what all chance is drawn from.
+        y: labels [B].
+        grid: number of rows and columns of regions.
+        steps: number of steps of the minimal-norm attack (DDN, L2).
+        seed: seed of all random numbers.
 
     Raises:
-        ValueError, TypeError: inputs, classes or numbers that do not fit, or no input that is recognised.
+        ValueError, TypeError: invalid inputs, labels or settings, or no input is classified correctly or successfully
+            attacked.
     """
     net = frozen(model)
     rows, columns = (checks.whole("grid", number) for number in grid)
@@ -124,32 +125,32 @@ def spurious(
         raise ValueError(f"A grid of {rows} x {columns} is finer than the images, {x.shape[2]} x {x.shape[3]}.")
     problem, _ = check_problem(net, x, y)
     x, y = problem.x0, problem.label
-    known = _prediction(net, x) == y
-    if not bool(known.any()):
+    correct = _prediction(net, x) == y
+    if not bool(correct.any()):
         raise ValueError("The model recognises none of these inputs, so there is no class to leave.")
-    least = attack(net, x[known], y[known], seed=seed)
-    x, y = x[known], y[known]
+    least = attack(net, x[correct], y[correct], seed=seed)
+    x, y = x[correct], y[correct]
     cells = _cells(x.shape[2], x.shape[3], (rows, columns)).to(x.device)
     energy, swaps, findings = [], [], []
     for label in y.unique().tolist():
-        own = y == label
-        if bool(least.success[own].any()):
-            shares, plain = _moved((least.x - x)[own][least.success[own]], cells)
-            turned = _swapped(net, x, own, cells, label, seed)
+        members = y == label
+        if bool(least.success[members].any()):
+            shares, plain = _energy_shares((least.x - x)[members][least.success[members]], cells)
+            flip_rates = _swap_rates(net, x, members, cells, label, seed)
             energy.append(shares.reshape(rows, columns))
-            swaps.append(turned.reshape(rows, columns))
-            most, hinge = int(shares.argmax()), int(turned.argmax())
+            swaps.append(flip_rates.reshape(rows, columns))
+            most, hinge = int(shares.argmax()), int(flip_rates.argmax())
             findings.append(
                 ClassFinding(
                     label,
-                    int(own.sum()),
-                    int(least.success[own].sum()),
-                    float(least.distance[own][least.success[own]].median()),
+                    int(members.sum()),
+                    int(least.success[members].sum()),
+                    float(least.distance[members][least.success[members]].median()),
                     divmod(most, columns),
                     float(shares[most]),
                     float(plain[most]),
                     divmod(hinge, columns),
-                    float(turned[hinge]),
+                    float(flip_rates[hinge]),
                 )
             )
     if not findings:
@@ -157,48 +158,48 @@ def spurious(
     return Spurious((rows, columns), torch.stack(energy), torch.stack(swaps), tuple(findings))
 
 
-def _moved(change: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
-    """The share of changes [B, C, H, W] in each region, and how much of it there is one amount a channel, [regions]."""
-    each = _members(cells, change)
-    energy = change.square().sum(1).flatten(1) @ each
+def _energy_shares(change: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean over changes [B, C, H, W] of the energy fraction in each region and its constant part, both [regions]."""
+    masks = _region_masks(cells, change)
+    energy = change.square().sum(1).flatten(1) @ masks
     shares = energy / energy.sum(1, keepdim=True)
-    plain = ((change.flatten(2) @ each).square() / each.sum(0)).sum(1)
+    plain = ((change.flatten(2) @ masks).square() / masks.sum(0)).sum(1)
     return shares.mean(0), (plain / energy.clamp_min(torch.finfo(change.dtype).tiny)).mean(0)
 
 
-def _swapped(net: Frozen, x: Tensor, own: Tensor, cells: Tensor, label: int, seed: int) -> Tensor:
-    """The share of a class's inputs that leave it as a region gets the mean colour of another class's, [regions]."""
-    mine, others = x[own], x[~own]
-    each = _members(cells, x)
+def _swap_rates(net: Frozen, x: Tensor, members: Tensor, cells: Tensor, label: int, seed: int) -> Tensor:
+    """The fraction of inputs of `label` misclassified when a region gets another class's mean colour, [regions]."""
+    inputs_of_class, others = x[members], x[~members]
+    masks = _region_masks(cells, x)
     if not len(others):
-        return x.new_zeros(each.shape[1])
-    drawn = keyed_random.uniform((), seed, own.nonzero()[:, 0])  # whose colour each of them gets
-    given = others[(drawn * len(others)).long()]
-    difference = ((given - mine).flatten(2) @ each) / each.sum(0)  # [B, C, regions]
-    within, turned = range_of(net, x), []
-    for region in range(each.shape[1]):
-        optimise_picture = within.clamp(mine + difference[:, :, region, None, None] * (cells == region))
-        seen = _prediction(net, optimise_picture)
-        turned.append(((seen != label) & (seen != NOTHING)).to(x.dtype).mean())
-    return torch.stack(turned)
+        return x.new_zeros(masks.shape[1])
+    drawn = keyed_random.uniform((), seed, members.nonzero()[:, 0])  # chooses the donors
+    donors = others[(drawn * len(others)).long()]
+    difference = ((donors - inputs_of_class).flatten(2) @ masks) / masks.sum(0)  # [B, C, regions]
+    within, flip_rates = range_of(net, x), []
+    for region in range(masks.shape[1]):
+        changed = within.clamp(inputs_of_class + difference[:, :, region, None, None] * (cells == region))
+        predicted = _prediction(net, changed)
+        flip_rates.append(((predicted != label) & (predicted != NOTHING)).to(x.dtype).mean())
+    return torch.stack(flip_rates)
 
 
 NOTHING = -1
-"""What a network predicts whose logits are NaN."""
+"""The prediction for an input whose logits are NaN."""
 
 
 def _prediction(net: Frozen, x: Tensor) -> Tensor:
-    """The class that the network sees in each input, int64 [B]; `NOTHING` where its logits are NaN."""
+    """The predicted class of each input, int64 [B]; `NOTHING` where its logits are NaN."""
     with torch.no_grad():
         logits = net(x)
     return logits.argmax(1).masked_fill(logits.isnan().any(1), NOTHING)
 
 
-def _members(cells: Tensor, like: Tensor) -> Tensor:
+def _region_masks(cells: Tensor, like: Tensor) -> Tensor:
     return functional.one_hot(cells).to(like).flatten(0, 1)
 
 
 def _cells(height: int, width: int, grid: tuple[int, int]) -> Tensor:
-    """The number of each pixel's region, [H, W]."""
+    """The index of each pixel's region, [H, W], row by row."""
     down, across = torch.arange(height) * grid[0] // height, torch.arange(width) * grid[1] // width
     return down[:, None] * grid[1] + across

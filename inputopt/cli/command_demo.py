@@ -1,4 +1,4 @@
-"""`inputopt demo`: everything at once, and a page that shows it."""
+"""`inputopt demo`: run several commands and show their results on one HTML page."""
 
 from __future__ import annotations
 
@@ -31,13 +31,15 @@ FILES = (
 
 def add_commands(commands: Any) -> None:
     """Add `demo`."""
-    command = commands.add_parser("demo", help="reproduce, gradcheck, fool, ascend and dream, shown on one page")
-    command.add_argument("--out", default="out", help="folder for the page and its pictures (%(default)s)")
+    command = commands.add_parser(
+        "demo", help="run reproduce, gradcheck, fool, ascend, dream and evaluate, shown on one page"
+    )
+    command.add_argument("--out", default="out", help="folder for the page and its images (%(default)s)")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run everything; 1 if anything did not come out as it should."""
+    """Run all parts; return 1 if a figure does not match, or if fool, ascend or dream fails."""
     out = writable(options.out, *FILES)
     started = time.perf_counter()
     found = reproduce(watch=command_reproduce.bar, processes=command_reproduce.processes())
@@ -76,11 +78,11 @@ def run(options: argparse.Namespace) -> int:
 PICTURES = ("fool", "ascend", "dream")
 COUNT = 500
 EVALUATED = {"digits-mlp": 0.1, "digits-cnn-robust": 0.2}
-"""The networks that the demo evaluates, on so many digits, and the Linf distance for each."""
+"""The networks evaluated in the demo, each on `COUNT` digits, and the Linf eps of each."""
 
 
 def _captured(run: Callable[[list[str]], int], arguments: list[str]) -> tuple[int, str]:
-    """Run a command as if typed; its status, and what it printed, which is printed here as well."""
+    """Run and print a command; return its status and its output without the "wrote" lines."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         status = run(arguments)

@@ -1,4 +1,4 @@
-"""`inputopt dream` and `zoom`: pictures that grow from a photo."""
+"""`inputopt dream` and `zoom`: DeepDream images, and films that zoom into them."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from inputopt.zoo.imagenet import SCALES
 
 DREAM_FILES = ("photo.png", "dream-preview.png", "dream.png", "dream-steps.png")
 MOST_FRAMES = 99_999
-"""As many as the files of frames are numbered."""
+"""Largest frame number that fits the five digits of the frame file names."""
 
 LAYERS = {"digits-mlp": "layers.0", "digits-cnn": "conv2", "digits-cnn-robust": "conv2"} | dict.fromkeys(
     SCALES, "blocks.8"
 )
-"""What is dreamt of where nothing is said."""
+"""Default layer of each network."""
 
 ON_DIGITS = {"steps": 60, "octaves": 1, "octave_scale": 1.4, "step_size": 0.01, "smoothing": 0.0}
 ON_PHOTOS = {"steps": 10, "octaves": 4, "octave_scale": 1.4, "step_size": 0.015, "smoothing": 1.0}
@@ -43,72 +43,76 @@ ON_PHOTOS = {"steps": 10, "octaves": 4, "octave_scale": 1.4, "step_size": 0.015,
 
 def add_commands(commands: Any) -> None:
     """Add `dream` and `zoom`."""
-    command = commands.add_parser("dream", help="make more of what a layer sees in a picture")
+    command = commands.add_parser("dream", help="DeepDream: amplify the features that layers find in a photo")
     _add_common(command)
-    command.add_argument("--steps", type=whole(), help="at each size (10, on digits 60)")
-    command.add_argument("--octaves", type=whole(1, 100), help="sizes to dream at (4, on digits 1)")
-    command.add_argument("--octave-scale", type=number(above=1), help="ratio of one size to the next (1.4)")
+    command.add_argument("--steps", type=whole(), help="steps at each octave (10; on digits 60)")
+    command.add_argument("--octaves", type=whole(1, 100), help="number of image sizes (4; on digits 1)")
+    command.add_argument("--octave-scale", type=number(above=1), help="ratio of consecutive image sizes (1.4)")
     command.add_argument(
-        "--step-size", type=number(above=0), help="mean change of a pixel in a step (0.015, on digits 0.01)"
+        "--step-size",
+        type=number(above=0),
+        help="mean change of a pixel per step, as a share of the bounds' width (0.015; on digits 0.01)",
     )
-    command.add_argument("--smoothing", type=number(0), help="blur the gradient by so many pixels (1, on digits 0)")
-    command.add_argument("--jitter", type=whole(0), help="roll the picture by up to so many pixels before each step")
-    command.add_argument("--guide", help="a photo: make more of what the layers see in it")
-    command.add_argument("--mask", help="a photo: white is dreamt in, black stays")
-    command.add_argument("--tile", type=whole(32), help="side of the tiles that a large photo is cut into")
+    command.add_argument(
+        "--smoothing", type=number(0), help="blur the gradient by a Gaussian of this many pixels (1; on digits 0)"
+    )
+    command.add_argument("--jitter", type=whole(0), help="roll the image by up to this many pixels before each step")
+    command.add_argument("--guide", help="a photo: amplify the features that the layers find in it")
+    command.add_argument("--mask", help="an image as large as the photo: white areas are changed, black areas are kept")
+    command.add_argument("--tile", type=whole(32), help="side in pixels of the tiles that a large photo is split into")
     add_watch(command)
     command.set_defaults(run=run_dream)
 
-    command = commands.add_parser("zoom", help="a film that goes into a dream; one that was stopped goes on")
+    command = commands.add_parser("zoom", help="make a film that zooms into a dream; an interrupted run is continued")
     _add_common(command)
-    command.add_argument("--frames", type=whole(1, MOST_FRAMES), default=60, help="(%(default)s)")
+    command.add_argument("--frames", type=whole(1, MOST_FRAMES), default=60, help="number of frames (%(default)s)")
+    command.add_argument("--factor", type=number(above=1), default=1.04, help="zoom factor per frame (%(default)s)")
+    command.add_argument("--steps", type=whole(), default=4, help="steps at each octave of a frame (%(default)s)")
     command.add_argument(
-        "--factor", type=number(above=1), default=1.04, help="how much nearer a frame is (%(default)s)"
+        "--film", type=film_name, default="zoom.webp", help="name of the .webp, .gif or .mp4 file (%(default)s)"
     )
-    command.add_argument("--steps", type=whole(), default=4, help="of each frame (%(default)s)")
-    command.add_argument("--film", type=film_name, default="zoom.webp", help="a .webp, .gif or .mp4 (%(default)s)")
     command.set_defaults(run=run_zoom)
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
     add_network(command, "digits-mlp")
-    command.add_argument("--photo", help="a picture; a digit if not given")
+    command.add_argument("--photo", help="an image file; for digits networks a digit if not given")
     command.add_argument(
         "--layers",
         type=weights,
-        help="names with commas between them, each may have a weight: blocks.5,blocks.8=0.5",
+        help="layer names separated by commas, each with an optional weight: blocks.5,blocks.8=0.5",
     )
-    command.add_argument("--seed", type=seed, default=0, help="what all chance is drawn from (%(default)s)")
-    command.add_argument("--out", default="out", help="folder for the pictures (%(default)s)")
+    command.add_argument("--seed", type=seed, default=0, help="random seed (%(default)s)")
+    command.add_argument("--out", default="out", help="folder for the images (%(default)s)")
 
 
 def run_dream(options: argparse.Namespace) -> int:
-    """Dream, and on digits show the way there."""
+    """Save the dream, and for digits at one octave a sheet of the steps."""
     out = writable(options.out, *DREAM_FILES)
     layers = _layers(options)
     check_photos(options.photo, options.guide, options.mask)
     net = find_network(options)
-    usual = ON_DIGITS if options.model.startswith("digits") else ON_PHOTOS
+    defaults = ON_DIGITS if options.model.startswith("digits") else ON_PHOTOS
     settings: dict[str, Any] = {
-        name: usual[name] if getattr(options, name) is None else getattr(options, name) for name in usual
+        name: defaults[name] if getattr(options, name) is None else getattr(options, name) for name in defaults
     }
     settings |= {name: getattr(options, name) for name in ("jitter", "guide", "mask", "tile")}
     photo = options.photo or str(out / "photo.png")
     settings["seed"] = options.seed
     steps = settings["octaves"] * (settings["steps"] + 1)
-    journey = Journey(0) if usual is ON_DIGITS and settings["octaves"] == 1 else None
+    journey = Journey(0) if defaults is ON_DIGITS and settings["octaves"] == 1 else None
 
     def preview(snapshot: Snapshot) -> None:
         unfinished(so_far(net, photo, snapshot.x), out / "dream-preview.png")
 
-    seen = Watching(options.watch, preview)
+    watching = Watching(options.watch, preview)
 
     def watch(snapshot: Snapshot) -> None:
-        seen(snapshot)
+        watching(snapshot)
         if journey is not None:
             journey(snapshot)
 
-    with seen.bar("dream", steps), provisional(*(out / name for name in DREAM_FILES)):
+    with watching.bar("dream", steps), provisional(*(out / name for name in DREAM_FILES)):
         if options.photo is None:
             _write_digit(net, layers, options.seed, out / "photo.png")
         try:
@@ -126,7 +130,7 @@ def run_dream(options: argparse.Namespace) -> int:
 
 
 def run_zoom(options: argparse.Namespace) -> int:
-    """Write the frames, and the film of them."""
+    """Write the frames and the film."""
     frame = Path("frames") / "frame-00000.png"
     out = writable(options.out, "photo.png", frame, options.film)
     if options.film.lower().endswith(".mp4") and shutil.which("ffmpeg") is None:
@@ -148,7 +152,7 @@ def run_zoom(options: argparse.Namespace) -> int:
 
 
 def check_photos(*photos: str | None) -> None:
-    """Have photos that are given read, before anything else is done."""
+    """Check that the given photos can be read, before any other work."""
     for photo in photos:
         if photo is not None:
             with reading(photo, "an image"):
@@ -156,7 +160,7 @@ def check_photos(*photos: str | None) -> None:
 
 
 def weights(text: str) -> dict[str, float]:
-    """Reads names of layers with commas between them, each with a weight behind = or 1.
+    """Parse layer names separated by commas, each with an optional `=weight` (default 1).
 
     >>> weights("blocks.5, blocks.8=0.5")
     {'blocks.5': 1.0, 'blocks.8': 0.5}
@@ -177,7 +181,7 @@ def weights(text: str) -> dict[str, float]:
 
 
 def film_name(text: str) -> str:
-    """Reads the name of a film."""
+    """Parse the file name of a film; the suffix must be one of `FILMS`."""
     if Path(text).suffix.lower() not in FILMS:
         raise argparse.ArgumentTypeError(
             f"must be a kind of film that is known, of {', '.join(FILMS)}, not {text[:60]!r}."
@@ -186,10 +190,10 @@ def film_name(text: str) -> str:
 
 
 def _layers(options: argparse.Namespace) -> dict[str, float]:
-    """Names with their weights, of a network that has a picture to dream of.
+    """Layer names with their weights.
 
     Raises:
-        ValueError: neither is said, and the network has no usual ones.
+        ValueError: no photo or no layers are given, and the network has no default.
     """
     check_name(options.model)
     if options.photo is None and not options.model.startswith("digits"):
@@ -201,7 +205,7 @@ def _layers(options: argparse.Namespace) -> dict[str, float]:
 
 
 def _write_digit(net: Frozen, layers: Mapping[str, float], seed: int, path: Path) -> None:
-    """A digit as a file, for the recipe to name, if the network takes it and has such layers."""
+    """Write a held-out digit to `path`, after checking that the network accepts it and has these layers."""
     digit = load_digits().held_x[seed % 1000]
     x = in_bounds(net, digit[None])
     answer(net, x)

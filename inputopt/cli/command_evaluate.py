@@ -1,4 +1,4 @@
-"""`inputopt attack` and `inputopt evaluate`: how many inputs can be fooled within a distance?"""
+"""`inputopt attack` and `inputopt evaluate`: robust accuracy within a fixed distance."""
 
 from __future__ import annotations
 
@@ -34,26 +34,29 @@ KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
 
 EPS = {"linf": 0.1}
-"""Of the norms in which a usual distance does not depend on how many numbers an input has."""
+"""Default eps of the norms in which a usual value does not depend on the dimension of the input."""
 
 
 def add_commands(commands: Any) -> None:
     """Add `attack` and `evaluate`."""
-    command = commands.add_parser("attack", help="run one attack at a fixed distance")
+    command = commands.add_parser("attack", help="run one attack within a fixed distance")
     command.add_argument(
         "--attack",
         type=choice("attack", sorted(ATTACKS)),
         default="pgd",
-        help=f"of {', '.join(sorted(ATTACKS))} (%(default)s)",
+        help=f"one of {', '.join(sorted(ATTACKS))} (%(default)s)",
     )
-    command.add_argument("--steps", type=whole(), help="the attack's own if not given")
-    command.add_argument("--target", type=whole(0), help="the class to reach; any other if not given")
+    command.add_argument("--steps", type=whole(), help="number of steps; the attack's default if not given")
+    command.add_argument("--target", type=whole(0), help="target class; untargeted if not given")
     _add_common(command, count=100)
     command.set_defaults(run=run_attack)
 
-    command = commands.add_parser("evaluate", help="how many inputs hold out against a protocol of attacks")
+    command = commands.add_parser("evaluate", help="measure robust accuracy with a protocol of attacks")
     command.add_argument(
-        "--preset", type=choice("preset", PRESETS), default="standard", help=f"of {', '.join(PRESETS)} (%(default)s)"
+        "--preset",
+        type=choice("preset", PRESETS),
+        default="standard",
+        help=f"one of {', '.join(PRESETS)} (%(default)s)",
     )
     _add_common(command, count=1000)
     command.set_defaults(run=run_evaluate)
@@ -61,26 +64,26 @@ def add_commands(commands: Any) -> None:
 
 def _add_common(command: argparse.ArgumentParser, count: int) -> None:
     command.add_argument(
-        "--norm", type=choice("norm", NORMS), default="linf", help=f"of {', '.join(NORMS)} (%(default)s)"
+        "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
-    command.add_argument("--eps", type=number(0), help="the distance (0.1 in linf, in others to be said)")
-    command.add_argument("--levels", type=whole(2), help="search only what a file holds: 256 for PNG")
+    command.add_argument("--eps", type=number(0), help="maximum distance (0.1 in linf; required in other norms)")
+    command.add_argument("--levels", type=whole(2), help="search quantised inputs with this many levels: 256 for PNG")
     add_network(command, "digits-mlp")
     add_data(command, count)
     add_output(command)
 
 
 def add_output(command: argparse.ArgumentParser) -> None:
-    """Where results go, and how they are printed."""
-    command.add_argument("--out", default="out", help="folder for pictures and reports (%(default)s)")
-    command.add_argument("--json", action="store_true", help="print plain values instead of a table")
+    """Add `--out` and `--json`."""
+    command.add_argument("--out", default="out", help="folder for images and reports (%(default)s)")
+    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
 def distance(options: argparse.Namespace) -> float:
-    """The distance asked for, or the norm's own.
+    """The given eps, or the norm's default.
 
     Raises:
-        ValueError: the norm has none, or it counts and the distance is no whole number.
+        ValueError: the norm has no default, or the norm is L0 and eps is not a whole number.
     """
     if options.eps is None and options.norm not in EPS:
         raise ValueError(
@@ -94,11 +97,11 @@ def distance(options: argparse.Namespace) -> float:
 
 
 def run_attack(options: argparse.Namespace) -> int:
-    """Run it, and show a table and a sheet of pairs."""
+    """Run the attack; print a table and save a sheet of image pairs."""
     attack = _attack(options)
     out = writable(options.out, "attack.png")
     data = find_data(options.data, options.count, options.seed)
-    if options.target is not None:  # who is of the target class already has nothing to reach
+    if options.target is not None:  # inputs of the target class are left out
         data = data.without(options.target)
     paths = _places(data, out) if options.levels == 256 else []
     net = find_network(options)
@@ -147,14 +150,14 @@ def _attack(options: argparse.Namespace) -> Attack:
 
 
 def _places(data: Data, out: Path) -> list[Path]:
-    """Where each image is written: a folder a class, by its position among all that there are to choose from."""
+    """Path of each output image: one folder per class, named by the input's position in the whole data."""
     names = [f"attack/{label}/{place:05}.png" for label, place in zip(data.y.tolist(), data.positions, strict=True)]
     writable(out, *names)
     return [out / name for name in names]
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
-    """Run a protocol, and show a row an attack, the reasons to doubt, and a sheet of pairs."""
+    """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs."""
     eps = distance(options)
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
     data = find_data(options.data, options.count, options.seed)
@@ -166,7 +169,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         )
     plain = report.as_plain() | data.plain()
     report.save(out / "evaluation")
-    write_text(out / "evaluation" / "report.json", json.dumps(plain, indent=2) + "\n")  # with what it was run on
+    write_text(out / "evaluation" / "report.json", json.dumps(plain, indent=2) + "\n")  # with the data
     fooled = (report.x != x).flatten(1).any(1)
     title = f"{options.norm} {eps:g}, {options.preset}: before, after, difference"
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
@@ -179,7 +182,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 
 def report_text(report: Report) -> str:
-    """A report as text: the figures, a row an attack, and the reasons to doubt."""
+    """A report as text: accuracies, one row per attack, and warnings."""
     parts = [
         f"clean accuracy {100 * report.clean_accuracy:.1f} %, robust accuracy at most "
         f"{100 * report.robust_accuracy:.1f} % ({report.settings['norm']} {report.settings['eps']:g}, "
@@ -190,7 +193,7 @@ def report_text(report: Report) -> str:
 
 
 def report_table(report: Report) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: an attack, how many it was tried on and fooled, and what it cost."""
+    """Column heads, and one row per attack: inputs tried, inputs fooled, and cost."""
     return ["attack", "tried on", "fooled", "forwards", "backwards", "seconds"], [
         [
             row.name,
@@ -212,11 +215,11 @@ def _rows(values: dict[str, Any]) -> list[list[str]]:
 
 
 def save_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str, path: Path) -> list[Path]:
-    """Write a sheet of some of those that were fooled, where they are images; the paths of what was written."""
+    """Save a sheet of up to 8 of the fooled inputs if they are images; return the paths written."""
     rows = which.nonzero()[:, 0]
     if not len(rows) or x.ndim != 4 or x.shape[1] not in (1, 3):
         return []
-    rows = rows[torch.linspace(0, len(rows) - 1, min(8, len(rows))).long()]  # spread, as the classes follow each other
+    rows = rows[torch.linspace(0, len(rows) - 1, min(8, len(rows))).long()]  # spread, as inputs may be in class order
     save_figure(pairs_sheet(x[rows], moved[rows], net, title), path)
     return [path]
 

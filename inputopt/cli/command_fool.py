@@ -1,4 +1,4 @@
-"""`inputopt fool` and `ascend`: the input moves, and a sheet shows how."""
+"""`inputopt fool` and `ascend`: optimise inputs towards a class or away from it, and show the steps on a sheet."""
 
 from __future__ import annotations
 
@@ -28,32 +28,36 @@ from inputopt.zoo.digits import load_digits
 
 SHAPE = (1, 28, 28)
 FILES = ("fool.png", "fool-all.png", "ascend.png")
-COPIES = 20  # of an image, roughly, while it is moved
+COPIES = 20  # rough memory per image, in copies of it
 CLASSES = 10
 
 
 def add_commands(commands: Any) -> None:
     """Add `fool` and `ascend`."""
-    command = commands.add_parser("fool", help="from static down to a class that the network then is sure of")
-    command.add_argument("--target", type=whole(0), help="the class to reach; every class if not given")
-    command.add_argument("--count", type=whole(), default=8, help="images a class (%(default)s)")
-    command.add_argument("--confidence", type=probability, default=0.99, help="when it is done (%(default)s)")
+    command = commands.add_parser("fool", help="optimise noise until the network is confident of a class")
+    command.add_argument("--target", type=whole(0), help="target class; classes 0 to 9 if not given")
+    command.add_argument("--count", type=whole(), default=8, help="images per class (%(default)s)")
+    command.add_argument(
+        "--confidence", type=probability, default=0.99, help="target probability that counts as success (%(default)s)"
+    )
     _add_common(command, run_fool)
 
-    command = commands.add_parser("ascend", help="from recognised digits up the cost until they are unrecognised")
-    command.add_argument("--count", type=whole(), default=200, help="digits (%(default)s)")
+    command = commands.add_parser(
+        "ascend", help="raise the loss of correctly classified digits until they are misclassified"
+    )
+    command.add_argument("--count", type=whole(), default=200, help="number of digits (%(default)s)")
     _add_common(command, run_ascend)
 
 
 def _add_common(command: argparse.ArgumentParser, run: Any) -> None:
     add_network(command, "digits-mlp")
-    command.add_argument("--seed", type=seed, default=0, help="what all chance is drawn from (%(default)s)")
-    command.add_argument("--out", default="out", help="folder for the pictures (%(default)s)")
+    command.add_argument("--seed", type=seed, default=0, help="random seed (%(default)s)")
+    command.add_argument("--out", default="out", help="folder for the images (%(default)s)")
     command.set_defaults(run=run)
 
 
 def run_fool(options: argparse.Namespace) -> int:
-    """Print how it went a class; 1 if an image missed."""
+    """Print the results per class; return 1 if an image does not reach its class."""
     out = writable(options.out, *FILES[:2])
     check_memory(f"{options.count:,} images", 4.0 * COPIES * prod(SHAPE) * options.count, "a smaller --count")
     net = find_network(options)
@@ -65,10 +69,10 @@ def run_fool(options: argparse.Namespace) -> int:
     images: list[Tensor] = []
     for target in targets:
         journey = Journey(0)
-        drawn = options.seed + target  # other static for each class
+        noise_seed = options.seed + target  # different noise for each class
         journeys.append(journey)
         try:
-            result = fool(net, target, SHAPE, options.count, drawn, confidence=options.confidence, watch=journey)
+            result = fool(net, target, SHAPE, options.count, noise_seed, confidence=options.confidence, watch=journey)
         except Interrupted as stopped:
             _save_fooled(journeys, [*images, stopped.result.x], net, out)
             wrote(out / "fool.png", out / "fool-all.png")
@@ -98,7 +102,7 @@ def _save_fooled(journeys: Sequence[Journey], images: list[Tensor], net: Frozen,
 
 
 def run_ascend(options: argparse.Namespace) -> int:
-    """Print how far the digits had to move; 1 if some are still recognised."""
+    """Print how far the digits had to move; return 1 if some are still classified correctly."""
     out = writable(options.out, FILES[2])
     net = find_network(options)
     data = load_digits()

@@ -1,4 +1,4 @@
-"""`inputopt gradcheck` and `inputopt explain`: the ways to a derivative, compared and spelt out."""
+"""`inputopt gradcheck` and `inputopt explain`: differentiation methods compared, and one training step worked out."""
 
 from __future__ import annotations
 
@@ -26,38 +26,42 @@ LIMITS = {"backprop": 1e-10, "dual": 1e-10, "differences": 1e-6}
 
 def add_commands(commands: Any) -> None:
     """Add `gradcheck` and `explain`."""
-    check = commands.add_parser("gradcheck", help="compare the ways to a derivative on a random network, in float64")
+    check = commands.add_parser("gradcheck", help="compare the differentiation methods on a random network, in float64")
     _add_network(check, "20,30,20,10")
-    check.add_argument("--batch", type=whole(), default=7, help="examples (%(default)s)")
+    check.add_argument("--batch", type=whole(), default=7, help="number of examples (%(default)s)")
     check.set_defaults(run=run_gradcheck)
 
-    tell = commands.add_parser("explain", help="print one training step by step, with the numbers put in")
-    _add_network(tell, None)
-    tell.add_argument("--inputs", type=numbers, help="one example's inputs: 0.05,0.1")
-    tell.add_argument("--targets", type=numbers, help="its targets: 0.01,0.99, or a class for softmax")
-    tell.add_argument("--learning-rate", type=number(above=0), default=LEARNING_RATE, help="(%(default)s)")
-    tell.add_argument(
+    command = commands.add_parser("explain", help="print the calculation of one training step with its numbers")
+    _add_network(command, None)
+    command.add_argument("--inputs", type=numbers, help="inputs of one example: 0.05,0.1")
+    command.add_argument(
+        "--targets", type=numbers, help="its targets: 0.01,0.99; or its class for softmax cross-entropy"
+    )
+    command.add_argument(
+        "--learning-rate", type=number(above=0), default=LEARNING_RATE, help="learning rate (%(default)s)"
+    )
+    command.add_argument(
         "--example",
         type=choice("example", EXAMPLES),
-        help=f"a network of the document, of {', '.join(EXAMPLES)} (4 if no sizes are given)",
+        help=f"a network of the document, one of {', '.join(EXAMPLES)} (4 if --sizes is not given)",
     )
-    tell.set_defaults(run=run_explain)
+    command.set_defaults(run=run_explain)
 
 
 def _add_network(command: argparse.ArgumentParser, default_sizes: str | None) -> None:
     known = choice("activation", ACTIVATIONS)
     words = ", ".join(ACTIVATIONS)
-    command.add_argument("--sizes", type=sizes(), default=default_sizes, help="neurons a layer, inputs first: 2,3,1")
-    command.add_argument("--activation", type=known, default="sigmoid", help=f"of {words} (%(default)s)")
-    command.add_argument("--output", type=known, help="activation of the last layer (as the others)")
+    command.add_argument("--sizes", type=sizes(), default=default_sizes, help="neurons per layer, inputs first: 2,3,1")
+    command.add_argument("--activation", type=known, default="sigmoid", help=f"one of {words} (%(default)s)")
+    command.add_argument("--output", type=known, help="activation of the last layer (default: as the other layers)")
     command.add_argument(
-        "--cost", type=choice("cost", COSTS), default="mse", help=f"of {', '.join(COSTS)} (%(default)s)"
+        "--cost", type=choice("cost", COSTS), default="mse", help=f"one of {', '.join(COSTS)} (%(default)s)"
     )
-    command.add_argument("--seed", type=seed, default=0, help="of the random weights and examples (%(default)s)")
+    command.add_argument("--seed", type=seed, default=0, help="seed of the random weights and examples (%(default)s)")
 
 
 def run_gradcheck(options: argparse.Namespace) -> int:
-    """Print the agreement; 1 if a way disagrees."""
+    """Print the disagreement of each method; return 1 if one exceeds its limit."""
     found = gradcheck(options.sizes, options.activation, options.output, options.cost, options.batch, options.seed)
     print(table(*agreement_table(found)))
     print()
@@ -68,11 +72,9 @@ def run_gradcheck(options: argparse.Namespace) -> int:
 def gradcheck(
     layer_sizes: list[int], activation: str, output: str | None, cost: str, batch: int, seed: int
 ) -> list[Agreement]:
-    """The agreement of all ways on a random network and random examples."""
+    """Compare all methods on a random network and random examples."""
     count = _parameters(layer_sizes)
-    variables = (
-        count + layer_sizes[0]
-    )  # by each of which a dual number has a derivative, at every number of the network
+    variables = count + layer_sizes[0]  # a dual number has a gradient entry for each
     check_memory("Dual numbers", 24.0 * variables * (count + batch * sum(layer_sizes)), "smaller --sizes or --batch")
     net = MLP(layer_sizes, activation, output, seed=seed).double()
     inputs, targets = random_examples(net, cost, batch, seed)
@@ -84,7 +86,7 @@ def _parameters(layer_sizes: list[int]) -> int:
 
 
 def random_examples(net: MLP, cost: str, batch: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Random inputs [batch, n] and targets that the cost allows."""
+    """Random inputs [batch, n], and targets that are valid for the cost."""
     chance = np.random.default_rng(checks.seed(seed))
     inputs = torch.from_numpy(chance.standard_normal((batch, net.sizes[0])))
     if find_cost(cost, net.output).class_targets:
@@ -93,7 +95,7 @@ def random_examples(net: MLP, cost: str, batch: int, seed: int) -> tuple[Tensor,
 
 
 def agreement_table(found: list[Agreement]) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: a way, its disagreement layer by layer, and what it cost."""
+    """Column heads, and one row per method: its disagreement in each layer, and its cost."""
     layers = [f"layer {index + 1}" for index in range(len(found[0].layers))]
     return ["way", *layers, "inputs", "milliseconds", "evaluations"], [
         [
@@ -106,8 +108,8 @@ def agreement_table(found: list[Agreement]) -> tuple[list[str], list[list[str]]]
     ]
 
 
-def _told(options: argparse.Namespace) -> tuple[MLP, Tensor, Tensor]:
-    """The network to explain, with inputs and targets: an example of the document, or a random one."""
+def _network_and_example(options: argparse.Namespace) -> tuple[MLP, Tensor, Tensor]:
+    """The network to explain, with inputs and targets: an example of the document, or random."""
     if options.sizes is None:
         given = sorted({"activation", "output", "seed"} & options.given)
         if given:
@@ -126,8 +128,8 @@ def _told(options: argparse.Namespace) -> tuple[MLP, Tensor, Tensor]:
 
 
 def run_explain(options: argparse.Namespace) -> int:
-    """Print one training."""
-    net, inputs, targets = _told(options)
+    """Print one training step."""
+    net, inputs, targets = _network_and_example(options)
     if options.inputs is not None:
         inputs = torch.tensor([options.inputs], dtype=torch.float64)
     if options.targets is not None:

@@ -1,4 +1,4 @@
-"""`inputopt layers`: what the layers of a network are called, and how large they are."""
+"""`inputopt layers`: names, output shapes and kinds of a network's layers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,14 @@ from inputopt.zoo.imagenet import TRAINED_AT
 
 def add_commands(commands: Any) -> None:
     """Add `layers`."""
-    command = commands.add_parser(
-        "layers", help="the names of a network's layers, with the shapes of what they put out"
-    )
+    command = commands.add_parser("layers", help="list the names and output shapes of a network's layers")
     add_network(command)
-    command.add_argument("--size", type=side_or_shape, help="of the input, such as 224, 224x160, 3x224x160 or 784")
+    command.add_argument("--size", type=side_or_shape, help="size of the input, such as 224, 224x160, 3x224x160 or 784")
     command.set_defaults(run=run_layers)
 
 
 def side_or_shape(text: str) -> tuple[int, ...]:
-    """Reads whole numbers with x between them.
+    """Parse whole numbers separated by x.
 
     >>> side_or_shape("3x224x160")
     (3, 224, 160)
@@ -43,7 +41,7 @@ def side_or_shape(text: str) -> tuple[int, ...]:
 
 
 def run_layers(options: argparse.Namespace) -> int:
-    """Print a tree, whose indented names are whole, as every command takes them; then what is rewritten."""
+    """Print the layers as a tree of full names, as other commands take them; then the optimisations."""
     net = find_network(options)
     shape = input_shape(net, options.size)
     check_memory(f"An input of {in_words(shape)}", 40.0 * prod(shape), "a smaller --size")
@@ -63,10 +61,10 @@ def run_layers(options: argparse.Namespace) -> int:
 
 
 def input_shape(net: Frozen, size: tuple[int, ...] | None) -> tuple[int, ...]:
-    """The shape of one input: as given, its channels filled in, or what the first weights and the model's name suggest.
+    """Shape of one input: `size` with the channels filled in, or a guess from the first weights and the model's name.
 
     Raises:
-        ValueError: more than three numbers for a network of images.
+        ValueError: `size` has more than three numbers, and the network is convolutional.
     """
     first = net.first_weights()
     channels = () if first is None or len(first) < 3 else (first[1],)

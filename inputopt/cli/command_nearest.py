@@ -1,4 +1,4 @@
-"""`inputopt nearest`: how little must an input change before the network errs?"""
+"""`inputopt nearest`: minimal-norm attacks, and the curve of accuracy against distance."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from inputopt.search.norms import NORMS
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, MinimalNormAttack)}
-del ATTACKS["epsilonbisection"]  # it takes another attack
+del ATTACKS["epsilonbisection"]  # needs another attack as an argument
 
 
 FILES = ("nearest.json", "curve.png", "nearest.png")
@@ -33,7 +33,9 @@ FILES = ("nearest.json", "curve.png", "nearest.png")
 
 def add_commands(commands: Any) -> None:
     """Add `nearest`."""
-    command = commands.add_parser("nearest", help="look for the nearest inputs that fool it, and draw the curve")
+    command = commands.add_parser(
+        "nearest", help="find the nearest adversarial examples, and draw accuracy against distance"
+    )
     command.add_argument(
         "--attack",
         type=choice("attack", sorted(ATTACKS)),
@@ -42,11 +44,15 @@ def add_commands(commands: Any) -> None:
         help=f"one or more of {', '.join(sorted(ATTACKS))} (minimalnorm)",
     )
     command.add_argument(
-        "--norm", type=choice("norm", NORMS), default="l2", help=f"of {', '.join(NORMS)} (%(default)s)"
+        "--norm", type=choice("norm", NORMS), default="l2", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
-    command.add_argument("--queries", type=whole(), default=1000, help="an input, for minimalnorm (%(default)s)")
-    command.add_argument("--steps", type=whole(), help="for the others; their own if not given")
-    command.add_argument("--levels", type=whole(2), help="search only what a file holds: 256 for PNG")
+    command.add_argument(
+        "--queries", type=whole(), default=1000, help="queries per input, for minimalnorm (%(default)s)"
+    )
+    command.add_argument(
+        "--steps", type=whole(), help="number of steps of the other attacks; their defaults if not given"
+    )
+    command.add_argument("--levels", type=whole(2), help="search quantised inputs with this many levels: 256 for PNG")
     add_network(command, "digits-mlp")
     add_data(command, count=100)
     add_output(command)
@@ -54,7 +60,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_nearest(options: argparse.Namespace) -> int:
-    """Run the attacks, and show a table, the curve, and a sheet of pairs."""
+    """Run the attacks; print a table, and save the results, the curve and a sheet of image pairs."""
     chosen = _attacks(options)
     out = writable(options.out, *FILES)
     data = find_data(options.data, options.count, options.seed)
@@ -80,7 +86,7 @@ def run_nearest(options: argparse.Namespace) -> int:
 
 
 def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: an attack, its median distance, the area under its curve, and what it cost an input."""
+    """Column heads, and one row per attack: median distance, area under the curve, failures, and cost per input."""
     heads = ["attack", f"median {curve.norm}", "area", "failed", "forwards", "backwards", "seconds"]
     return heads, [
         [
@@ -96,10 +102,10 @@ def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
 
 
 def _attacks(options: argparse.Namespace) -> dict[str, MinimalNormAttack]:
-    """The attacks asked for, by name.
+    """The chosen attacks by name.
 
     Raises:
-        ValueError: one is named twice or is not defined in the norm, or none of them takes an option that was given.
+        ValueError: an attack is named twice or does not support the norm, or no chosen attack takes a given option.
     """
     twice = next((name for name in options.attack if options.attack.count(name) > 1), None)
     if twice is not None:

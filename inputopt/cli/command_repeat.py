@@ -1,4 +1,4 @@
-"""`inputopt repeat`: any picture made again from the recipe that it carries."""
+"""`inputopt repeat`: make an image again from the recipe stored in its file."""
 
 from __future__ import annotations
 
@@ -26,25 +26,29 @@ from inputopt.pictures.provenance import read_recipe, remade, versions
 
 def add_commands(commands: Any) -> None:
     """Add `repeat`."""
-    command = commands.add_parser("repeat", help="make a picture again from the recipe that it carries")
-    command.add_argument("picture", help="a PNG that inputopt wrote")
-    command.add_argument("--model", help="the network, where its name is not enough")
+    command = commands.add_parser("repeat", help="make an image again from the recipe stored in its file")
+    command.add_argument("picture", help="a PNG file written by inputopt")
+    command.add_argument("--model", help="the network, if its name in the recipe is not enough to load it")
     command.add_argument(
-        "--file", action="append", default=[], metavar="NAME=PATH", help="a file that has moved: photo=china.jpg"
+        "--file",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="new path of a file that the recipe uses: photo=china.jpg",
     )
-    command.add_argument("--out", default="again", help="folder for the picture (%(default)s)")
+    command.add_argument("--out", default="again", help="folder for the image (%(default)s)")
     command.set_defaults(run=run_repeat)
 
 
 def run_repeat(options: argparse.Namespace) -> int:
-    """Make a picture again; 0 if the bytes are the same."""
+    """Make an image again; return 0 if the bytes are the same, else 1."""
     picture = Path(options.picture)
     with reading(picture, "a picture"):
         recipe = read_recipe(picture)
     out = writable(options.out, picture.name) / picture.name
     if out.exists() and os.path.samefile(out, picture):
         raise FileError(f"{picture} would be written over; choose another folder with --out.")
-    given = _given(options.file)
+    given = _moved_files(options.file)
     made = recipe.get("versions")
     before, threads = torch.get_num_threads(), made.get("threads") if isinstance(made, dict) else None
     torch.set_num_threads(min(checks.whole("threads", threads or before), os.cpu_count() or 1))
@@ -52,7 +56,7 @@ def run_repeat(options: argparse.Namespace) -> int:
         if "arguments" in recipe:
             if given or options.model is not None:
                 raise ValueError("A command made this figure, which says all by itself; leave out --model and --file.")
-            _typed_again(recipe["arguments"], out, options.again)
+            _run_again(recipe["arguments"], out, options.again)
         else:
             remade(recipe, lambda name: _find(name, options.model), given).save(out)
         now = versions()
@@ -68,7 +72,7 @@ def run_repeat(options: argparse.Namespace) -> int:
     return 1
 
 
-def _given(files: list[str]) -> dict[str, str]:
+def _moved_files(files: list[str]) -> dict[str, str]:
     given: dict[str, str] = {}
     for text in files:
         name, equals, path = text.partition("=")
@@ -81,11 +85,11 @@ def _given(files: list[str]) -> dict[str, str]:
     return given
 
 
-def _typed_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]) -> None:
-    """Run the command that made a figure in a folder of its own, and take the figure from there.
+def _run_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]) -> None:
+    """Run the command that made a figure in a temporary folder, and copy the figure from there.
 
     Raises:
-        ValueError: the command runs code by its name, or does not make that figure.
+        ValueError: the command is invalid, would run code that it names, or does not make that figure.
     """
     if not isinstance(arguments, list) or "repeat" in arguments:
         raise ValueError("The command that made the figure is no list of words, or repeats one itself; it was changed.")
@@ -106,7 +110,7 @@ def _typed_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]
 
 
 def _find(name: str, given: str | None) -> nn.Module:
-    """The network of a recipe; code is run for it only if the user names it."""
+    """Load the network of a recipe; a recipe that names code needs `--model`."""
     if given is None and ":" in name:
         raise ValueError(f"The picture was made by a network that {name} builds; say --model {name} to run that code.")
     found = find_model(name if given is None else given)

@@ -1,4 +1,4 @@
-"""`inputopt reproduce`: the document's networks, derived against printed."""
+"""`inputopt reproduce`: train the document's networks and compare every printed figure."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--method",
         type=choice("method", WAYS),
-        help=f"one way to a derivative, of {', '.join(WAYS)}; autograd and backprop if not given",
+        help=f"one differentiation method, of {', '.join(WAYS)}; autograd and backprop if not given",
     )
     command.add_argument("--out", default="out/reproduce", help="folder for the logs and plots (%(default)s)")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the tables; 1 if a figure is not derived as printed."""
+    """Print the tables; return 1 if a derived figure differs from the printed one."""
     out = writable(options.out, *PLOTS)
     methods = METHODS if options.method is None else (options.method,)
     found = reproduce(methods, small=options.method is None, watch=bar, processes=processes())
@@ -46,17 +46,17 @@ def run(options: argparse.Namespace) -> int:
 
 
 def processes() -> int:
-    """As many as there are processors for."""
+    """Number of processes: one per processor."""
     return os.cpu_count() or 1
 
 
 def bar(example: str, method: str, trainings: int) -> AbstractContextManager[Callable[[Progress], None]]:
-    """A bar for one training."""
+    """Progress bar of one training run."""
     return training_bar(f"network {example} by {method}", trainings)
 
 
 def save(found: Reproduction, out: Path) -> list[Path]:
-    """Write the logs, and the plots of the first method's trainings."""
+    """Write the logs, and the plots of the first method's training runs; return their paths."""
     method = next(iter(found.histories))[0]
     first = {name: history for (way, name), history in found.histories.items() if way == method}
     titled = {f"network {name}: {EXAMPLES[name].title}": history for name, history in first.items()}
@@ -80,7 +80,7 @@ def as_text(found: Reproduction) -> str:
 
 
 def verdict(found: Reproduction) -> str:
-    """One sentence."""
+    """Summary of the comparison in one sentence."""
     contradicted = sum(bool(row.figure.contradicted) for row in found.rows)
     return (
         f"{len(found.rows) - len(found.mismatches)} of {len(found.rows)} figures derived to the printed digit; "
@@ -89,20 +89,20 @@ def verdict(found: Reproduction) -> str:
 
 
 def figure_table(found: Reproduction) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows: network, figure, printed, a column a method, verdict."""
+    """Column heads and rows: network, figure, printed value, one column per method, verdict."""
     methods = list(dict.fromkeys(way for way, _ in found.histories))
     return ["network", "figure", "printed", *methods, "verdict"], [_cells(row, methods) for row in found.rows]
 
 
 def _cells(row: Row, methods: list[str]) -> list[str]:
     figure = row.figure
-    said = "DIFFERENT" if not row.agrees else "contradicts itself" if figure.contradicted else "same"
+    result = "DIFFERENT" if not row.agrees else "contradicts itself" if figure.contradicted else "same"
     derived = [figure.as_printed(row.derived[method]) for method in methods]
-    return [figure.example, figure.figure, figure.contradicted or figure.printed, *derived, said]
+    return [figure.example, figure.figure, figure.contradicted or figure.printed, *derived, result]
 
 
 def small_table(found: Reproduction) -> tuple[list[str], list[list[str]]]:
-    """Heads and rows of the small networks' runs."""
+    """Column heads and rows of the small networks' runs."""
     heads = ["network", "way", "trainings", "evaluations", "seconds", "final error"]
     return heads, [
         [run.example, run.way, f"{run.trainings:,}", f"{run.evaluations:,}", f"{run.seconds:.2f}", f"{run.error:.6f}"]

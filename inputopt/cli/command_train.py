@@ -1,4 +1,4 @@
-"""`inputopt train`: make a shipped network again."""
+"""`inputopt train`: train a shipped network again."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def add_commands(commands: Any) -> None:
     """Add `train`."""
     command = commands.add_parser("train", help="train a shipped network again by its recipe")
     command.add_argument(
-        "network", type=choice("network", sorted(NETWORKS)), help=f"which one, of {', '.join(sorted(NETWORKS))}"
+        "network", type=choice("network", sorted(NETWORKS)), help=f"one of {', '.join(sorted(NETWORKS))}"
     )
     command.add_argument("--out", help="folder for the weights and the card (out/NAME)")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, write, and say how good it is."""
+    """Train the network, write it, and print its accuracy; return 1 if training ended early."""
     name = NETWORKS[options.network]
     out = writable(options.out or f"out/{name}", "weights.safetensors", "card.md")
     recipe = RECIPES[name]

@@ -1,4 +1,4 @@
-"""`inputopt visualize`, `evolve_images`, `atlas` and `spurious`: what a network looks for."""
+"""`inputopt visualize`, `evolve`, `atlas` and `spurious`: feature visualisation and detection of shortcuts."""
 
 from __future__ import annotations
 
@@ -34,78 +34,97 @@ from inputopt.search.objectives.objective import Objective
 from inputopt.zoo.imagenet import class_index
 
 TEMPERATURE = 4.0
-"""Of the belief that a picture of a class raises: at 1 the class is sure, and nothing left to raise, too soon."""
+"""Softmax temperature of the class objective: at 1 the probability saturates too soon, and its gradient vanishes."""
 
 
 def add_commands(commands: Any) -> None:
-    """Add `visualize`, `evolve_images`, `atlas` and `spurious`."""
-    command = commands.add_parser("visualize", help="an image made to please a channel, a layer or a class")
-    command.add_argument("--layer", help="a module of the model; see `inputopt layers`")
+    """Add `visualize`, `evolve`, `atlas` and `spurious`."""
+    command = commands.add_parser("visualize", help="make images that maximise a channel, a layer or a class")
+    command.add_argument("--layer", help="layer name; see `inputopt layers`")
     command.add_argument(
-        "--channels", type=different(sizes(0)), help="numbers with commas between; the whole layer if not given"
+        "--channels", type=different(sizes(0)), help="channel numbers separated by commas; the whole layer if not given"
     )
-    command.add_argument("--classes", type=names, help="names or numbers with commas between them, instead of a layer")
+    command.add_argument("--classes", type=names, help="class names or numbers separated by commas, instead of a layer")
     command.add_argument(
-        "--shared-frequencies", type=whole(0), default=0, help="waves up to here are one for all pictures (0: none)"
+        "--shared-frequencies",
+        type=whole(0),
+        default=0,
+        help="share frequencies up to this many cycles among all images (0: none)",
     )
-    command.add_argument("--restarts", type=whole(), default=1, help="searches each picture begins with (%(default)s)")
-    part = number(above=0, most=1)
-    command.add_argument("--initial-scale", type=part, default=1.0, help="share of each side first shown (%(default)s)")
-    command.add_argument("--mirror", action="store_true", help="half of the looks are in a mirror; for classes")
+    command.add_argument("--restarts", type=whole(), default=1, help="number of restarts per image (%(default)s)")
+    share = number(above=0, most=1)
     command.add_argument(
-        "--skip-gradient", type=part, default=1.0, help="share of derivatives by way of branches (%(default)s)"
+        "--initial-scale", type=share, default=1.0, help="image size at the start, as a share of --size (%(default)s)"
+    )
+    command.add_argument(
+        "--mirror", action="store_true", help="mirror the image at random in half of the evaluations; for classes"
+    )
+    command.add_argument(
+        "--skip-gradient", type=share, default=1.0, help="factor of gradients through residual branches (%(default)s)"
     )
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
-    command = commands.add_parser("evolve", help="images that evolve until the network takes them for classes")
-    command.add_argument("--classes", type=names, required=True, help="names or numbers with commas between them")
-    command.add_argument("--generations", type=whole(), default=1000, help="at most (%(default)s)")
-    command.add_argument("--population", type=whole(), default=64, help="children in a generation (%(default)s)")
-    command.add_argument("--confidence", type=probability, default=0.9, help="the probability to reach (%(default)s)")
+    command = commands.add_parser("evolve", help="evolve images until the network assigns them to classes")
+    command.add_argument("--classes", type=names, required=True, help="class names or numbers separated by commas")
+    command.add_argument(
+        "--generations", type=whole(), default=1000, help="maximum number of generations (%(default)s)"
+    )
+    command.add_argument("--population", type=whole(), default=64, help="children per generation (%(default)s)")
+    command.add_argument("--confidence", type=probability, default=0.9, help="class probability to reach (%(default)s)")
     _add_model(command, 96)
     command.set_defaults(run=run_evolve)
 
-    command = commands.add_parser("atlas", help="what a layer's channels look for, and where in photos they find it")
-    command.add_argument("--layer", required=True, help="a module of the model; see `inputopt layers`")
-    command.add_argument("--channels", type=different(sizes(0)), required=True, help="numbers with commas between them")
+    command = commands.add_parser(
+        "atlas", help="visualise channels of a layer, beside the photo patches that activate them most"
+    )
+    command.add_argument("--layer", required=True, help="layer name; see `inputopt layers`")
+    command.add_argument(
+        "--channels", type=different(sizes(0)), required=True, help="channel numbers separated by commas"
+    )
     command.add_argument("--photos", required=True, help="a folder of photos")
-    command.add_argument("--top", type=whole(), default=3, help="photo patches for each channel (%(default)s)")
+    command.add_argument("--top", type=whole(), default=3, help="photo patches per channel (%(default)s)")
     _add_common(command, run_atlas, 128, 128)
 
-    command = commands.add_parser("spurious", help="which part of the image an answer hangs on, a class at a time")
+    command = commands.add_parser("spurious", help="find which image region drives the predictions of each class")
     add_network(command)
     add_data(command, count=500, positional=True)
     command.add_argument(
-        "--grid", type=sizes(1, 2, "rows,columns"), default=[3, 3], help="rows,columns of regions (3,3)"
+        "--grid", type=sizes(1, 2, "rows,columns"), default=[3, 3], help="rows,columns of the grid of regions (3,3)"
     )
-    command.add_argument("--steps", type=whole(), default=100, help="of the search for the least change (%(default)s)")
+    command.add_argument("--steps", type=whole(), default=100, help="steps of the minimal-norm search (%(default)s)")
     command.set_defaults(run=run_spurious)
 
 
 def _add_model(command: argparse.ArgumentParser, size: int) -> None:
     add_network(command, "efficientnet-lite0")
-    command.add_argument("--size", type=whole(), default=size, help="the side of a picture (%(default)s)")
-    command.add_argument("--grey", action="store_true", help="for networks of grey images")
-    command.add_argument("--seed", type=seed, default=0, help="what all chance is drawn from (%(default)s)")
-    command.add_argument("--out", default="out", help="folder for the pictures (%(default)s)")
+    command.add_argument("--size", type=whole(), default=size, help="side of an image in pixels (%(default)s)")
+    command.add_argument("--grey", action="store_true", help="make grey images, for networks with one input channel")
+    command.add_argument("--seed", type=seed, default=0, help="random seed (%(default)s)")
+    command.add_argument("--out", default="out", help="folder for the images (%(default)s)")
 
 
 def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int) -> None:
     _add_model(command, size)
-    command.add_argument("--steps", type=whole(), default=steps, help="(%(default)s)")
+    command.add_argument("--steps", type=whole(), default=steps, help="number of steps (%(default)s)")
     command.add_argument(
-        "--canvas", type=choice("canvas", CANVASES), default="natural", help=f"of {', '.join(CANVASES)} (%(default)s)"
+        "--canvas",
+        type=choice("canvas", CANVASES),
+        default="natural",
+        help=f"one of {', '.join(CANVASES)} (%(default)s)",
     )
     command.add_argument(
-        "--augment", type=number(0), default=1.0, help="how much it moves before each look (%(default)s)"
+        "--augment",
+        type=number(0),
+        default=1.0,
+        help="strength of the random transformations at each step (%(default)s)",
     )
     command.set_defaults(run=run)
 
 
 def run_visualize(options: argparse.Namespace) -> int:
-    """A PNG each, and a sheet of all where there are several."""
-    objective, titles = _asked(options)
+    """Save one PNG per image, and a contact sheet if there are several."""
+    objective, titles = _objective(options)
     files = [f"visualize-{title}.png" for title in titles]
     out = writable(options.out, *files, "visualize.png")
     paths = [out / file for file in files]
@@ -113,20 +132,20 @@ def run_visualize(options: argparse.Namespace) -> int:
     _check_size(net, options, len(paths) * options.restarts)
 
     def preview(snapshot: Snapshot) -> None:
-        if len(snapshot.x) > len(paths):  # several starts are going
+        if len(snapshot.x) > len(paths):  # several restarts are running
             return
         for x, path in zip(snapshot.x, paths, strict=True):
             unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
 
-    seen = Watching(options.watch, preview)
-    own = {
+    watching = Watching(options.watch, preview)
+    extra = {
         name: getattr(options, name)
         for name in ("shared_frequencies", "restarts", "initial_scale", "mirror", "skip_gradient")
     }
-    settings = _settings(options) | own
-    with seen.bar("visualize", options.steps + 1):
+    settings = _settings(options) | extra
+    with watching.bar("visualize", options.steps + 1):
         try:
-            made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=seen)
+            made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=watching)
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, paths)
             raise
@@ -135,7 +154,7 @@ def run_visualize(options: argparse.Namespace) -> int:
 
 
 def run_evolve(options: argparse.Namespace) -> int:
-    """A PNG each and a sheet; 1 if the network is not sure enough of one."""
+    """Save one PNG per class and a contact sheet; return 1 if an image does not reach the confidence."""
     numbers, titles = _classes(options.classes)
     files = [f"evolve-{title}.png" for title in titles]
     out = writable(options.out, *files, "evolve.png")
@@ -165,14 +184,14 @@ def run_evolve(options: argparse.Namespace) -> int:
 
 
 def _check_size(net: Frozen, options: argparse.Namespace, pictures: int) -> None:
-    """Refuse pictures that do not fit into the memory, or that the network does not take."""
+    """Refuse images that do not fit into memory."""
     channels = 1 if options.grey else 3
     needed = pictures * bytes_a_picture(net, channels, options.size, options.size)
     check_memory(f"{pictures:,} pictures of {options.size:,} x {options.size:,}", needed, "a smaller --size, or fewer")
 
 
 def _save(pictures: Sequence[Picture], paths: Sequence[Path], net: Frozen, sheet: Path) -> list[Path]:
-    """Write a PNG each, and a sheet of all where there are several; what was written."""
+    """Save one PNG per image, and a contact sheet if there are several; return the paths written."""
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
     if len(pictures) == 1:
@@ -183,17 +202,17 @@ def _save(pictures: Sequence[Picture], paths: Sequence[Path], net: Frozen, sheet
 
 
 def run_atlas(options: argparse.Namespace) -> int:
-    """One sheet."""
+    """Save the atlas as one sheet."""
     out = writable(options.out, "atlas.png")
     photos = _photos(Path(options.photos))
     net = find_network(options)
     _check_size(net, options, len(options.channels))
     settings = _settings(options) | {"top": options.top}
-    made = (options.layer, photos, options.channels, options.size, options.steps, options.seed)
-    seen = Watching(None, lambda snapshot: None)
-    with seen.bar("atlas", options.steps + 1):
+    arguments = (options.layer, photos, options.channels, options.size, options.steps, options.seed)
+    watching = Watching(None, lambda snapshot: None)
+    with watching.bar("atlas", options.steps + 1):
         try:
-            found = atlas(net, *made, **settings, watch=seen)
+            found = atlas(net, *arguments, **settings, watch=watching)
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, [out / f"atlas-{channel}.png" for channel in options.channels])
             raise
@@ -203,7 +222,7 @@ def run_atlas(options: argparse.Namespace) -> int:
 
 
 def _photos(folder: Path) -> list[Path]:
-    """The photos of a folder, each of which can be read."""
+    """Paths of the photos in a folder, after checking that each can be read."""
     with reading(folder, "a folder of photos"):
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
     if not found:
@@ -215,7 +234,7 @@ def _photos(folder: Path) -> list[Path]:
 
 
 def run_spurious(options: argparse.Namespace) -> int:
-    """A line a class; 1 if one is suspicious."""
+    """Print one line per class; return 1 if a class is suspicious."""
     data = find_data(options.data, options.count, options.seed)
     net = find_network(options)
     x = data.inputs(net)
@@ -237,8 +256,8 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {"canvas": options.canvas, "augment": options.augment, "colours": 1 if options.grey else 3}
 
 
-def _asked(options: argparse.Namespace) -> tuple[Objective, list[str]]:
-    """The objective, and a name for each of its pictures."""
+def _objective(options: argparse.Namespace) -> tuple[Objective, list[str]]:
+    """The objective, and a name for each of its images."""
     if (options.layer is None) == (options.classes is None):
         raise ValueError("Say what to show: --layer with or without --channels, or --classes.")
     if options.classes is not None:
@@ -247,25 +266,25 @@ def _asked(options: argparse.Namespace) -> tuple[Objective, list[str]]:
         numbers, titles = _classes(options.classes)
         return LogProbability(numbers, TEMPERATURE), titles
     if options.channels is None:
-        return Layer(options.layer), [_filed(options.layer)]
+        return Layer(options.layer), [_file_name(options.layer)]
     return Channel(options.layer, options.channels), [
-        f"{_filed(options.layer)}-{channel}" for channel in options.channels
+        f"{_file_name(options.layer)}-{channel}" for channel in options.channels
     ]
 
 
 def _classes(given: Sequence[str]) -> tuple[list[int], list[str]]:
-    """The numbers of classes, and names that a file can have.
+    """Class indices, and names that are valid in file names.
 
     Raises:
-        ValueError: no such class, or one that is there twice, by its name and its number.
+        ValueError: there is no such class, or one is given twice, such as by name and by number.
     """
     numbers = [int(name) if name.isdecimal() else class_index(name) for name in given]
     twice = next((name for name, each in zip(given, numbers, strict=True) if numbers.count(each) > 1), None)
     if twice is not None:
         raise ValueError(f"--classes has {twice} twice; say each once.")
-    return numbers, [_filed(name) for name in given]
+    return numbers, [_file_name(name) for name in given]
 
 
-def _filed(name: str) -> str:
-    """A name as part of a file's."""
+def _file_name(name: str) -> str:
+    """Replace characters that are not valid in a file name."""
     return re.sub(r"[^\w.()-]+", "-", name)

@@ -1,4 +1,4 @@
-"""The inputs that a command line names, and which of them are taken."""
+"""The data options of the command line, and the sampling of inputs from a data set, a file or a folder."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ from inputopt.pictures.picture import read_photo
 from inputopt.zoo.digits import HELD_OUT, load_digits
 
 IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
-HELP = "digits, an .npz with x and y, or a folder of classes"
+HELP = "digits, an .npz file with arrays x and y, or a folder with a subfolder per class"
 
 Array = NDArray[Any]
 Read = Callable[[Frozen, Array], Tensor]
-"""(network, positions) -> those inputs [B, ...], in the network's bounds."""
+"""(network, positions) -> inputs [B, ...] at these positions, scaled to the network's bounds."""
 
 
 def add_data(command: argparse.ArgumentParser, count: int, positional: bool = False) -> None:
-    """The options that name inputs, and say how many of them."""
+    """Add the options for the data, the number of inputs and the seed."""
     if positional:
         command.add_argument("data", help=HELP)
     else:
         command.add_argument("--data", default="digits", help=f"{HELP} (%(default)s)")
     command.add_argument(
-        "--count", type=whole(), default=count, help="how many inputs, spread over the classes (%(default)s)"
+        "--count", type=whole(), default=count, help="number of inputs, stratified by class (%(default)s)"
     )
-    command.add_argument("--seed", type=seed, default=0, help="what all chance is drawn from (%(default)s)")
+    command.add_argument("--seed", type=seed, default=0, help="random seed (%(default)s)")
 
 
 @dataclass(frozen=True)
 class Data:
-    """Inputs of which the classes are known, chosen but not yet read.
+    """Labelled inputs that are selected but not yet read.
 
     Attributes:
-        name: as the user gave it.
-        positions: which inputs were chosen, ascending, [B].
+        name: as given by the user.
+        positions: indices of the selected inputs, ascending, [B].
         y: their classes, [B].
-        total: how many there are to choose from.
+        total: number of inputs to select from.
     """
 
     name: str
@@ -63,20 +63,20 @@ class Data:
     _read: Read
 
     def inputs(self, net: Frozen) -> Tensor:
-        """The inputs [B, ...], which the network takes, and of whose classes it knows all.
+        """The inputs [B, ...], checked against the network.
 
         Raises:
-            FileError, ValueError: they cannot be read, do not fit, or hold NaN.
+            FileError, ValueError: they cannot be read, hold NaN, do not fit the network, or a class has no logit.
         """
         x = checks.finite(f"the inputs of {self.name}", self._read(net, self.positions))
         checks.classes(f"the classes of {self.name}", self.y, answer(net, x).shape[1])
         return x
 
     def without(self, label: int) -> Data:
-        """All but those of one class.
+        """The inputs of all other classes.
 
         Raises:
-            ValueError: there are no others.
+            ValueError: there are none.
         """
         kept = self.y != label
         if not bool(kept.any()):
@@ -84,16 +84,16 @@ class Data:
         return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept])
 
     def counts(self) -> dict[int, int]:
-        """How many there are of each class."""
+        """Number of inputs of each class."""
         return dict(sorted(Counter(self.y.tolist()).items()))
 
     def plain(self) -> dict[str, Any]:
-        """In plain values."""
+        """The selection as plain values, for JSON."""
         counts = {str(label): count for label, count in self.counts().items()}
         return {"data": self.name, "inputs": len(self.y), "of": self.total, "classes": counts}
 
     def described(self) -> str:
-        """In a line: how many of how many, and of which classes."""
+        """The selection in one line: number of inputs, total, and inputs per class."""
         counts = self.counts()
         least, most = min(counts.values()), max(counts.values())
         each = f"{least}" if least == most else f"{least} to {most}"
@@ -102,10 +102,10 @@ class Data:
 
 
 def find_data(name: str, count: int, seed: int = 0) -> Data:
-    """`count` inputs of a name, a file or a folder, or all if there are fewer, each class by its share.
+    """Select `count` inputs of a data set, a file or a folder, stratified by class; all if there are fewer.
 
     Raises:
-        FileError: a file or folder that cannot be read as such.
+        FileError: the file or folder does not exist or cannot be read.
     """
     if name == "digits":
         return _chosen(name, np.repeat(np.arange(10), HELD_OUT), count, seed, _digits)
@@ -127,21 +127,22 @@ def _chosen(name: str, labels: Array, count: int, seed: int, read: Read) -> Data
 
 
 def spread(labels: Array, count: int, seed: int) -> Array:
-    """Positions of `count` labels, ascending, drawn so that each class has its share of them to within one.
+    """Positions of `count` labels, ascending, drawn at random with each class's share to within one.
 
-    The members of a class of n stand at (rank + u) / n, in an order and from a start u drawn for the class, and those
-    that stand first are taken: a stratified systematic sample, of which the accuracy is that of the whole on average.
+    The n members of a class get the keys (rank + u) / n, with a random order and a random u in [0, 1) for each class,
+    and the smallest `count` keys are selected. In this stratified systematic sample, the expected accuracy is the
+    accuracy on all labels.
 
     >>> labels = np.repeat([0, 1, 2], 100)
     >>> np.bincount(labels[spread(labels, 30, seed=0)]).tolist()
     [10, 10, 10]
     """
-    drawn = np.random.default_rng(checks.seed(seed))
-    places = np.empty(len(labels))
+    generator = np.random.default_rng(checks.seed(seed))
+    keys = np.empty(len(labels))
     for label in np.unique(labels):
-        members = drawn.permutation(np.flatnonzero(labels == label))
-        places[members] = (np.arange(len(members)) + drawn.random()) / len(members)
-    return np.sort(np.argsort(places, kind="stable")[:count])
+        members = generator.permutation(np.flatnonzero(labels == label))
+        keys[members] = (np.arange(len(members)) + generator.random()) / len(members)
+    return np.sort(np.argsort(keys, kind="stable")[:count])
 
 
 def _digits(net: Frozen, rows: Array) -> Tensor:
@@ -149,7 +150,7 @@ def _digits(net: Frozen, rows: Array) -> Tensor:
 
 
 def in_bounds(net: Frozen, x: Tensor) -> Tensor:
-    """Images in [0, 1] as the network's bounds have them.
+    """Scale images from [0, 1] to the network's bounds.
 
     Raises:
         ValueError: the bounds are infinite.
@@ -162,10 +163,10 @@ def in_bounds(net: Frozen, x: Tensor) -> Tensor:
 
 # ------------------------------------------------------------------------------------------------------------- archives
 def _labels(path: Path) -> tuple[Array, int]:
-    """The classes in an archive, which belong to as many inputs, and how many bytes those take.
+    """The classes in an archive, and the memory in bytes of its inputs, as float32 or wider.
 
     Raises:
-        FileError: it is no archive with arrays x and y that fit each other.
+        FileError: the file is not an .npz archive with matching arrays x and y.
     """
     if not zipfile.is_zipfile(path):
         raise FileError(f"{path} must be an .npz with arrays x and y, or a folder of classes.")
@@ -192,7 +193,7 @@ def _labels(path: Path) -> tuple[Array, int]:
 
 
 def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array in an archive, without its numbers."""
+    """Shape and dtype of an array in an archive; its values are not read."""
     try:
         file: IO[bytes] = archive.open(f"{name}.npy")
     except KeyError:
@@ -214,7 +215,7 @@ def _arrays(net: Frozen, path: Path, rows: Array) -> Tensor:
 
 # -------------------------------------------------------------------------------------------------------------- folders
 def _listed(folder: Path) -> tuple[list[Path], Array]:
-    """Images and their classes: subfolders named by numbers are those classes, others are counted in their order."""
+    """Images and their classes: the subfolders' names if all are numbers, else their positions in sorted order."""
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     numbers = all(name.isdecimal() for name in names)
     files: list[Path] = []
@@ -231,13 +232,13 @@ def _listed(folder: Path) -> tuple[list[Path], Array]:
 
 
 def channels_of(net: Frozen) -> int | None:
-    """1 or 3, if the network is known to convolve images of so many channels; else None."""
+    """1 or 3, if the network is known to convolve images with that many channels; else None."""
     shape = net.first_weights() or ()
     return shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
 
 
 def _images(net: Frozen, files: list[Path]) -> Tensor:
-    """The images as the network takes them; all must be of one size."""
+    """Read images, which must have one size, and scale them to the network's bounds."""
     channels, first, x = channels_of(net), None, torch.empty(0)
     for index, path in enumerate(files):
         with reading(path, "an image"):

@@ -1,4 +1,4 @@
-"""What can be seen of a picture while it is made: a bar, and previews in a file."""
+"""Progress bar and preview files of a running image search."""
 
 from __future__ import annotations
 
@@ -19,13 +19,18 @@ from inputopt.search.loop import Snapshot
 def add_watch(command: argparse.ArgumentParser) -> None:
     """Add `--watch`."""
     command.add_argument(
-        "--watch", type=whole(), nargs="?", const=10, metavar="STEPS", help="write a preview so often (10)"
+        "--watch",
+        type=whole(),
+        nargs="?",
+        const=10,
+        metavar="STEPS",
+        help="write a preview every STEPS steps (10 if no number is given)",
     )
 
 
 @dataclass
 class Watching:
-    """Shown every step of a search; moves a bar on, and shows every `often`th to `preview`; None for no previews."""
+    """Step callback: advances a progress bar and calls `preview` every `often` steps; None for no previews."""
 
     often: int | None
     preview: Callable[[Snapshot], None]
@@ -40,18 +45,18 @@ class Watching:
 
     @contextmanager
     def bar(self, title: str, steps: int) -> Iterator[None]:
-        """A bar on stderr inside."""
+        """Show a progress bar on stderr inside the block."""
         with tqdm(total=steps, desc=title, unit="step", leave=False, disable=None) as self._bar:
             yield
 
 
 def unfinished(picture: Picture, path: Path) -> None:
-    """Write a preview; its recipe says that none leads there. A reader sees the one before or this one, whole."""
+    """Save a preview, with a recipe that marks it as not repeatable; the file is replaced atomically."""
     Picture(picture.x, {"interrupted": True}, picture.bounds).save(path)
 
 
 def save_interrupted(pictures: Sequence[Picture], paths: Sequence[Path]) -> None:
-    """Write the pictures that Ctrl-C left, and say so."""
+    """Save the images that exist after Ctrl-C, and print their paths."""
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
         print(f"wrote {path}, as far as it was")

@@ -1,7 +1,7 @@
-"""The command line: `inputopt COMMAND`. Each command is a module beside this one.
+"""The command line: `inputopt COMMAND`; each command is a module of this package.
 
-Whatever happens ends in a status and, where it went wrong, in one sentence on stderr: 0 done, 1 done but not found or
-not agreed, 2 something given makes no sense or failed, 130 interrupted.
+Exit status: 0 for success, 1 if something was not found or does not match, 2 for invalid arguments or a failure, with
+one sentence on stderr, and 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ MODULES = (
     command_nearest,
     command_demo,
 )
-STATUS = "Ends with 0 when all went well, 1 when something was not found, 2 when something failed, 130 on Ctrl-C."
+STATUS = "Exit status: 0 on success, 1 if something was not found, 2 on an error, 130 on Ctrl-C."
 
 
 def build_parser() -> Parser:
-    """All commands with their options."""
+    """The parser, with all commands and their options."""
     parser = Parser(
         prog="inputopt",
-        description="Train a network with checked gradients, then hold it still and move the input.",
+        description="Train networks with checked gradients, and optimise the inputs of frozen networks.",
         epilog=STATUS,
     )
     parser.add_argument("--version", action="version", version=f"inputopt {__version__}")
-    parser.add_argument("--traceback", action="store_true", help="before a sentence, show where an error came from")
+    parser.add_argument("--traceback", action="store_true", help="print the traceback of an error before its message")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for module in MODULES:
         module.add_commands(commands)
@@ -68,14 +68,14 @@ def build_parser() -> Parser:
 
 
 def run(words: Sequence[str], out: str | None = None) -> int:
-    """Run a command, in the folder `out` instead of its own if given; what it returns.
+    """Run a command and return its status; `out` replaces its output folder if given.
 
     Raises:
-        ValueError, TypeError, ...: anything that went wrong.
-        SystemExit: help or the version was asked for.
+        ValueError, TypeError, ...: the command failed.
+        SystemExit: for --help and --version.
     """
     options = parse(build_parser(), words)
-    options.again = run  # for a command that runs others
+    options.again = run  # for commands that run other commands
     if out is not None:
         options.out = out
     with typed(words):
@@ -88,13 +88,14 @@ def run(words: Sequence[str], out: str | None = None) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; its status. Only --help and --version raise SystemExit, as argparse does.
+    """Run a command and return its status; only --help and --version raise SystemExit, as in argparse.
 
-    Without arguments those of the process are taken, which then belongs to the command alone.
+    Without `arguments` those of the process are used, and settings of the whole process are changed, such as its
+    memory limit.
     """
     words = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
     if arguments is None:
-        gc.freeze()  # what is imported stays, and no collection need look at it again
+        gc.freeze()  # imported objects live to the end: exclude them from garbage collection
         limit_memory()
     try:
         try:
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def sentence(error: Exception) -> str:
-    """What to tell of an error, in one line."""
+    """The message for an error, in one line."""
     if isinstance(error, BrokenPipeError):
         return "Nobody reads the output any more, so that the rest of it was not printed."
     if out_of_memory(error):
@@ -131,7 +132,7 @@ def sentence(error: Exception) -> str:
 
 @contextlib.contextmanager
 def warnings_in_lines() -> Iterator[None]:
-    """Inside, a warning is a line on stderr without the code that it came from."""
+    """Inside the block, print each warning as one line on stderr, without its source line."""
 
     def show(message: Warning | str, *rest: Any, **others: Any) -> None:
         _say(f"warning: {one_line(Warning(str(message)))}")
@@ -149,8 +150,8 @@ def _say(text: str) -> None:
 def _leave(status: int) -> NoReturn:
     """End the process at once.
 
-    Python ends by a signal instead of the status where an interrupt came through code that was made from a string, as
-    dataclasses are, and threads of torch may abort an end that they do not expect.
+    Python exits by a signal instead of the status if KeyboardInterrupt passed through code compiled from a string, such
+    as dataclass methods, and torch's threads may abort a normal exit.
     """
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -160,13 +161,13 @@ def _leave(status: int) -> NoReturn:
 
 
 def _flush() -> None:
-    """Have what was printed really written, while it can still be told that it cannot."""
+    """Flush stdout now, while a write error can still be reported."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def _forget_output() -> None:
-    """Where nothing can be printed, give up: Python would try once more at its end, and complain."""
+    """Redirect stdout to devnull if it cannot be written: Python would flush it at exit and print an error."""
     try:
         _flush()
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""How much memory there is, so that a command that needs more says so instead of being killed."""
+"""Memory limits, so that a command that needs too much memory raises an error instead of being killed."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from inputopt.cli.model_arguments import using
 from inputopt.nets.frozen import Frozen
 
 SHARE = 7 / 8
-"""Of the memory that is free: the system needs some to account for it, and other processes are there too."""
+"""Share of the free memory that is used; the rest is left to the system and other processes."""
 
 
 def memory() -> int:
-    """Bytes that a process may use: most of those free now, and no more than its container allows."""
+    """Bytes that the process may use: `SHARE` of the free memory, or of its container's limit if that is lower."""
     found = [2**62]
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
@@ -30,7 +30,7 @@ def memory() -> int:
 
 
 def _allowed() -> Iterator[int]:
-    """What Linux's control groups allow this process and each group that it is in."""
+    """Memory limits of the Linux control groups that this process is in."""
     try:
         lines = Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -44,12 +44,12 @@ def _allowed() -> Iterator[int]:
         for folder in [root / group.lstrip("/"), *(root / group.lstrip("/")).parents]:
             try:
                 yield int((folder / name).read_text(encoding="ascii"))
-            except (OSError, ValueError):  # not there, or "max"
+            except (OSError, ValueError):  # missing, or "max"
                 continue
 
 
 def limit_memory() -> None:
-    """Have this process fail where it asks for more memory than there is: an error can be told, a kill cannot."""
+    """Limit this process's memory, so that excessive allocations raise an error that can be reported."""
     try:
         import resource
     except ImportError:  # not on Windows
@@ -61,10 +61,10 @@ def limit_memory() -> None:
 
 
 def check_memory(what: str, bytes_needed: float, remedy: str) -> None:
-    """Refuse what cannot fit.
+    """Check that the required memory is available.
 
     Raises:
-        ValueError: it needs more memory than there is.
+        ValueError: it is not.
     """
     there = memory()
     if bytes_needed > there:
@@ -78,13 +78,13 @@ def _large(size: float) -> str:
 
 
 TRIED_AT = 64
-"""The side of the image that a network is measured on."""
+"""Side in pixels of the image on which layer outputs are measured."""
 
 
 def bytes_a_picture(net: Frozen, channels: int, height: int, width: int) -> float:
-    """Roughly what one picture of that size takes while it is moved: its copies, and what the layers put out for it.
+    """Rough memory in bytes for optimising one image of this size: its copies, and the layer outputs.
 
-    The layers are measured on a small image, where the network takes one.
+    Layer outputs are measured on a small image and scaled up; they are left out if the network rejects that image.
     """
     pixels, number = float(height * width), net.dtype.itemsize
     copies = 30.0 * channels
@@ -92,7 +92,7 @@ def bytes_a_picture(net: Frozen, channels: int, height: int, width: int) -> floa
     try:
         with using("The model cannot be measured"):
             layers = net.layers(torch.zeros(1, channels, side, side, dtype=net.dtype, device=net.device))
-    except ValueError:  # it takes other sizes only, and says so when it is asked
+    except ValueError:  # it only accepts other sizes; running it will raise a clear error
         return pixels * copies * number
     shapes = [shape for layer in layers if layer.shapes for shape in layer.shapes if shape is not None]
     numbers = sum(int(torch.Size(shape).numel()) for shape in shapes) / side**2

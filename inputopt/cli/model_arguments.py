@@ -1,4 +1,4 @@
-"""The network that a command line names: found, called where it is code, and tried on an input before any work."""
+"""The model options of the command line: load or build the named network, freeze it, and try it on one input."""
 
 from __future__ import annotations
 
@@ -30,24 +30,28 @@ HELP = "a shipped network, a file, or package.module:function"
 
 
 def add_network(command: argparse.ArgumentParser, default: str | None = None) -> None:
-    """The options that name a network and say what inputs it expects; without a default it stands by itself."""
+    """Add the options for the network and its inputs; without a default the network is a positional argument."""
     if default is None:
         command.add_argument("model", help=HELP)
     else:
         command.add_argument("--model", default=default, help=f"{HELP} (%(default)s)")
-    group = command.add_argument_group("what a model of your own expects")
-    group.add_argument("--mean", type=numbers, help="subtracted from its inputs: a number, or one a channel: .5,.5,.5")
-    group.add_argument("--std", type=positives, help="its inputs are divided by: a number, or one a channel")
+    group = command.add_argument_group("inputs of your own model")
     group.add_argument(
-        "--bounds", type=bounds, help="the least and the largest input: 0,1, or one a channel: 0,0,0:1,1,255 (0,1)"
+        "--mean", type=numbers, help="mean subtracted from the inputs: a number, or one per channel: .5,.5,.5"
+    )
+    group.add_argument(
+        "--std", type=positives, help="standard deviation that divides the inputs: a number, or one per channel"
+    )
+    group.add_argument(
+        "--bounds", type=bounds, help="lowest and highest input value: 0,1, or one per channel: 0,0,0:1,1,255 (0,1)"
     )
 
 
 def find_network(options: argparse.Namespace) -> Frozen:
-    """The network of the options, held still.
+    """The network of the options, frozen.
 
     Raises:
-        ValueError, FileError: there is no such network, its code failed, or it has settings of its own already.
+        ValueError, FileError: there is no such network, its code failed, or settings are given for a `Frozen`.
     """
     made = find_model(options.model)
     if isinstance(made, Frozen):
@@ -75,10 +79,10 @@ def _per_channel(low: list[float], high: list[float]) -> tuple[Any, Any]:
 
 
 def check_name(name: str) -> None:
-    """Find out before anything is loaded whether a shipped network or a file is called so.
+    """Check that a shipped network or a file of this name exists, before anything is loaded.
 
     Raises:
-        ValueError, FileError: neither is.
+        ValueError, FileError: there is none.
     """
     if not any(sign in name for sign in ":/\\."):
         checks.one_of("model", name, [*shipped(), *SCALES])
@@ -91,7 +95,7 @@ def _is_code(name: str) -> bool:
 
 
 def find_model(name: str) -> Found:
-    """A shipped network, one from a file, or what `package.module:function` is or returns.
+    """A shipped network, one from a file, or the value or result of `package.module:function`.
 
     Raises:
         ValueError, FileError: there is no such network, or its code failed.
@@ -116,10 +120,10 @@ def find_model(name: str) -> Found:
 
 
 def _built(name: str, place: str, function: str) -> Found:
-    """What a name in a module is, if it is a model, or what it returns when it is called."""
+    """The named object of a module if it is a model, else the result of calling it."""
     if place.endswith(".py"):
         raise ValueError(f"Name the module without .py: {place[:-3]}:{function}.")
-    with _importable(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results
+    with _importable(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results only
         with using(f"Cannot import {place!r}"):
             module = importlib.import_module(place)
         try:
@@ -144,7 +148,7 @@ def _built(name: str, place: str, function: str) -> Found:
 def _check_needs_nothing(name: str, function: Callable[..., Any]) -> None:
     try:
         signature = inspect.signature(function)
-    except (TypeError, ValueError):  # some that are written in C do not say
+    except (TypeError, ValueError):  # some functions written in C have no signature
         return
     try:
         signature.bind()
@@ -154,7 +158,7 @@ def _check_needs_nothing(name: str, function: Callable[..., Any]) -> None:
 
 @contextlib.contextmanager
 def _importable() -> Iterator[None]:
-    """Inside, modules in the working directory are found."""
+    """Inside the block, modules in the working directory can be imported."""
     folder = str(Path.cwd())
     sys.path.insert(0, folder)
     try:
@@ -166,10 +170,10 @@ def _importable() -> Iterator[None]:
 
 @contextlib.contextmanager
 def using(what: str) -> Iterator[None]:
-    """Inside, code of the user's runs: whatever it raises, a `sys.exit` too, is one sentence that begins with `what`.
+    """Run user code inside the block; its errors, also `sys.exit`, become one sentence that begins with `what`.
 
     Raises:
-        ValueError: it raised anything but Ctrl-C.
+        ValueError: the code raised any exception except KeyboardInterrupt.
     """
     try:
         yield
@@ -182,10 +186,10 @@ def using(what: str) -> Iterator[None]:
 
 
 def answer(net: Frozen, x: Tensor) -> Tensor:
-    """Logits of the first input, [1, n], so that a model that does not take such inputs is found before any work.
+    """Logits of the first input, [1, n]; used to check before any work that the model accepts the inputs.
 
     Raises:
-        ValueError: it does not, or its own code failed.
+        ValueError: the model does not accept them, or its own code failed.
     """
     with torch.no_grad():
         return net(x[:1])

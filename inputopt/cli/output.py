@@ -1,4 +1,4 @@
-"""What the commands share: progress bars, tables, and places to write to."""
+"""Progress bars, tables and output paths shared by the commands."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inputopt.training.train import Progress
 
 @contextmanager
 def training_bar(title: str, trainings: int) -> Iterator[Callable[[Progress], None]]:
-    """A bar on stderr that follows a training."""
+    """Show the progress of a training run in a bar on stderr."""
     with tqdm(total=trainings, desc=title, unit="training", unit_scale=True, leave=False, disable=None) as bar:
 
         def progress(now: Progress) -> None:
@@ -25,7 +25,7 @@ def training_bar(title: str, trainings: int) -> Iterator[Callable[[Progress], No
 
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Text in columns, the first to the left and the others to the right.
+    """Text in aligned columns, the first left-aligned and the others right-aligned.
 
     >>> print(table(["a", "b"], [["x", "1"], ["yy", "22"]]))
     a    b
@@ -44,7 +44,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def writable(folder: str | Path, *files: str | Path) -> Path:
-    """`folder` as a path, if these files in it could be written; found out before any work, and nothing is left there.
+    """Check before any work that these files can be written into `folder`; return its path. Nothing is created.
 
     Raises:
         FileError: the folder cannot be made or written to, or one of the files is a folder.
@@ -62,14 +62,14 @@ def writable(folder: str | Path, *files: str | Path) -> Path:
 
 
 def wrote(*paths: Path) -> None:
-    """Say what was written."""
+    """Print the paths of written files."""
     for path in paths:
         print(f"wrote {path}")
 
 
 @contextmanager
 def provisional(*paths: Path) -> Iterator[None]:
-    """Files written inside, and folders made for them, are taken away again if the block fails, but not by Ctrl-C."""
+    """Remove new files among `paths`, and their new folders, if the block fails; keep them on Ctrl-C."""
     new = [path for path in paths if not path.exists()]
     folders = {folder for path in new for folder in path.parents if not folder.exists()}
     try:
@@ -78,6 +78,6 @@ def provisional(*paths: Path) -> Iterator[None]:
         for path in new:
             path.unlink(missing_ok=True)
         for folder in sorted(folders, key=lambda each: len(each.parts), reverse=True):
-            with suppress(OSError):  # it holds something else by now
+            with suppress(OSError):  # the folder holds other files
                 folder.rmdir()
         raise

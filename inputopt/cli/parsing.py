@@ -1,4 +1,4 @@
-"""Reading a command line: every value is checked as it is read, and what is wrong is one sentence."""
+"""Parsing of the command line; every value is checked when it is parsed, and errors are one sentence."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from inputopt import checks
 
 Value = TypeVar("Value")
 Read = Callable[[str], Value]
-"""Turns the text of an option into its value, or raises an `argparse.ArgumentTypeError` that goes on after its name."""
+"""Parses the text of an option; raises `argparse.ArgumentTypeError` with text that continues the option's name."""
 
 
 class UsageError(ValueError):
-    """A command line that makes no sense; the message is one sentence."""
+    """An invalid command line; the message is one sentence."""
 
 
 class Noted(argparse.Action):
-    """Stores a value, and notes in `namespace.given` that it was given and is no default."""
+    """Stores a value, and records in `namespace.given` that it was given and is not the default."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        """As argparse calls it."""
+        """Store `values`, with the signature that argparse requires."""
         namespace.given = {*namespace.given, self.dest}
         setattr(namespace, self.dest, values)
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that raises one sentence, knows no abbreviations, and notes what was given."""
+    """An argument parser with one-sentence errors and without abbreviations that records the options given."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"allow_abbrev": False} | kwargs)
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
             self.register("action", name, Noted)
 
     def error(self, message: str) -> NoReturn:
-        """Raise what argparse found wrong, in our words.
+        """Raise argparse's error with a reworded message.
 
         Raises:
             UsageError: always.
@@ -54,11 +54,11 @@ class Parser(argparse.ArgumentParser):
 
 
 def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
-    """What the words of a command line say, to a parser whose subparsers are in "command".
+    """Parse a command line with a parser whose subparsers have the dest "command".
 
     Raises:
-        UsageError: they make no sense.
-        SystemExit: they ask for help or the version, which is printed.
+        UsageError: the command line is invalid.
+        SystemExit: for --help and --version, which are printed.
     """
     commands: Any = next(action.choices for action in parser._actions if action.dest == "command")
     first = next((word for word in words if not word.startswith("-")), None)
@@ -66,7 +66,7 @@ def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
         raise UsageError(f"Say what to do, with one COMMAND of {', '.join(commands)}.")
     if first is not None:
         _known("command", first, commands)
-    options, unknown = parser.parse_known_args(_tied(words))
+    options, unknown = parser.parse_known_args(_joined(words))
     if not unknown:
         return options
     known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
@@ -85,20 +85,20 @@ def _known(what: str, word: str, allowed: Iterable[str]) -> None:
         raise UsageError(str(error)) from None
 
 
-def _tied(words: Sequence[str]) -> list[str]:
-    """Values that begin with a minus sign, such as -1,1, tied to their option: argparse takes them for options."""
-    tied: list[str] = []
+def _joined(words: Sequence[str]) -> list[str]:
+    """Join negative values, such as -1,1, to their option with `=`; argparse would take them for options."""
+    joined: list[str] = []
     for word in words:
-        if re.match(r"-(\d|\.\d|inf)", word) and tied and re.fullmatch(r"--[a-z-]+", tied[-1]):
-            tied[-1] = f"{tied[-1]}={word}"
+        if re.match(r"-(\d|\.\d|inf)", word) and joined and re.fullmatch(r"--[a-z-]+", joined[-1]):
+            joined[-1] = f"{joined[-1]}={word}"
         else:
-            tied.append(word)
-    return tied
+            joined.append(word)
+    return joined
 
 
 # --------------------------------------------------------------------------------------------------------------- values
 def whole(least: int = 1, most: int | None = None) -> Read[int]:
-    """Reads a whole number."""
+    """Parser for a whole number from `least` to `most`."""
     limits = f"from {least} to {most}" if most is not None else f"of at least {least}"
 
     def read(text: str) -> int:
@@ -114,7 +114,7 @@ def whole(least: int = 1, most: int | None = None) -> Read[int]:
 
 
 def seed(text: str) -> int:
-    """Reads a seed: a whole number of any size."""
+    """Parse a seed: a whole number of any size."""
     try:
         return int(text)
     except ValueError:
@@ -122,7 +122,7 @@ def seed(text: str) -> int:
 
 
 def number(least: float | None = None, most: float | None = None, *, above: float | None = None) -> Read[float]:
-    """Reads a finite number: of at least `least` or above `above`, and of at most `most`."""
+    """Parser for a finite number: at least `least` or above `above`, and at most `most`."""
     bounds = {"at least": least, "above": above, "at most": most}
     limits = " and ".join(f"{words} {value:g}" for words, value in bounds.items() if value is not None)
 
@@ -137,7 +137,7 @@ def number(least: float | None = None, most: float | None = None, *, above: floa
 
 
 def probability(text: str) -> float:
-    """Reads a number between 0 and 1, neither of them included."""
+    """Parse a number between 0 and 1, both excluded."""
     value = _float(text)
     if not 0 < value < 1:
         raise _must("be a probability between 0 and 1", text)
@@ -145,7 +145,7 @@ def probability(text: str) -> float:
 
 
 def numbers(text: str) -> list[float]:
-    """Reads finite numbers with commas between them.
+    """Parse finite numbers separated by commas.
 
     >>> numbers("0.05,0.1")
     [0.05, 0.1]
@@ -157,7 +157,7 @@ def numbers(text: str) -> list[float]:
 
 
 def positives(text: str) -> list[float]:
-    """Reads numbers above 0 with commas between them."""
+    """Parse numbers above 0 separated by commas."""
     values = [_float(part) for part in text.split(",")]
     if not all(math.isfinite(value) and value > 0 for value in values):
         raise _must("be numbers above 0 with commas between them", text)
@@ -165,7 +165,7 @@ def positives(text: str) -> list[float]:
 
 
 def bounds(text: str) -> tuple[list[float], list[float]]:
-    """Reads the lowest and highest value: LOW,HIGH, or one of each a channel as LOW,LOW,LOW:HIGH,HIGH,HIGH.
+    """Parse the lowest and highest value: LOW,HIGH, or one of each per channel as LOW,LOW,LOW:HIGH,HIGH,HIGH.
 
     >>> bounds("-1,1"), bounds("0,0,0:1,1,255")
     (([-1.0], [1.0]), ([0.0, 0.0, 0.0], [1.0, 1.0, 255.0]))
@@ -182,7 +182,7 @@ def bounds(text: str) -> tuple[list[float], list[float]]:
 def sizes(
     least: int = 1, count: int | None = None, what: str = "whole numbers with commas between them"
 ) -> Read[list[int]]:
-    """Reads whole numbers with commas between them, `count` of them if given.
+    """Parser for whole numbers separated by commas, `count` of them if given.
 
     >>> sizes()("2,3,1")
     [2, 3, 1]
@@ -201,7 +201,7 @@ def sizes(
 
 
 def different(read: Read[list[Value]]) -> Read[list[Value]]:
-    """Reads what `read` does, and refuses to have anything twice."""
+    """Parser that reads like `read` and refuses duplicates."""
 
     def each(text: str) -> list[Value]:
         values = read(text)
@@ -214,7 +214,7 @@ def different(read: Read[list[Value]]) -> Read[list[Value]]:
 
 
 def names(text: str) -> list[str]:
-    """Reads names with commas between them, none of them empty or there twice.
+    """Parse names separated by commas; empty and duplicate names are refused.
 
     >>> names("conv1, conv2")
     ['conv1', 'conv2']
@@ -226,7 +226,7 @@ def names(text: str) -> list[str]:
 
 
 def choice(what: str, allowed: Iterable[str]) -> Read[str]:
-    """Reads one of several words; a near miss is answered with the nearest."""
+    """Parser for one of several words; the error for an unknown word suggests the nearest one."""
     known = list(allowed)
 
     def read(text: str) -> str:

@@ -1,1 +1,1 @@
-"""Four ways to a derivative: autograd, backpropagation by hand, dual numbers, finite differences."""
+"""Four methods of differentiation: autograd, manual backpropagation, dual numbers and finite differences."""

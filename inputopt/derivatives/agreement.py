@@ -1,4 +1,4 @@
-"""Do the ways to a derivative agree, and what does each cost?"""
+"""Comparison of the differentiation methods: their agreement with autograd and their run time."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ REFERENCE = "autograd"
 
 @dataclass(frozen=True)
 class Agreement:
-    """How one way compares with autograd.
+    """Comparison of one method with autograd.
 
     Attributes:
-        method: the way.
-        layers: the largest disagreement in each layer's weights and biases, relative to the largest derivative there.
-        inputs: the same for the derivatives of the inputs.
-        seconds: how long it took.
-        evaluations: how many times it ran the network; for dual numbers one, as wide as there are variables.
+        method: the name of the method.
+        layers: per layer, the largest difference of its weight and bias gradients, relative to the largest gradient.
+        inputs: the same for the input gradients.
+        seconds: run time.
+        evaluations: number of network evaluations; for dual numbers one, which carries a partial for each variable.
     """
 
     method: str
@@ -37,29 +37,29 @@ class Agreement:
 
     @property
     def largest(self) -> float:
-        """The largest disagreement anywhere."""
+        """The largest relative difference over all layers and inputs."""
         return float(np.max([*self.layers, self.inputs]))
 
 
 def agreements(
     net: MLP, inputs: Any, targets: Any, cost: str = "mse", methods: Sequence[str] = tuple(WAYS)
 ) -> list[Agreement]:
-    """Find all derivatives in each way and compare them with autograd's.
+    """Compute all gradients by each method and compare them with autograd.
 
     Raises:
-        ValueError, TypeError: as for `gradients`, before any is found.
+        ValueError, TypeError: as for `gradients`, before anything is computed.
     """
     if isinstance(methods, str):
         raise TypeError(f"methods must be a list of names, not {methods!r}.")
     for method in methods:
         find_way(method)
     reference = gradients(net, inputs, targets, cost, REFERENCE)
-    found = []
+    results = []
     for method in methods:
-        started = time.perf_counter()
+        start = time.perf_counter()
         other = gradients(net, inputs, targets, cost, method)
-        seconds = time.perf_counter() - started
-        found.append(
+        seconds = time.perf_counter() - start
+        results.append(
             Agreement(
                 method,
                 _by_layer(reference, other),
@@ -68,13 +68,15 @@ def agreements(
                 other.evaluations,
             )
         )
-    return found
+    return results
 
 
 def disagreement(one: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """The largest difference between two lists of tensors, relative to the largest number in the first."""
+    """Return the largest absolute difference of two lists of tensors, relative to the largest magnitude in `one`."""
     largest = max(float(value.abs().max()) for value in one)
-    difference = float(np.max([float((value - twin).abs().max()) for value, twin in zip(one, other, strict=True)]))
+    difference = float(
+        np.max([float((value - other_value).abs().max()) for value, other_value in zip(one, other, strict=True)])
+    )
     return difference / largest if largest > 0 else difference
 
 

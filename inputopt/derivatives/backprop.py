@@ -1,13 +1,13 @@
-"""Backpropagation by hand: the document's chain of derivatives, layer by layer from the last to the first.
+"""Manual backpropagation: the reference document's chain rule, layer by layer from the last to the first.
 
-    dCost/dO        last layer: the slope of the cost.  Before it: neuron errors of the next layer x its weights, summed
-    dO/dZ           the slope of the activation
+    dCost/dO        last layer: derivative of the cost; other layers: sum over the next layer's neuron errors x weights
+    dO/dZ           derivative of the activation
     neuron error    dCost/dZ = dCost/dO x dO/dZ
     dCost/dWeight   neuron error x the input that the weight multiplies
     dCost/dBias     neuron error x 1
-    dCost/dInput    neuron errors of the first layer x its weights, summed
+    dCost/dInput    sum over the first layer's neuron errors x weights
 
-Each array has a row an example; only the derivatives of weights and biases are averaged over them.
+Arrays have one row per example; only the gradients of weights and biases are averaged over the examples.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from inputopt.nets.mlp import MLP
 
 
 class Chain(NamedTuple):
-    """All intermediate values of one pass up and down the network; each list has an entry a layer, [B, n_out]."""
+    """All intermediate values of one forward and backward pass; each list has one array [B, n_out] per layer."""
 
     Z: list[Array]
-    O: list[Array]  # one more: O[0] are the inputs, O[l + 1] the outputs of layer l
+    O: list[Array]  # has one entry more: O[0] are the inputs, O[l + 1] the outputs of layer l
     dCost_dO: list[Array]
     dO_dZ: list[Array]
     neuron_errors: list[Array]
 
 
 def chain(net: Arrays, cost: Cost, inputs: Array, targets: Array) -> Chain:
-    """Run forward, then carry the derivative of the cost back from neuron to neuron."""
+    """Run a forward pass, then propagate the derivative of the cost backward through the layers."""
     Z, O = forward(net, inputs)
     dO_dZ = []
     for layer, activation in enumerate(net.activations):
@@ -52,23 +52,23 @@ def chain(net: Arrays, cost: Cost, inputs: Array, targets: Array) -> Chain:
 
 
 def parameter_derivatives(found: Chain) -> list[Array]:
-    """dCost/dWeight and dCost/dBias of each layer in turn, averaged over the examples."""
+    """Return [dCost/dWeight 0, dCost/dBias 0, dCost/dWeight 1, ...], averaged over the examples."""
     derivatives = []
     examples = len(found.O[0])
     for layer, neuron_error in enumerate(found.neuron_errors):
-        share = neuron_error / examples  # of each example in the average
-        derivatives.append(share.T @ found.O[layer])
-        derivatives.append(np.ones(examples, share.dtype) @ share)  # the input that a bias multiplies is 1
+        weighted = neuron_error / examples  # by its share in the mean over the examples
+        derivatives.append(weighted.T @ found.O[layer])
+        derivatives.append(np.ones(examples, weighted.dtype) @ weighted)  # the input that a bias multiplies is 1
     return derivatives
 
 
 def input_derivatives(net: Arrays, found: Chain) -> Array:
-    """dCost/dInput of each example, [B, n_in]: the derivative that training throws away."""
+    """Return dCost/dInput of each example, [B, n_in], which training does not use."""
     return found.neuron_errors[0] @ net.weights[0]
 
 
 class Backprop:
-    """Backpropagation by hand as a way to train."""
+    """Differentiation by manual backpropagation (see `record.Way`)."""
 
     def __init__(self, net: MLP, cost: Cost) -> None:
         self._arrays, self._cost, self._trainable = arrays(net), cost, trainable(net)
@@ -76,16 +76,16 @@ class Backprop:
         self.parameters = self._trainable(in_turn(self._arrays.weights, self._arrays.biases))
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:
-        """The batch as arrays."""
+        """Return the batch as arrays."""
         return as_arrays(inputs, targets)
 
     def step(self, inputs: Array, targets: Array) -> list[Array]:
-        """dCost/dParameter, averaged over the batch."""
+        """Return dCost/dParameter averaged over the batch."""
         found = chain(self._arrays, self._cost, inputs, targets)
         return self._trainable(parameter_derivatives(found))
 
     def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
-        """Written down once."""
+        """Return `step` on a fixed batch, recorded once (`tape.taped`)."""
         depth = len(self._arrays.weights)
 
         def step(given: Array, wanted: Array, *parameters: Array) -> list[Array]:
@@ -95,9 +95,10 @@ class Backprop:
         return taped(step, inputs, targets, *self._arrays.weights, *self._arrays.biases)
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
-        """Every derivative: one forward and one backward."""
+        """Return all gradients by one forward and one backward."""
         flat, wanted = as_arrays(inputs, targets)
-        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):  # dCost/dO of a saturated cross-entropy
+        # dCost/dO of cross-entropy on saturated sigmoids overflows
+        with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             found = chain(self._arrays, self._cost, flat, wanted)
             mean_cost = self._cost.value(found.Z[-1], found.O[-1], wanted).mean()
         derivatives = parameter_derivatives(found)

@@ -1,7 +1,7 @@
-"""Finite differences: nudge one number, run the network again, and see what the cost did.
+"""Finite differences: change one number by a small step h, run the network again, and divide the change in cost by h.
 
-One-sided as in the document, (C(w + h) - C(w)) / h, or central, (C(w + h) - C(w - h)) / 2h, whose mistake shrinks with
-h^2 instead of h. The nudged copies of the network are run as one population, many in one call.
+One-sided as in the reference document, (C(w + h) - C(w)) / h, or central, (C(w + h) - C(w - h)) / 2h, with an error of
+order h^2 instead of h. The perturbed copies of the network are evaluated as a population, many in one call.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost
 from inputopt.nets.mlp import MLP
 
-NUMBERS_AT_ONCE = 4_000_000  # of a population of networks: bounds the memory
+NUMBERS_AT_ONCE = 4_000_000  # numbers per call of a population of networks: limits the memory
 
 
 class Differences:
-    """Finite differences as a way to train.
+    """Differentiation by finite differences (see `record.Way`).
 
     Args:
         net: the network.
         cost: the cost.
-        central: two-sided differences; one-sided as in the document if false.
+        central: whether to use central differences; otherwise one-sided ones.
     """
 
     def __init__(self, net: MLP, cost: Cost, central: bool = True) -> None:
@@ -36,25 +36,25 @@ class Differences:
         self.parameters = self._trainable(self._values)
         self._count = sum(value.size for value in self._values)
         self.evaluations = 2 * self._count if central else 1 + self._count
-        # the nudge that balances the error of the formula against that of rounding
+        # the step size that balances truncation error against rounding error
         self._nudge = float(np.finfo(self._values[0].dtype).eps) ** (1 / 3 if central else 1 / 2)
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:
-        """The batch as arrays."""
+        """Return the batch as arrays."""
         return as_arrays(inputs, targets)
 
     def step(self, inputs: Array, targets: Array) -> list[Array]:
-        """dCost/dParameter, averaged over the batch."""
-        here = 0.0 if self._central else self._costs(self._arrays, inputs, targets).mean()
-        every = range(len(self._values))
-        return self._trainable([self._by_parameter(index, here, inputs, targets) for index in every])
+        """Return dCost/dParameter averaged over the batch."""
+        base_cost = 0.0 if self._central else self._costs(self._arrays, inputs, targets).mean()
+        indices = range(len(self._values))
+        return self._trainable([self._by_parameter(index, base_cost, inputs, targets) for index in indices])
 
     def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
-        """The same each time."""
+        """Return `step` on a fixed batch."""
         return functools.partial(self.step, inputs, targets)
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
-        """Every derivative; one evaluation, and one more for each nudge."""
+        """Return all gradients by one evaluation at the point itself and one per perturbed number and side."""
         flat, wanted = as_arrays(inputs, targets)
         costs = self._costs(self._arrays, flat, wanted)
         found = [self._by_parameter(index, costs.mean(), flat, wanted) for index in range(len(self._values))]
@@ -69,53 +69,53 @@ class Differences:
         )
 
     def _costs(self, net: Arrays, inputs: Array, targets: Array) -> Array:
-        """The cost of each example, [B], or of each network of a population and each example, [K, B]."""
+        """Return the cost of each example, [B]; for a population of K networks [K, B]."""
         with np.errstate(over="ignore"):
             Z, O = forward(net, inputs)
             return self._cost.value(Z[-1], O[-1], targets)
 
-    def _slope(self, here: Array | float, above: Array, below: Array | None, nudge: Array) -> Array:
-        return (above - here) / nudge if below is None else (above - below) / (2 * nudge)
+    def _slope(self, base_cost: Array | float, cost_above: Array, cost_below: Array | None, nudge: Array) -> Array:
+        return (cost_above - base_cost) / nudge if cost_below is None else (cost_above - cost_below) / (2 * nudge)
 
-    def _by_parameter(self, index: int, here: Array | float, inputs: Array, targets: Array) -> Array:
+    def _by_parameter(self, index: int, base_cost: Array | float, inputs: Array, targets: Array) -> Array:
         value = self._values[index]
         flat = value.ravel()
         nudge = self._nudge * np.maximum(1, np.abs(flat))
         slopes = np.empty_like(flat)
-        for part in _parts(flat.size, self._numbers(len(inputs)) + flat.size):
-            above = self._nudged(index, part, nudge, inputs, targets)
-            below = self._nudged(index, part, -nudge, inputs, targets) if self._central else None
-            slopes[part] = self._slope(here, above, below, nudge[part])
+        for chunk in _chunks(flat.size, self._numbers(len(inputs)) + flat.size):
+            cost_above = self._perturbed_costs(index, chunk, nudge, inputs, targets)
+            cost_below = self._perturbed_costs(index, chunk, -nudge, inputs, targets) if self._central else None
+            slopes[chunk] = self._slope(base_cost, cost_above, cost_below, nudge[chunk])
         return slopes.reshape(value.shape)
 
-    def _nudged(self, index: int, part: slice, nudge: Array, inputs: Array, targets: Array) -> Array:
-        """The mean cost of each network in which one number of parameter `index` was nudged."""
+    def _perturbed_costs(self, index: int, chunk: slice, nudge: Array, inputs: Array, targets: Array) -> Array:
+        """Return the mean cost of each network with one perturbed number of parameter `index`."""
         value = self._values[index]
-        numbers = np.arange(value.size)[part]
+        numbers = np.arange(value.size)[chunk]
         population = np.repeat(value.reshape(1, -1), len(numbers), axis=0)
-        population[np.arange(len(numbers)), numbers] += nudge[part]
+        population[np.arange(len(numbers)), numbers] += nudge[chunk]
         shape = value.shape if value.ndim == 2 else (1, value.size)
         values = list(self._values)
         values[index] = population.reshape(len(numbers), *shape)
         return self._costs(Arrays(values[0::2], values[1::2], self._arrays.activations), inputs, targets).mean(-1)
 
-    def _by_input(self, here: Array, inputs: Array, targets: Array) -> Array:
-        """dCost/dInput of each example, [B, n]; feature k is nudged in every example at once."""
+    def _by_input(self, base_cost: Array, inputs: Array, targets: Array) -> Array:
+        """Return dCost/dInput of each example, [B, n]; feature k is perturbed in all examples at once."""
         features = inputs.shape[1]
         nudge = self._nudge * np.maximum(1, np.abs(inputs))
         slopes = np.empty_like(inputs)
-        for part in _parts(features, self._numbers(len(inputs))):
-            moves = nudge.T[part, :, None] * np.eye(features, dtype=inputs.dtype)[part, None, :]
-            above = self._costs(self._arrays, inputs + moves, targets)
-            below = self._costs(self._arrays, inputs - moves, targets) if self._central else None
-            slopes[:, part] = self._slope(here, above, below, nudge.T[part]).T
+        for chunk in _chunks(features, self._numbers(len(inputs))):
+            offsets = nudge.T[chunk, :, None] * np.eye(features, dtype=inputs.dtype)[chunk, None, :]
+            cost_above = self._costs(self._arrays, inputs + offsets, targets)
+            cost_below = self._costs(self._arrays, inputs - offsets, targets) if self._central else None
+            slopes[:, chunk] = self._slope(base_cost, cost_above, cost_below, nudge.T[chunk]).T
         return slopes
 
     def _numbers(self, examples: int) -> int:
-        """How many numbers one evaluation of one network holds."""
+        """Return how many numbers one evaluation of one network holds."""
         return examples * sum(sum(weight.shape) for weight in self._arrays.weights)
 
 
-def _parts(total: int, each: int) -> Iterator[slice]:
+def _chunks(total: int, each: int) -> Iterator[slice]:
     size = max(1, NUMBERS_AT_ONCE // each)
     return (slice(start, start + size) for start in range(0, total, size))

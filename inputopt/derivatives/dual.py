@@ -1,8 +1,8 @@
-"""Forward mode with dual numbers: every number carries its own partial derivatives along.
+"""Forward-mode differentiation with dual numbers: each number carries its partial derivatives.
 
-A dual number is a + b eps with eps^2 = 0, so f(a + b eps) = f(a) + f'(a) b eps: run the network once on dual numbers,
-and all partials come out at the end (Clifford, 1873; Wengert, 1964). No chain is written down anywhere here: each
-elementary function knows its own rule, and the network's forward pass does the rest.
+A dual number is a + b eps with eps^2 = 0, so f(a + b eps) = f(a) + f'(a) b eps: one forward pass on dual numbers
+gives all partial derivatives (Clifford, 1873; Wengert, 1964). Only the derivative rules of elementary functions are
+defined here; the network's forward pass applies the chain rule.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class Dual(np.lib.mixins.NDArrayOperatorsMixin):
     """An array and its partial derivatives.
 
     Attributes:
-        value: the array, any shape.
-        partials: [P, *value.shape], the derivative of `value` by each of P variables.
+        value: the array, of any shape.
+        partials: [P, *value.shape], the derivatives of `value` with respect to P variables.
 
     >>> x = Dual(np.array([2.0, 3.0]), np.array([[1.0, 0.0], [0.0, 1.0]]))
     >>> (x * x).partials.tolist()
@@ -39,12 +39,12 @@ class Dual(np.lib.mixins.NDArrayOperatorsMixin):
 
     @property
     def mT(self) -> Dual:
-        """The transposed matrix."""
+        """The matrix transpose."""
         return Dual(self.value.mT, self.partials.mT)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of the numbers."""
+        """The dtype of the value."""
         return self.value.dtype
 
     @property
@@ -53,11 +53,11 @@ class Dual(np.lib.mixins.NDArrayOperatorsMixin):
         return self.value.shape
 
     def astype(self, dtype: np.dtype[Any]) -> Dual:
-        """The same in another type of numbers."""
+        """Cast value and partials to `dtype`."""
         return Dual(self.value.astype(dtype), self.partials.astype(dtype))
 
     def sum(self, axis: int) -> Dual:
-        """The sum over one axis, counted from the end."""
+        """Sum over one axis, counted from the end (negative)."""
         return Dual(self.value.sum(axis), self.partials.sum(axis))
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *operands: Any, **options: Any) -> Any:
@@ -65,7 +65,7 @@ class Dual(np.lib.mixins.NDArrayOperatorsMixin):
         if rule is None:
             return NotImplemented
         dimensions = max(np.ndim(_value(operand)) for operand in operands)
-        return rule(*(_lift(operand, dimensions) for operand in operands), **options)
+        return rule(*(_aligned(operand, dimensions) for operand in operands), **options)
 
     def __array_function__(self, function: Any, types: Any, operands: Any, options: Any) -> Any:
         if function is not np.where:
@@ -82,8 +82,8 @@ def _partials(operand: Any) -> Any:
     return operand.partials if isinstance(operand, Dual) else 0
 
 
-def _lift(operand: Any, dimensions: int) -> Any:
-    """Line the partials up for broadcasting: the variables first, then as many dimensions as the widest operand has."""
+def _aligned(operand: Any, dimensions: int) -> Any:
+    """Insert dimensions of 1 after the first of the partials, so that they broadcast to `dimensions`."""
     if not isinstance(operand, Dual) or operand.value.ndim == dimensions:
         return operand
     missing = (1,) * (dimensions - operand.value.ndim)
@@ -91,7 +91,7 @@ def _lift(operand: Any, dimensions: int) -> Any:
 
 
 def _elementary(function: Any, slope: Callable[[Any, Any], Any]) -> Callable[[Dual], Dual]:
-    """The rule of a function of one variable, from its slope at (argument, result)."""
+    """Return the rule of a function of one variable, given its derivative as a function of (argument, result)."""
 
     def rule(x: Dual) -> Dual:
         result = function(x.value)
@@ -100,24 +100,24 @@ def _elementary(function: Any, slope: Callable[[Any, Any], Any]) -> Callable[[Du
     return rule
 
 
-def _spread(value: Array, partials: Any) -> Dual:
-    """A dual number whose partials are as wide as its value, which may have been widened by a constant."""
+def _broadcast(value: Array, partials: Any) -> Dual:
+    """Broadcast partials to the shape of `value`, which may be larger after broadcasting with a constant."""
     shape = (len(partials), *value.shape)
     return Dual(value, partials if partials.shape == shape else np.array(np.broadcast_to(partials, shape)))
 
 
 def _reciprocal(x: Dual) -> Dual:
-    """1 / x; where x has overflowed, 1 / x is flat, though infinity x 0 would not say so."""
+    """Return 1 / x; where x is infinite, the partials are 0 instead of the NaN of infinity x 0."""
     result = np.reciprocal(x.value)
     return Dual(result, np.where(np.isinf(x.value), 0, x.partials * (-result * result)))
 
 
 def _add(x: Any, y: Any) -> Dual:
-    return _spread(_value(x) + _value(y), _partials(x) + _partials(y))
+    return _broadcast(_value(x) + _value(y), _partials(x) + _partials(y))
 
 
 def _subtract(x: Any, y: Any) -> Dual:
-    return _spread(_value(x) - _value(y), _partials(x) - _partials(y))
+    return _broadcast(_value(x) - _value(y), _partials(x) - _partials(y))
 
 
 def _multiply(x: Any, y: Any) -> Dual:
@@ -135,10 +135,10 @@ def _matmul(x: Any, y: Any) -> Dual:
     return Dual(_value(x) @ _value(y), left + right)
 
 
-def _pick(function: Any, first_wins: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Dual]:
+def _selecting(function: Any, takes_first: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Dual]:
     def rule(x: Any, y: Any) -> Dual:
-        wins = first_wins(_value(x), _value(y))
-        return Dual(function(_value(x), _value(y)), np.where(wins, _partials(x), _partials(y)))
+        first = takes_first(_value(x), _value(y))
+        return Dual(function(_value(x), _value(y)), np.where(first, _partials(x), _partials(y)))
 
     return rule
 
@@ -169,8 +169,8 @@ RULES: dict[tuple[Any, str], Callable[..., Dual]] = {
     (erf, "__call__"): _elementary(
         lambda x: erf(x).astype(x.dtype), lambda x, y: 2 / math.sqrt(math.pi) * np.exp(-x * x)
     ),
-    (np.maximum, "__call__"): _pick(np.maximum, np.greater),
-    (np.minimum, "__call__"): _pick(np.minimum, np.less),
+    (np.maximum, "__call__"): _selecting(np.maximum, np.greater),
+    (np.minimum, "__call__"): _selecting(np.minimum, np.less),
     (np.logaddexp, "__call__"): _logaddexp,
     (np.logaddexp, "reduce"): _logaddexp_all,
     (np.greater, "__call__"): lambda x, y: np.greater(_value(x), _value(y)),
@@ -178,9 +178,9 @@ RULES: dict[tuple[Any, str], Callable[..., Dual]] = {
 
 
 def seeded(net: Arrays, inputs: Array, with_inputs: bool) -> tuple[Arrays, Any]:
-    """The network (and, if asked, its inputs) as dual numbers: variable k has partial 1 by itself and 0 by the others.
+    """Convert the network, and optionally its inputs, to dual numbers that are seeded with the identity.
 
-    The inputs have one variable a feature, shared by the batch: no example's cost depends on another's input.
+    The inputs have one variable per feature, shared by the batch, because no example's cost depends on another's input.
     """
     values = [array for pair in zip(net.weights, net.biases, strict=True) for array in pair]
     counts = [value.size for value in values] + ([inputs.shape[1]] if with_inputs else [])
@@ -192,16 +192,16 @@ def seeded(net: Arrays, inputs: Array, with_inputs: bool) -> tuple[Arrays, Any]:
         return Dual(value, partials.reshape(total, *value.shape))
 
     duals = [dual(value, index) for index, value in enumerate(values)]
-    made = Arrays(duals[0::2], duals[1::2], net.activations)
+    dual_net = Arrays(duals[0::2], duals[1::2], net.activations)
     if not with_inputs:
-        return made, inputs
+        return dual_net, inputs
     partials = np.zeros((total, *inputs.shape), inputs.dtype)
     partials[starts[-2] :] = np.eye(inputs.shape[1], dtype=inputs.dtype)[:, None, :]
-    return made, Dual(inputs, partials)
+    return dual_net, Dual(inputs, partials)
 
 
 class ForwardMode:
-    """Dual numbers as a way to train."""
+    """Differentiation by dual numbers (see `record.Way`)."""
 
     def __init__(self, net: MLP, cost: Cost) -> None:
         self._arrays, self._cost, self._trainable = arrays(net), cost, trainable(net)
@@ -209,7 +209,7 @@ class ForwardMode:
         self.parameters = self._trainable(in_turn(self._arrays.weights, self._arrays.biases))
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:
-        """The batch as arrays."""
+        """Return the batch as arrays."""
         return as_arrays(inputs, targets)
 
     def _costs(self, inputs: Array, targets: Array, with_inputs: bool) -> Any:
@@ -219,7 +219,7 @@ class ForwardMode:
             return self._cost.value(Z[-1], O[-1], targets)
 
     def _split(self, partials: Array) -> tuple[list[Array], list[Array], Array]:
-        """Each variable's partials [P, B], averaged over the examples and put into the shapes of the parameters."""
+        """Split partials [P, B] into mean weight gradients, mean bias gradients and input gradients [B, n]."""
         mean, shaped, start = partials.mean(1), [], 0
         for value in in_turn(self._arrays.weights, self._arrays.biases):
             shaped.append(mean[start : start + value.size].reshape(value.shape))
@@ -227,16 +227,16 @@ class ForwardMode:
         return shaped[0::2], shaped[1::2], np.ascontiguousarray(partials[start:].T)
 
     def step(self, inputs: Array, targets: Array) -> list[Array]:
-        """dCost/dParameter, averaged over the batch."""
+        """Return dCost/dParameter averaged over the batch."""
         weights, biases, _ = self._split(self._costs(inputs, targets, with_inputs=False).partials)
         return self._trainable(in_turn(weights, biases))
 
     def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
-        """The same each time."""
+        """Return `step` on a fixed batch."""
         return functools.partial(self.step, inputs, targets)
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
-        """Every derivative in one evaluation, as wide as there are variables."""
+        """Return all gradients by one evaluation, which carries a partial for each variable."""
         costs = self._costs(*as_arrays(inputs, targets), with_inputs=True)
         weights, biases, d_inputs = self._split(costs.partials)
         return to_gradients(costs.value.mean(), weights, biases, d_inputs, inputs, evaluations=1)

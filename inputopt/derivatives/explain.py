@@ -1,4 +1,4 @@
-"""One training, told step by step with the numbers put in, as the document works its examples."""
+"""A printed derivation of one training step with all numbers, in the style of the reference document's examples."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ MOST_NUMBERS = 400
 
 @ambient()
 def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rate: float = 0.5) -> str:
-    """The text of one training of a small network: forward, backward, and the update. The network is not changed.
+    """Return the derivation of one training step of a small network: forward, backward and update.
+
+    The network is not changed.
 
     Raises:
-        ValueError, TypeError: no plain MLP of up to 400 weights and biases, or inputs and targets that do not fit.
+        ValueError, TypeError: not a plain MLP of up to 400 weights and biases, or inputs and targets that do not fit.
     """
     rate = checks.positive("learning_rate", learning_rate)
     net = in_single(check_plain(net))
@@ -36,11 +38,13 @@ def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rat
         raise ValueError(f"A network of {count} numbers is too large to spell out; choose one of up to {MOST_NUMBERS}.")
     resolved = find_cost(cost, net.output)
     flat, wanted = as_arrays(*check_batch(net, resolved, inputs, targets))
-    shape = arrays(net)
+    net_arrays = arrays(net)
     with np.errstate(all="ignore"):
-        found = chain(shape, resolved, flat, wanted)
-        lines = [line for example in range(len(flat)) for line in _example(shape, resolved, found, wanted, example)]
-        lines += _update(net, shape, found, rate)
+        found = chain(net_arrays, resolved, flat, wanted)
+        lines = [
+            line for example in range(len(flat)) for line in _example(net_arrays, resolved, found, wanted, example)
+        ]
+        lines += _update(net, net_arrays, found, rate)
     return "\n".join(lines) + "\n"
 
 
@@ -50,8 +54,8 @@ def _example(net: Arrays, cost: Cost, found: Chain, targets: Array, example: int
     yield ""
     for layer in range(len(net.weights)):
         yield from _forward(net, found, layer, example)
-    one = slice(example, example + 1)
-    cost_now = float(cost.value(found.Z[-1][one], found.O[-1][one], targets[one])[0])
+    row = slice(example, example + 1)
+    cost_now = float(cost.value(found.Z[-1][row], found.O[-1][row], targets[row])[0])
     yield f"cost ({cost.name}) = {_result(cost_now)}"
     yield ""
     for layer in reversed(range(len(net.weights))):
@@ -64,12 +68,12 @@ def _forward(net: Arrays, found: Chain, layer: int, example: int) -> Iterator[st
     yield f"Layer {layer + 1}, forward"
     inputs = found.O[layer][example]
     for neuron, weights in enumerate(net.weights[layer]):
-        terms = [f"{_number(weight)} x {_number(value)}" for weight, value in zip(weights, inputs, strict=True)]
+        terms = [f"{_operand(weight)} x {_operand(value)}" for weight, value in zip(weights, inputs, strict=True)]
         Z, O = found.Z[layer][example, neuron], found.O[layer + 1][example, neuron]
         yield f"  neuron {neuron}: Z = bias + weights x inputs"
-        yield f"             = {_number(net.biases[layer][neuron])} + {' + '.join(terms)} = {_result(Z)}"
+        yield f"             = {_operand(net.biases[layer][neuron])} + {' + '.join(terms)} = {_result(Z)}"
         formula = net.activations[layer].formula
-        yield f"            O = {_put_in(formula, Z=Z)} = {_result(O)}"
+        yield f"            O = {_substituted(formula, Z=Z)} = {_result(O)}"
     yield ""
 
 
@@ -83,18 +87,18 @@ def _backward(net: Arrays, cost: Cost, found: Chain, target: Array, layer: int, 
         neuron_error = found.neuron_errors[layer][example, neuron]
         if last:
             wanted = target[0] if cost.class_targets else target[neuron]
-            how = _put_in(cost.slope_formula, O=O, T=wanted)
+            expression = _substituted(cost.slope_formula, O=O, T=wanted)
         else:
-            how = _sum_of_errors(net, found, layer + 1, neuron, example)
-        yield f"  neuron {neuron}: dCost/dO = {how} = {_result(dO)}"
-        yield f"            dO/dZ = {_put_in(slope_formula, Z=Z, O=O)} = {_result(slope)}"
+            expression = _sum_of_errors(net, found, layer + 1, neuron, example)
+        yield f"  neuron {neuron}: dCost/dO = {expression} = {_result(dO)}"
+        yield f"            dO/dZ = {_substituted(slope_formula, Z=Z, O=O)} = {_result(slope)}"
         if last and cost.neuron_error is not None:
             yield f"            neuron error = dCost/dO x dO/dZ, which cancels to O - T = {_result(neuron_error)}"
         else:
-            product = f"{_number(dO)} x {_number(slope)}"
+            product = f"{_operand(dO)} x {_operand(slope)}"
             yield f"            neuron error = dCost/dO x dO/dZ = {product} = {_result(neuron_error)}"
         for source, value in enumerate(found.O[layer][example]):
-            product = f"{_number(neuron_error)} x {_number(value)}"
+            product = f"{_operand(neuron_error)} x {_operand(value)}"
             derivative = _result(neuron_error * value)
             yield f"            dCost/dWeight {source} = neuron error x input {source} = {product} = {derivative}"
         yield f"            dCost/dBias = neuron error = {_result(neuron_error)}"
@@ -109,9 +113,9 @@ def _inputs(net: Arrays, found: Chain, example: int) -> Iterator[str]:
 
 
 def _sum_of_errors(net: Arrays, found: Chain, layer: int, source: int, example: int) -> str:
-    """Sum of the neuron errors of `layer` x their weights from `source`, with the numbers put in."""
+    """Format the sum of the neuron errors of `layer` x their weights from neuron `source`."""
     pairs = zip(found.neuron_errors[layer][example], net.weights[layer][:, source], strict=True)
-    return "sum of neuron error x weight = " + " + ".join(f"{_number(error)} x {_number(w)}" for error, w in pairs)
+    return "sum of neuron error x weight = " + " + ".join(f"{_operand(error)} x {_operand(w)}" for error, w in pairs)
 
 
 def _update(mlp: MLP, net: Arrays, found: Chain, rate: float) -> Iterator[str]:
@@ -123,31 +127,31 @@ def _update(mlp: MLP, net: Arrays, found: Chain, rate: float) -> Iterator[str]:
         d_weights, d_biases = derivatives[2 * layer], derivatives[2 * layer + 1]
         for neuron in range(len(weights)):
             for source, weight in enumerate(weights[neuron] if mlp.weights[layer].requires_grad else []):
-                yield _moved(
+                yield _update_line(
                     f"layer {layer + 1} neuron {neuron} weight {source}", weight, rate, d_weights[neuron, source]
                 )
             if mlp.biases[layer].requires_grad:
-                yield _moved(f"layer {layer + 1} neuron {neuron} bias", biases[neuron], rate, d_biases[neuron])
+                yield _update_line(f"layer {layer + 1} neuron {neuron} bias", biases[neuron], rate, d_biases[neuron])
 
 
-def _moved(what: str, value: float, rate: float, derivative: float) -> str:
-    return f"  {what}: {_number(value)} - {rate:g} x {_number(derivative)} = {_result(value - rate * derivative)}"
+def _update_line(what: str, value: float, rate: float, derivative: float) -> str:
+    return f"  {what}: {_operand(value)} - {rate:g} x {_operand(derivative)} = {_result(value - rate * derivative)}"
 
 
-def _put_in(formula: str, **values: float) -> str:
-    """The formula, and again with numbers in place of its letters, unless that shows nothing new."""
-    numbers = re.sub(r"\b[ZOT]\b", lambda letter: _number(values[letter.group()]), formula)
+def _substituted(formula: str, **values: float) -> str:
+    """Return "formula = formula with numbers"; only the formula if it is one letter or has no letters to replace."""
+    numbers = re.sub(r"\b[ZOT]\b", lambda letter: _operand(values[letter.group()]), formula)
     return formula if len(formula) == 1 or numbers == formula else f"{formula} = {numbers}"
 
 
-def _number(value: float) -> str:
-    """A number inside a formula: negative ones in brackets."""
+def _operand(value: float) -> str:
+    """Format a number inside a formula, with brackets if it is negative."""
     text = _result(value)
     return f"({text})" if text.startswith("-") else text
 
 
 def _result(value: float) -> str:
-    """A number at the end of a formula."""
+    """Format a number with six decimals."""
     return f"{float(value):.6f}"
 
 

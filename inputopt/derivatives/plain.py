@@ -1,4 +1,4 @@
-"""Which networks the derivatives by hand are derivatives of."""
+"""Checks that a network is a plain MLP, which manual differentiation requires."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ HALF = (torch.float16, torch.bfloat16)
 
 
 def is_plain(net: nn.Module) -> TypeGuard[MLP]:
-    """Whether `net` computes what its weights and biases say and nothing else.
+    """Whether `net` is an MLP whose output is determined by its weights and biases alone.
 
-    An MLP does not that has a forward of its own, parametrised weights, weights that layers share, or forward hooks.
+    False for MLPs with an overridden forward, parametrised weights, weights shared by layers, or forward hooks.
     """
     if not isinstance(net, MLP) or type(net).forward is not MLP.forward or type(net).logits is not MLP.logits:
         return False
@@ -29,10 +29,11 @@ def is_plain(net: nn.Module) -> TypeGuard[MLP]:
 
 
 def check_plain(net: nn.Module) -> MLP:
-    """`net`, if derivatives by hand are those of the network that it is.
+    """Return `net` if it is a plain MLP (`is_plain`).
 
     Raises:
-        TypeError, ValueError: not an MLP, or not a plain one.
+        TypeError: not an MLP.
+        ValueError: not a plain MLP.
     """
     if not isinstance(net, MLP):
         raise TypeError(f"A full report of derivatives needs an inputopt.MLP, not {type(net).__name__}.")
@@ -45,5 +46,5 @@ def check_plain(net: nn.Module) -> MLP:
 
 
 def in_single(net: MLP) -> MLP:
-    """`net`, or a copy of it in float32 where its weights are of half precision."""
+    """Return `net`, or a float32 copy of it if its weights are in half precision."""
     return copy.deepcopy(net).float() if net.weights[0].dtype in HALF else net

@@ -1,4 +1,4 @@
-"""What every way to a derivative returns, and what it must offer to be trained with."""
+"""The result type and the interface of the differentiation methods, and shared helpers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from inputopt.nets.mlp import MLP
 
 @dataclass(frozen=True)
 class Gradients:
-    """Every derivative of one batch, averaged over its examples unless said otherwise.
+    """All gradients of the cost on one batch, averaged over its examples unless stated otherwise.
 
     Attributes:
-        cost: the cost.
+        cost: the mean cost.
         weights: dCost/dWeight of each layer, [n_out, n_in].
         biases: dCost/dBias of each layer, [n_out].
-        inputs: dCost/dInput, [B, ...]: each example's own cost, not averaged.
-        evaluations: how many times the network was run, forwards and backwards counted apart.
+        inputs: dCost/dInput [B, ...] of the cost of each example, not averaged.
+        evaluations: number of network evaluations; a forward and a backward count as two.
     """
 
     cost: float
@@ -35,62 +35,63 @@ class Gradients:
 
     @property
     def neuron_errors(self) -> tuple[Tensor, ...]:
-        """dCost/dZ of each layer, [n_out]: a bias adds to Z directly, so its derivative is the neuron error."""
+        """dCost/dZ of each layer, [n_out], which equals dCost/dBias because the bias is added to Z."""
         return self.biases
 
 
 class Way(Protocol):
-    """One way to a derivative, bound to a network and a cost.
+    """A differentiation method bound to a network and a cost.
 
-    `parameters` are the network's own numbers (tensors or arrays that share its memory), weights and biases in turn
-    from the first layer on, those with `requires_grad` only; `step` gives the derivatives in the same order, and takes
-    `evaluations` runs of the network, forwards and backwards counted apart. `parameters` change in place only.
+    Attributes:
+        parameters: tensors or arrays that share the network's memory: [weights 0, biases 0, weights 1, ...], only those
+            with `requires_grad`. They must be changed in place only. `step` returns gradients in the same order.
+        evaluations: network evaluations per `step`; a forward and a backward count as two.
     """
 
     parameters: list[Any]
     evaluations: int
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Any, Any]:
-        """A batch in the form that `step` takes, sharing its memory where it can."""
+        """Convert a batch to the form that `step` takes, without a copy where possible."""
 
     def step(self, inputs: Any, targets: Any) -> Sequence[Any]:
-        """dCost/dParameter, averaged over the batch: all that a training needs; None where there is none."""
+        """Return dCost/dParameter averaged over the batch; None where the cost does not depend on a parameter."""
 
     def repeated(self, inputs: Any, targets: Any) -> Callable[[], Sequence[Any]]:
-        """`step` on one batch, to be called again and again; what it returns lives until the next call."""
+        """Return `step` on a fixed batch for repeated calls; its results are valid until the next call."""
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
-        """Every derivative, those of the inputs too."""
+        """Return all gradients, including those of the inputs."""
 
 
 class BindWay(Protocol):
-    """Makes a `Way` for a network and a cost."""
+    """Constructor of a `Way` for a network and a cost."""
 
     def __call__(self, net: MLP, cost: Cost) -> Way: ...
 
 
 def in_turn(weights: Sequence[Any], biases: Sequence[Any]) -> list[Any]:
-    """[weights 0, biases 0, weights 1, ...]."""
+    """Return [weights 0, biases 0, weights 1, ...]."""
     return [value for pair in zip(weights, biases, strict=True) for value in pair]
 
 
 def trainable(net: MLP) -> Callable[[list[Any]], list[Any]]:
-    """A function that keeps, of values one per weight and bias in turn, those whose parameter may move."""
-    moving = [parameter.requires_grad for parameter in in_turn(net.weights, net.biases)]
-    if all(moving):
+    """Return a filter for lists in the order of `in_turn` that keeps the entries of parameters with `requires_grad`."""
+    requires_grad = [parameter.requires_grad for parameter in in_turn(net.weights, net.biases)]
+    if all(requires_grad):
         return lambda values: values
-    return lambda values: list(compress(values, moving))
+    return lambda values: list(compress(values, requires_grad))
 
 
 def as_arrays(inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:
-    """A batch as arrays, the inputs flattened to [B, n]."""
+    """Return a batch as arrays, with the inputs flattened to [B, n]."""
     return inputs.flatten(1).numpy(), targets.numpy()
 
 
 def to_gradients(
     cost: float, weights: Sequence[Array], biases: Sequence[Array], d_inputs: Array, inputs: Tensor, evaluations: int
 ) -> Gradients:
-    """Arrays as the tensors of a `Gradients`, the input derivatives in the shape of the inputs."""
+    """Convert gradients as arrays to a `Gradients`; the input gradients get the shape of the inputs."""
     return Gradients(
         float(cost),
         tuple(torch.from_numpy(weight) for weight in weights),

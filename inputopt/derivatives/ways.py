@@ -1,4 +1,4 @@
-"""The ways to a derivative by name, and one call that uses any of them."""
+"""The differentiation methods by name, and `gradients`, which computes all gradients by any of them."""
 
 from __future__ import annotations
 
@@ -28,16 +28,20 @@ WAYS: dict[str, BindWay] = {
 
 
 def find_way(method: str) -> BindWay:
-    """The way called `method`; a ValueError names the nearest if there is none."""
+    """Return the differentiation method called `method`.
+
+    Raises:
+        ValueError: unknown name; the message suggests the nearest one.
+    """
     return WAYS[checks.one_of("method", method, WAYS)]
 
 
 def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
-    """Inputs and targets as tensors that fit the network and the cost.
+    """Convert inputs and targets to tensors that fit the network and the cost.
 
     Raises:
-        ValueError, TypeError: wrong shapes, an empty batch, NaN anywhere, weights of several types, targets that the
-            cost does not allow.
+        ValueError, TypeError: wrong shapes, an empty batch, NaN anywhere, weights of several dtypes or on several
+            devices, or targets that the cost does not allow.
     """
     like = net.weights[0]
     for parameter in net.parameters():
@@ -52,18 +56,18 @@ def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor
 
 @ambient()
 def gradients(net: MLP, inputs: Any, targets: Any, cost: str = "mse", method: str = "backprop") -> Gradients:
-    """Every derivative of the cost: by weights, by biases (the neuron errors) and by the inputs.
+    """Compute all gradients of the cost: of the weights, the biases (the neuron errors) and the inputs.
 
     Args:
-        net: the network; neither its weights nor their `.grad` change. One in float16 or bfloat16 is computed in
-            float32, and so are its derivatives; others in their own type.
-        inputs: [B, ...] numbers: a tensor, an array or nested lists, of any type.
-        targets: [B, n] numbers, or class indices [B] for cross-entropy on identity outputs.
+        net: the network; its weights and their `.grad` are not changed. Gradients are computed in float32 for networks
+            in float16 or bfloat16, otherwise in the network's dtype.
+        inputs: numbers [B, ...]: a tensor, an array or nested lists, of any dtype.
+        targets: numbers [B, n], or class indices [B] for cross-entropy on identity outputs.
         cost: "mse" or "cross_entropy".
-        method: "backprop" (by hand), "dual", "differences" (central), "one_sided" or "autograd".
+        method: "backprop" (manual), "dual", "differences" (central), "one_sided" or "autograd".
 
     Raises:
-        ValueError, TypeError: an unknown name, inputs and targets that do not fit, or a network that is no plain MLP.
+        ValueError, TypeError: an unknown name, inputs or targets that do not fit, or a network that is not a plain MLP.
 
     >>> net = MLP([2, 1], weights=[[[0.3, 0.1]]], biases=[[0.5]])
     >>> gradients(net, [[1.0, 0.0]], [[0.0]]).biases[0]

@@ -1,1 +1,1 @@
-"""The document: its networks and its figures."""
+"""The networks and figures of the document that this project reproduces."""

@@ -1,4 +1,4 @@
-"""The document's worked networks: where each starts, what it learns, and for how long."""
+"""The document's worked networks: initial weights, training examples and numbers of updates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Numbers = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class Example:
-    """One worked network: exact initial weights and biases a layer, the examples it learns, and the trainings."""
+    """One worked network: exact initial weights and biases per layer, training examples, and number of updates."""
 
     title: str
     sizes: tuple[int, ...]

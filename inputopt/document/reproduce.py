@@ -1,4 +1,4 @@
-"""Train the document's networks and hold every derived figure against the printed one."""
+"""Train the document's networks and compare every derived figure with the printed one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from inputopt.training.history import History, named_numbers
 from inputopt.training.train import Progress, train
 
 METHODS = ("autograd", "backprop")
-SMALL = ("1", "3a", "4")  # what the slower ways train too
+SMALL = ("1", "3a", "4")  # also trained by the slower methods
 SMALL_WAYS = ("dual", "differences", "one_sided")
 
 Derived = tuple[dict[str, float], History]
@@ -32,7 +32,7 @@ Watch = Callable[[str, str, int], AbstractContextManager[Callable[[Progress], No
 
 @dataclass(frozen=True)
 class Row:
-    """A printed figure beside what each method derived; NaN where a method was not run."""
+    """A printed figure, and the value derived by each method."""
 
     figure: Figure
     derived: dict[str, float]
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class SmallRun:
-    """One small network trained in one way: what it took, and the mean error at the end."""
+    """One small network trained by one method: its cost, and the mean error at the end."""
 
     example: str
     way: str
@@ -57,7 +57,7 @@ class SmallRun:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """All that was derived: a row a figure, the histories by (method, example), and the small networks' table."""
+    """All results: one row per figure, the histories by (method, example), and the small networks' runs."""
 
     rows: tuple[Row, ...]
     histories: dict[tuple[str, str], History]
@@ -65,26 +65,26 @@ class Reproduction:
 
     @property
     def mismatches(self) -> tuple[Row, ...]:
-        """The rows in which some method did not derive the printed digits."""
+        """The rows in which a method did not derive the printed digits."""
         return tuple(row for row in self.rows if not row.agrees)
 
 
 def reproduce(
     methods: Sequence[str] = METHODS, small: bool = True, watch: Watch | None = None, processes: int = 1
 ) -> Reproduction:
-    """Train every network of the document by each method, in float32, and compare with what is printed.
+    """Train every network of the document by each method, in float32, and compare with the printed figures.
 
     Args:
-        methods: ways to a derivative, a column each.
-        small: train the small networks by the slower ways too, and by evolution.
-        watch: (example, method, trainings) -> a context that may give a progress callback, for what is trained in this
+        methods: differentiation methods, one column each.
+        small: also train the small networks by the slower methods and by the genetic algorithm.
+        watch: (example, method, updates) -> a context manager that may give a progress callback, for training in this
             process.
-        processes: how many share the trainings. With more than one, a script must call this under
-            `if __name__ == "__main__":`, as it is run again in each.
+        processes: number of processes that share the training runs. With more than one, a script must call this under
+            `if __name__ == "__main__":`, because every process runs the script again.
 
     Raises:
-        ValueError, TypeError: unknown methods, or not a number of processes, before any training.
-        KeyboardInterrupt: it was interrupted; nothing half derived is returned.
+        ValueError, TypeError: unknown methods or an invalid number of processes; raised before any training.
+        KeyboardInterrupt: on Ctrl-C; partial results are discarded.
     """
     if isinstance(methods, str) or not methods:
         raise TypeError(f"methods must be a list of names, at least one, not {methods!r}.")
@@ -96,13 +96,13 @@ def reproduce(
     tabled = [(method, name) for method in methods for name in EXAMPLES]
     slower = [(method, name) for name in SMALL for method in SMALL_WAYS] if small else []
 
-    def here(example: Example, method: str, name: str) -> Derived:
+    def derive_here(example: Example, method: str, name: str) -> Derived:
         with watch(name, method, example.trainings) as progress:
             return derive(example, method, progress)
 
     jobs = [(EXAMPLES[name], method, name) for method, name in dict.fromkeys(tabled + slower)]
     jobs.sort(key=lambda job: -job[0].trainings)
-    done = shared_out(here, _there, jobs, processes)
+    done = shared_out(derive_here, _derive_in_worker, jobs, processes)
     found = {(method, name): derived for (_, method, name), derived in zip(jobs, done, strict=True)}
     rows = (Row(figure, {method: _number(found, method, figure) for method in methods}) for figure in figures())
     return Reproduction(
@@ -112,7 +112,7 @@ def reproduce(
     )
 
 
-def _there(example: Example, method: str, name: str) -> Derived:
+def _derive_in_worker(example: Example, method: str, name: str) -> Derived:
     return derive(example, method)
 
 
@@ -122,21 +122,23 @@ def _number(found: dict[tuple[str, str], Derived], method: str, figure: Figure) 
 
 
 def derive(example: Example, method: str, progress: Callable[[Progress], None] | None = None) -> Derived:
-    """Train one network; every number that the document could print of it, under the name it has in figures.json.
+    """Train one network; return all numbers of it that figures.json may name, and the history.
 
     Raises:
-        KeyboardInterrupt: it was interrupted.
+        KeyboardInterrupt: on Ctrl-C.
     """
     first = gradients(example.network(), example.inputs, example.targets, method=method)
     net = example.network()
     once = _train(example, net, method, trainings=1)
-    numbers = _under("first", once, 0) | _under("second", _train(example, net, method, trainings=1), 0)
+    numbers = _sample_numbers("first", once, 0) | _sample_numbers(
+        "second", _train(example, net, method, trainings=1), 0
+    )
     numbers |= _named("first neuron error", first.neuron_errors)
     net = example.network()
     history = _train(example, net, method, example.trainings, progress)
-    if history.stopped == "interrupted":  # a training keeps what it has, but half of one derives nothing
+    if history.stopped == "interrupted":  # `train` keeps partial runs, which are no use here
         raise KeyboardInterrupt
-    numbers |= _under("last", history, -1)
+    numbers |= _sample_numbers("last", history, -1)
     with torch.no_grad():
         outputs = net(torch.tensor(example.inputs, dtype=torch.float32))
     numbers |= {f"last output [{index}]": float(value) for index, value in enumerate(outputs[0])}
@@ -157,7 +159,7 @@ def _train(
     )
 
 
-def _under(when: str, history: History, position: int) -> dict[str, float]:
+def _sample_numbers(when: str, history: History, position: int) -> dict[str, float]:
     sample = history.samples[position]
     return {f"{when} {name}": value for name, value in sample.details.items()} | {
         f"{when} error": sample.error,
@@ -175,7 +177,7 @@ def _warm_up() -> dict[str, float]:
 
 
 def _small_runs(histories: dict[tuple[str, str], History]) -> Iterator[SmallRun]:
-    """The small networks by the slower ways, and by evolution down to the error that descent reached."""
+    """Runs of the small networks by the slower methods, and by the genetic algorithm to the error that they reached."""
     for (way, name), history in histories.items():
         example, error = EXAMPLES[name], float(history.error[-1])
         net = example.network()
@@ -191,7 +193,7 @@ def _evolved(name: str, example: Example, error: float) -> SmallRun:
 
 
 def write(reproduction: Reproduction, folder: str | Path) -> list[Path]:
-    """Write the document's log of each training, `METHOD/network-N.csv`; returns what was written."""
+    """Write the log of each training run as `METHOD/network-N.csv`; return the paths."""
     written = []
     for (method, name), history in reproduction.histories.items():
         written.append(Path(folder) / method / f"network-{name.replace(' ', '-')}.csv")

@@ -1,4 +1,4 @@
-"""Work shared out between this process and others."""
+"""Jobs distributed over this process and worker processes."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ Found = TypeVar("Found")
 def shared_out(
     here: Callable[..., Found], there: Callable[..., Found], jobs: Sequence[Job], processes: int
 ) -> list[Found]:
-    """The result of each job; whoever is free takes the next one.
+    """Run jobs in several processes and return the result of each; a free process takes the next job.
 
     Args:
-        here: job -> result, in this process, which takes the longest jobs first.
-        there: the same in another process, to which it is sent by name; others take the shortest jobs first.
-        jobs: arguments, the longest job first.
-        processes: how many at most, this one included.
+        here: function for jobs in this process, which takes the longest jobs first.
+        there: function for jobs in worker processes, pickled by name; workers take the shortest jobs first.
+        jobs: arguments of each job, the longest job first.
+        processes: maximum number of processes, including this one.
 
-    An exception or Ctrl-C here ends the other processes, which do not hear Ctrl-C themselves.
+    An exception or Ctrl-C in this process terminates the workers, which do not receive Ctrl-C themselves.
     """
     if processes < 2 or len(jobs) < 2:
         return [here(*job) for job in jobs]
-    # spawned, not forked: a fork copies locks, and torch's threads hold some
+    # spawn, not fork: a fork copies locks that torch's threads may hold
     others = ProcessPoolExecutor(min(processes, len(jobs)) - 1, multiprocessing.get_context("spawn"))
     try:
-        with _deaf_to_interrupts():  # a process that begins here is so for good
+        with _interrupts_blocked():  # workers started here inherit this for good
             promised: list[Future[Found]] = [others.submit(there, *job) for job in reversed(jobs)][::-1]
         return [
             here(*job) if promise.cancel() else promise.result() for job, promise in zip(jobs, promised, strict=True)
         ]
     except BaseException:
-        for process in list(others._processes.values()):  # the executor itself would wait for what they are at
+        for process in list(others._processes.values()):  # shutdown would wait for running jobs
             process.terminate()
         raise
     finally:
@@ -46,8 +46,8 @@ def shared_out(
 
 
 @contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Inside, Ctrl-C waits in this thread; a process that is begun inside never gets one, and prints no traceback."""
+def _interrupts_blocked() -> Iterator[None]:
+    """Defer Ctrl-C in this thread; processes started inside the block never receive it, and print no traceback."""
     if sys.platform == "win32":
         yield
         return

@@ -1,1 +1,1 @@
-"""Answers to believe: how many inputs hold out, against which attacks, and why one may doubt it."""
+"""Robustness evaluation: robust accuracy under attack protocols, robustness curves and reliability warnings."""

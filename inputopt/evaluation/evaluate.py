@@ -1,4 +1,4 @@
-"""How many of these inputs can be fooled within this distance?"""
+"""Robustness evaluation: a protocol of attacks, a final check of every image, and indicators of a wrong figure."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
 from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.run import check_levels
-from inputopt.evaluation.doubts import NEIGHBOURS, indicators_after, indicators_before
 from inputopt.evaluation.final_check import FinalCheck, judge
+from inputopt.evaluation.indicators import Evidence, Indicator, indicators
+from inputopt.evaluation.indicators.zero_gradient import share_of_zero_gradients
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import AttackRow, Report
 from inputopt.evaluation.state import EvaluationState
@@ -80,24 +81,25 @@ def evaluate(
     problem = replace(problem, region=bounded(net, problem, chosen, distance, where))
     if known.varies:  # what counts is the mean over draws, which a search brings down until its last step
         stages = [replace(stage, attack=replace(stage.attack, stop_on_success=False)) for stage in stages]
-    doubts = indicators_before(net, problem, known, eot_samples)
+    zero_gradients = share_of_zero_gradients(net, problem)
     logits = logits_in_batches(net, problem)
     if not known.varies and not same_answers_alone(net, problem.x0, logits, CHECKED):
         known = replace(known, batch_dependent=True)  # in batches larger than those of the first look
-    standing, rows = EvaluationState.at_start(net, problem, logits, known, seed), []
-    unanswered = standing.nonfinite
+    state, rows = EvaluationState.at_start(net, problem, logits, known, seed), []
+    nonfinite_clean = state.nonfinite
     for stage in stages:
-        tried = (standing.robust & stage.where(standing)).nonzero()[:, 0]
+        tried = (state.robust & stage.where(state)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
         found = _attacked(stage.attack, net, problem, tried, known, seed)
-        standing = standing.after(tried, found, problem.label[tried])
+        state = state.after(tried, found, problem.label[tried])
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
-    verdict = judge(net, problem, standing, known, seed)
-    doubts += [NEIGHBOURS] if verdict.alone else []
-    doubts += indicators_after(rows, standing, unanswered, verdict.changed)
-    said = {
+    final = judge(net, problem, state, known, seed)
+    evidence = Evidence(
+        known, eot_samples, zero_gradients, rows, nonfinite_clean, state.nonfinite, final.changed, final.alone
+    )
+    settings = {
         "norm": norm,
         "eps": distance.tolist() if isinstance(distance, Tensor) else distance,
         "preset": preset,
@@ -110,7 +112,7 @@ def evaluate(
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-    return _report(verdict, problem, standing, rows, doubts, said)
+    return _report(final, problem, state, rows, indicators(evidence), settings)
 
 
 def _attacked(
@@ -125,18 +127,18 @@ def _attacked(
 
 
 def _report(
-    verdict: FinalCheck,
+    final: FinalCheck,
     problem: Problem,
-    standing: EvaluationState,
+    state: EvaluationState,
     rows: list[AttackRow],
-    doubts: list[str],
+    found: tuple[Indicator, ...],
     settings: dict[str, Any],
 ) -> Report:
-    clean, accuracy = (float(share.double().mean()) for share in (verdict.clean, verdict.robust))
-    robust = verdict.robust > 0.5
-    x = torch.where((verdict.robust < verdict.clean).reshape(-1, *(1,) * (problem.x0.ndim - 1)), standing.x, problem.x0)
-    doubts = list(dict.fromkeys(doubts))
-    return Report(clean, accuracy, robust, x, tuple(rows), tuple(doubts), settings, verdict.interval)
+    clean, accuracy = (float(share.double().mean()) for share in (final.clean, final.robust))
+    fooled = (final.robust < final.clean).reshape(-1, *(1,) * (problem.x0.ndim - 1))
+    x = torch.where(fooled, state.x, problem.x0)
+    warnings = tuple(str(each) for each in found)
+    return Report(clean, accuracy, final.robust > 0.5, x, tuple(rows), warnings, settings, final.interval)
 
 
 def _row(name: str, standing: Tensor, found: Result | None, seconds: float) -> AttackRow:

@@ -1,4 +1,4 @@
-"""How legible is a picture of a class? Three scores that must be read together, since each alone can be gamed."""
+"""Legibility scores of class visualisations, to be read together, since each can be maximised by unclear pictures."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from inputopt.search.problem import Problem
 from inputopt.search.transforms import chained, jitter, noise, scale
 
 VIEWS = 16
-"""How many transformed views of each picture `robustness` looks at."""
+"""Default number of transformed views per picture in `robustness`."""
 
 
 @dataclass(frozen=True)
 class Legibility:
-    """What pictures [B] score.
+    """Scores of B pictures.
 
     Attributes:
-        activation: the logit of the class in the network the picture was made for, [B].
-        transfer: the mean probability of the class to networks that had no part in it, [B].
-        robustness: the share of views, scaled, rolled and with noise, in which the network still sees the class, [B].
-        spectrum: how far the radial log-spectrum is from natural photos' mean, [B]; photos themselves are 0.2 to 0.5.
+        activation: logit of the class in the network that the picture was made for, [B].
+        transfer: mean probability of the class under networks that were not used to make the picture, [B].
+        robustness: fraction of scaled, rolled and noisy views that the network classifies as the class, [B].
+        spectrum: distance of the radial log-spectrum from the mean of natural photos, [B]; photos score 0.2 to 0.5.
     """
 
     activation: Tensor
@@ -38,18 +38,18 @@ class Legibility:
 def legibility(
     net: Frozen, judges: Sequence[Frozen], x: Tensor, classes: Tensor, photos: Tensor, seed: int = 0
 ) -> Legibility:
-    """All the scores of pictures.
+    """Compute all legibility scores of pictures.
 
     Args:
         net: the network the pictures were made for.
         judges: other networks of the same classes.
         x: pictures [B, C, S, S] in the bounds.
-        classes: what each is a picture of, int64 [B].
-        photos: natural photos [n, C, S, S] of the same size, to compare spectra with.
-        seed: what the views are drawn from.
+        classes: class that each picture was made for, int64 [B].
+        photos: natural photos [n, C, S, S] of the same size, whose spectra are the reference.
+        seed: seed of the views.
 
     Raises:
-        ValueError: sizes or numbers that do not fit.
+        ValueError: no judge, or invalid sizes.
     """
     if not judges:
         raise ValueError("Give at least one judge that had no part in making the pictures.")
@@ -63,7 +63,7 @@ def legibility(
 
 
 def robustness(net: Frozen, x: Tensor, classes: Tensor, seed: int = 0, views: int = VIEWS) -> Tensor:
-    """The share of views in which the network sees the class, [B].
+    """The fraction of `views` random views that the network classifies as the class, [B].
 
     A view is scaled by 0.85 to 1.15, rolled by up to 16 pixels of 224 and has noise of 3 % of the bounds' width.
     """
@@ -72,17 +72,17 @@ def robustness(net: Frozen, x: Tensor, classes: Tensor, seed: int = 0, views: in
     within = picture_range(net, x.shape[1:])
     roll = max(1, round(16 * min(x.shape[2:]) / 224))
     view = chained(jitter(roll, seed), scale(0.85, 1.15, seed), noise(0.03 * within.width, seed))
-    problem, held = Problem(x, classes, ids), torch.zeros(len(x), device=x.device)
+    problem, hits = Problem(x, classes, ids), torch.zeros(len(x), device=x.device)
     with torch.no_grad():
         for index in range(views):
-            held += net(within.clamp(view(x, problem, index))).argmax(1) == classes
-    return held / views
+            hits += net(within.clamp(view(x, problem, index))).argmax(1) == classes
+    return hits / views
 
 
 def radial_spectrum(x: Tensor) -> Tensor:
-    """The log-power of grey images [B, C, S, S] at 1, 2, ... S // 2 waves a side, less its mean, [B, S // 2].
+    """Radial log-power spectrum of images [B, C, S, S] at 1, 2, ... S // 2 cycles per side, mean removed, [B, S // 2].
 
-    Colours are averaged, and a Hann window hides that the edges do not meet.
+    Channels are averaged, and a Hann window suppresses edge discontinuities.
 
     Raises:
         ValueError: the images are not square, or smaller than 4 pixels.
@@ -93,8 +93,8 @@ def radial_spectrum(x: Tensor) -> Tensor:
     grey = x.double().mean(1)
     window = torch.hann_window(side, periodic=False, dtype=grey.dtype, device=x.device)
     power = torch.fft.fft2((grey - grey.mean((1, 2), keepdim=True)) * window[:, None] * window).abs().square()
-    place = torch.fft.fftfreq(side, dtype=grey.dtype, device=x.device) * side
-    ring = (place[:, None].square() + place.square()).sqrt().round().long().flatten()
+    frequency = torch.fft.fftfreq(side, dtype=grey.dtype, device=x.device) * side
+    ring = (frequency[:, None].square() + frequency.square()).sqrt().round().long().flatten()
     inside = (ring >= 1) & (ring <= side // 2)
     total = power.new_zeros(len(x), side // 2).index_add(1, ring[inside] - 1, power.flatten(1)[:, inside])
     members = torch.bincount(ring[inside] - 1, minlength=side // 2)
@@ -103,5 +103,5 @@ def radial_spectrum(x: Tensor) -> Tensor:
 
 
 def spectrum_distance(x: Tensor, photos: Tensor) -> Tensor:
-    """The root mean square, over frequencies, between each image's radial log-spectrum and the photos' mean, [B]."""
+    """Root-mean-square difference between each image's radial log-spectrum and the photos' mean, [B]."""
     return (radial_spectrum(x) - radial_spectrum(photos).mean(0)).square().mean(1).sqrt().to(x.dtype)

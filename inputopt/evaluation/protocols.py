@@ -1,4 +1,4 @@
-"""What an evaluation runs: attacks in order, each on the inputs that the ones before it left standing."""
+"""Evaluation protocols: sequences of attacks, each run on the inputs that are still robust."""
 
 from __future__ import annotations
 
@@ -17,11 +17,16 @@ WIDE, WIDER = (2.0,), (3.0,)
 
 @dataclass(frozen=True)
 class Stage:
-    """One attack of a protocol, and what the report calls it; norm and eps are filled in.
+    """One attack of a protocol; norm and eps are filled in later.
 
-    `where`: who is attacked of those that stand. Margins tell well who may still fall: an input that a few steps
-    towards the likeliest classes, also from a wide ball, leave far from the boundary does not fall to hundreds more;
-    and where those are spent, one long run from a wide ball towards the likeliest class finds most.
+    Margins predict well on which inputs a further attack may succeed. If a few steps towards the likeliest classes,
+    also from an enlarged ball, leave an input far from the boundary, hundreds more steps do not succeed either. On the
+    others, one long run from an enlarged ball towards the likeliest class finds most adversarial examples.
+
+    Attributes:
+        name: name of the stage in the report.
+        attack: the attack.
+        where: which of the inputs that are still robust are attacked.
     """
 
     name: str
@@ -49,7 +54,7 @@ def _standard() -> list[Stage]:
         Stage("likeliest classes, from a larger ball", wide, near(0.45)),
         Stage("all classes, where near", second, near(0.15)),
         Stage("likeliest classes, where nearest", last, near(0.05)),
-        *_without_gradients(40, 5000),
+        *_square(40, 5000),
     ]
 
 
@@ -61,15 +66,15 @@ def _thorough() -> list[Stage]:
         Stage("all classes", every),
         Stage("PGD, 100 steps", PGD(steps=100)),
         Stage("all classes again, where near", deep, near(0.15)),
-        *_without_gradients(1500, 5000),
+        *_square(1500, 5000),
     ]
 
 
-def _without_gradients(steps: int, more: int) -> list[Stage]:
-    """Where gradients lead, random squares come nowhere near as close; where these do, the gradients are masked."""
+def _square(steps: int, extra_steps: int) -> list[Stage]:
+    """Square attack; it comes closer to the boundary than the gradient attacks only if gradients are masked."""
     return [
         Stage(f"Square, {steps:,} steps", Square(steps=steps)),
-        Stage(f"Square, {more:,} steps, where it came closest", Square(steps=more), gained),
+        Stage(f"Square, {extra_steps:,} steps, where it came closest", Square(steps=extra_steps), gained),
     ]
 
 
@@ -85,7 +90,7 @@ SPARSE: dict[str, tuple[int, int]] = {"quick": (50, 1), "standard": (100, 5), "t
 
 
 def find_protocol(preset: str, norm: str) -> list[Stage]:
-    """The attacks of a preset in a norm.
+    """The stages of a preset for a norm; attacks that do not support the norm are left out.
 
     Raises:
         ValueError: an unknown preset or norm.

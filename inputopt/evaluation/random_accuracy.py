@@ -1,4 +1,4 @@
-"""How often inputs are classified rightly by a network that answers at random."""
+"""Accuracy of random (stochastic) networks on fresh random draws."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from inputopt.search.network_draws import keyed
 from inputopt.search.problem import Problem
 
 DRAWS = 20
-"""Fresh draws of a random network."""
+"""Number of fresh draws of a random network."""
 
 TOGETHER = 16
-"""Inputs that share a draw: a network that draws once a call, such as a random member of an ensemble, decides about
-all of them at once."""
+"""Number of inputs that share a draw: a network that draws once per forward, such as a random ensemble member, gives
+correlated results within a batch."""
 
 JUDGING, JUDGING_AGAIN = 5, 6
-"""The purposes that these draws are keyed by: no search has seen them."""
+"""Purpose keys of these draws, which no search uses."""
 
 
 @dataclass(frozen=True)
 class Shares:
-    """Shares of fresh draws in which inputs are classified rightly.
+    """Fractions of fresh draws in which inputs are classified correctly.
 
     Attributes:
-        shares: of each input, [B].
-        error: the standard error of their mean that comes from the draws.
+        shares: the fraction for each input, [B].
+        error: standard error of their mean due to the draws.
     """
 
     shares: Tensor
@@ -36,22 +36,22 @@ class Shares:
 
 
 def right(logits: Tensor, label: Tensor) -> Tensor:
-    """Whether logits [B, n] are finite and highest for the label [B], bool [B]."""
+    """Whether the highest logit of [B, n] is finite and that of the label [B], bool [B]."""
     most = logits.amax(1)
     return ((most - most) == 0) & (logits.argmax(1) == label)
 
 
 @torch.no_grad()
 def share_right(net: Frozen, problem: Problem, seed: int, purpose: int) -> Shares:
-    """Judge inputs on fresh draws, few of them together."""
+    """Evaluate inputs on `DRAWS` fresh draws in batches of `TOGETHER`, each with its own draws."""
     parts = torch.split(torch.arange(len(problem.x0), device=problem.x0.device), TOGETHER)
-    held = torch.zeros(DRAWS, len(problem.x0), dtype=problem.x0.dtype, device=problem.x0.device)
+    correct = torch.zeros(DRAWS, len(problem.x0), dtype=problem.x0.dtype, device=problem.x0.device)
     for number, rows in enumerate(parts):
         draws = keyed(seed + number, purpose)
         for draw in range(DRAWS):
             with draws(draw):
-                held[draw, rows] = right(net(problem.x0[rows]), problem.label[rows]).to(held)
-    part_means = torch.stack([held[:, rows].mean(1) for rows in parts])  # each its own draws, [parts, DRAWS]
-    weights = torch.tensor([len(rows) for rows in parts], dtype=held.dtype, device=held.device) / len(problem.x0)
+                correct[draw, rows] = right(net(problem.x0[rows]), problem.label[rows]).to(correct)
+    part_means = torch.stack([correct[:, rows].mean(1) for rows in parts])  # [parts, DRAWS]; parts are independent
+    weights = torch.tensor([len(rows) for rows in parts], dtype=correct.dtype, device=correct.device) / len(problem.x0)
     error = (weights.square() * part_means.var(1)).sum().div(DRAWS).sqrt()
-    return Shares(held.mean(0), float(error))
+    return Shares(correct.mean(0), float(error))

@@ -1,4 +1,4 @@
-"""The answer of an evaluation, and how it was come by."""
+"""The report of an evaluation: accuracies, adversarial examples, attacks, warnings and settings."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from inputopt.files import replacing, write_text
 
 @dataclass(frozen=True)
 class AttackRow:
-    """What one attack of a protocol did.
+    """The results of one attack of a protocol.
 
     Attributes:
-        name: the attack.
-        tried: how many inputs were still standing when it began.
-        fooled: the positions of those it fooled.
-        forwards, backwards: how often it ran the network on an input, in all.
-        seconds: how long it took.
+        name: name of the stage.
+        tried: number of inputs that were attacked.
+        fooled: positions of the inputs on which the attack succeeded.
+        forwards, backwards: total number of forward and backward passes, counted per input.
+        seconds: wall-clock time.
     """
 
     name: str
@@ -35,18 +35,19 @@ class AttackRow:
 
 @dataclass(frozen=True)
 class Report:
-    """How many inputs hold out against a protocol of attacks.
+    """The results of a protocol of attacks.
 
     Attributes:
-        clean_accuracy: the share that is classified rightly as it is.
-        robust_accuracy: the share that still is after every attack: an upper bound, never a proof. For a network that
-            answers at random, both are means over examples and fresh draws.
-        robust: which, bool [B]; for a random network, in more than half of the draws.
-        x: for each input the one that fooled it, or fools a random network more often; else the input itself, [B, ...].
-        attacks: a row an attack, in order.
-        warnings: reasons to doubt the number.
-        settings: all that the evaluation was asked for, the model and versions, in plain values.
-        interval: the 95 % interval of `robust_accuracy`, were these inputs drawn from many.
+        clean_accuracy: accuracy on the clean inputs.
+        robust_accuracy: fraction classified correctly after every attack: an upper bound and no proof of robustness.
+            For a random network, both accuracies are means over examples and fresh draws.
+        robust: whether each input is robust, bool [B]; for a random network, in more than half of the draws.
+        x: the adversarial example of each input, or for a random network the one that lowers its accuracy; else the
+            clean input, [B, ...].
+        attacks: one row per attack, in order.
+        warnings: reasons to doubt the robust accuracy.
+        settings: arguments of the evaluation, the model and versions, as JSON values.
+        interval: 95 % confidence interval of `robust_accuracy`, with the inputs as a random sample.
     """
 
     clean_accuracy: float
@@ -59,7 +60,7 @@ class Report:
     interval: tuple[float, float] = (0.0, 1.0)
 
     def as_plain(self) -> dict[str, Any]:
-        """Everything but the inputs, in plain values."""
+        """All fields except `x`, as JSON values."""
         return {
             **self.settings,
             "clean_accuracy": self.clean_accuracy,
@@ -71,7 +72,7 @@ class Report:
         }
 
     def save(self, folder: str | Path) -> None:
-        """Write `report.json`, and the inputs as `x.safetensors`.
+        """Write `report.json`, and `x.safetensors` with `x` and `robust`.
 
         Raises:
             FileError: the folder cannot be written to.

@@ -1,4 +1,4 @@
-"""Robustness curves: accuracy against distance, by minimal-norm attacks."""
+"""Robustness curves: accuracy as a function of the perturbation size, by minimal-norm attacks."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RobustnessCurve:
-    """How far away the nearest input is that fools a network, by each of several attacks.
+    """Distances to the nearest adversarial examples found by several minimal-norm attacks.
 
     Attributes:
-        norm: what distances are measured in.
-        results: of each attack by its name, in order.
-        seconds: that each took.
-        distances: of each input, [B], by each attack: 0 where it is wrong as it is, infinite where the attack failed.
-        lowest: the least of any attack, [B]: the lower envelope.
+        norm: norm of the distances.
+        results: result of each attack by its name, in order.
+        seconds: wall-clock time of each attack.
+        distances: distances [B] by attack: 0 for inputs that are misclassified as they are, infinite where it failed.
+        lowest: minimum over all attacks, [B]: the lower envelope.
     """
 
     norm: str
@@ -41,27 +41,27 @@ class RobustnessCurve:
 
     @property
     def distances(self) -> dict[str, Tensor]:
-        """What each attack found, [B]."""
+        """The distances that each attack found, [B]."""
         return {name: found.distance for name, found in self.results.items()}
 
     @property
     def lowest(self) -> Tensor:
-        """The least that any attack found, [B]."""
+        """The smallest distance found by any attack, [B]."""
         return torch.stack(list(self.distances.values())).amin(0)
 
     @property
     def furthest(self) -> float:
-        """The largest finite distance of the lower envelope; 0 where nothing was moved."""
+        """The largest finite distance of the lower envelope; 0 if there is none."""
         finite = self.lowest[torch.isfinite(self.lowest)]
         return float(finite.max()) if len(finite) else 0.0
 
     def accuracy(self, eps: float, attack: str | None = None) -> float:
-        """The share of the inputs that is not fooled within eps: by one attack, or by any."""
+        """Robust accuracy at radius `eps`, under one attack or under all of them."""
         distance = self.lowest if attack is None else self.distances[checks.one_of("attack", attack, self.distances)]
         return float((distance > eps).double().mean())
 
     def rows(self) -> list[dict[str, Any]]:
-        """Plain values, a row an attack and one of the lower envelope: median, area, failures and cost."""
+        """One row per attack and one for the lower envelope, as plain values: median, area, failures and cost."""
         rows = [
             self._row(name, found.distance)
             | {
@@ -80,23 +80,23 @@ class RobustnessCurve:
         return {"attack": name, "median": median if math.isfinite(median) else None, "area": area, "failed": failed}
 
     def figure(self) -> Figure:
-        """Accuracy against distance, a line an attack; the envelope is what is known of the network."""
+        """A plot of accuracy against distance: one line per attack, and the lower envelope dashed."""
         figure = blank_figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot(xlabel=f"distance ({self.norm})", ylabel="accuracy", title="Robustness curve")
         right = 1.05 * self.furthest or 1.0
         for name, distance in {**self.distances, "all together": self.lowest}.items():
-            together = name == "all together"
-            if together and len(self.results) == 1:
+            envelope = name == "all together"
+            if envelope and len(self.results) == 1:
                 continue
-            steps, left = curve_of(distance)
+            steps, accuracies = curve_of(distance)
             axes.step(
                 [*steps.tolist(), right],
-                [*left.tolist(), float(left[-1])],
+                [*accuracies.tolist(), float(accuracies[-1])],
                 where="post",
                 label=f"{name} (area {robustness_area(distance, self.furthest):.3g})",
-                color="black" if together else None,
-                linestyle="--" if together else "-",
-                linewidth=1.2 if together else 1.6,
+                color="black" if envelope else None,
+                linestyle="--" if envelope else "-",
+                linewidth=1.2 if envelope else 1.6,
             )
         axes.set_xlim(0, right)
         axes.set_ylim(0, 1)
@@ -105,14 +105,14 @@ class RobustnessCurve:
 
 
 def curve_of(distance: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the accuracy falls, from 0 on, and what it is from there, both float64 [n + 1]."""
-    reached = distance.double()[torch.isfinite(distance)].sort().values
-    fallen = torch.arange(len(reached) + 1, dtype=torch.float64) / len(distance)
-    return torch.cat([reached.new_zeros(1), reached]), 1 - fallen
+    """The step function of accuracy: its sorted distances, from 0 on, and the accuracy from each, float64 [n + 1]."""
+    distances = distance.double()[torch.isfinite(distance)].sort().values
+    fooled = torch.arange(len(distances) + 1, dtype=torch.float64) / len(distance)
+    return torch.cat([distances.new_zeros(1), distances]), 1 - fooled
 
 
 def robustness_area(distance: Tensor, most: float) -> float:
-    """The area under accuracy against distance from 0 to `most`: the mean of distances [B], none above `most`."""
+    """The area under the robustness curve from 0 to `most`: the mean of the distances [B] clipped at `most`."""
     return float(distance.double().clamp(max=most).mean())
 
 
@@ -127,20 +127,20 @@ def robustness_curve(
     *,
     progress: Callable[[str], None] | None = None,
 ) -> RobustnessCurve:
-    """Look for the nearest input that fools the model, by each attack from the inputs themselves.
+    """Run each minimal-norm attack from the clean inputs to find the nearest adversarial examples.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         x: inputs [B, ...] in the bounds.
-        y: their classes, [B].
+        y: labels [B].
         norm: "l0", "l1", "l2" or "linf".
         attacks: minimal-norm attacks in that norm by name; `MinimalNorm` alone if not given.
-        seed: what all chance is drawn from, together with the ids.
-        ids: what each input's randomness is keyed by; the position if not given.
+        seed: seed of all random numbers.
+        ids: keys of each input's random numbers; the positions if not given.
         progress: called with each attack's name before it runs.
 
     Raises:
-        ValueError, TypeError: anything that does not fit, and attacks in another norm, before any work.
+        ValueError, TypeError: invalid arguments, or attacks in another norm; raised before any attack runs.
     """
     chosen = {"MinimalNorm": MinimalNorm(find_norm(norm).name)} if attacks is None else dict(attacks)
     if not chosen:

@@ -1,4 +1,4 @@
-"""Who is still classified rightly, and how close the attacks came so far."""
+"""State of an evaluation between attacks: which inputs are still robust, and the smallest margins so far."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class EvaluationState:
     """The state of an evaluation between two attacks.
 
     Attributes:
-        robust: whether each input is still classified rightly, bool [B].
-        x: the inputs that fooled the network, or came closest to it if it is random; else as they were, [B, ...].
-        fooled: the share of draws in which `x` fools the network, [B]; 0 or 1 if it is not random.
-        clean_margin: how far the label is ahead of the best other class on the clean input, [B].
-        margin: the least that any attack brought it down to, [B].
-        gained: whether the last attack brought it down by a tenth more than all before, bool [B].
-        nonfinite: whether logits or gradients that are not finite were met, bool [B].
+        robust: whether no attack has succeeded on the input yet and it is classified correctly, bool [B].
+        x: the adversarial examples, or for a random network those with the highest success rate; else the clean
+            inputs, [B, ...].
+        fooled: fraction of draws in which `x` is misclassified, [B]; 0 or 1 for a deterministic network.
+        clean_margin: logit of the label minus the highest other logit on the clean input, [B].
+        margin: smallest margin that any attack reached, [B].
+        gained: whether the last attack reduced the margin to less than 0.9 of the smallest before, bool [B].
+        nonfinite: whether any logit or gradient was NaN or infinite, bool [B].
     """
 
     robust: Tensor
@@ -42,24 +43,24 @@ class EvaluationState:
     def at_start(
         cls, net: Frozen, problem: Problem, logits: Tensor, known: NetworkTraits, seed: int
     ) -> EvaluationState:
-        """Before the first attack; inputs whose `logits` [B, n] are not finite are not classified rightly."""
+        """The state before the first attack; inputs whose highest logit is not finite count as misclassified."""
         most = logits.amax(1)
-        answered = (most - most) == 0
-        ahead = torch.where(answered, margin(logits, problem.x0, problem), -torch.inf)
-        right = answered & (logits.argmax(1) == problem.label)
+        finite = (most - most) == 0
+        margins = torch.where(finite, margin(logits, problem.x0, problem), -torch.inf)
+        right = finite & (logits.argmax(1) == problem.label)
         if known.varies:
             right = share_right(net, problem, seed, JUDGING).shares > 0.5
         none = torch.zeros_like(right)
-        return cls(right, problem.x0.clone(), (~right).to(ahead.dtype), ahead, ahead, none, ~answered)
+        return cls(right, problem.x0.clone(), (~right).to(margins.dtype), margins, margins, none, ~finite)
 
     def after(self, tried: Tensor, found: Result | None, label: Tensor) -> EvaluationState:
-        """After an attack on the positions `tried`, whose classes are `label`; None if it had nobody to attack."""
+        """The state after an attack on positions `tried` with labels `label`; `found` is None if none are attacked."""
         none = torch.zeros_like(self.gained)
         if found is None:
             return EvaluationState(
                 self.robust, self.x, self.fooled, self.clean_margin, self.margin, none, self.nonfinite
             )  # fmt: skip
-        ahead = logit_of(found.logits, label) - best_other(found.logits, label)
+        margins = logit_of(found.logits, label) - best_other(found.logits, label)
         before = self.margin[tried]
         better = found.success | (found.success_rate > self.fooled[tried])
         kept = tried[better]
@@ -68,26 +69,26 @@ class EvaluationState:
             self.x.index_copy(0, kept, found.x[better]),
             self.fooled.index_copy(0, kept, found.success_rate[better].to(self.fooled)),
             self.clean_margin,
-            self.margin.index_copy(0, tried, torch.where(ahead < before, ahead, before)),
-            none.index_copy(0, tried, ahead < 0.9 * before),
+            self.margin.index_copy(0, tried, torch.where(margins < before, margins, before)),
+            none.index_copy(0, tried, margins < 0.9 * before),
             self.nonfinite.index_copy(0, tried, self.nonfinite[tried] | found.nonfinite),
         )
 
 
 Where = Callable[[EvaluationState], Tensor]
-"""Which inputs an attack goes on with, bool [B]: a choice that is made for each input by itself."""
+"""Selects the inputs that an attack is run on, bool [B], independently for each input."""
 
 
 def everyone(standing: EvaluationState) -> Tensor:
-    """All that stand."""
+    """All inputs that are still robust."""
     return standing.robust
 
 
 def near(share: float) -> Where:
-    """Those whose margin came down to this share of the clean one."""
+    """Inputs whose margin is at most this fraction of the clean margin."""
     return lambda standing: standing.margin <= share * standing.clean_margin
 
 
 def gained(standing: EvaluationState) -> Tensor:
-    """Those that the last attack brought clearly closer to the boundary than all before."""
+    """Inputs whose margin the last attack reduced to less than 0.9 of the smallest before."""
     return standing.gained

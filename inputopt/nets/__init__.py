@@ -1,1 +1,1 @@
-"""What holds still: networks, their activations and costs, and how they are stored."""
+"""Networks, their activations and cost functions, frozen models, and reading and writing networks."""

@@ -1,7 +1,7 @@
-"""Activations: how a neuron's weighted input Z becomes its output O.
+"""Activation functions: the map from a neuron's weighted input Z to its output O.
 
-Each is written twice, once for torch and once for numpy, with dO/dZ spelt out beside O(Z) as the document does. The
-numpy form uses plain ufuncs, so that dual numbers can state through the very same lines.
+Each is defined twice, for torch and for numpy, with its derivative dO/dZ next to O(Z) as in the reference document
+(`inputopt.document`). The numpy form uses only ufuncs and `np.where`, so that it also runs on dual numbers.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from inputopt import checks
 
 Array = NDArray[Any]
 
-erf: Any = np.frompyfunc(math.erf, 1, 1)  # numpy has none; as a true ufunc, dual numbers can give it a rule
+erf: Any = np.frompyfunc(math.erf, 1, 1)  # numpy has no erf; dual numbers can define a rule only for a ufunc
 
 
 @dataclass(frozen=True)
 class Activation:
-    """One activation.
+    """One activation function.
 
     Attributes:
-        name: what the user calls it.
+        name: the name used to select it.
         torch: O(Z) on tensors of any shape.
         value: O(Z) on arrays of any shape.
-        slope: dO/dZ from (Z, O): many slopes are shortest in terms of the output.
-        formula, slope_formula: O(Z) and dO/dZ in words, for those who read along.
-        gain: the factor that keeps the size of signals level from layer to layer when weights are drawn at random.
+        slope: dO/dZ as a function of (Z, O); many derivatives are simplest in terms of the output.
+        formula, slope_formula: O(Z) and dO/dZ as text, for printed explanations.
+        gain: the scale of random initial weights that keeps the signal magnitude constant from layer to layer.
     """
 
     name: str
@@ -50,10 +50,10 @@ DOUBLE = np.dtype(np.float64)
 
 
 def _exp(Z: Array) -> Array:
-    """exp(Z), rounded once.
+    """exp(Z), computed in float64 and rounded to the dtype of Z.
 
-    numpy's float32 exp is off by up to 2.5 units in the last place, and not by the same on every processor; 100,000
-    trainings add that up to other digits.
+    numpy's float32 exp has errors of up to 2.5 units in the last place that differ between processors; over 100,000
+    training steps they accumulate to different printed digits.
     """
     return np.exp(Z.astype(DOUBLE)).astype(Z.dtype)
 
@@ -127,7 +127,7 @@ ACTIVATIONS = {
         ),
         Activation(
             "softplus",
-            # torch turns to the identity above 20, where the slope is still 2e-9 short of 1; 50 is exact in float64
+            # torch by default switches to the identity above 20, where the slope is 1 - 2e-9; 50 is exact in float64
             lambda z: functional.softplus(z, threshold=50),
             lambda Z: np.logaddexp(Z, 0),
             lambda Z, O: _sigmoid(Z),
@@ -139,5 +139,9 @@ ACTIVATIONS = {
 
 
 def find_activation(name: str) -> Activation:
-    """The activation called `name`; a ValueError names the nearest if there is none."""
+    """Return the activation called `name`.
+
+    Raises:
+        ValueError: unknown name; the message suggests the nearest one.
+    """
     return ACTIVATIONS[checks.one_of("activation", name, ACTIVATIONS)]

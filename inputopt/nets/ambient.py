@@ -1,4 +1,4 @@
-"""The modes of torch that surround a call: what is on outside must not change what is computed inside."""
+"""Context managers that make results independent of the caller's torch modes (inference mode, autocast, no_grad)."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ import torch
 from inputopt.nets.randomness import numbered
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "xla", "mtia")
-"""The types of device that autocast knows."""
+"""Device types that autocast supports."""
 
 
-_NOTHING = nullcontext()
+_NO_CHANGE = nullcontext()
 
 
 def isolated(device: torch.device | None = None) -> AbstractContextManager[None]:
-    """Inference mode and autocast are off inside; whether gradients are recorded stays as it is outside.
+    """Context in which inference mode and autocast are off; the grad mode stays as it is outside.
 
-    Inference mode counts as recording none. All of it belongs to the calling thread, and is restored afterwards.
+    Inference mode counts as no_grad. Only the calling thread is affected, and its modes are restored afterwards.
 
     Args:
-        device: where all that is computed inside will be, which spares asking for all others.
+        device: the device of all computations inside, so that autocast is checked for this device only; default: all.
     """
     if torch.is_inference_mode_enabled():
         return _isolated()
     if device is None:
-        casts = any(torch.is_autocast_enabled(kind) for kind in _DEVICES)
+        autocast_on = any(torch.is_autocast_enabled(kind) for kind in _DEVICES)
     else:
-        casts = torch.is_autocast_enabled(device.type)
-    return _isolated() if casts else _NOTHING
+        autocast_on = torch.is_autocast_enabled(device.type)
+    return _isolated() if autocast_on else _NO_CHANGE
 
 
 @contextmanager
@@ -38,7 +38,7 @@ def _isolated() -> Iterator[None]:
     recording = torch.is_grad_enabled()
     with ExitStack() as stack:
         if torch.is_inference_mode_enabled():
-            stack.enter_context(torch.inference_mode(False))  # turns gradients on as well
+            stack.enter_context(torch.inference_mode(False))  # also enables gradients
             stack.enter_context(torch.set_grad_enabled(recording))
         for device in _DEVICES:
             if torch.is_autocast_enabled(device):
@@ -48,11 +48,12 @@ def _isolated() -> Iterator[None]:
 
 @contextmanager
 def ambient() -> Iterator[None]:
-    """Inside, gradients are recorded, and inference mode and autocast are off, whatever is on outside.
+    """Context for public functions: gradients on, inference mode and autocast off, whatever the caller's modes are.
 
-    Networks that draw random numbers draw them by keys, so that the same call gives the same, and moves no generator.
+    Each forward of a network that draws random numbers is seeded with its number within the call, so that the same call
+    gives the same result; the global generators are left unchanged.
 
-    For whatever is called from outside the library, as a context or a decorator, which keeps signature and docstring:
+    Also usable as a decorator, which keeps the signature and docstring:
 
     >>> @ambient()
     ... def records() -> bool:

@@ -1,4 +1,4 @@
-"""An MLP as numpy arrays: what the derivatives by hand, dual numbers, differences and the genetic search work on."""
+"""An MLP as numpy arrays, for manual backpropagation, dual numbers, finite differences and the genetic search."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from inputopt.nets.mlp import MLP
 
 @dataclass(frozen=True)
 class Arrays:
-    """The layers of an MLP.
+    """The weights, biases and activations of an MLP's layers.
 
-    Weights are [..., n_out, n_in] and biases [n_out] or [..., 1, n_out]: a leading dimension makes a whole population
-    of networks of the same shape, which `forward` runs in one call. Dual numbers may stand in for any array.
+    Weights are [..., n_out, n_in] and biases [n_out] or [..., 1, n_out]: a leading dimension holds a population of
+    networks of the same shape, which `forward` runs in one call. Any array may be replaced by dual numbers.
     """
 
     weights: list[Array]
@@ -22,10 +22,10 @@ class Arrays:
 
 
 def arrays(net: MLP) -> Arrays:
-    """The network's own memory as arrays: what is written to them, the network has.
+    """The network's parameters as arrays that share its memory: writing to them changes the network.
 
     Raises:
-        ValueError: the network is not in main memory.
+        ValueError: the network is not on the CPU.
     """
     if any(parameter.device.type != "cpu" for parameter in net.parameters()):
         raise ValueError("This way to a derivative works in main memory; move the network with .cpu() or use autograd.")
@@ -38,7 +38,7 @@ def arrays(net: MLP) -> Arrays:
 
 
 def forward(net: Arrays, inputs: Array) -> tuple[list[Array], list[Array]]:
-    """Every layer's weighted input Z and output O; the outputs start with the inputs themselves, [B, n_in]."""
+    """Return the weighted inputs Z and the outputs O of all layers; O[0] are the inputs, [B, n_in]."""
     Z: list[Array] = []
     O = [inputs]
     for weight, bias, activation in zip(net.weights, net.biases, net.activations, strict=True):

@@ -1,4 +1,4 @@
-"""A small convolutional network for digits: two strided convolutions and two linear layers."""
+"""A small convolutional network for digits: two strided convolutions and two linear layers (Wong and Kolter, 2018)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 
 class DigitsCNN(nn.Module):
-    """Images [B, 1, 28, 28] -> logits [B, classes] (the small network of Wong and Kolter, 2018).
+    """Digit classifier: images [B, 1, 28, 28] -> logits [B, classes] (the small network of Wong and Kolter, 2018).
 
     Args:
         width: channels of the first convolution; the second has twice as many.
         hidden: neurons of the first linear layer.
-        classes: logits.
-        seed: what the weights are drawn from, He et al. (2015).
+        classes: number of logits.
+        seed: random seed of the initial weights (He et al., 2015).
     """
 
     def __init__(self, width: int = 16, hidden: int = 100, classes: int = 10, seed: int = 0) -> None:
@@ -31,10 +31,10 @@ class DigitsCNN(nn.Module):
             nn.init.constant_(layer.get_parameter("bias"), 0)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits [B, classes] of images [B, 1, 28, 28] in [0, 1]."""
+        """Return logits [B, classes] of images [B, 1, 28, 28] in [0, 1]."""
         x = torch.relu(self.conv2(torch.relu(self.conv1(x))))
         return self.linear2(torch.relu(self.linear1(x.flatten(1))))
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds this architecture: keyword arguments of `DigitsCNN`."""
+        """Return the keyword arguments of `DigitsCNN` that rebuild this architecture."""
         return dict(self._config)

@@ -1,7 +1,7 @@
-"""Costs: how far a network's outputs are from the targets, and how that changes with the outputs.
+"""Cost functions (training losses) and their derivatives with respect to the network's outputs.
 
-A cost is resolved together with the output activation (`find_cost`), because cross-entropy means two things: binary on
-sigmoid outputs, softmax on identity outputs. Everything here is per example; whoever calls averages over the batch.
+A cost is chosen together with the output activation (`find_cost`), because cross-entropy is binary on sigmoid outputs
+and softmax cross-entropy on identity outputs. Values are per example, except `Cost.torch`, which averages over them.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ COSTS = ("mse", "cross_entropy")
 
 @dataclass(frozen=True)
 class Cost:
-    """A cost on a network whose last layer has a known activation.
+    """A cost for a network with a given output activation. Z and O are those of the last layer, T the targets.
 
     Attributes:
-        name: what it is called.
-        torch: (last Z [B, n], targets) -> the cost averaged over the examples, a scalar tensor.
-        value: (last Z, last O, targets) -> the cost of each example, as arrays [..., B].
-        slope: (last O, targets) -> dCost/dO of each example.
-        neuron_error: (last O, targets) -> dCost/dZ where dCost/dO x dO/dZ cancels on paper; None where it does not.
-        slope_formula: `slope` in words.
-        error: (outputs, targets) -> the document's error of each example, the length of target - output, [B].
-        of_error: the cost of each example from its error, where it is defined so; None where it is not.
-        class_targets: whether targets are class indices [B] rather than numbers [B, n].
+        name: "mse" or "cross_entropy".
+        torch: (Z [B, n], T) -> the mean cost over the examples, a scalar tensor.
+        value: (Z, O, T) -> the cost of each example, as arrays [..., B].
+        slope: (O, T) -> dCost/dO of each example.
+        neuron_error: (O, T) -> dCost/dZ where the product dCost/dO x dO/dZ simplifies analytically; otherwise None.
+        slope_formula: `slope` as text.
+        error: (outputs, targets) -> the reference document's error per example: norm of target - output, [B].
+        of_error: error -> cost of each example, where the cost is a function of the error; otherwise None.
+        class_targets: whether targets are class indices [B] instead of numbers [B, n].
         unit_targets: whether targets must lie in [0, 1].
     """
 
@@ -49,10 +49,10 @@ class Cost:
 
 
 def find_cost(name: str, output: str) -> Cost:
-    """The cost called `name` for a network whose last activation is `output`.
+    """Return the cost called `name` for a network with output activation `output`.
 
     Raises:
-        ValueError: an unknown name, or cross-entropy on outputs that are neither sigmoid nor identity.
+        ValueError: unknown name, or cross-entropy on outputs that are neither sigmoid nor identity.
     """
     checks.one_of("cost", name, COSTS)
     activation = find_activation(output)
@@ -66,25 +66,31 @@ def find_cost(name: str, output: str) -> Cost:
 
 
 def check_targets(cost: Cost, targets: object, examples: int, outputs: int, like: Tensor) -> Tensor:
-    """`targets` as the tensor this cost wants: int64 class indices [B], or numbers [B, outputs] of `like`'s dtype.
+    """Convert `targets` to the tensor that the cost takes, on the device of `like`.
+
+    Returns:
+        int64 class indices [B], or numbers [B, outputs] in the dtype of `like`.
 
     Raises:
+        TypeError: targets that cannot be converted to a tensor.
         ValueError: a wrong shape or count, NaN, or values that the cost does not allow.
     """
     if cost.class_targets:
         try:
-            made = checks.as_tensor(targets).to(like.device)
+            converted = checks.as_tensor(targets).to(like.device)
         except (TypeError, ValueError, RuntimeError) as error:
             raise TypeError(f"targets must be class indices: whole numbers of shape [B] ({error}).") from error
-        if made.shape != (examples,):
-            raise ValueError(f"targets must be {examples} class indices, one per input, not shape {list(made.shape)}.")
-        return checks.classes("targets", made, outputs)
-    made = checks.tensor("targets", targets, like.dtype, like.device)
-    if made.shape != (examples, outputs):
-        raise ValueError(f"targets must have shape {[examples, outputs]}, not {list(made.shape)}.")
-    if cost.unit_targets and (made.min() < 0 or made.max() > 1):
+        if converted.shape != (examples,):
+            raise ValueError(
+                f"targets must be {examples} class indices, one per input, not shape {list(converted.shape)}."
+            )
+        return checks.classes("targets", converted, outputs)
+    converted = checks.tensor("targets", targets, like.dtype, like.device)
+    if converted.shape != (examples, outputs):
+        raise ValueError(f"targets must have shape {[examples, outputs]}, not {list(converted.shape)}.")
+    if cost.unit_targets and (converted.min() < 0 or converted.max() > 1):
         raise ValueError("targets of cross_entropy on sigmoid outputs must lie in [0, 1].")
-    return made
+    return converted
 
 
 def _length(difference: Tensor) -> Tensor:
@@ -92,7 +98,7 @@ def _length(difference: Tensor) -> Tensor:
 
 
 def _half_squared_length(output: Activation) -> Cost:
-    """The document's cost: half the squared length of target - output (for one output, half the squared error)."""
+    """The reference document's cost: half the squared norm of target - output (one output: half the squared error)."""
 
     def mean(z: Tensor, targets: Tensor) -> Tensor:
         return functional.mse_loss(output.torch(z), targets, reduction="sum") * (0.5 / len(targets))
@@ -119,12 +125,12 @@ def _binary_slope(O: Array, T: Array) -> Array:
 _BINARY = Cost(
     "cross_entropy",
     torch=_binary_mean,
-    # -T log O - (1 - T) log(1 - O), written in Z: nothing overflows where the sigmoid saturates
+    # -T log O - (1 - T) log(1 - O) as a function of Z, which does not overflow where the sigmoid saturates
     value=lambda Z, O, T: (np.logaddexp(Z, 0) - T * Z).sum(-1),
     slope=_binary_slope,
     slope_formula="(O - T) / (O x (1 - O))",
     error=lambda outputs, targets: _length(targets - outputs),
-    neuron_error=lambda O, T: O - T,  # the sigmoid's slope O (1 - O) cancels: no slow start in the last layer
+    neuron_error=lambda O, T: O - T,  # O (1 - O) cancels, so a saturated output still has a gradient
     unit_targets=True,
 )
 
@@ -134,13 +140,13 @@ def _one_hot(O: Array, T: Array) -> Array:
 
 
 def _softmax(O: Array) -> Array:
-    powers = np.exp(O - O.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
+    exponentials = np.exp(O - O.max(-1, keepdims=True))
+    return exponentials / exponentials.sum(-1, keepdims=True)
 
 
 def _softmax_error(outputs: Tensor, targets: Tensor) -> Tensor:
-    hot = functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
-    return _length(hot - outputs.softmax(1))
+    one_hot = functional.one_hot(targets, outputs.shape[1]).to(outputs.dtype)
+    return _length(one_hot - outputs.softmax(1))
 
 
 _SOFTMAX = Cost(

@@ -1,12 +1,12 @@
-"""The base of modes that see every operation of the calling thread, below autograd."""
+"""Base class for torch dispatch modes, which intercept every operation of the calling thread below autograd."""
 
 from __future__ import annotations
 
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
-class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch does not say the types of its modes
-    """`TorchDispatchMode` without its import of torch's compiler, which takes seconds and which none of ours needs."""
+class DispatchMode(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's modes are not typed
+    """`TorchDispatchMode` without its import of torch's compiler, which takes seconds and is not needed here."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite: a small ImageNet network for any size of image (Tan and Le, 2019; Liu, 2020)."""
+"""EfficientNet-Lite: a small ImageNet network for images of any size (Tan and Le, 2019; Liu, 2020)."""
 
 from __future__ import annotations
 
@@ -18,38 +18,38 @@ STAGES = (  # expansion, channels, blocks, stride of the first block, kernel
     (6, 192, 4, 2, 5),
     (6, 320, 1, 1, 3),
 )
-EPSILON = 1e-3  # the batch norms'
+EPSILON = 1e-3  # of the batch norms
 
 
 @fx.wrap
 def padded(x: Tensor, kernel: int, stride: int) -> Tensor:
-    """`x` with the zeros round it that give ceil(size / stride) outputs, the odd one below and on the right.
+    """Zero-pad `x` [B, C, H, W] so that the convolution has ceil(size / stride) outputs; odd padding: bottom and right.
 
-    A function of its own, since a forward that asks for sizes could otherwise not be traced, nor its norms folded.
+    A wrapped function, because `torch.fx`, which batch-norm folding uses, cannot trace code that depends on sizes.
     """
     total = [max((math.ceil(size / stride) - 1) * stride + kernel - size, 0) for size in x.shape[2:]]
     return _Pad.apply(x, total) if any(total) else x  # type: ignore[no-untyped-call]
 
 
 class _Pad(torch.autograd.Function):
-    """Padding that writes each number once, and whose derivative is a view; torch's own fills and copies both ways."""
+    """Zero padding that writes each number once and whose gradient is a view; torch's own copies in both passes."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, total: list[int]) -> Tensor:
         height, width = x.shape[2:]
-        last = x.is_contiguous(memory_format=torch.channels_last)
-        wide = torch.empty(
+        channels_last = x.is_contiguous(memory_format=torch.channels_last)
+        output = torch.empty(
             (*x.shape[:2], height + total[0], width + total[1]),
             dtype=x.dtype,
             device=x.device,
-            memory_format=torch.channels_last if last else torch.contiguous_format,
+            memory_format=torch.channels_last if channels_last else torch.contiguous_format,
         )
-        down, right = (slice(each // 2, each // 2 + side) for each, side in zip(total, (height, width), strict=True))
-        ctx.inner = (slice(None), slice(None), down, right)
-        wide[ctx.inner] = x
-        wide[:, :, : down.start] = wide[:, :, down.stop :] = 0
-        wide[..., : right.start] = wide[..., right.stop :] = 0
-        return wide
+        rows, columns = (slice(each // 2, each // 2 + side) for each, side in zip(total, (height, width), strict=True))
+        ctx.inner = (slice(None), slice(None), rows, columns)
+        output[ctx.inner] = x
+        output[:, :, : rows.start] = output[:, :, rows.stop :] = 0
+        output[..., : columns.start] = output[..., columns.stop :] = 0
+        return output
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
@@ -57,14 +57,14 @@ class _Pad(torch.autograd.Function):
 
 
 class ConvNorm(nn.Module):
-    """A convolution whose output covers its input whatever the size, a batch norm, and ReLU6 if `active`."""
+    """Convolution padded to ceil(size / stride) outputs for any input size, batch norm, and ReLU6 if `active`."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, active: bool = True):
         super().__init__()
-        # with a stride the padding depends on the size; without, it is the same on all sides
+        # with stride > 1 the padding depends on the input size; with stride 1 it is the same on all sides
         self.padding = (kernel, stride) if stride > 1 else None
-        around = kernel // 2 if stride == 1 else 0
-        self.convolution = nn.Conv2d(n_in, n_out, kernel, stride, around, groups=groups, bias=False)
+        padding = kernel // 2 if stride == 1 else 0
+        self.convolution = nn.Conv2d(n_in, n_out, kernel, stride, padding, groups=groups, bias=False)
         self.norm = nn.BatchNorm2d(n_out, eps=EPSILON)
         self.act = nn.ReLU6() if active else nn.Identity()
 
@@ -76,30 +76,30 @@ class ConvNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """Widen, look at each channel's neighbourhood, narrow without an activation; added to the input where it fits."""
+    """Inverted residual block: 1x1 expansion, depthwise convolution, linear 1x1 projection, skip if shapes match."""
 
     def __init__(self, n_in: int, n_out: int, expansion: int, stride: int, kernel: int) -> None:
         super().__init__()
-        wide = n_in * expansion
+        expanded = n_in * expansion
         self.adds = stride == 1 and n_in == n_out
-        self.expand = ConvNorm(n_in, wide) if expansion > 1 else nn.Identity()
-        self.depthwise = ConvNorm(wide, wide, kernel, stride, groups=wide)
-        self.project = ConvNorm(wide, n_out, active=False)
+        self.expand = ConvNorm(n_in, expanded) if expansion > 1 else nn.Identity()
+        self.depthwise = ConvNorm(expanded, expanded, kernel, stride, groups=expanded)
+        self.project = ConvNorm(expanded, n_out, active=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, n_in, H, W] -> [B, n_out, ceil(H / stride), ceil(W / stride)], of either sign."""
+        """[B, n_in, H, W] -> [B, n_out, ceil(H / stride), ceil(W / stride)], without a final activation."""
         y = self.project(self.depthwise(self.expand(x)))
         return x + y if self.adds else y
 
 
 class EfficientNetLite(nn.Module):
-    """RGB images [B, 3, H, W] in [0, 1], of any size -> logits [B, classes].
+    """ImageNet classifier: RGB images [B, 3, H, W] in [0, 1], of any size -> logits [B, classes].
 
     Its modules are `stem`, `blocks.0` and so on, `head` and `classifier`.
 
     Args:
-        width, depth: multiply the channels and the blocks of the stages: 1 and 1 are lite0.
-        classes: logits.
+        width, depth: multipliers of the channels and of the blocks per stage; 1 and 1 are lite0.
+        classes: number of logits.
     """
 
     def __init__(self, width: float = 1.0, depth: float = 1.0, classes: int = 1000) -> None:
@@ -108,9 +108,9 @@ class EfficientNetLite(nn.Module):
         self.stem = ConvNorm(3, 32, 3, 2)
         blocks, channels = [], 32
         for index, (expansion, n_out, repeats, stride, kernel) in enumerate(STAGES):
-            n_out = _in_eights(n_out * width)
-            ends = index in (0, len(STAGES) - 1)  # the first and the last stage keep their depth
-            for repeat in range(repeats if ends else math.ceil(repeats * depth)):
+            n_out = _multiple_of_8(n_out * width)
+            fixed_depth = index in (0, len(STAGES) - 1)  # the first and the last stage keep their depth
+            for repeat in range(repeats if fixed_depth else math.ceil(repeats * depth)):
                 blocks.append(Block(channels, n_out, expansion, stride if repeat == 0 else 1, kernel))
                 channels = n_out
         self.blocks = nn.Sequential(*blocks)
@@ -118,32 +118,36 @@ class EfficientNetLite(nn.Module):
         self.classifier = nn.Linear(1280, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits; what the weights were trained on, (255 x - 127) / 128, is made here."""
+        """Return logits; inputs are first normalised to (255 x - 127) / 128, on which the weights were trained."""
         x = self.head(self.blocks(self.stem((x * 255 - 127) / 128)))
         return self.classifier(x.mean((2, 3)))
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds this architecture: keyword arguments of `EfficientNetLite`."""
+        """Return the keyword arguments of `EfficientNetLite` that rebuild this architecture."""
         return dict(self._config)
 
 
-def _in_eights(channels: float) -> int:
-    """The nearest multiple of 8, or the next if that is more than a tenth lower."""
-    near = max(8, int(channels + 4) // 8 * 8)
-    return near if near >= 0.9 * channels else near + 8
+def _multiple_of_8(channels: float) -> int:
+    """Round to the nearest multiple of 8, or to the next higher one if that is more than 10% lower."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under the names that the published PyTorch port gave them, under ours."""
-    inside = {"_expand_conv": "expand.convolution", "_bn0": "expand.norm", "_depthwise_conv": "depthwise.convolution"}
-    inside |= {"_bn1": "depthwise.norm", "_project_conv": "project.convolution", "_bn2": "project.norm"}
-    outside = {"_conv_stem": "stem.convolution", "_bn0": "stem.norm", "_conv_head": "head.convolution"}
-    outside |= {"_bn1": "head.norm", "_fc": "classifier"}
-    ours = {}
+    """Rename the weights of the published PyTorch port to the parameter names of `EfficientNetLite`."""
+    block_names = {
+        "_expand_conv": "expand.convolution",
+        "_bn0": "expand.norm",
+        "_depthwise_conv": "depthwise.convolution",
+    }
+    block_names |= {"_bn1": "depthwise.norm", "_project_conv": "project.convolution", "_bn2": "project.norm"}
+    outer_names = {"_conv_stem": "stem.convolution", "_bn0": "stem.norm", "_conv_head": "head.convolution"}
+    outer_names |= {"_bn1": "head.norm", "_fc": "classifier"}
+    weights_renamed = {}
     for name, value in weights.items():
         *path, module, kind = name.split(".")
         if path:
-            ours[f"blocks.{path[1]}.{inside.get(module, module)}.{kind}"] = value
+            weights_renamed[f"blocks.{path[1]}.{block_names.get(module, module)}.{kind}"] = value
         else:
-            ours[f"{outside.get(module, module)}.{kind}"] = value
-    return ours
+            weights_renamed[f"{outer_names.get(module, module)}.{kind}"] = value
+    return weights_renamed

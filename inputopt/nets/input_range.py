@@ -1,7 +1,7 @@
-"""The inputs of a network: the box they lie in, and the mean and deviation that its weights were made for.
+"""The range of a model's inputs: their bounds, and the mean and standard deviation of its normalisation.
 
-Numbers that differ from part to part of an input are given as one for each channel, [C], along the input's first
-dimension, or as any shape that broadcasts to one input.
+Each is a number, a tensor [C] with one value per channel (the first dimension of an input), or a tensor of any shape
+that broadcasts to one input.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Cache = dict[tuple[Any, ...], Any]
 
 @dataclass(frozen=True)
 class Bounds:
-    """The lowest and the highest value that each number of an input may have; either may be infinite.
+    """Lower and upper bounds of inputs; either may be infinite.
 
     Attributes:
-        low, high: a number, or a tensor that is one for each channel or broadcasts to one input.
-        unit: the length that step sizes are parts of: the largest finite width, 1 if there is none.
+        low, high: a number, a tensor with one value per channel, or a tensor that broadcasts to one input.
+        unit: the length that step sizes are fractions of: the largest finite width, 1 if there is none.
     """
 
     low: float | Tensor
@@ -35,7 +35,7 @@ class Bounds:
     _boxes: Cache = field(default_factory=dict, repr=False, compare=False)
 
     def box(self, like: Tensor) -> tuple[Tensor, Tensor]:
-        """Low and high of inputs such as `like` [B, ...]: tensors of its dtype and device that broadcast to it.
+        """Return low and high as tensors that broadcast to `like` [B, ...], in its dtype and on its device.
 
         Raises:
             ValueError: the bounds do not broadcast to such inputs.
@@ -47,29 +47,29 @@ class Bounds:
 
 
 def made_bounds(bounds: Any) -> Bounds:
-    """The bounds that somebody gave as (low, high): numbers, tensors, arrays or lists of numbers.
+    """Convert bounds given as (low, high), each a number, tensor, array or list of numbers.
 
     Raises:
-        ValueError: no such pair, NaN, or a low that is not below its high.
+        ValueError: not such a pair, NaN, or a low that is not below its high.
     """
     try:
         low, high = bounds
-        least, most = _end(low), _end(high)
-        width = _numbers(most).cpu().double() - _numbers(least).cpu().double()
+        lowest, highest = _bound(low), _bound(high)
+        width = _as_tensor(highest).cpu().double() - _as_tensor(lowest).cpu().double()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
             f"bounds must be (low, high), numbers or tensors that fit each other, not {bounds}."
         ) from error
-    if not bool((width > 0).all()):  # which NaN is not either
+    if not bool((width > 0).all()):  # also rejects NaN
         raise ValueError(f"bounds must be (low, high) with low below high, not {bounds}.")
     finite = width[width.isfinite()]
-    return Bounds(least, most, float(finite.max()) if finite.numel() else 1.0)
+    return Bounds(lowest, highest, float(finite.max()) if finite.numel() else 1.0)
 
 
-def _end(value: Any) -> float | Tensor:
+def _bound(value: Any) -> float | Tensor:
     if isinstance(value, numbers.Real):
         return float(value)
-    tensor = _numbers(value)
+    tensor = _as_tensor(value)
     if tensor.dtype == torch.bool or tensor.is_complex():
         raise TypeError("bounds are numbers")
     if tensor.ndim == 0:
@@ -77,8 +77,8 @@ def _end(value: Any) -> float | Tensor:
     return tensor.to(torch.float64 if not tensor.is_floating_point() else tensor.dtype, copy=True)
 
 
-def _numbers(value: Any) -> Tensor:
-    """A tensor or array as it is, other numbers in float64 whatever the default dtype is."""
+def _as_tensor(value: Any) -> Tensor:
+    """Return a tensor or array in its own dtype, other numbers in float64 whatever the default dtype is."""
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, (np.ndarray, np.generic)):
@@ -88,11 +88,11 @@ def _numbers(value: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class Scaling:
-    """What a model expects subtracted from and divided out of its inputs.
+    """Normalisation (x - mean) / std of a model's inputs.
 
     Attributes:
-        mean, std: float64 tensors, one number, one for each channel, or what broadcasts to one input.
-        is_none: whether inputs stay as they are.
+        mean, std: float64 tensors: one number, one per channel, or any shape that broadcasts to one input.
+        is_none: whether mean is 0 and std is 1, so that inputs are returned unchanged.
     """
 
     mean: Tensor
@@ -101,7 +101,7 @@ class Scaling:
     _broadcast: Cache = field(default_factory=dict, repr=False, compare=False)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Inputs [B, ...] as the model expects them, in their own dtype."""
+        """Normalise inputs [B, ...], in their own dtype."""
         if self.is_none:
             return x
         key = (x.shape[1:], x.dtype, x.device)
@@ -112,39 +112,43 @@ class Scaling:
 
 
 def made_scaling(mean: Any, std: Any) -> Scaling:
-    """The scaling that somebody gave; 0 and 1 where nothing is given.
+    """Convert a given mean and std; None means 0 and 1.
 
     Raises:
-        ValueError, TypeError: a mean that is not finite, or a std that is not above 0.
+        TypeError: not numbers.
+        ValueError: a mean that is not finite, or a std that is not finite and above 0.
     """
     try:
-        less = _numbers(0.0 if mean is None else mean).to("cpu", torch.float64, copy=True)
-        over = _numbers(1.0 if std is None else std).to("cpu", torch.float64, copy=True)
+        mean_tensor = _as_tensor(0.0 if mean is None else mean).to("cpu", torch.float64, copy=True)
+        std_tensor = _as_tensor(1.0 if std is None else std).to("cpu", torch.float64, copy=True)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"mean and std must be numbers, or tensors or lists of them, not {mean} and {std}.") from error
-    checks.finite("mean", less)
-    if not bool((over > 0).all()) or not math.isfinite(float(over.max())):
+    checks.finite("mean", mean_tensor)
+    if not bool((std_tensor > 0).all()) or not math.isfinite(float(std_tensor.max())):
         raise ValueError("std must be finite and above 0; leave it out for a model that takes its inputs as they are.")
-    return Scaling(less, over, bool((less == 0).all()) and bool((over == 1).all()))
+    return Scaling(mean_tensor, std_tensor, bool((mean_tensor == 0).all()) and bool((std_tensor == 1).all()))
 
 
 def broadcastable(what: str, value: float | Tensor, like: Tensor) -> Tensor:
-    """`value` in the dtype and on the device of `like` [B, ...], in a shape that broadcasts to it.
+    """Return `value` in the dtype and on the device of `like` [B, ...], in a shape that broadcasts to it.
+
+    Args:
+        what: the name of the value in error messages.
 
     Raises:
-        ValueError: it does not broadcast to one input.
+        ValueError: `value` does not broadcast to one input.
     """
-    made = _numbers(value).to(like.device, like.dtype)
+    converted = _as_tensor(value).to(like.device, like.dtype)
     shape = like.shape[1:]
-    if made.ndim == 1 and shape:
-        made = made.reshape(-1, *(1,) * (len(shape) - 1))
+    if converted.ndim == 1 and shape:
+        converted = converted.reshape(-1, *(1,) * (len(shape) - 1))
     try:
-        fits = torch.broadcast_shapes(made.shape, shape) == shape  # type: ignore[no-untyped-call]
+        fits = torch.broadcast_shapes(converted.shape, shape) == shape  # type: ignore[no-untyped-call]
     except RuntimeError:
         fits = False
     if not fits:
         raise ValueError(
-            f"{what} of shape {list(_numbers(value).shape)} does not fit inputs of shape {list(shape)}; "
+            f"{what} of shape {list(_as_tensor(value).shape)} does not fit inputs of shape {list(shape)}; "
             "give a number, one for each channel, or what broadcasts to one input."
         )
-    return made
+    return converted

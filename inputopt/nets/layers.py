@@ -1,7 +1,7 @@
-"""Layers by name: what they put out, told apart by call where a module is called more than once in a forward.
+"""Layer names and capturing of layer outputs with forward hooks.
 
-"act" is what the module of that name puts out at its first call, as is "act:1"; "act:2" is its second call, "act:last"
-its last. The names are those of `named_modules()`; "" is the model itself.
+"act" and "act:1" are the output of the module of that name at its first call in a forward, "act:2" at its second,
+"act:last" at its last. The names are those of `named_modules()`; "" is the model itself.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ class Layer:
     """A module of a network.
 
     Attributes:
-        name: as in `named_modules()`.
-        kind: its class.
-        shapes: of what it puts out for one example, for each call; None where that is not one tensor.
+        name: the name in `named_modules()`.
+        kind: the name of its class.
+        shapes: for each call, the shape of the output for one example; None where the output is not one tensor.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Layer:
     shapes: tuple[tuple[int, ...] | None, ...]
 
     def calls(self) -> tuple[str, ...]:
-        """What each of its calls is called.
+        """Return the layer name of each call.
 
         >>> Layer("act", "ReLU", ((3,), (3,), (3,))).calls()
         ('act:1', 'act:2', 'act:3 or act:last')
@@ -53,7 +53,7 @@ class Layer:
 
 
 def names(model: Any) -> list[str]:
-    """The names of all modules inside whose calls can be watched: not those inside scripted or traced modules."""
+    """Return the names of all submodules that take hooks: all but scripted and traced modules and their children."""
     if not isinstance(model, nn.Module):
         return []
     modules = model.named_modules(remove_duplicate=False)
@@ -61,10 +61,10 @@ def names(model: Any) -> list[str]:
 
 
 def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
-    """The module's name and which of its calls is meant, the first is 1; None for the last.
+    """Split a layer name into the module's name and the number of the call: 1 is the first, None the last.
 
     Raises:
-        ValueError: no module is called so, which suggests the nearest, or no call.
+        ValueError: unknown module (the message suggests the nearest name), or an invalid call.
 
     >>> parsed("act:last", ["act"])
     ('act', None)
@@ -81,17 +81,17 @@ def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
 
 
 class StopForward(BaseException):
-    """Every layer asked for has been seen: the forward need not go on. No Exception, which models may catch."""
+    """Raised in a hook to end a forward once all requested layers are captured; models that catch Exception miss it."""
 
 
 @dataclass(frozen=True)
 class Captured:
-    """What a layer put out.
+    """The captured output of a layer.
 
     Attributes:
-        tensor: the one meant (`outputs.tensor_in`), or a copy of it; None if there is no such.
-        version: how often its memory had been written to.
-        root: where the graph behind it begins.
+        tensor: the tensor selected by `outputs.tensor_in`, or a copy of it; None if there is none.
+        version: the version counter of its memory when captured.
+        root: the `grad_fn` of the tensor.
     """
 
     tensor: Tensor | None
@@ -99,57 +99,57 @@ class Captured:
     root: Any
 
     def is_overwritten(self) -> bool:
-        """Whether its memory was written to since."""
+        """Whether the tensor was written to in place after it was captured."""
         return self.tensor is not None and self.version != version_of(self.tensor)
 
 
 def version_of(tensor: Tensor) -> int | None:
-    """How often the tensor's memory was written to; None for tensors of inference mode, which do not count."""
+    """Return the number of in-place writes to the tensor; None for inference tensors, which have no version counter."""
     return None if tensor.is_inference() else tensor._version
 
 
 class LayerCapture:
-    """Sees what some layers put out in one forward of the calling thread.
+    """Captures the outputs of some layers in one forward of the calling thread.
 
-    The last call of a module is known only at the end, so for that, and for what the model itself puts out, the model
-    is run to its end; else it is left with `StopForward` where the last of the layers was seen.
+    If a last call ("act:last") or the model's own output is requested, the forward is run to its end; otherwise it ends
+    with `StopForward` as soon as all layers are captured.
 
     Attributes:
-        found: by layer, what was seen.
-        counts: by module, how often it was called.
+        found: captured output by layer.
+        counts: number of calls by module name.
     """
 
     def __init__(self, wanted: dict[str, tuple[str, int | None]], copied: Container[str] = ()) -> None:
-        """`wanted`: layers, as `parsed`; `copied`: those whose output the next line writes to."""
+        """`wanted`: `parsed` names by layer; `copied`: layers whose output is overwritten later, which are cloned."""
         self.found: dict[str, Captured] = {}
         self.counts: Counter[str] = Counter()
         self._wanted = wanted
         self._copied = copied
-        self._leaves = all(call is not None and name != WHOLE for name, call in wanted.values())
+        self._stops_early = all(call is not None and name != WHOLE for name, call in wanted.values())
         self._thread = threading.get_ident()
 
     def hooks(self, model: nn.Module) -> list[Hook]:
-        """For `registered`."""
-        watched = dict.fromkeys(name for name, _ in self._wanted.values() if name != WHOLE)
-        return [(model.get_submodule(name), partial(self._see, name), False) for name in watched]
+        """Return the hooks to register with `registered`."""
+        module_names = dict.fromkeys(name for name, _ in self._wanted.values() if name != WHOLE)
+        return [(model.get_submodule(name), partial(self._hook, name), False) for name in module_names]
 
     def missing(self) -> str | None:
-        """A sentence on the first layer that was not seen."""
+        """Return an error message about the first layer that was not captured; None if all were."""
         for layer, (name, _) in self._wanted.items():
             if layer not in self.found and name != WHOLE:
-                times = self.counts[name]
-                often = f"calls {name} only {times} times" if times else f"never calls {name}"
-                return f"The model {often}, so there is no {layer}; choose a layer that it calls."
+                calls = self.counts[name]
+                calls_made = f"calls {name} only {calls} times" if calls else f"never calls {name}"
+                return f"The model {calls_made}, so there is no {layer}; choose a layer that it calls."
         return None
 
-    def _see(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
+    def _hook(self, name: str, module: nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() != self._thread:
             return
         self.counts[name] += 1
-        for layer, (of, call) in self._wanted.items():
-            if of == name and call in (self.counts[name], None):
+        for layer, (module_name, call) in self._wanted.items():
+            if module_name == name and call in (self.counts[name], None):
                 self.found[layer] = _captured(output, layer in self._copied)
-        if self._leaves and len(self.found) == len(self._wanted):
+        if self._stops_early and len(self.found) == len(self._wanted):
             raise StopForward
 
 
@@ -163,15 +163,15 @@ def _captured(output: Any, copied: bool) -> Captured:
 
 
 def listed(model: nn.Module, run: Callable[[], Any]) -> list[Layer]:
-    """Every module with the shapes of what it puts out while `run` runs the model, in the order of `named_modules`."""
+    """List every module with its output shapes while `run` runs the model, in the order of `named_modules`."""
     known, thread = names(model), threading.get_ident()
-    seen: dict[str, list[tuple[int, ...] | None]] = {name: [] for name in known}
+    shapes: dict[str, list[tuple[int, ...] | None]] = {name: [] for name in known}
 
-    def see(name: str, module: nn.Module, args: Any, output: Any) -> None:
+    def hook(name: str, module: nn.Module, args: Any, output: Any) -> None:
         if threading.get_ident() == thread:
             tensor = tensor_in(output)
-            seen[name].append(None if tensor is None else tuple(tensor.shape[1:]))
+            shapes[name].append(None if tensor is None else tuple(tensor.shape[1:]))
 
-    with registered([(model.get_submodule(name), partial(see, name), False) for name in known]):
+    with registered([(model.get_submodule(name), partial(hook, name), False) for name in known]):
         run()
-    return [Layer(name, type(model.get_submodule(name)).__name__, tuple(seen[name])) for name in known]
+    return [Layer(name, type(model.get_submodule(name)).__name__, tuple(shapes[name])) for name in known]

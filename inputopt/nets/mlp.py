@@ -1,4 +1,4 @@
-"""The multi-layer perceptron: the document's network, with any sizes and activations."""
+"""The multi-layer perceptron (the network of the reference document) with any sizes and activations."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from inputopt.nets.activations import Activation, find_activation
 
 
 class Layer(nn.Module):
-    """Neurons that share their inputs: O = activation(Z), Z = weight @ inputs + bias.
+    """A fully connected layer: O = activation(Z), Z = weight @ inputs + bias.
 
     Attributes:
-        weight: Parameter [n_out, n_in], a row a neuron.
+        weight: Parameter [n_out, n_in], one row per neuron.
         bias: Parameter [n_out].
     """
 
@@ -29,15 +29,15 @@ class Layer(nn.Module):
         self.activation = activation
 
     def weighted_input(self, inputs: Tensor) -> Tensor:
-        """Z, [B, n_out], of inputs [B, n_in]."""
+        """Return Z [B, n_out] of inputs [B, n_in]."""
         return functional.linear(inputs, self.weight, self.bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """O, [B, n_out], of inputs [B, n_in]."""
+        """Return O [B, n_out] of inputs [B, n_in]."""
         return self.activation.torch(self.weighted_input(inputs))
 
     def augmented(self) -> Tensor:
-        """The layer as one matrix [n_out, n_in + 1]: the bias is the weight of a "fake input" that is always 1."""
+        """Return the layer as a matrix [n_out, n_in + 1]: the bias is the weight of a "fake input" of 1."""
         return torch.cat([self.weight, self.bias[:, None]], dim=1)
 
     def extra_repr(self) -> str:
@@ -45,22 +45,20 @@ class Layer(nn.Module):
 
 
 def with_fake_input(inputs: Tensor) -> Tensor:
-    """`inputs` [B, n] with a last column of ones, [B, n + 1]: what `Layer.augmented` multiplies."""
+    """Append a column of ones to `inputs` [B, n]; the result [B, n + 1] is multiplied by `Layer.augmented`."""
     return torch.cat([inputs, inputs.new_ones(len(inputs), 1)], dim=1)
 
 
 class MLP(nn.Module):
-    """A fully connected network of any depth.
+    """A fully connected network of any depth; inputs [B, ...] are flattened.
 
     Args:
-        sizes: neurons per layer, the inputs first: [784, 128, 10].
-        activation: of the hidden layers.
-        output: activation of the last layer; `activation` if not given.
-        weights: exact initial weights, [n_out, n_in] a layer; drawn from `seed` if not given.
-        biases: exact initial biases, [n_out] a layer; zero if not given.
-        seed: what the weights are drawn from, normal with standard deviation gain / sqrt(n_in) (He et al., 2015).
-
-    Inputs of any shape [B, ...] are flattened.
+        sizes: the number of inputs and the neurons of each layer, for example [784, 128, 10].
+        activation: activation of the hidden layers.
+        output: activation of the last layer; default: `activation`.
+        weights: initial weights, [n_out, n_in] per layer; default: drawn from `seed`.
+        biases: initial biases, [n_out] per layer; default: zero.
+        seed: random seed of the weights: normal with standard deviation gain / sqrt(n_in) (He et al., 2015).
 
     Raises:
         ValueError: sizes, weights or biases that do not fit together, or an unknown activation.
@@ -86,13 +84,13 @@ class MLP(nn.Module):
         self.activation = find_activation(activation).name
         self.output = find_activation(activation if output is None else output).name
         kinds = [self.activation] * (len(sizes) - 2) + [self.output]
-        drawn = _draw(self.sizes, [find_activation(kind).gain for kind in kinds], seed)
-        given = _exact("weights", weights, [list(weight.shape) for weight in drawn])
-        offsets = _exact("biases", biases, [[size] for size in sizes[1:]])
+        initial = _draw(self.sizes, [find_activation(kind).gain for kind in kinds], seed)
+        given_weights = _given_tensors("weights", weights, [list(weight.shape) for weight in initial])
+        given_biases = _given_tensors("biases", biases, [[size] for size in sizes[1:]])
         self.layers = nn.ModuleList(
             Layer(
-                drawn[index] if given is None else given[index],
-                torch.zeros(sizes[index + 1]) if offsets is None else offsets[index],
+                initial[index] if given_weights is None else given_weights[index],
+                torch.zeros(sizes[index + 1]) if given_biases is None else given_biases[index],
                 find_activation(kind),
             )
             for index, kind in enumerate(kinds)
@@ -109,7 +107,7 @@ class MLP(nn.Module):
         return tuple(layer.bias for layer in self._stack())
 
     def logits(self, inputs: Tensor) -> Tensor:
-        """Z of the last layer, [B, n_out]: what the costs are computed from."""
+        """Return Z of the last layer, [B, n_out], from which the costs are computed."""
         signal = inputs.flatten(1)
         layers = self._stack()
         for layer in layers[:-1]:
@@ -117,18 +115,18 @@ class MLP(nn.Module):
         return layers[-1].weighted_input(signal)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """O of the last layer, [B, n_out], of inputs [B, ...] with `sizes[0]` numbers an example."""
+        """Return O of the last layer, [B, n_out], of inputs [B, ...] with `sizes[0]` numbers per example."""
         signal = inputs.flatten(1)
         for layer in self.layers:
             signal = layer(signal)
         return signal
 
     def config(self) -> dict[str, Any]:
-        """What rebuilds this architecture: keyword arguments of `MLP`."""
+        """Return the keyword arguments of `MLP` that rebuild this architecture."""
         return {"sizes": list(self.sizes), "activation": self.activation, "output": self.output}
 
     def _stack(self) -> list[Layer]:
-        return list(self.layers)  # type: ignore[arg-type]  # a ModuleList forgets what it holds
+        return list(self.layers)  # type: ignore[arg-type]  # the elements of a ModuleList are untyped
 
 
 def _draw(sizes: Sequence[int], gains: Sequence[float], seed: int) -> list[Tensor]:
@@ -139,10 +137,10 @@ def _draw(sizes: Sequence[int], gains: Sequence[float], seed: int) -> list[Tenso
     ]
 
 
-def _exact(what: str, given: Sequence[Any] | None, shapes: list[list[int]]) -> list[Tensor] | None:
+def _given_tensors(what: str, given: Sequence[Any] | None, shapes: list[list[int]]) -> list[Tensor] | None:
     if given is None:
         return None
-    made = [checks.tensor(what, value, torch.float32, torch.device("cpu")).clone() for value in given]
-    if [list(value.shape) for value in made] != shapes:
-        raise ValueError(f"{what} must have the shapes {shapes}, not {[list(value.shape) for value in made]}.")
-    return made
+    converted = [checks.tensor(what, value, torch.float32, torch.device("cpu")).clone() for value in given]
+    if [list(value.shape) for value in converted] != shapes:
+        raise ValueError(f"{what} must have the shapes {shapes}, not {[list(value.shape) for value in converted]}.")
+    return converted

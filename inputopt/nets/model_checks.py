@@ -1,4 +1,4 @@
-"""What is checked of a model before it is frozen."""
+"""Checks of a model before it is frozen."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from inputopt.nets.inference.forward import HALF
 
 
 def check_model(model: Any) -> None:
-    """Refuse what is no model, or has no weights yet or weights that are not finite.
+    """Check that `model` can be frozen.
 
     Raises:
-        TypeError, ValueError: as above.
+        TypeError: not a module or function.
+        ValueError: lazy layers without weights, weights on the meta device, or weights that are not finite.
     """
     if isinstance(model, type):
         raise TypeError(f"model must be a torch module or a function, not the class {model.__name__}; make one of it.")

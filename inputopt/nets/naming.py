@@ -1,4 +1,4 @@
-"""What a network is called and what its weights are, so that a result can say what made it."""
+"""Names and weight fingerprints of networks, recorded with results."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _NAMES: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
 
 
 def named(net: nn.Module, name: str) -> nn.Module:
-    """`net`, remembered under the name it is found by."""
+    """Remember `name` as the name that `net` was loaded by, and return `net`."""
     _NAMES[net] = name
     return net
 
 
 def name_of(net: Any) -> str | None:
-    """The name that `net` was loaded by; None for one that was made otherwise."""
+    """Return the name that `net` was loaded by; None for a model from another source."""
     return _NAMES.get(net) if isinstance(net, nn.Module) else None
 
 
 def fingerprint(net: Any) -> str | None:
-    """Sixteen hexadecimal digits that change with any weight or name of a weight; None for what is no module."""
+    """Return 16 hexadecimal digits of a hash of all weights and their names; None if `net` is not a module."""
     if not isinstance(net, nn.Module):
         return None
     digest = hashlib.sha256()

@@ -1,10 +1,10 @@
-"""Which tensor is meant where a model or a layer puts out more than one.
+"""Selecting the tensor of logits, or of a layer's output, from structured outputs.
 
-Logits are, in this order: the tensor itself; what is called `logits` in an object, a mapping or a named tuple; the only
-floating-point tensor [B, n] among the values of a mapping, dataclass, tuple or list. Of a layer inside it is the tensor
-itself; what is called `last_hidden_state` or `logits`; the first value of a tuple or list, where layers that put out
-more (attention, recurrent layers, blocks of transformers) put what the next one reads; the only floating-point tensor
-of two or more dimensions in it, however deeply nested. Where that leaves none or several, nothing is guessed.
+Logits are, in this order: the tensor itself; the field or key `logits` of an object, mapping or named tuple; the only
+floating-point tensor [B, n] among the values of a mapping, dataclass, tuple or list. The output of an inner layer is
+the tensor itself; the field `last_hidden_state` or `logits`; the first value of a tuple or list, because layers with
+several outputs (attention, recurrent layers, transformer blocks) return the input of the next layer first; the only
+floating-point tensor of two or more dimensions at any depth of nesting. If none or several match, none is selected.
 """
 
 from __future__ import annotations
@@ -22,19 +22,21 @@ NAMES = ("logits", "last_hidden_state")
 
 
 def logits_in(outputs: Any, batch: int) -> Any:
-    """The tensor of logits that a model meant by its outputs for so many inputs; None if that is not clear."""
+    """Select the logits from a model's outputs for `batch` inputs; None if they are absent or ambiguous."""
     if isinstance(outputs, Tensor):
         return outputs
-    found = _parts(outputs)
-    named = found.get(NAMES[0], getattr(outputs, NAMES[0], None))
+    elements = _elements(outputs)
+    named = elements.get(NAMES[0], getattr(outputs, NAMES[0], None))
     if named is not None:
         return named
-    tables = [value for value in found.values() if _is_floating(value) and value.ndim == 2 and len(value) == batch]
-    return tables[0] if len(tables) == 1 else None
+    candidates = [
+        value for value in elements.values() if _is_floating(value) and value.ndim == 2 and len(value) == batch
+    ]
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def checked_logits(outputs: Any, batch: int, dtype: torch.dtype) -> Tensor:
-    """`logits_in`, as a tensor [B, n] of that dtype.
+    """Select the logits [B, n] from a model's outputs and cast them to `dtype`.
 
     Raises:
         TypeError: there is no such tensor, or it does not hold floating-point numbers.
@@ -42,11 +44,11 @@ def checked_logits(outputs: Any, batch: int, dtype: torch.dtype) -> Tensor:
     """
     logits = outputs if type(outputs) is Tensor else logits_in(outputs, batch)
     if isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[0] == batch and logits.is_floating_point():
-        logits = _plain(logits, dtype)
-        return logits.clone() if logits._version else logits  # written in place, as to a buffer of the model's
+        logits = _converted(logits, dtype)
+        return logits.clone() if logits._version else logits  # written in place: may be a buffer of the model
     if not isinstance(logits, Tensor):
-        several = _parts(outputs)
-        what = f" (it returned {type(outputs).__name__} of {', '.join(several) or 'nothing'})" if several else ""
+        contents = _elements(outputs)
+        what = f" (it returned {type(outputs).__name__} of {', '.join(contents) or 'nothing'})" if contents else ""
         raise TypeError(
             "The model must return a tensor of logits [B, n], or something with .logits or with one such tensor in "
             f"it{what}; wrap it in a function that does."
@@ -60,30 +62,34 @@ def checked_logits(outputs: Any, batch: int, dtype: torch.dtype) -> Tensor:
 
 
 def tensor_in(output: Any) -> Tensor | None:
-    """The tensor that a layer meant by what it put out; None if that is not clear."""
+    """Select the tensor from a layer's output; None if it is absent or ambiguous."""
     if isinstance(output, Tensor):
         return output
-    found = _parts(output)
+    elements = _elements(output)
     for name in NAMES:
-        if isinstance(found.get(name), Tensor):
-            return found[name]
-    if isinstance(output, (tuple, list)) and len(output) and _is_table(output[0]):
+        if isinstance(elements.get(name), Tensor):
+            return elements[name]
+    if isinstance(output, (tuple, list)) and len(output) and _is_candidate(output[0]):
         return output[0]
-    tables = [value for value in _tensors(output) if _is_table(value)]
-    return tables[0] if len(tables) == 1 else None
+    candidates = [value for value in _tensors(output) if _is_candidate(value)]
+    return candidates[0] if len(candidates) == 1 else None
 
 
 def checked_layer(layer: str, tensor: Tensor | None, dtype: torch.dtype) -> Tensor:
-    """What a layer put out, floating-point numbers in that dtype; TypeError if that is no one tensor."""
+    """Return a layer's selected output, cast to `dtype` if it is floating-point.
+
+    Raises:
+        TypeError: `tensor` is None.
+    """
     if tensor is None:
         raise TypeError(f"Layer {layer!r} puts out more than one tensor, or none; choose a layer that puts out one.")
-    return _plain(tensor, dtype)
+    return _converted(tensor, dtype)
 
 
-def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Of torch's own class, of that dtype if it is floating-point, and no tensor of inference mode.
+def _converted(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Convert to a plain `torch.Tensor` outside inference mode, cast to `dtype` if it is floating-point.
 
-    Without gradients it is a copy: the model may write its next answer to the same memory.
+    Without gradients it is a copy, because the model may write its next output to the same memory.
     """
     if type(tensor) is not Tensor:
         tensor = tensor.as_subclass(Tensor)
@@ -93,7 +99,7 @@ def _plain(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return tensor if tensor.dtype == dtype or not tensor.is_floating_point() else tensor.to(dtype)
 
 
-def _is_table(value: Any) -> bool:
+def _is_candidate(value: Any) -> bool:
     return _is_floating(value) and value.ndim > 1
 
 
@@ -101,8 +107,8 @@ def _is_floating(value: Any) -> bool:
     return isinstance(value, Tensor) and value.is_floating_point()
 
 
-def _parts(outputs: Any) -> dict[str, Any]:
-    """The values directly inside, by name or place; none of what has no parts."""
+def _elements(outputs: Any) -> dict[str, Any]:
+    """Return the direct elements of a container by name or index; empty for other values."""
     if isinstance(outputs, Mapping):
         return {str(name): value for name, value in outputs.items()}
     if isinstance(outputs, (tuple, list)):
@@ -115,5 +121,5 @@ def _parts(outputs: Any) -> dict[str, Any]:
 def _tensors(output: Any) -> Iterator[Tensor]:
     if isinstance(output, Tensor):
         yield output
-    for value in _parts(output).values():
+    for value in _elements(output).values():
         yield from _tensors(value)

@@ -1,7 +1,7 @@
-"""Seeding the random numbers that a network draws in its forward, without disturbing the global generators.
+"""Seeding the random numbers drawn in a network's forward, without changing the global generators.
 
-torch, numpy and Python have one global generator each. It is seeded for one forward and restored afterwards, under a
-lock, since all threads share it.
+The global generators of torch, numpy and Python are seeded for one forward and restored afterwards, under a lock,
+because all threads share them.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ import torch
 _lock = threading.RLock()
 
 
-class _Numbered(threading.local):
-    """Forwards of random networks so far in this public call; None outside of one, and inside `drawn_by`."""
+class _ForwardCount(threading.local):
+    """Number of forwards of random networks in the current public call; None outside one and inside `drawn_by`."""
 
     count: int | None = None
 
 
-_numbered = _Numbered()
+_forwards = _ForwardCount()
 
 States = tuple[torch.Tensor, Any, Any]
 
 
 def generator_states() -> States:
-    """The states of torch's CPU generator, numpy's and Python's."""
+    """Return the states of the global generators of torch (CPU), numpy and Python."""
     return torch.get_rng_state(), np.random.get_state(), random.getstate()
 
 
 def moved_on(states: States) -> bool:
-    """Whether numpy's or Python's generator has been drawn from since."""
-    _, (_, before, place, *_), python = states
+    """Whether numpy's or Python's generator has been used since `states` were taken."""
+    _, (_, keys, position, *_), python = states
     now: Any = np.random.get_state()
-    return now[2] != place or not np.array_equal(now[1], before) or random.getstate() != python
+    return now[2] != position or not np.array_equal(now[1], keys) or random.getstate() != python
 
 
 def put_back(states: States) -> None:
-    """Restore states that `generator_states` returned."""
+    """Restore the states returned by `generator_states`."""
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])
     random.setstate(states[2])
@@ -50,8 +50,8 @@ def put_back(states: States) -> None:
 
 @contextmanager
 def drawn_by(key: int) -> Iterator[None]:
-    """Seed the global generators with `key` inside, and restore them afterwards."""
-    before, _numbered.count = _numbered.count, None
+    """Context in which the global generators are seeded with `key`; they are restored afterwards."""
+    before, _forwards.count = _forwards.count, None
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
     try:
         with _lock, torch.random.fork_rng(devices):
@@ -65,28 +65,28 @@ def drawn_by(key: int) -> Iterator[None]:
                 random.setstate(python)
                 np.random.set_state(arrays)
     finally:
-        _numbered.count = before
+        _forwards.count = before
 
 
 @contextmanager
 def numbered() -> Iterator[None]:
-    """Inside, each forward of a random network is seeded with its number, counted from the outermost call."""
-    if _numbered.count is not None:
+    """Context in which each forward of a random network is seeded with its number within the outermost `numbered`."""
+    if _forwards.count is not None:
         yield
         return
-    _numbered.count = 0
+    _forwards.count = 0
     try:
         yield
     finally:
-        _numbered.count = None
+        _forwards.count = None
 
 
 @contextmanager
 def next_number() -> Iterator[None]:
-    """Run one forward of a random network: seeded inside `numbered`, unseeded elsewhere."""
-    if _numbered.count is None:
+    """Context for one forward of a random network: seeded inside `numbered`, unseeded elsewhere."""
+    if _forwards.count is None:
         yield
         return
-    _numbered.count += 1
-    with drawn_by(_numbered.count):
+    _forwards.count += 1
+    with drawn_by(_forwards.count):
         yield

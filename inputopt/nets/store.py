@@ -1,4 +1,4 @@
-"""Networks on disk: safetensors, with the architecture in the header. Nothing is ever unpickled."""
+"""Reading and writing networks as safetensors with the architecture in the header; nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ KINDS: dict[str, type[MLP | DigitsCNN | EfficientNetLite]] = {
 
 
 def save(net: nn.Module, path: str | Path) -> None:
-    """Write the network's weights, and for the library's own networks the architecture, as safetensors.
+    """Write a network's weights as safetensors, with the architecture if the class is in `KINDS`.
 
     Raises:
-        FileError: the place cannot be written to.
+        FileError: the path cannot be written to.
         ValueError: a weight is NaN or infinite.
     """
-    # cloned, so that tensors which share memory are written as what each is
+    # cloned, because safetensors rejects tensors that share memory
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in net.state_dict().items()}
     _check_finite(tensors, path, ValueError)
     kind = next((kind for kind, made in KINDS.items() if isinstance(net, made)), None)
@@ -41,12 +41,13 @@ def save(net: nn.Module, path: str | Path) -> None:
 
 
 def read(path: str | Path, into: nn.Module | None = None) -> nn.Module:
-    """Read a network that `save` wrote, or fill `into` with the weights of a safetensors or `.pt` file.
+    """Read a network written by `save`, or load the weights of a safetensors or `.pt` file into `into`.
 
-    A `.pt` file holds no architecture, so it needs `into`; it is read with `weights_only=True`.
+    A `.pt` file has no architecture, so it requires `into`; it is read with `weights_only=True`.
 
     Raises:
-        FileError: the file is missing, truncated, pickled, foreign, does not fit, or holds NaN.
+        FileError: the file is missing, truncated, pickled, of an unknown format, has weights that do not fit the
+            network, or contains NaN or infinity.
     """
     path = Path(path)
     if not path.is_file():
@@ -57,9 +58,9 @@ def read(path: str | Path, into: nn.Module | None = None) -> nn.Module:
         tensors, config = _read_safetensors(path)
     _check_finite(tensors, path, FileError)
     net = _build(path, config, tensors) if into is None else into
-    wrong = _misfits(net, tensors)
-    if wrong:
-        raise FileError(f"The weights in {path} do not fit the network: {wrong}.")
+    mismatch = _mismatch(net, tensors)
+    if mismatch:
+        raise FileError(f"The weights in {path} do not fit the network: {mismatch}.")
     net.load_state_dict(tensors)
     return net
 
@@ -87,16 +88,16 @@ def _build(path: Path, config: dict[str, Any] | None, tensors: dict[str, Tensor]
     if config is None:
         raise FileError(f"{path} does not say which network it belongs to; give one with into=.")
     try:
-        with torch.device("meta"):  # no memory is spent on what a foreign file says, before its shapes are seen to fit
+        with torch.device("meta"):  # allocate memory only once the shapes in an untrusted file fit
             net: nn.Module = KINDS[config.pop("kind")](**config)
-        wrong = _misfits(net, tensors)
+        mismatch = _mismatch(net, tensors)
         dtype = next((value.dtype for value in tensors.values() if value.is_floating_point()), torch.float32)
-        return net if wrong else net.to_empty(device="cpu").to(dtype)
+        return net if mismatch else net.to_empty(device="cpu").to(dtype)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise FileError(f"{path} describes a network that this version cannot build ({error}).") from error
 
 
-def _misfits(net: nn.Module, tensors: dict[str, Tensor]) -> str:
+def _mismatch(net: nn.Module, tensors: dict[str, Tensor]) -> str:
     wanted = {name: tuple(value.shape) for name, value in net.state_dict().items()}
     found = {name: tuple(value.shape) for name, value in tensors.items()}
     name = next((name for name in {**wanted, **found} if wanted.get(name) != found.get(name)), None)

@@ -1,1 +1,1 @@
-"""Pictures: fooling images, ascent, dreams, and the sheets that show them."""
+"""Image synthesis: fooling images, gradient ascent, deep dream, feature visualisation, and figures that show them."""

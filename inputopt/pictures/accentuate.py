@@ -1,4 +1,4 @@
-"""Activation caricatures (Carter et al., 2019): a photo with more of what a layer sees in it."""
+"""Activation caricatures (Carter et al., 2019): exaggerate the features of a photo that a layer responds to."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def accentuate(
     augment: float = 0.5,
     watch: Watch | None = None,
 ) -> Picture:
-    """A photo's caricature: from the photo, further the way that the named layers see it (Carter et al., 2019).
+    """Optimise a photo into its activation caricature at the named layers (Carter et al., 2019).
 
-    Unlike a dream, which makes more of whatever excites a layer, it keeps the direction of the photo's own activations.
+    The search starts at the photo and amplifies its activations along their direction. `dream`, in contrast, increases
+    any activation of the layers.
 
     Args:
         model, photo, layers, seed, canvas, watch: as for `invert`.
-        steps: how many.
+        steps: number of optimisation steps.
         augment: as for `visualize`.
 
     Raises:
@@ -46,8 +47,6 @@ def accentuate(
     seed = checks.seed(seed)
     transform = augmented(surface.within, augment, seed)
     objective = -along_activations(activations(net, image, layers))
-    alone = torch.zeros(1, dtype=torch.int64, device=net.device)
-    x, _ = optimise_picture(
-        net, objective, surface, surface.canvas.encode(image), alone, alone, steps, transform, watch
-    )
+    ids = torch.zeros(1, dtype=torch.int64, device=net.device)
+    x, _ = optimise_picture(net, objective, surface, surface.canvas.encode(image), ids, ids, steps, transform, watch)
     return Picture(x[0], bounds=net.bounds)

@@ -1,4 +1,4 @@
-"""Up the cost from a recognised image, until the network no longer knows it, though a person still would."""
+"""Gradient ascent from correctly classified images to misclassified ones that a person would still recognise."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ def ascend(
     rate: float = 0.001,
     watch: Watch | None = None,
 ) -> Result:
-    """Ascend the cost of the labels `y` in small steps until each image is seen as something else.
+    """Ascend the cross-entropy of the labels `y` in small steps until each image is misclassified.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         x: images [B, ...] in the bounds.
-        y: their classes, [B]; the network's own answers if not given, which `label` says. An image that is not
-            recognised to begin with is returned as it is, at distance 0.
-        steps: how many steps at most.
-        rate: the length of a step, as the mean change of a pixel in parts of the bounds' width (of `Frozen.unit`, where
-            they are infinite).
-        watch: shown every step.
+        y: labels [B]; the model's predictions if not given, reported in the result's `label`. An image that is
+            misclassified to begin with is returned unchanged, at distance 0.
+        steps: maximum number of steps.
+        rate: step length, as the root-mean-square change of a pixel in units of the bounds' width (of `Frozen.unit`
+            where they are infinite).
+        watch: called at every step.
 
     Returns:
-        `distance` is the L2 distance from `x`.
+        The result, whose `distance` is the L2 distance from `x`.
 
     Raises:
-        ValueError, TypeError: inputs and labels that do not fit the model.
+        ValueError, TypeError: the inputs or labels do not fit the model.
     """
     net = frozen(model)
     checks.whole("steps", steps)

@@ -1,4 +1,4 @@
-"""An atlas of a layer: what each of its channels looks for, beside what in real photos excites it most."""
+"""Atlas of a layer: feature visualisations of its channels beside the photo patches that activate them most."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Atlas:
-    """What channels of a layer look for.
+    """Feature visualisations and top photo patches of channels of a layer.
 
     Attributes:
-        layer: its name.
-        channels: which of its channels, n numbers.
-        pictures: what excites each, n of them.
-        patches: for each channel the squares of photos that excite it most, most first, [n, k, C, S, S].
-        strengths: how strong the channel is at the middle of each square, [n, k].
-        indexed: which axis of the layer's output the channels are on, in words.
+        layer: name of the layer.
+        channels: indices of the n channels.
+        pictures: the feature visualisation of each channel, n of them.
+        patches: for each channel the photo patches with the highest activation, highest first, [n, k, C, S, S].
+        strengths: the channel's activation at the centre of each patch, [n, k].
+        indexed: text that says which axis of the layer's output holds the channels.
     """
 
     layer: str
@@ -46,7 +46,7 @@ class Atlas:
     indexed: str = ""
 
     def sheet(self, columns: int = 4) -> Figure:
-        """The channels side by side, each with its photo patches on its right."""
+        """A figure with `columns` channels per row, each with its photo patches to its right."""
         width = 1 + self.patches.shape[1]
         rows = -(-len(self.channels) // columns)
         figure = blank_figure(figsize=(1.15 * columns * width, 1.35 * rows + 0.4), layout="constrained")
@@ -78,38 +78,37 @@ def atlas(
     axis: int | None = None,
     **settings: Any,
 ) -> Atlas:
-    """Show what channels of a layer look for, and where in photos they find it.
+    """Visualise channels of a layer, and find the photo patches that activate them most.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        layer: a module's name, whose output has places that cover the image: [B, C, H, W], [B, H, W, C], or tokens
-            [B, N, C] in rows, with or without class tokens, which are left out.
-        photos: numbers [C, H, W] in the bounds, Pillow images, paths or arrays of uint8; of any sizes that the model
-            takes.
-        channels: which.
-        size, steps, seed: of the pictures, as for `visualize`.
-        top: how many patches for each channel, each from another photo.
-        patch: their side.
-        axis: which axis of the layer's output [B, ...] holds its channels; found where it is not given.
-        settings: what else `visualize` takes.
+        layer: name of a module whose output is a spatial grid over the image: [B, C, H, W], [B, H, W, C], or tokens
+            [B, N, C] in row-major order; class tokens are left out.
+        photos: tensors [C, H, W] in the bounds, Pillow images, paths or uint8 arrays; any sizes that the model accepts.
+        channels: channel indices.
+        size, steps, seed: of the feature visualisations, as for `visualize`.
+        top: number of patches per channel, each from a different photo.
+        patch: side of a patch in pixels.
+        axis: which axis of the layer's output [B, ...] holds its channels; detected if not given.
+        settings: further arguments of `visualize`.
 
     Raises:
-        ValueError, TypeError: an unknown layer or channel, or numbers or photos that make no sense.
+        ValueError, TypeError: an unknown layer or channel, or invalid settings or photos.
         FileError: a photo cannot be read.
     """
     net = frozen(model)
-    numbers = [checks.whole("channel", channel, least=0) for channel in channels]
-    if not len(photos) or not numbers:
+    indices = [checks.whole("channel", channel, least=0) for channel in channels]
+    if not len(photos) or not indices:
         raise ValueError("An atlas needs at least one photo and one channel.")
     checks.whole("patch", patch)
     checks.whole("top", top)
-    objective = Channel(layer, numbers, axis=axis)
+    objective = Channel(layer, indices, axis=axis)
     check_settings(net, objective, size, steps, seed, **settings)
     images = [photo_in_range(net, photo) for photo in photos]
-    patches, strengths = strongest(net, layer, images, numbers, min(top, len(images)), patch, axis)
-    made = visualize(net, objective, size, steps, seed, **settings)
-    pictures = tuple(made) if isinstance(made, list) else (made,)
-    return Atlas(layer, tuple(numbers), pictures, patches, strengths, pictures[0].recipe["channels"][layer])
+    patches, strengths = strongest(net, layer, images, indices, min(top, len(images)), patch, axis)
+    visualised = visualize(net, objective, size, steps, seed, **settings)
+    pictures = tuple(visualised) if isinstance(visualised, list) else (visualised,)
+    return Atlas(layer, tuple(indices), pictures, patches, strengths, pictures[0].recipe["channels"][layer])
 
 
 def strongest(
@@ -121,15 +120,19 @@ def strongest(
     side: int,
     axis: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The squares of images [1, C, H, W] that excite each channel most, [n, top, C, S, S], and how much, [n, top].
+    """The patches of images [1, C, H, W] that activate each channel most.
 
-    At most one square an image: about the place where the channel is strongest, moved inside where it would stick out.
+    Each image contributes at most one patch per channel, centred on the channel's highest activation and shifted to lie
+    inside the image.
+
+    Returns:
+        The patches [n, top, C, S, S] and their activations [n, top], highest first.
 
     Raises:
-        ValueError: a layer whose places are no grid over the images, a channel that there is not, or activations that
-            are no numbers.
+        ValueError: the layer's positions form no grid over the images, a channel does not exist, or activations are NaN
+            or infinite.
     """
-    found, values = [], []
+    crops, values = [], []
     layouts: dict[tuple[int, ...], Layout] = {}
     for image in images:
         shape = tuple(image.shape)
@@ -137,31 +140,33 @@ def strongest(
             if shape not in layouts:
                 layouts[shape] = network_geometry(net, image, [layer]).layout(layer, axis)
             output = net.features(image, [layer])[layer]
-        seen = _on_grid(checks.finite(f"what {layer} puts out", output), image, layouts[shape])
-        if max(channels) >= seen.shape[1]:
-            raise ValueError(f"channel must be at most {seen.shape[1] - 1} in {layer}, not {max(channels)}.")
-        strength, place = seen[0, list(channels)].flatten(1).max(1)
-        found.append(_squares(image, place // seen.shape[3], place % seen.shape[3], seen.shape[2:], side))
+        features = _on_grid(checks.finite(f"what {layer} puts out", output), image, layouts[shape])
+        if max(channels) >= features.shape[1]:
+            raise ValueError(f"channel must be at most {features.shape[1] - 1} in {layer}, not {max(channels)}.")
+        strength, position = features[0, list(channels)].flatten(1).max(1)
+        crops.append(
+            _patches_at(image, position // features.shape[3], position % features.shape[3], features.shape[2:], side)
+        )
         values.append(strength)
     strengths, order = torch.stack(values, dim=1).topk(top, dim=1)
     rows = torch.arange(len(channels), device=order.device)[:, None]
-    return torch.stack(found, dim=1)[rows, order], strengths
+    return torch.stack(crops, dim=1)[rows, order], strengths
 
 
-def _on_grid(seen: Tensor, image: Tensor, layout: Layout) -> Tensor:
-    """A layer's output as [1, C, rows, columns] over the image.
+def _on_grid(features: Tensor, image: Tensor, layout: Layout) -> Tensor:
+    """A layer's output as a feature map [1, C, rows, columns] over the image.
 
     Raises:
-        ValueError: its places are no grid over the image.
+        ValueError: its positions form no grid over the image.
     """
-    seen = channels_second(seen, layout.layer, layout.axis)
-    if seen.ndim == 4:
-        return seen
-    if seen.ndim == 3:
-        own = seen[:, :, layout.before : seen.shape[2] - layout.after]
-        grid = grid_of(own.shape[2], *image.shape[2:])
+    features = channels_second(features, layout.layer, layout.axis)
+    if features.ndim == 4:
+        return features
+    if features.ndim == 3:
+        tokens = features[:, :, layout.before : features.shape[2] - layout.after]
+        grid = grid_of(tokens.shape[2], *image.shape[2:])
         if grid is not None:
-            return own.reshape(*own.shape[:2], *grid)
+            return tokens.reshape(*tokens.shape[:2], *grid)
     places = " x ".join(map(str, layout.places)) or "no"
     raise ValueError(
         f"{layout.layer} has {places} places for an image of {image.shape[2]} x {image.shape[3]}, and they are no grid "
@@ -169,10 +174,10 @@ def _on_grid(seen: Tensor, image: Tensor, layout: Layout) -> Tensor:
     )
 
 
-def _squares(image: Tensor, down: Tensor, across: Tensor, grid: Sequence[int], side: int) -> Tensor:
-    """The square about each place of a grid over the image, [n, C, side, side]."""
+def _patches_at(image: Tensor, down: Tensor, across: Tensor, grid: Sequence[int], side: int) -> Tensor:
+    """The patch around each given cell of a grid over the image, [n, C, side, side]."""
     height, width = image.shape[2:]
-    if min(height, width) < side:  # too small a photo to cut from: enlarge it
+    if min(height, width) < side:  # the photo is smaller than a patch: enlarge it
         factor = side / min(height, width)
         size = [max(side, round(length * factor)) for length in (height, width)]
         image = functional.interpolate(image, size, mode="bilinear", antialias=True)

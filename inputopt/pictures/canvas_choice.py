@@ -1,4 +1,4 @@
-"""Which canvas to paint on, by its name, and how fast a search moves on it."""
+"""Image canvases (parameterisations) by name, with the learning rate and projection that each of them uses."""
 
 from __future__ import annotations
 
@@ -22,54 +22,58 @@ from inputopt.search.projections import Box, Project
 
 
 class PictureCanvas(Protocol):
-    """A canvas that knows where to start, [B, ...] for `ids` [B], and how to take a photo up."""
+    """A canvas with an initialisation, [B, ...] for `ids` [B], and an encoding of given images."""
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
-        """Where a search begins, each example's own."""
+        """The initial z of a search, random and different for each id."""
 
     def encode(self, x: Tensor) -> Tensor:
-        """The z of images [B, C, H, W], or of the nearest that it can hold."""
+        """The z of images [B, C, H, W], or of the nearest images that the canvas can represent."""
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
-        """Images [B, C, H, W]."""
+        """Decode z into images [B, C, H, W]."""
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Every pixel by itself, [B, C, H, W] from 0 to 1: what most pictures of this kind look so noisy by."""
+    """Independent pixels, z = image [B, C, H, W] in [0, 1]; optimised images are noisy at high frequencies."""
 
     shape: Shape
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
-        """Grey with a little noise, each example's own."""
+        """Grey with Gaussian noise of standard deviation 0.02, different for each id."""
         drawn = keyed_random.normal(self.shape, seed, ids).float()
         return (0.5 + 0.02 * drawn).clamp(0, 1)
 
     def encode(self, x: Tensor) -> Tensor:
-        """x itself."""
+        """Return `x`."""
         return x
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
-        """z itself."""
+        """Return `z`."""
         return z
 
 
 @dataclass(frozen=True)
 class InRange:
-    """A canvas of images from 0 to 1, for a network whose inputs lie in another range.
+    """Map the images of a canvas from [0, 1] to another input range.
 
-    Whatever is absolute on the canvas is in parts of the range's width so, and a search finds the same image in any.
+    All quantities of the canvas are thereby relative to the range's width, and a search finds the same image in any.
+
+    Attributes:
+        own: the canvas, whose images lie in [0, 1].
+        range: the input range of the network.
     """
 
     own: PictureCanvas
     range: Range
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
-        """As on the canvas from 0 to 1."""
+        """The initial z of the canvas."""
         return self.own.start(seed, ids)
 
     def encode(self, x: Tensor) -> Tensor:
-        """The z of images in the range."""
+        """The z of images [B, C, H, W] in the range."""
         return self.own.encode(self.range.parts(x))
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
@@ -79,25 +83,25 @@ class InRange:
 
 @dataclass(frozen=True)
 class Shared:
-    """A canvas on which the pictures of a batch have their coarse waves in common.
+    """A canvas on which all pictures of a batch share their low frequencies.
 
-    So they lie upon each other: what differs between two is what their objectives ask for, and not where things happen
-    to be (after the shared parameterisation of Mordvintsev et al., 2018).
+    The pictures are thereby spatially aligned: they differ by their objectives and not by the chance placement of
+    objects (after the shared parameterisation of Mordvintsev et al., 2018).
 
     Attributes:
-        own: the canvas of each.
-        mixed: z with the waves in common, all else each example's own.
+        own: the canvas of a single picture.
+        mixed: replaces the low frequencies of z [B, ...] by their mean over the batch.
     """
 
     own: PictureCanvas
     mixed: Callable[[Tensor], Tensor]
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
-        """As on the canvas of each."""
+        """The initial z of the canvas."""
         return self.own.start(seed, ids)
 
     def encode(self, x: Tensor) -> Tensor:
-        """As on the canvas of each; the waves in common become the batch's mean."""
+        """The z of images [B, C, H, W]; decoding averages their shared frequencies over the batch."""
         return self.own.encode(x)
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
@@ -105,32 +109,32 @@ class Shared:
         return self.own(self.mixed(z), problem)
 
 
-def _coarse(shape: Shape, waves: int) -> Tensor:
-    """Which waves repeat no more than so often over the image, whole rings of them, bool [H, W // 2 + 1]."""
+def _low_frequencies(shape: Shape, waves: int) -> Tensor:
+    """Mask of the frequencies of at most `waves` cycles per image, rounded, bool [H, W // 2 + 1]."""
     return frequencies(*shape[1:]).round() <= waves
 
 
-def _in_common(z: Tensor, coarse: Tensor) -> Tensor:
-    return torch.where(coarse.to(z.device), z.mean(0, keepdim=True), z)
+def _averaged(z: Tensor, low: Tensor) -> Tensor:
+    return torch.where(low.to(z.device), z.mean(0, keepdim=True), z)
 
 
-def _mixed_waves(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
-    coarse = _coarse(shape, waves)[..., None]
-    return lambda z: _in_common(z, coarse)
+def _share_coefficients(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
+    low = _low_frequencies(shape, waves)[..., None]
+    return lambda z: _averaged(z, low)
 
 
-def _mixed_phases(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
-    coarse = _coarse(shape, waves)
-    return lambda z: _in_common(z, coarse)
+def _share_phases(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
+    low = _low_frequencies(shape, waves)
+    return lambda z: _averaged(z, low)
 
 
-def _mixed_pixels(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
-    coarse = _coarse(shape, waves)
-    # the mean of coarse waves may lead out of the range of pixels
-    return lambda z: torch.fft.irfft2(_in_common(torch.fft.rfft2(z), coarse), s=shape[1:]).clamp(0, 1)
+def _share_pixels(shape: Shape, waves: int) -> Callable[[Tensor], Tensor]:
+    low = _low_frequencies(shape, waves)
+    # averaging low frequencies may leave the pixel range
+    return lambda z: torch.fft.irfft2(_averaged(torch.fft.rfft2(z), low), s=shape[1:]).clamp(0, 1)
 
 
-def _free(z: Tensor, problem: Problem) -> Tensor:
+def _unconstrained(z: Tensor, problem: Problem) -> Tensor:
     return z
 
 
@@ -139,10 +143,11 @@ class Kind:
     """A kind of canvas.
 
     Attributes:
-        make: from the shape (C, H, W), for images from 0 to 1.
-        rate: the step of a search on it.
-        mixed: (shape, waves) -> what puts so many waves of a batch in common; None for a canvas that has no waves.
-        boxed: whether z must stay between 0 and 1.
+        make: builds the canvas from the shape (C, H, W), for images in [0, 1].
+        rate: learning rate of a search on it.
+        mixed: (shape, waves) -> function that averages the frequencies of at most `waves` cycles per image over a
+            batch; None for a canvas that has no frequencies.
+        boxed: whether z must stay in [0, 1].
     """
 
     make: Callable[[Shape], PictureCanvas]
@@ -153,23 +158,23 @@ class Kind:
 
 SQUASH = Squash(0, 1)
 CANVASES = {
-    "natural": Kind(lambda shape: Natural(Fourier(shape, SQUASH)), 0.5, _mixed_waves),
-    "fourier": Kind(lambda shape: Fourier(shape, SQUASH), 0.05, _mixed_waves),
-    "phase": Kind(lambda shape: MACO(shape, SQUASH), 0.1, _mixed_phases),
+    "natural": Kind(lambda shape: Natural(Fourier(shape, SQUASH)), 0.5, _share_coefficients),
+    "fourier": Kind(lambda shape: Fourier(shape, SQUASH), 0.05, _share_coefficients),
+    "phase": Kind(lambda shape: MACO(shape, SQUASH), 0.1, _share_phases),
     "cppn": Kind(lambda shape: CPPN(shape, SQUASH), 0.02, None),
-    "pixels": Kind(Pixels, 0.02, _mixed_pixels, boxed=True),
+    "pixels": Kind(Pixels, 0.02, _share_pixels, boxed=True),
 }
 
 
 @dataclass(frozen=True)
 class Surface:
-    """What a search paints on.
+    """A canvas for images of one shape and range, with the settings of a search on it.
 
     Attributes:
-        canvas: makes images of z.
-        project: the set that z must stay in.
-        rate: the step of a search.
-        within: the range of the images.
+        canvas: decodes z into images.
+        project: projection onto the feasible set of z.
+        rate: learning rate of a search.
+        within: input range of the images.
     """
 
     canvas: PictureCanvas
@@ -181,26 +186,26 @@ class Surface:
 def canvas_of(name: str, shape: Shape, within: Range, shared: int = 0) -> Surface:
     """The canvas of that name, for images of that shape and range.
 
-    Waves that repeat up to `shared` times over the image are one for all pictures of a batch; 0 for none.
+    Frequencies of up to `shared` cycles per image are shared by all pictures of a batch; 0 for none.
 
     Raises:
-        ValueError, TypeError: no canvas is called so, or it has no waves to share.
+        ValueError, TypeError: the canvas is unknown, or it has no frequencies to share.
     """
     kind = CANVASES[checks.one_of("canvas", name, CANVASES)]
-    made = kind.make(shape)
+    canvas = kind.make(shape)
     if checks.whole("shared_frequencies", shared, least=0):
         if kind.mixed is None:
             raise ValueError(f"The canvas {name!r} has no waves to share; choose another, or shared_frequencies=0.")
-        made = Shared(made, kind.mixed(shape, shared))
-    project = Box(0.0, 1.0) if kind.boxed else _free
-    return Surface(made if within.is_unit else InRange(made, within), project, kind.rate, within)
+        canvas = Shared(canvas, kind.mixed(shape, shared))
+    project = Box(0.0, 1.0) if kind.boxed else _unconstrained
+    return Surface(canvas if within.is_unit else InRange(canvas, within), project, kind.rate, within)
 
 
 def shape_of(size: int | tuple[int, int], colours: int) -> Shape:
-    """(C, H, W) from a side or (height, width).
+    """The shape (C, H, W) for `size`, a side or (height, width), and `colours` channels.
 
     Raises:
-        ValueError, TypeError: not sizes.
+        ValueError, TypeError: invalid sizes or number of channels.
     """
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2:

@@ -1,4 +1,4 @@
-"""Deep dream: make more of what a layer sees in a photo, coarse shapes first and fine ones on top."""
+"""Deep dream (Mordvintsev, Olah and Tyka, 2015): amplify the activations of layers in a photo, octave by octave."""
 
 from __future__ import annotations
 
@@ -35,16 +35,16 @@ from inputopt.search.transforms import unchanged
 Layers = Sequence[str] | Mapping[str, float]
 
 WHOLE = 640
-"""Images with no side longer than this are derived at once if `tile` is not given."""
+"""If `tile` is not given, images with no side longer than this many pixels are not tiled."""
 
 TILE = 256
-"""The side of the tiles that larger ones are cut into."""
+"""Default side of the tiles of larger images, in pixels."""
 
 JITTER = 32
-"""How many pixels an image is rolled by at most if `jitter` is not given."""
+"""Largest default of `jitter`, in pixels."""
 
 GUIDE = 224
-"""The shorter side that a larger guide is scaled down to."""
+"""A larger guide is scaled down to this shorter side, in pixels."""
 
 
 @repeatable(photo=FILE, guide=FILE, mask=FILE)
@@ -66,74 +66,73 @@ def dream(
     seed: int = 0,
     watch: Watch | None = None,
 ) -> Picture:
-    """Move a photo along what the named layers see in it (after Mordvintsev, Olah and Tyka, 2015).
+    """Deep dream: gradient ascent on the activations of layers (after Mordvintsev, Olah and Tyka, 2015).
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        photo: numbers [C, H, W] in the bounds, or a Pillow image, a path or an array of uint8; images are scaled to the
-            bounds, and grey ones coloured for a network of colours.
-        layers: names of modules of the model, or names with a weight each; the mean square of what they put out is
-            ascended.
-        octaves: how many sizes to dream at, the last is the photo's own; 1 for a model that takes one size only.
-        octave_scale: the ratio of one size to the next.
-        steps: how many steps at each size.
-        step_size: the mean change of a pixel in a step, in parts of the bounds' width.
-        jitter: roll the image by up to this many pixels before each step. If not given, 32 but no more than an eighth
-            of the shorter side for a network that convolves images, and 0 for others. Tiles, whose cuts move, need
-            none.
-        smoothing: blur the gradient by a Gaussian of this many pixels, against dots; 0 for none.
-        guide: a photo, any size: what the layers see in it is made more of, instead of what they see in `photo`.
-        mask: a photo of the same size: white is dreamt in, black stays as it is.
-        tile: the side of the tiles that an image is cut into if it is larger; `TILE` if not given, for images larger
-            than `WHOLE`.
-        axis: for a guide: which axis of what the layers put out [B, ...] holds their channels; found if not given.
-        seed: what the jitter and the cuts are drawn from.
-        watch: shown every step.
+        photo: a tensor [C, H, W] in the bounds, or a Pillow image, a path or a uint8 array; images are scaled to the
+            bounds, and grey ones converted to RGB for a network of colour images.
+        layers: names of modules of the model, or a mapping from names to weights; the weighted sum of their mean square
+            activations is maximised.
+        octaves: number of image sizes, the last of which is the photo's own; 1 for a model of a fixed input size.
+        octave_scale: ratio of consecutive sizes.
+        steps: number of steps per octave.
+        step_size: mean absolute change of a pixel per step, in units of the bounds' width.
+        jitter: roll the image by up to this many pixels before each step. If not given, 32 but at most an eighth of the
+            shorter side for convolutional networks, and 0 for others. Tiled images are not rolled, since their tile
+            boundaries move at every step.
+        smoothing: standard deviation in pixels of a Gaussian blur of the gradient, which prevents dots; 0 for none.
+        guide: a photo of any size; the features of this photo are amplified instead of those of `photo`.
+        mask: a photo of the same size as `photo`: white regions change, black ones stay as they are.
+        tile: tile side in pixels for images that are larger; if not given, `TILE` for images larger than `WHOLE`.
+        axis: for a guide: which axis of the layers' outputs [B, ...] holds their channels; detected if not given.
+        seed: seed of the jitter and the tile boundaries.
+        watch: called at every step.
 
     Raises:
-        ValueError, TypeError: an unknown layer, numbers or a photo that make no sense, activations that are no numbers,
-            or infinite bounds.
+        ValueError, TypeError: an unknown layer, invalid settings or photo, activations that are NaN or infinite, or
+            infinite bounds.
         FileError: a photo cannot be read.
     """
     net = frozen(model)
     _check(octaves, octave_scale, steps, step_size, jitter, smoothing, tile)
     seed, weights = checks.seed(seed), _weights(layers)
-    image, where = levels_for(net, "photo", photo), None if mask is None else _read_mask(net, mask)
-    if where is not None and where.shape[2:] != image.shape[2:]:
-        raise ValueError(f"mask must be as large as the photo, {_size(image)}, not {_size(where)}.")
-    objective, said = _objective(net, weights, guide, axis)
+    image, full_mask = levels_for(net, "photo", photo), None if mask is None else _read_mask(net, mask)
+    if full_mask is not None and full_mask.shape[2:] != image.shape[2:]:
+        raise ValueError(f"mask must be as large as the photo, {_size(image)}, not {_size(full_mask)}.")
+    objective, recipe = _objective(net, weights, guide, axis)
     detail, full = None, (image.shape[2], image.shape[3])
-    for height, across in octave_sizes(*full, octaves, octave_scale):
-        share = None if where is None else resized(where, height, across)
-        small = scaled(net, image, height, across)
+    for height, width in octave_sizes(*full, octaves, octave_scale):
+        small_mask = None if full_mask is None else resized(full_mask, height, width)
+        small = scaled(net, image, height, width)
         if detail is not None:
-            detail = resized(detail, height, across)
-            small = detail.add_(small) if share is None else small + share * detail
+            detail = resized(detail, height, width)
+            small = detail.add_(small) if small_mask is None else small + small_mask * detail
         detail = None
-        if (height, across) == full:
-            image = image[:, :, :1, :1].clone()  # nobody needs it any more, and of a large image every copy counts
-        roll = (min(JITTER, min(height, across) // 8) if net.convolves else 0) if jitter is None else jitter
+        if (height, width) == full:
+            image = image[:, :, :1, :1].clone()  # the last octave needs it no more: free its memory
+        roll = (min(JITTER, min(height, width) // 8) if net.convolves else 0) if jitter is None else jitter
         finite = FiniteBounds(objective)
-        oracle, step = _search(net, finite.objective, small, step_size, roll, smoothing, tile, seed, share)
-        started = [small]
+        oracle, step = _search(net, finite.objective, small, step_size, roll, smoothing, tile, seed, small_mask)
+        start = [small]
         del small
         try:
-            dreamt = _moved(oracle, step, started, steps, watch)
+            dreamt = _optimised(oracle, step, start, steps, watch)
         except Interrupted as stopped:
             stopped.pictures = [so_far(net, photo, stopped.result.x)]
             raise
         except ValueError as error:
-            if (height, across) != full and _takes(net, scaled(net, image, *full), weights):
+            if (height, width) != full and _takes(net, scaled(net, image, *full), weights):
                 raise ValueError(f"{error} A model of one size wants octaves=1.") from error
             raise
         finite.check(dreamt)
-        if (height, across) != full:
-            detail = dreamt - scaled(net, image, height, across)
-    return Picture(dreamt[0], said, net.bounds)
+        if (height, width) != full:
+            detail = dreamt - scaled(net, image, height, width)
+    return Picture(dreamt[0], recipe, net.bounds)
 
 
 def _takes(net: Frozen, x: Tensor, layers: Mapping[str, float]) -> bool:
-    """Whether the network takes such images."""
+    """Whether the network accepts images like `x` [B, C, H, W]."""
     try:
         with torch.no_grad():
             net.features(x, list(layers))
@@ -155,17 +154,17 @@ def _check(
         checks.positive("smoothing", smoothing)
 
 
-def _moved(oracle: Oracle, step: Step, started: list[Tensor], steps: int, watch: Watch | None) -> Tensor:
-    """Where the image in `started` is led; it is taken out of there, so that nobody but the loop keeps it."""
-    ids = torch.zeros(1, dtype=torch.int64, device=started[0].device)
-    nothing = started[0].new_zeros(1).expand(started[0].shape)  # distances are not asked for
+def _optimised(oracle: Oracle, step: Step, start: list[Tensor], steps: int, watch: Watch | None) -> Tensor:
+    """Optimise the image [1, C, H, W] in the list `start`; it is removed from the list to free its memory early."""
+    ids = torch.zeros(1, dtype=torch.int64, device=start[0].device)
+    nothing = start[0].new_zeros(1).expand(start[0].shape)  # x0 is unused, since distances are not measured
     problem = Problem(nothing, ids, ids)
     found = optimise(
         unjudged(oracle, steps),
         step,
         anywhere,
         problem,
-        started.pop(),
+        start.pop(),
         steps=steps,
         select=latest,
         watch=watch,
@@ -180,7 +179,7 @@ def _unmeasured(change: Tensor) -> Tensor:
 
 
 def so_far(net: Frozen, photo: Photo, x: Tensor) -> Picture:
-    """The dream at the photo's size, from what a watcher was shown of it, `x` [1, C, h, w] of any octave."""
+    """The dream at the photo's size, from an intermediate image `x` [1, C, h, w] of any octave."""
     image = levels_for(net, "photo", photo)
     whole = scaled(net, image, *image.shape[2:])
     detail = x - scaled(net, image, *x.shape[2:])
@@ -189,7 +188,7 @@ def so_far(net: Frozen, photo: Photo, x: Tensor) -> Picture:
 
 
 def _weights(layers: Layers) -> dict[str, float]:
-    """The layers with a weight each."""
+    """A mapping from layer names to weights; 1 where none are given."""
     if isinstance(layers, str) or not layers:
         raise ValueError("layers must be a list of names, at least one.")
     if not isinstance(layers, Mapping):
@@ -203,20 +202,20 @@ def _weights(layers: Layers) -> dict[str, float]:
 def _objective(
     net: Frozen, weights: Mapping[str, float], guide: Photo | None, axis: int | None
 ) -> tuple[Objective, dict[str, Any]]:
-    """What is made more of, negated; and what the recipe says of the layers whose channels a guide is compared in."""
-    said: dict[str, Any] = {}
+    """The objective to minimise, and the recipe entry on the layers' channel axes (empty without a guide)."""
+    recipe: dict[str, Any] = {}
     parts = [-layer_energy([name]) for name in weights]
     if guide is not None:
         x = levels_for(net, "guide", guide)
         factor = min(1.0, GUIDE / min(x.shape[2:]))
-        shown = scaled(net, x, *(max(1, round(side * factor)) for side in x.shape[2:]))
+        resized_guide = scaled(net, x, *(max(1, round(side * factor)) for side in x.shape[2:]))
         with torch.no_grad():
-            seen = net.features(shown, list(weights))
-            to = network_geometry(net, shown, list(weights))
-        parts = [guided({name: seen[name]}, axis=axis).bound(to) for name in weights]
-        said = indexed(to)
+            features = net.features(resized_guide, list(weights))
+            geometry = network_geometry(net, resized_guide, list(weights))
+        parts = [guided({name: features[name]}, axis=axis).bound(geometry) for name in weights]
+        recipe = indexed(geometry)
     parts = [part * weight for part, weight in zip(parts, weights.values(), strict=True)]
-    return sum(parts[1:], parts[0]), said
+    return sum(parts[1:], parts[0]), recipe
 
 
 def _search(
@@ -228,9 +227,9 @@ def _search(
     smoothing: float,
     tile: int | None,
     seed: int,
-    share: Tensor | None,
+    mask: Tensor | None,
 ) -> tuple[Oracle, Step]:
-    """What asks the network about an image of that size, at once or in tiles, and the step that is made then."""
+    """The oracle for an image of that size, tiled if it is large, and the step rule."""
     within = picture_range(net, image.shape[1:])
     side = tile or (TILE if max(image.shape[2:]) > WHOLE else WHOLE)
     whole = max(image.shape[2:]) <= side
@@ -240,22 +239,22 @@ def _search(
         oracle = finished(oracle, smooth(smoothing).function)
     oracle = oracle if whole else Tiled(oracle, side, seed)
     if isinstance(within.width, float):
-        return oracle, Stride(step_size * within.width, within.low, within.high, share)
-    # numbers of different widths: the derivative by parts of each width, and the step in those parts
+        return oracle, Stride(step_size * within.width, within.low, within.high, mask)
+    # bounds whose width differs by element: take the gradient and the step in units of each width
     width = within.width
     return (
         finished(oracle, lambda grad: grad * width),
-        Stride(step_size, within.low, within.high, width if share is None else width * share),
+        Stride(step_size, within.low, within.high, width if mask is None else width * mask),
     )
 
 
 def _read_mask(net: Frozen, mask: Photo) -> Tensor:
-    """A mask as [1, 1, H, W] in [0, 1]."""
+    """A mask as a tensor [1, 1, H, W] in [0, 1]."""
     levels = read_levels(mask, 1)[None].to(net.device)
-    where = levels.to(net.dtype) / (1 if levels.is_floating_point() else 255)
-    if where.shape[1] != 1 or float(where.min()) < 0 or float(where.max()) > 1:
+    values = levels.to(net.dtype) / (1 if levels.is_floating_point() else 255)
+    if values.shape[1] != 1 or float(values.min()) < 0 or float(values.max()) > 1:
         raise ValueError("mask must be a grey image, or numbers [1, H, W] from 0 to 1.")
-    return where
+    return values
 
 
 def _size(image: Tensor) -> str:
@@ -263,7 +262,7 @@ def _size(image: Tensor) -> str:
 
 
 def octave_sizes(height: int, width: int, octaves: int, scale: float) -> list[tuple[int, int]]:
-    """The sizes to dream at, smallest first; the last is the photo's own.
+    """The sizes (height, width) of the octaves, smallest first; the last is the photo's own.
 
     >>> octave_sizes(100, 50, 3, 2.0)
     [(25, 12), (50, 25), (100, 50)]
@@ -273,7 +272,7 @@ def octave_sizes(height: int, width: int, octaves: int, scale: float) -> list[tu
 
 
 def scaled(net: Frozen, image: Tensor, height: int, width: int) -> Tensor:
-    """An image [1, C, H, W], as numbers in the bounds or as levels in uint8, at another size and in the bounds."""
+    """Resize an image [1, C, H, W], given in the bounds or as uint8 levels; the result lies in the bounds."""
     if image.is_floating_point():
         return resized(image, height, width)
     levels = resized(image.to(net.dtype, copy=True), height, width)
@@ -282,7 +281,7 @@ def scaled(net: Frozen, image: Tensor, height: int, width: int) -> Tensor:
 
 
 def resized(x: Tensor, height: int, width: int) -> Tensor:
-    """Images [B, C, H, W] at another size, smoothed where they shrink."""
+    """Resize images [B, C, H, W] bilinearly, with antialiasing."""
     if x.shape[2:] == (height, width):
         return x
     return functional.interpolate(x, (height, width), mode="bilinear", antialias=True, align_corners=False)

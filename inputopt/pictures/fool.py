@@ -1,4 +1,4 @@
-"""From static down to a class: an image that the network is sure of and that a person would not know."""
+"""Fooling images (Nguyen et al., 2015): noise optimised until the model is confident of a class no person would see."""
 
 from __future__ import annotations
 
@@ -44,25 +44,25 @@ def fool(
     start: str = "static",
     watch: Watch | None = None,
 ) -> Result:
-    """Start from static and descend until the network sees `target` (after Nguyen, Yosinski and Clune, 2015).
+    """Optimise noise until the model is confident of class `target` (after Nguyen, Yosinski and Clune, 2015).
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        target: the class to reach.
-        shape: of one input, such as (1, 28, 28).
-        count: how many images, each from static of its own.
-        seed: what the static is drawn from.
-        confidence: the probability of `target` at which an image is done.
-        steps: how many steps at most.
-        rate: the length of a step, as the mean change of a pixel in parts of the bounds' width.
-        start: "static", every number by itself; or for images "fourier", waves as strong as in a photo.
-        watch: shown every step.
+        target: the target class.
+        shape: shape of one input, such as (1, 28, 28).
+        count: number of images, each from different noise.
+        seed: seed of the noise.
+        confidence: probability of `target` at which an image counts as success.
+        steps: maximum number of steps.
+        rate: step length, as the root-mean-square change of a pixel in units of the bounds' width.
+        start: "static", independent uniform noise; or for images "fourier", noise with the power spectrum of photos.
+        watch: called at every step.
 
     Returns:
-        `x` [count, *shape]; `distance` is the L2 distance from the static.
+        The result, with `x` [count, *shape]; its `distance` is the L2 distance from the initial noise.
 
     Raises:
-        ValueError, TypeError: a target, shape or number that makes no sense.
+        ValueError, TypeError: an invalid target, shape or setting.
     """
     net = frozen(model)
     checks.whole("count", count)
@@ -75,26 +75,26 @@ def fool(
     checks.whole("target", target, least=0)
     within = picture_range(net, sizes)
     ids = torch.arange(count, device=net.device)
-    begun = within.clamp(within.of_parts(_begun(start, sizes, seed, ids).to(net.dtype)))
-    problem, _ = check_problem(net, begun, torch.full_like(ids, target), ids)
+    x0 = within.clamp(within.of_parts(_initial_noise(start, sizes, seed, ids).to(net.dtype)))
+    problem, _ = check_problem(net, x0, torch.full_like(ids, target), ids)
     return optimise(
         Autograd(net, cross_entropy, confident(confidence)),
-        Descend(by_width(within.width), rate * begun[0].numel() ** 0.5),
+        Descend(by_width(within.width), rate * x0[0].numel() ** 0.5),
         Box(within.low, within.high),
         problem,
-        begun,
+        x0,
         steps=steps,
         watch=watch,
     )
 
 
 def by_width(width: Any) -> Stateless:
-    """The gradient at length 1 (L2) where each number is measured in its own width."""
+    """Normalise the gradient to L2 norm 1, with each element measured in units of its own `width`."""
     return Stateless(lambda grad: unit.function(grad * width) * width)
 
 
-def _begun(start: str, sizes: list[int], seed: int, ids: Tensor) -> Tensor:
-    """Where each image starts, [B, *sizes], in parts of the bounds' width."""
+def _initial_noise(start: str, sizes: list[int], seed: int, ids: Tensor) -> Tensor:
+    """Initial images [B, *sizes] in [0, 1], relative to the bounds."""
     if checks.one_of("start", start, STARTS) == "static":
         return keyed_random.uniform(sizes, seed, ids)
     if len(sizes) != 3:

@@ -1,4 +1,4 @@
-"""Feature inversion (Mahendran and Vedaldi, 2015): an image whose activations match those of a photo."""
+"""Feature inversion (Mahendran and Vedaldi, 2015): optimise an image whose activations match those of a photo."""
 
 from __future__ import annotations
 
@@ -34,46 +34,47 @@ def invert(
     smooth: float = 0.1,
     watch: Watch | None = None,
 ) -> Picture:
-    """From noise to an image to which the named layers answer as they do to a photo (Mahendran and Vedaldi, 2015).
+    """Optimise noise until the activations of the named layers match those of a photo (Mahendran and Vedaldi, 2015).
 
-    What differs from the photo is what those layers do not see, or no longer tell.
+    Differences between the image and the photo show information that those layers do not represent.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        photo: numbers [C, H, W] in the bounds, or a Pillow image, a path or an array of uint8; images are scaled to the
+        photo: a tensor [C, H, W] in the bounds, or a Pillow image, a path or a uint8 array; images are scaled to the
             bounds.
         layers: names of modules of the model.
-        steps: how many.
-        seed: what the noise is drawn from.
+        steps: number of optimisation steps.
+        seed: seed of the noise.
         canvas: as for `visualize`.
-        smooth: the weight of the total variation against the distance.
-        watch: shown every step.
+        smooth: weight of the total variation relative to the activation distance.
+        watch: called at every step.
 
     Returns:
-        The image; its recipe says how far the activations still are, as a part of the photo's own, under "distance".
+        The image; "distance" in its recipe is the remaining activation distance: squared, relative to the squared norm
+        of the photo's activations, averaged over layers.
 
     Raises:
-        ValueError, TypeError: an unknown layer or canvas, numbers or a photo that make no sense, activations that are
-            no numbers, or infinite bounds.
+        ValueError, TypeError: an unknown layer or canvas, invalid settings or photo, activations that are NaN or
+            infinite, or infinite bounds.
         FileError: the photo cannot be read.
     """
     weight = checks.positive("smooth", smooth) if smooth else 0.0
     net, image, surface = _given(model, photo, steps, canvas)
     seed = checks.seed(seed)
-    wanted = activations(net, image, layers)
-    distance = activation_distance(wanted)
+    target = activations(net, image, layers)
+    distance = activation_distance(target)
     objective = distance + weight * total_variation()
-    alone = torch.zeros(1, dtype=torch.int64, device=net.device)
-    z = surface.canvas.start(seed, alone).to(image)
-    x, _ = optimise_picture(net, objective, surface, z, alone, alone, steps, unchanged, watch)
-    left = float(distance(activations(net, x, layers), x, Problem(x, alone, alone)))
-    return Picture(x[0], {"distance": left}, net.bounds)
+    ids = torch.zeros(1, dtype=torch.int64, device=net.device)
+    z = surface.canvas.start(seed, ids).to(image)
+    x, _ = optimise_picture(net, objective, surface, z, ids, ids, steps, unchanged, watch)
+    remaining = float(distance(activations(net, x, layers), x, Problem(x, ids, ids)))
+    return Picture(x[0], {"distance": remaining}, net.bounds)
 
 
 def _given(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor], photo: Photo, steps: int, canvas: str
 ) -> tuple[Frozen, Tensor, Surface]:
-    """The network, the photo [1, C, H, W], and a canvas of its shape; the network is asked about nothing yet."""
+    """The frozen network, the photo [1, C, H, W] and a canvas of its shape; the network is not run yet."""
     net = frozen(model)
     checks.whole("steps", steps)
     checks.one_of("canvas", canvas, CANVASES)
@@ -83,10 +84,10 @@ def _given(
 
 
 def activations(net: Frozen, image: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
-    """What the named layers put out for an image [1, C, H, W].
+    """The activations of the named layers for an image [1, C, H, W].
 
     Raises:
-        ValueError: an unknown layer, or a model that does not take such images.
+        ValueError: an unknown layer, or a model that does not accept such images.
     """
     with torch.no_grad():
         return net.features(image, list(layers) if not isinstance(layers, str) else layers)

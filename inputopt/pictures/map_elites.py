@@ -1,4 +1,4 @@
-"""Fooling without a derivative: images evolve, and each class keeps the best that was ever found for it."""
+"""Gradient-free fooling images (Nguyen, Yosinski and Clune, 2015): MAP-Elites with the best image of each class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Progress = Callable[[int, Tensor], None]
 
 @dataclass(frozen=True)
 class Elites:
-    """The best genome of each class, [n, P], and how sure the network is of it there, its log-probability [n]."""
+    """The best genome of each class so far, [n, P], and the class's log-probability for its image, `beliefs` [n]."""
 
     genomes: Tensor
     beliefs: Tensor
@@ -36,21 +36,22 @@ class Elites:
 
 @dataclass(frozen=True)
 class MapElites:
-    """Multi-dimensional archive of elites (Mouret and Clune, 2015), a cell a class; `ask` and `tell` are pure.
+    """MAP-Elites (Mouret and Clune, 2015) with one cell per class; `ask` and `tell` are pure functions.
 
-    A child comes from the elite of a class that is still wanted or, to keep stepping stones, from that of any class
-    (Nguyen, Yosinski and Clune, 2015: an image is often found on the way to another). Some children move along the
-    line to another elite (Vassiliades and Mouret, 2018: what the elites differ in is what matters); all mutate, by
-    sizes from `spread` down to a hundredth of it.
+    The parent of a child is the elite of a target class that is not reached yet or, for diversity, of any class
+    (Nguyen, Yosinski and Clune, 2015: images of one class often evolve from those of another). Some children move along
+    the line to another elite (directional variation; Vassiliades and Mouret, 2018); all mutate, with standard
+    deviations from `spread` down to a hundredth of it.
 
     Attributes:
-        population: children in a generation.
-        wander: the share whose parent is the elite of any class.
-        mixing: the share that moves along the line to the elite of any other class.
-        reach: the standard deviation of the largest moves along it, in parts of the way; the least are a tenth.
-        mutation: the largest share of genes that mutate.
-        spread: the standard deviation of the largest mutations.
-        seed: what all chance is drawn from.
+        population: number of children per generation.
+        wander: fraction of children whose parent is the elite of any class.
+        mixing: fraction of children that move along the line to the elite of any class.
+        reach: largest standard deviation of these moves, relative to the distance between the elites; the smallest is a
+            tenth of it.
+        mutation: largest fraction of genes that mutate.
+        spread: largest standard deviation of mutations.
+        seed: seed of all random numbers.
     """
 
     population: int = 64
@@ -70,24 +71,26 @@ class MapElites:
             checks.positive(what, getattr(self, what))
 
     def ask(self, elites: Elites, wanted: Tensor) -> Tensor:
-        """The next generation, [population, P], towards the classes `wanted`, int64 [m]."""
+        """The genomes of the next generation, [population, P], for the target classes `wanted`, int64 [m]."""
         ids = torch.arange(self.population, device=wanted.device)
         genes = elites.genomes.shape[1]
         drawn = keyed_random.uniform((7,), self.seed, ids, 3 * elites.generation).to(elites.genomes.device)
-        known = torch.isfinite(elites.beliefs).nonzero()[:, 0]
-        aim, anyone = (pool[(draw * len(pool)).long()] for pool, draw in ((wanted, drawn[:, 0]), (known, drawn[:, 1])))
-        parents = elites.genomes[torch.where(drawn[:, 2] < self.wander, anyone, aim)]
-        others = elites.genomes[known[(drawn[:, 3] * len(known)).long()]]
-        along = (drawn[:, 4:5] < self.mixing) * self.reach * 10 ** -drawn[:, 6:7]
-        along = along * keyed_random.normal((1,), self.seed + 2, ids, elites.generation).to(along)
-        share = self.mutation * 10 ** (-1.5 * drawn[:, 5:6])  # a few genes far as often as all of them a little
+        filled = torch.isfinite(elites.beliefs).nonzero()[:, 0]
+        aimed, other = (
+            pool[(draw * len(pool)).long()] for pool, draw in ((wanted, drawn[:, 0]), (filled, drawn[:, 1]))
+        )
+        parents = elites.genomes[torch.where(drawn[:, 2] < self.wander, other, aimed)]
+        others = elites.genomes[filled[(drawn[:, 3] * len(filled)).long()]]
+        line_step = (drawn[:, 4:5] < self.mixing) * self.reach * 10 ** -drawn[:, 6:7]
+        line_step = line_step * keyed_random.normal((1,), self.seed + 2, ids, elites.generation).to(line_step)
+        share = self.mutation * 10 ** (-1.5 * drawn[:, 5:6])  # log-uniform: sparse mutations as often as dense
         size = self.spread * 10 ** (-2 * keyed_random.uniform((1,), self.seed + 1, ids, elites.generation))
         mutates = keyed_random.uniform((genes,), self.seed, ids, 3 * elites.generation + 1).to(share) < share
         step = size * keyed_random.normal((genes,), self.seed, ids, 3 * elites.generation + 2)
-        return parents + (along * (others - parents)).to(parents) + step.to(parents) * mutates
+        return parents + (line_step * (others - parents)).to(parents) + step.to(parents) * mutates
 
     def tell(self, elites: Elites, genomes: Tensor, beliefs: Tensor) -> Elites:
-        """The elites after a generation, given each child's log-probability of each class, [population, n]."""
+        """The elites after a generation, given the children's log-probabilities of all classes, [population, n]."""
         best, child = beliefs.max(0)
         better = best > elites.beliefs
         return Elites(
@@ -99,14 +102,14 @@ class MapElites:
 
 @dataclass(frozen=True)
 class EvolvedImages:
-    """What an evolution found.
+    """The result of `evolve_images` for n target classes.
 
     Attributes:
-        pictures: the best of each target.
-        probability: what the network gives the target for it, [n].
-        success: whether that is the confidence asked for, bool [n].
-        generations: how many there were.
-        forwards: how many images the network was shown.
+        pictures: the best picture of each target.
+        probability: probability of the target for its picture, [n].
+        success: whether the probability is at least the requested confidence, bool [n].
+        generations: number of generations run.
+        forwards: number of images that the model was run on.
     """
 
     pictures: list[Picture]
@@ -139,24 +142,24 @@ def evolve_images(
     depth: int = 3,
     progress: Progress | None = None,
 ) -> EvolvedImages:
-    """Evolve images that the network takes for classes, by its answers alone (Nguyen, Yosinski and Clune, 2015).
+    """Evolve fooling images of target classes without gradients (Nguyen, Yosinski and Clune, 2015).
 
-    The genomes are the weights of small pattern-producing networks; a whole generation is shown in one batch.
+    The genomes are the weights of CPPNs; each generation is evaluated in one batch.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        targets: the classes to reach.
-        shape: of an image, (C, H, W).
-        generations: how many at most; it ends when every target is reached.
-        seed: what all chance is drawn from.
-        confidence: the probability at which a target is reached.
-        rules: how to reproduce; the defaults with this seed if not given.
-        hidden, depth: of the pattern-producing networks, as for `CPPN`; hidden is at least 3.
-        progress: shown each generation's number and the targets' probabilities so far, [n].
+        targets: the target classes.
+        shape: shape of an image, (C, H, W).
+        generations: maximum number of generations; the evolution ends earlier if every target is reached.
+        seed: seed of all random numbers.
+        confidence: probability at which a target counts as reached.
+        rules: settings of MAP-Elites; the defaults with this seed if not given.
+        hidden, depth: size of the CPPNs, as for `CPPN`; hidden is at least 3.
+        progress: called with each generation's number and the targets' probabilities so far, [n].
 
     Raises:
-        ValueError, TypeError: targets, a shape or numbers that make no sense.
-        Interrupted: by Ctrl-C, after the first generation; it holds the best so far.
+        ValueError, TypeError: invalid targets, shape or settings.
+        Interrupted: on Ctrl-C after the first generation; it holds the best result so far.
     """
     net = frozen(model)
     seed = checks.seed(seed)
@@ -168,22 +171,22 @@ def evolve_images(
     channels, height, width = (checks.whole("each number of shape", size) for size in shape)
     checks.whole("hidden", hidden, least=3)
     checks.whole("depth", depth)
-    numbers = [checks.whole("targets", target, least=0) for target in targets]
-    if not numbers:
+    requested = [checks.whole("targets", target, least=0) for target in targets]
+    if not requested:
         raise ValueError("targets must name at least one class.")
-    image = (channels, height, width)
-    within = picture_range(net, image)
-    plain = CPPN(image, Squash(0, 1), hidden, depth)
+    sizes = (channels, height, width)
+    within = picture_range(net, sizes)
+    plain = CPPN(sizes, Squash(0, 1), hidden, depth)
     canvas = plain if within.is_unit else InRange(plain, within)
     rules = rules or MapElites(seed=seed)
     with torch.no_grad():
         genomes = canvas.start(seed, torch.arange(rules.population, device=net.device)).to(net.dtype)
-        classes = count_classes(net, _shown(canvas, genomes[:1]))
-        goals = checks.classes("targets", torch.tensor(numbers, device=net.device), classes)
+        classes = count_classes(net, _decoded(canvas, genomes[:1]))
+        goals = checks.classes("targets", torch.tensor(requested, device=net.device), classes)
         elites = Elites(genomes.new_zeros(classes, genomes.shape[1]), genomes.new_full((classes,), -torch.inf))
         try:
             for _ in range(generations):
-                elites = rules.tell(elites, genomes, _beliefs(net(_shown(canvas, genomes))))
+                elites = rules.tell(elites, genomes, _log_probabilities(net(_decoded(canvas, genomes))))
                 reached = elites.beliefs[goals] >= math.log(confidence)
                 if progress is not None:
                     progress(elites.generation, elites.beliefs[goals].exp())
@@ -193,24 +196,24 @@ def evolve_images(
         except KeyboardInterrupt as stopped:
             if not elites.generation:
                 raise
-            raise Interrupted(_judged(net, canvas, within, elites, goals, confidence, rules)) from stopped
-        return _judged(net, canvas, within, elites, goals, confidence, rules)
+            raise Interrupted(_evaluated(net, canvas, within, elites, goals, confidence, rules)) from stopped
+        return _evaluated(net, canvas, within, elites, goals, confidence, rules)
 
 
-def _beliefs(logits: Tensor) -> Tensor:
-    """Log-probabilities [B, n] of logits; an image whose logits are NaN or infinitely high speaks for no class.
+def _log_probabilities(logits: Tensor) -> Tensor:
+    """Log-probabilities [B, n] of logits; -inf for images whose logits are NaN or plus infinity.
 
     Raises:
-        ValueError: there is no other image.
+        ValueError: that is the case for every image.
     """
     found = logits.log_softmax(1)
-    unknown = found.isnan().any(1)
-    if bool(unknown.all()):
+    invalid = found.isnan().any(1)
+    if bool(invalid.all()):
         raise ValueError("The model's logits are NaN or infinite for every image; check what its inputs should be.")
-    return found.masked_fill(unknown[:, None], -torch.inf)
+    return found.masked_fill(invalid[:, None], -torch.inf)
 
 
-def _judged(
+def _evaluated(
     net: Frozen,
     canvas: PictureCanvas,
     within: Range,
@@ -219,13 +222,15 @@ def _judged(
     confidence: float,
     rules: MapElites,
 ) -> EvolvedImages:
-    """What the network says of the elites of `goals`."""
-    x = within.clamp(_shown(canvas, elites.genomes[goals]))
-    sure = net(x).softmax(1).gather(1, goals[:, None])[:, 0]
+    """Evaluate the elites of the classes `goals`."""
+    x = within.clamp(_decoded(canvas, elites.genomes[goals]))
+    probability = net(x).softmax(1).gather(1, goals[:, None])[:, 0]
     pictures = [Picture(image.clone(), {"picture": number}, net.bounds) for number, image in enumerate(x)]
-    return EvolvedImages(pictures, sure, sure >= confidence, elites.generation, elites.generation * rules.population)
+    return EvolvedImages(
+        pictures, probability, probability >= confidence, elites.generation, elites.generation * rules.population
+    )
 
 
-def _shown(canvas: PictureCanvas, genomes: Tensor) -> Tensor:
+def _decoded(canvas: PictureCanvas, genomes: Tensor) -> Tensor:
     ids = torch.arange(len(genomes), device=genomes.device)
     return canvas(genomes, Problem(genomes, ids, ids))

@@ -1,4 +1,4 @@
-"""Photos as a network takes them: with its channels, in its bounds, and in the type that searches run in."""
+"""Convert photos to a network's input format: its channels, bounds, device and dtype."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from inputopt.search.bounds import picture_range
 
 
 def levels_for(net: Frozen, what: str, photo: Photo) -> Tensor:
-    """A photo as [1, C, H, W]: numbers in the bounds, an image's levels in uint8.
+    """Convert a photo to [1, C, H, W]: tensors of numbers stay in the bounds, images become uint8 levels.
 
-    Grey becomes colour for a network that is known to take colours, and colour grey for one that takes grey.
+    Images are converted between grey and RGB to match the channels of the network's first layer, if these are known;
+    `what` names the photo in error messages.
 
     Raises:
         ValueError, TypeError, FileError: not a photo, or numbers outside the bounds.
@@ -22,7 +23,7 @@ def levels_for(net: Frozen, what: str, photo: Photo) -> Tensor:
     channels = shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
     image = read_levels(photo, channels)[None].to(net.device)
     if not image.is_floating_point() and len(shape) == 2 and shape[1] == image.shape[2] * image.shape[3]:
-        image = read_levels(photo, 1)[None].to(net.device)  # so many inputs are one a pixel
+        image = read_levels(photo, 1)[None].to(net.device)  # a linear layer with one input per pixel takes grey images
     if image.is_floating_point():
         image = in_range(net, what, image)
         if channels == 3 and image.shape[1] == 1:
@@ -31,7 +32,7 @@ def levels_for(net: Frozen, what: str, photo: Photo) -> Tensor:
 
 
 def photo_in_range(net: Frozen, photo: Photo) -> Tensor:
-    """A photo as [1, C, H, W] in a network's bounds: numbers as they are, an image scaled to them.
+    """Convert a photo to [1, C, H, W] in the network's bounds: numbers are kept, images are scaled.
 
     Raises:
         ValueError, TypeError, FileError: as `levels_for`.
@@ -45,10 +46,10 @@ def photo_in_range(net: Frozen, photo: Photo) -> Tensor:
 
 
 def in_range(net: Frozen, what: str, numbers: Tensor) -> Tensor:
-    """Images [B, C, H, W] that are in a network's bounds but for rounding, in what searches run in; a copy.
+    """Copy images [B, C, H, W] to the network's device and dtype, clamped to its bounds to remove rounding errors.
 
     Raises:
-        ValueError: they are outside, or the bounds are infinite.
+        ValueError: they exceed the bounds by more than rounding, or the bounds are infinite.
     """
     x = numbers.to(net.device, net.dtype)
     within = picture_range(net, x.shape[1:])

@@ -1,4 +1,4 @@
-"""Pictures in and out: photos become tensors in [0, 1], results become PNGs that carry how they were made."""
+"""Reading photos as tensors, and saving results as PNG files with their recipe in the metadata."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from inputopt import checks
 from inputopt.files import FileError, replacing
 
 Photo: TypeAlias = "Tensor | Image.Image | str | Path | np.ndarray[Any, Any]"
-"""A photo as users give one: numbers [C, H, W] in the network's bounds, or an image: a file, a Pillow image, or an
-array of levels from 0 to 255 in uint8, [H, W], [H, W, C] or [C, H, W].
+"""A photo as input: a floating-point tensor or array [C, H, W] in the network's bounds, or an image: a file path, a
+Pillow image, or a uint8 array of levels 0 to 255, [H, W], [H, W, C] or [C, H, W].
 """
 
 Bounds: TypeAlias = "tuple[float | Tensor, float | Tensor]"
-"""What is black and what is white: numbers, or tensors [C] or of any shape that broadcasts to a picture [C, H, W]."""
+"""(black, white): numbers, or tensors [C] or of any shape that broadcasts to a picture [C, H, W]."""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture and what made it.
+    """A picture and the recipe that reproduces it.
 
     Attributes:
-        x: [C, H, W], one channel or three, inside `bounds`.
-        recipe: model, settings, seed and versions, in plain values; `recipe.py` writes it and makes the picture again.
-        bounds: what is black and what is white.
+        x: the image [C, H, W] inside `bounds`, with one channel or three.
+        recipe: model, settings, seed and versions as JSON values; see `provenance.py`.
+        bounds: the values of black and white.
     """
 
     x: Tensor
@@ -41,10 +41,10 @@ class Picture:
     bounds: Bounds = (0.0, 1.0)
 
     def save(self, path: str | Path) -> None:
-        """Write a PNG; the recipe goes along as its text.
+        """Write a PNG file with the recipe in its text metadata.
 
         Raises:
-            FileError: the place cannot be written to, or the name does not end in .png.
+            FileError: the path cannot be written to, or does not end in .png.
         """
         if Path(path).suffix.lower() != ".png":
             raise FileError(f"Pictures are saved as PNG; give {path} a name that ends in .png.")
@@ -54,11 +54,11 @@ class Picture:
             to_image(self.x, self.bounds).save(temporary, pnginfo=text)
 
 
-STRIP = 256  # rows that are turned into levels at a time, so that a large picture is never held as float64
+STRIP = 256  # rows converted to levels at a time, so that a large picture is never held as float64
 
 
 def to_image(x: Tensor, bounds: Bounds = (0.0, 1.0)) -> Image.Image:
-    """A tensor [C, H, W] with one channel or three as an image of 8 bits, rounded to the nearest level."""
+    """Convert a tensor [C, H, W] with one channel or three to an 8-bit image, rounded to the nearest level."""
     if len(x) not in (1, 3):
         raise ValueError(f"A picture has one channel or three, not {len(x)}.")
     low, high = ends(x, bounds)
@@ -70,18 +70,18 @@ def to_image(x: Tensor, bounds: Bounds = (0.0, 1.0)) -> Image.Image:
 
 
 def ends(x: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
-    """Black and white of each number of a picture [C, H, W]; float64 in main memory, without taking any of it up."""
+    """Black and white of each element of a picture [C, H, W], as float64 CPU tensors expanded without a copy."""
     low, high = (torch.as_tensor(end, dtype=torch.float64, device="cpu") for end in bounds)
     low, high = (end.reshape(-1, 1, 1) if end.ndim == 1 else end for end in (low, high))
     return low.expand(x.shape), high.expand(x.shape)
 
 
 def read_photo(photo: Photo, channels: int | None = None) -> Tensor:
-    """A photo as float32 [C, H, W]: numbers as they are, an image in [0, 1].
+    """Read a photo as a tensor [C, H, W]: numbers are kept, images become float32 in [0, 1].
 
     Args:
-        photo: numbers [C, H, W] of any floating-point type, or an image: a Pillow image, a path, an array of uint8.
-        channels: 1 for grey or 3 for RGB; what the image has if not given.
+        photo: a tensor or array [C, H, W] of any floating-point dtype, or a Pillow image, a path or a uint8 array.
+        channels: 1 for grey or 3 for RGB; the image's own if not given.
 
     Raises:
         FileError: not a file that can be read as an image, or one of more than `MOST_PIXELS`.
@@ -92,12 +92,12 @@ def read_photo(photo: Photo, channels: int | None = None) -> Tensor:
 
 
 def read_levels(photo: Photo, channels: int | None = None) -> Tensor:
-    """As `read_photo`, but images stay what they are, levels from 0 to 255 in uint8: a quarter of the memory.
+    """As `read_photo`, but images stay uint8 levels 0 to 255, which takes a quarter of the memory.
 
-    A photo is turned the way its EXIF tag says, CMYK becomes RGB, 16 bits become 8, and transparency is left out.
+    EXIF orientation is applied, CMYK is converted to RGB and 16 bits to 8, and the alpha channel is dropped.
     """
     if isinstance(photo, np.ndarray) and photo.dtype == np.uint8:
-        photo = Image.fromarray(_rows_first(photo))
+        photo = Image.fromarray(_channels_last(photo))
     if isinstance(photo, (Tensor, np.ndarray)):
         return _numbers(photo)
     if not isinstance(photo, (str, Path, Image.Image)):
@@ -113,20 +113,22 @@ def read_levels(photo: Photo, channels: int | None = None) -> Tensor:
 
 
 def _numbers(photo: Tensor | np.ndarray[Any, Any]) -> Tensor:
-    """A photo [C, H, W] that is numbers in the bounds already, of any floating-point type."""
+    """Check a photo [C, H, W] given as floating-point numbers, and return it as a detached tensor."""
     numbers = torch.tensor(photo) if isinstance(photo, np.ndarray) else photo.detach()
     if numbers.ndim != 3 or 0 in numbers.shape:
         raise ValueError(f"photo must have shape [C, H, W], not {list(numbers.shape)}.")
     if not numbers.is_floating_point():
         raise TypeError(f"photo must hold floating-point numbers in the bounds, not {numbers.dtype}.")
-    if numbers.element_size() == 1:  # torch finds no least number of types of 8 bits
+    if numbers.element_size() == 1:  # torch has no minimum for 8-bit floats
         numbers = numbers.float()
-    # what was made in inference mode cannot be derived by
+    # autograd cannot use tensors that were made in inference mode
     return checks.finite("photo", numbers.clone() if numbers.is_inference() else numbers)
 
 
-def _rows_first(levels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """An image of uint8 as Pillow has it, [H, W] or [H, W, C]; an axis of 1, 3 or 4 is that of colours, the last first.
+def _channels_last(levels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Convert a uint8 image to Pillow's layout, [H, W] or [H, W, C].
+
+    An axis of length 1, 3 or 4 is taken as the channels; the last axis has precedence over the first.
 
     Raises:
         ValueError: another shape.
@@ -141,21 +143,20 @@ def _rows_first(levels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 COLOURS = (1, 3, 4)
-"""Grey, RGB, and RGB with transparency."""
+"""Numbers of channels: grey, RGB and RGBA."""
 
 GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's modes without colour."""
+"""Pillow's greyscale modes."""
 
 MOST_PIXELS = 64_000_000
-"""The largest photo that is read."""
+"""Maximum number of pixels of a photo that is read."""
 
 
 def _open(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", Image.DecompressionBombWarning
-            )  # the size is looked at before memory is spent
+            # `_check_size` limits the size before any pixels are decoded
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(path) as image:
                 _check_size(image, str(path))
                 image.load()

@@ -1,4 +1,4 @@
-"""A search on a canvas: what pictures that begin with noise, and those that begin with a photo, have in common."""
+"""Optimise an objective on a canvas: the search shared by feature visualisation, inversion and caricatures."""
 
 from __future__ import annotations
 
@@ -25,30 +25,31 @@ from inputopt.search.transforms import Transform
 
 
 def bound_to(net: Frozen, objective: Objective, x: Tensor) -> tuple[Objective, dict[str, Any]]:
-    """An objective that knows the network, after one look at `x` [1, ...]; and what the recipe of its pictures says.
+    """Bind an objective to the network by one forward of `x` [1, ...].
 
-    That is, for each layer whose channels are looked at, which axis holds them, under "channels".
+    Returns:
+        The bound objective, and the recipe entry "channels": which axis of each layer it uses holds the channels.
     """
     if objective.bind is None:
         return objective, {}
-    to = network_geometry(net, x, objective.layers)
-    found = objective.bound(to)
-    return found, indexed(to)
+    geometry = network_geometry(net, x, objective.layers)
+    found = objective.bound(geometry)
+    return found, indexed(geometry)
 
 
 def indexed(to: NetworkGeometry) -> dict[str, Any]:
-    """What a recipe says of the layers whose channels were looked at."""
-    said: dict[str, list[str]] = {}
+    """The recipe entry "channels", which describes the layers whose channels were used; empty if there are none."""
+    recipe: dict[str, list[str]] = {}
     for layout in to.used:
-        said.setdefault(layout.layer, []).append(str(layout))
-    return {"channels": {layer: "; ".join(texts) for layer, texts in said.items()}} if said else {}
+        recipe.setdefault(layout.layer, []).append(str(layout))
+    return {"channels": {layer: "; ".join(texts) for layer, texts in recipe.items()}} if recipe else {}
 
 
 class FiniteBounds:
-    """An objective that must be a number for each image: one that is none leads a search nowhere, to a grey picture.
+    """Check that an objective returns one finite value per image; otherwise a search yields a grey picture.
 
     Attributes:
-        objective: the same one, watched: it raises a ValueError at its first look already.
+        objective: the same objective with checks: of the shape at every evaluation, and of the values at the first.
     """
 
     def __init__(self, objective: Objective) -> None:
@@ -69,8 +70,10 @@ class FiniteBounds:
         self.objective = replace(objective, value=value)
 
     def check(self, x: Tensor) -> None:
-        """Raises:
-        ValueError: what was seen last, or what came of it, is NaN or infinite.
+        """Check the last value of the objective and the images `x` [B, ...].
+
+        Raises:
+            ValueError: any of them is NaN or infinite.
         """
         if not all(bool(each.isfinite().all()) for each in (self._value, x) if each is not None):
             raise ValueError(
@@ -80,7 +83,7 @@ class FiniteBounds:
 
 
 def check_followed(found: Result) -> None:
-    """Refuse what a search made whose derivatives were not all numbers: where they are none, nothing moves.
+    """Check that a search met only finite gradients; elements with non-finite gradients would not have moved.
 
     Raises:
         ValueError: some were NaN or infinite.
@@ -104,17 +107,29 @@ def optimise_picture(
     watch: Watch | None = None,
     stop: Stop = at_the_end,
 ) -> tuple[Tensor, dict[str, Any]]:
-    """Bring an objective down by Adam, in steps that shrink to a tenth.
+    """Minimise an objective on a canvas by Adam, with a learning rate that falls to a tenth along half a cosine.
+
+    Args:
+        net: the network.
+        objective: what to minimise.
+        surface: the canvas, with its learning rate and projection.
+        z: initial parameters, [B, ...].
+        label: the picture that each row belongs to, int64 [B].
+        ids: keys of each row's randomness, int64 [B].
+        steps: number of steps.
+        transform: random transform of the images before each evaluation.
+        watch: called at every step.
+        stop: which rows are finished.
 
     Returns:
-        Of each picture `label` the image that went furthest, [n, C, H, W]; and what their recipe says of layers.
+        The images [n, C, H, W], for each picture that of its best restart; and the recipe entry on layers.
 
     Raises:
-        ValueError: the model does not take such images, or the objective is no number.
+        ValueError: the model does not accept such images, or the objective or its gradient is NaN or infinite.
     """
     with torch.no_grad():
         start = surface.canvas(z, Problem(z, label, ids))
-    objective, said = bound_to(net, objective, start[:1])
+    objective, recipe = bound_to(net, objective, start[:1])
     finite = FiniteBounds(objective)
     oracle = Autograd(net, finite.objective, never, transform, surface.canvas)
     step = Descend(Adam(), HalfCosine(surface.rate, surface.rate / 10, steps))
@@ -124,14 +139,14 @@ def optimise_picture(
             awake(oracle), step, surface.project, problem, z, steps=steps, select=latest, stop=stop, watch=watch
         )
     except Interrupted as stopped:
-        stopped.result = _chosen(stopped.result, label, surface)
+        stopped.result = _best_of_each(stopped.result, label, surface)
         raise
     finite.check(found.x)
     check_followed(found)
-    return _chosen(found, label, surface).x, said
+    return _best_of_each(found, label, surface).x, recipe
 
 
-def _chosen(found: Result, label: Tensor, surface: Surface) -> Result:
-    """Of each picture the search that went furthest, in the range to the last bit."""
+def _best_of_each(found: Result, label: Tensor, surface: Surface) -> Result:
+    """The best restart of each picture, clamped to the range."""
     best = take(found, best_restarts(found, label))
     return replace(best, x=surface.within.clamp(best.x))

@@ -1,15 +1,15 @@
-"""How a picture was made, in plain JSON, and how it is made again.
+"""Recipes: JSON descriptions of how a picture was made, from which it can be reproduced.
 
-A function that makes pictures is decorated, and that is all it does for it:
+A function that makes pictures only needs the decorator:
 
     @repeatable(photo=FILE)
     def dream(model, photo, layers, *, seed=0, watch=None) -> Picture:
         ...
         return Picture(x, bounds=net.bounds)
 
-The first argument is the model; each other one is written into the recipe under its name, defaults too, but for those
-named in `EXCLUDED_SETTINGS`, which leave no trace in the picture. An argument that is not plain JSON needs a `Kind`,
-which says how to write it down and how to read it back. `remade` calls the function by what a recipe says.
+The first argument is the model; every other one is written to the recipe under its name, including defaults, except
+those in `EXCLUDED_SETTINGS`, which do not affect the picture. An argument that is not a JSON value needs a `Kind` that
+serialises and deserialises it. `remade` calls the function with the arguments in a recipe.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from inputopt.pictures.picture import Photo, Picture
 from inputopt.search.loop import Interrupted
 
 EXCLUDED_SETTINGS = ("watch", "progress")
-"""Arguments that leave no trace in the picture."""
+"""Arguments that do not affect the picture."""
 
 
 class Album(Protocol):
-    """A frozen dataclass that holds pictures, beside what else is known of them."""
+    """A frozen dataclass with a field `pictures`, besides other results."""
 
     @property
     def pictures(self) -> list[Picture]:
-        """All of them."""
+        """All pictures."""
 
 
 Arguments = ParamSpec("Arguments")
@@ -55,7 +55,7 @@ Made = TypeVar("Made", bound="Picture | list[Picture] | Album")
 
 @dataclass(frozen=True)
 class Kind:
-    """How an argument of a picture function becomes plain JSON, and an argument again."""
+    """How an argument of a picture function is converted to a JSON value (`write`) and back (`read`)."""
 
     write: Callable[[Any], Any]
     read: Callable[[Any], Any]
@@ -63,43 +63,43 @@ class Kind:
 
 @dataclass(frozen=True)
 class Maker:
-    """A function that makes pictures, and the kinds of those of its arguments that are not plain."""
+    """A function that makes pictures, and the kinds of its arguments that are not JSON values."""
 
     function: Callable[..., Any]
     kinds: Mapping[str, Kind]
 
 
 MAKERS: dict[str, Maker] = {}
-"""Every function that makes pictures, by its name."""
+"""All functions that make pictures, by name."""
 
 
 def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[Arguments, Made]]:
-    """Decorate a function whose pictures carry their recipe; `kinds` are those of its arguments that are not plain.
+    """Decorator that adds recipes to the pictures of a function; `kinds` are for arguments that are not JSON values.
 
-    Of several pictures each may bring "settings" of its own, by which it alone is made again, or its number as
-    "picture", where they are only made together. Pictures that Ctrl-C interrupts leave by `Interrupted`.
+    If the function returns several pictures, the recipe of each may hold "settings" that reproduce it alone, or its
+    index as "picture" if they can only be made together. On Ctrl-C the pictures so far are attached to `Interrupted`.
     """
 
     def decorate(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
         @functools.wraps(function)
         @ambient()
-        def made(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
+        def recorded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
             try:
                 found = function(*args, **kwargs)
             except Interrupted as stopped:
                 _, net = next(iter(inspect.signature(function).bind(*args, **kwargs).arguments.items()))
                 recipe = {**recipe_of(function.__name__, *args, **kwargs), "interrupted": True}
                 shown = stopped.pictures or [Picture(x, bounds=frozen(net).bounds) for x in stopped.result.x]
-                stopped.pictures = [_told(picture, recipe) for picture in shown]
+                stopped.pictures = [_with_recipe(picture, recipe) for picture in shown]
                 raise
             recipe = recipe_of(function.__name__, *args, **kwargs)
-            told = [_told(picture, recipe) for picture in _pictures(found)]
+            pictures = [_with_recipe(picture, recipe) for picture in _pictures(found)]
             if isinstance(found, Picture):
-                return cast(Made, told[0])
-            return cast(Made, told if isinstance(found, list) else replace(cast(Any, found), pictures=told))
+                return cast(Made, pictures[0])
+            return cast(Made, pictures if isinstance(found, list) else replace(cast(Any, found), pictures=pictures))
 
-        MAKERS[function.__name__] = Maker(made, kinds)
-        return made
+        MAKERS[function.__name__] = Maker(recorded, kinds)
+        return recorded
 
     return decorate
 
@@ -110,15 +110,18 @@ def _pictures(found: Picture | list[Picture] | Album) -> list[Picture]:
     return found if isinstance(found, list) else found.pictures
 
 
-def _told(picture: Picture, recipe: Mapping[str, Any]) -> Picture:
-    """With its recipe, and what its function has to say itself; of one that calls another the last word counts."""
-    own = {} if "made by" in picture.recipe else picture.recipe
-    settings = {**recipe["settings"], **own.get("settings", {})}
-    return replace(picture, recipe={**recipe, **own, "settings": settings})
+def _with_recipe(picture: Picture, recipe: Mapping[str, Any]) -> Picture:
+    """Add the recipe to a picture and keep the entries that its function set itself.
+
+    A recipe from a nested picture function is replaced by that of the outer one.
+    """
+    extra = {} if "made by" in picture.recipe else picture.recipe
+    settings = {**recipe["settings"], **extra.get("settings", {})}
+    return replace(picture, recipe={**recipe, **extra, "settings": settings})
 
 
 def recipe_of(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
-    """The recipe of what the function of that name makes of these arguments."""
+    """The recipe of a call of the picture function `name` with these arguments."""
     maker = MAKERS[name]
     bound = inspect.signature(maker.function).bind(*args, **kwargs)
     bound.apply_defaults()
@@ -128,7 +131,7 @@ def recipe_of(name: str, *args: Any, **kwargs: Any) -> dict[str, Any]:
 
 
 def described(model: Any) -> dict[str, Any]:
-    """A model by its name, its weights and the range of its inputs."""
+    """A model's name, weight fingerprint, input bounds, mean and standard deviation."""
     if isinstance(model, Frozen):
         return {**model.described(), "bounds": [_plain_bound(bound) for bound in model.bounds]}
     return {"name": name_of(model), "weights": fingerprint(model), "bounds": [0.0, 1.0], "mean": 0.0, "std": 1.0}
@@ -139,24 +142,24 @@ def _plain_bound(bound: Any) -> Any:
 
 
 def versions() -> dict[str, Any]:
-    """What the bytes of a picture depend on besides its recipe."""
+    """Package versions and number of threads, on which the bytes of a picture depend as well."""
     return {**_packages(), "threads": torch.get_num_threads()}
 
 
 @functools.cache
 def _packages() -> dict[str, str]:
-    """Read once: finding a version opens and parses a file each time."""
+    """Package versions; cached, since each look-up opens and parses a file."""
     return {name: version(name) for name in ("inputopt", "torch", "pillow")}
 
 
 def _written(value: Any, kind: Kind | None) -> Any:
     if value is None or kind is None:
-        return json.loads(json.dumps(value, default=_plain))  # a tuple is a list from now on
+        return json.loads(json.dumps(value, default=_plain))  # tuples become lists
     return kind.write(value)
 
 
 def _plain(value: Any) -> Any:
-    """What JSON does not know: numbers of numpy and torch; anything else is refused."""
+    """Convert numpy and torch values for JSON; any other type raises a TypeError."""
     if isinstance(value, (np.generic, np.ndarray, Tensor)):
         return value.tolist()
     raise TypeError(f"A recipe holds plain values, and not {type(value).__name__}.")
@@ -192,15 +195,15 @@ def _read_file(value: Any) -> Path:
 
 
 FILE = Kind(_write_file, _read_file)
-"""A photo: a file by its name and what it held; numbers by what they are."""
+"""A photo, recorded by its file name and SHA-256 hash, or by the hash alone if it is no file."""
 
 
-# ----------------------------------------------------------------------------------------------------------- made again
+# --------------------------------------------------------------------------------------------------------- reproduction
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """The recipe that a picture carries; of a figure, the command that it was made by, as its `arguments`.
+    """Read the recipe in a PNG file; that of a figure holds the command-line `arguments` that made it.
 
     Raises:
-        FileError: no such file, or one that carries no recipe.
+        FileError: the file does not exist or holds no recipe.
     """
     try:
         with Image.open(path) as image:
@@ -225,17 +228,17 @@ def remade(
     given: Mapping[str, Any] | None = None,
     watch: Any = None,
 ) -> Picture:
-    """Make a picture again by its recipe.
+    """Reproduce a picture from its recipe.
 
     Args:
-        recipe: of a picture.
-        find: gives the network of a name.
-        given: arguments to use instead of the recipe's, such as a photo that has moved.
-        watch: shown every step.
+        recipe: the recipe of a picture.
+        find: returns the network of a given name.
+        given: arguments that override the recipe's, such as the new path of a photo.
+        watch: called at every step.
 
     Raises:
-        ValueError: the recipe has been changed, or the network of its name has other weights.
-        FileError: a file that the picture was made from is gone or has changed.
+        ValueError: the recipe has been modified, or the network's weights differ.
+        FileError: a file that the picture was made from is missing or has changed.
     """
     if recipe.get("interrupted"):
         raise ValueError("The picture was interrupted while it was made, so that its recipe does not lead to it.")

@@ -1,4 +1,4 @@
-"""Sheets that show a search: start, steps, end, what the network believed of each, and the difference magnified."""
+"""Figures of searches: the images at several steps with the model's predictions, and the magnified difference."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Journey:
-    """A watcher that keeps every image of one example: (step, [C, H, W])."""
+    """A watcher that records every image of the example `id`, as `frames` of (step, [C, H, W])."""
 
     id: int
     frames: list[tuple[int, Tensor]] = field(default_factory=list)
@@ -31,13 +31,13 @@ class Journey:
             self.frames.append((snapshot.index, snapshot.x[position].clone()))
 
     def stops(self, between: int) -> list[tuple[int, Tensor]]:
-        """The start, up to `between` frames evenly spread, and the end."""
+        """The first frame, up to `between` evenly spaced ones, and the last."""
         places = torch.linspace(0, len(self.frames) - 1, between + 2).round().long()
         return [self.frames[place] for place in dict.fromkeys(places.tolist())]
 
 
 def watch_all(journeys: Sequence[Journey]) -> Watch:
-    """One watcher for several journeys."""
+    """Combine several journeys into one watcher."""
 
     def watch(snapshot: Snapshot) -> None:
         for journey in journeys:
@@ -47,7 +47,7 @@ def watch_all(journeys: Sequence[Journey]) -> Watch:
 
 
 def belief(logits: Tensor) -> str:
-    """The class that the network sees in one input, by its logits [n], and how sure it is.
+    """The predicted class of one input and its probability, as text, from the logits [n].
 
     >>> belief(torch.tensor([0.0, 5.0]))
     '1 at 99.3 %'
@@ -57,9 +57,9 @@ def belief(logits: Tensor) -> str:
 
 
 def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3) -> Figure:
-    """A row a journey: the start, steps between, the end, and the difference of end and start magnified to full range.
+    """A figure with one row per journey: the first image, `between` intermediate ones, the last, and last minus first.
 
-    Above each image stands what the network sees in it.
+    The difference is magnified to the full range. The title of each image is the predicted class and its probability.
     """
     columns = between + 3
     figure = blank_figure(figsize=(1.7 * columns, 2.0 * len(journeys) + 0.5), layout="constrained")
@@ -72,24 +72,24 @@ def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3
         with torch.no_grad():
             logits = net(torch.stack([image for _, image in frames]))
         places = [*range(len(frames) - 1), columns - 2]
-        for place, (index, image), seen in zip(places, frames, logits, strict=True):
-            show(row[place], image, net.bounds, f"step {index}\n{belief(seen)}")
+        for place, (index, image), logit in zip(places, frames, logits, strict=True):
+            show(row[place], image, net.bounds, f"step {index}\n{belief(logit)}")
         _show_difference(row[-1], frames[-1][1] - frames[0][1], net.bounds)
     return figure
 
 
 def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figure:
-    """A column a pair of images [B, C, H, W]: before, after, and the difference magnified to full range."""
+    """A figure with one column per pair of images [B, C, H, W]: before, after, and the magnified difference."""
     figure = blank_figure(figsize=(1.7 * len(before) + 0.3, 6.2), layout="constrained")
     figure.suptitle(title)
     grid = figure.subplots(3, len(before), squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
     with torch.no_grad():
-        seen_before, seen_after = net(before), net(after)
+        logits_before, logits_after = net(before), net(after)
     for column in range(len(before)):
-        show(grid[0, column], before[column], net.bounds, belief(seen_before[column]))
-        show(grid[1, column], after[column], net.bounds, belief(seen_after[column]))
+        show(grid[0, column], before[column], net.bounds, belief(logits_before[column]))
+        show(grid[1, column], after[column], net.bounds, belief(logits_after[column]))
         _show_difference(grid[2, column], after[column] - before[column], net.bounds)
     return figure
 
@@ -104,7 +104,7 @@ def _show_difference(axes: Axes, difference: Tensor, bounds: Bounds) -> None:
 
 
 def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> Figure:
-    """Images [B, C, H, W] side by side, above each what the network sees in it."""
+    """A figure with images [B, C, H, W] in a grid, each titled with the predicted class and its probability."""
     with torch.no_grad():
         logits = net(images)
     rows = -(-len(images) // columns)
@@ -113,13 +113,13 @@ def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> 
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, image, seen in zip(grid.flat, images, logits, strict=False):
-        show(axes, image, net.bounds, belief(seen))
+    for axes, image, logit in zip(grid.flat, images, logits, strict=False):
+        show(axes, image, net.bounds, belief(logit))
     return figure
 
 
 def show(axes: Axes, x: Tensor, bounds: Bounds, caption: str) -> None:
-    """An image [C, H, W] under a caption."""
+    """Draw an image [C, H, W] with a caption above it."""
     low, high = ends(x, bounds)
     values = ((x.detach().cpu() - low) / (high - low)).float().clamp(0, 1).movedim(0, -1).numpy()
     axes.imshow(values[..., 0] if values.shape[-1] == 1 else values, cmap="gray", vmin=0, vmax=1)
@@ -133,7 +133,7 @@ def named_sheet(
     title: str,
     columns: int = 5,
 ) -> Figure:
-    """Images [C, H, W] of any sizes side by side, each under its caption."""
+    """A figure with images [C, H, W] of any sizes in a grid, each with a caption above it."""
     rows = -(-len(images) // columns)
     figure = blank_figure(figsize=(2.4 * columns, 2.8 * rows + 0.4), layout="constrained")
     figure.suptitle(title)

@@ -1,4 +1,4 @@
-"""Several starts for each picture, of which round by round the better half goes on."""
+"""Successive halving of restarts: after each round only the better half of a picture's restarts continues."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.result import Result
 
 MEMORY = 0.9
-"""How much of the running mean of a start's losses is kept at each look: looks through a shake differ by chance."""
+"""Decay of the running mean of a restart's loss, which smooths the noise of random transforms."""
 
 DECIDED = 0.5
-"""The share of the steps after which one start is left."""
+"""Fraction of the steps after which one restart per picture remains."""
 
 
 class SuccessiveHalving:
-    """A stop rule: of the starts of each picture the worse half is done at the end of each round.
+    """A stop rule that finishes the worse half of each picture's restarts at the end of each round.
 
-    It follows one search, from its first step on: `problem.label` are the pictures and `problem.ids` the starts, both
-    counted from 0.
+    It is stateful and serves a single search. `problem.label` holds the pictures' indices and `problem.ids` the
+    restarts', both from 0.
     """
 
     def __init__(self, pictures: int, starts: int, steps: int) -> None:
@@ -30,21 +30,24 @@ class SuccessiveHalving:
         self._index = 0
 
     def __call__(self, seen: Evaluation, problem: Problem) -> Tensor:
-        place = problem.label.cpu(), problem.ids.cpu()
-        loss, before = seen.loss.detach().double().cpu(), self._loss[place]
-        self._loss[place] = torch.where(before.isnan(), loss, MEMORY * before + (1 - MEMORY) * loss)
+        index = problem.label.cpu(), problem.ids.cpu()
+        loss, before = seen.loss.detach().double().cpu(), self._loss[index]
+        self._loss[index] = torch.where(before.isnan(), loss, MEMORY * before + (1 - MEMORY) * loss)
         left = self._left.get(self._index)
         self._index += 1
         if left is None:
             return torch.zeros_like(seen.success)
-        still = torch.full_like(self._loss, torch.inf)
-        still[place] = self._loss[place]
-        rank = torch.argsort(still, dim=1, stable=True).argsort(dim=1)
-        return (rank[place] >= left).to(seen.success.device)
+        active = torch.full_like(self._loss, torch.inf)
+        active[index] = self._loss[index]
+        rank = torch.argsort(active, dim=1, stable=True).argsort(dim=1)
+        return (rank[index] >= left).to(seen.success.device)
 
 
 def best_restarts(found: Result, label: Tensor) -> Tensor:
-    """The row of each picture whose search went furthest, int64 [pictures]; of several the one of the lowest loss."""
+    """For each picture the row of its best restart, int64 [pictures].
+
+    That is the one with the lowest loss among those that ran for the most steps.
+    """
     loss = found.loss.masked_fill(found.forwards < found.forwards.max(), torch.inf)
     rows = [(label == picture).nonzero()[:, 0] for picture in range(int(label.max()) + 1)]
-    return torch.stack([own[loss[own].argmin()] for own in rows])
+    return torch.stack([restarts[loss[restarts].argmin()] for restarts in rows])

@@ -1,4 +1,4 @@
-"""What excites a neuron, a channel, a layer or a class: an image made from nothing, to please it."""
+"""Feature visualisation (Olah et al., 2017): optimise images that maximise a neuron, channel, layer or class."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from inputopt.search.transforms import Transform, chained, noise, rotate, scale,
 from inputopt.search.transforms import mirror as mirrored_at_random
 
 OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
-"""An objective by its plain form."""
+"""An objective, recorded in its JSON form."""
 
 
 @repeatable(objective=OBJECTIVE)
@@ -48,45 +48,45 @@ def visualize(
     skip_gradient: float = 1.0,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
-    """Ascend an objective from noise (Olah, Mordvintsev and Schubert, 2017).
+    """Feature visualisation: maximise an objective from noise (Olah, Mordvintsev and Schubert, 2017).
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        objective: what there shall be more of, such as `Channel("blocks.5", 12) - 0.1 * total_variation()`; one that
-            names several channels, neurons or classes makes as many pictures, in one batch.
-        size: the side of the picture, or (height, width).
-        steps: how many.
-        seed: what all chance is drawn from.
-        canvas: "natural" (waves, as strong at each frequency as in a photo), "fourier" (free waves), "phase" (waves of
-            fixed strength, MACO), "cppn" (a formula), "pixels".
-        augment: how strongly the image is moved, turned, scaled and blurred by noise before each look: 1 for up to a
-            fourteenth of its side, 10 degrees, a factor of 1.3 and 5 % of the bounds' width; 0 for not at all.
+        objective: what to maximise, such as `Channel("blocks.5", 12) - 0.1 * total_variation()`; one that names several
+            channels, neurons or classes yields as many pictures, optimised in one batch.
+        size: side of the picture, or (height, width), in pixels.
+        steps: number of optimisation steps.
+        seed: seed of all random numbers.
+        canvas: "natural" (Fourier coefficients with the power spectrum of photos), "fourier" (free coefficients),
+            "phase" (fixed amplitudes, MACO), "cppn" (a pattern-producing network), "pixels".
+        augment: strength of the random shift, rotation, scaling and noise before each evaluation: 1 for up to a
+            fourteenth of the side, 10 degrees, a factor of 1.3 and 5 % of the bounds' width; 0 for none.
         colours: 3 for RGB, 1 for grey.
         shared_frequencies: frequencies up to this many cycles over the image are shared by all pictures, so that they
             are spatially aligned; 0 for none. Not for "cppn".
-        restarts: how many searches each picture begins with. In rounds over the first half of the steps the better half
-            of them goes on, by the objective itself, until one is left: it costs more, and gets out of bad beginnings.
-            Not for pictures that depend on each other.
-        initial_scale: the size at which the network first sees the picture, a share of each side, at most 1; it rises
-            to 1 over the first half of the steps. Faster, and better for whole scenes, such as those of classes. For
-            networks that take images of any size.
-        mirror: whether about half of the looks are at the picture in a mirror. For what has no left and right, such
-            as most classes: it takes more steps, and other networks read the picture better.
+        restarts: number of searches per picture. In rounds over the first half of the steps the half with the worse
+            objective is dropped until one remains: it costs more, and avoids bad initialisations. Not for pictures that
+            depend on each other.
+        initial_scale: scale at which the network is first run on the picture, a fraction of each side, at most 1; it
+            rises to 1 over the first half of the steps. Faster, and better for whole scenes, such as those of classes.
+            For networks that accept images of any size.
+        mirror: whether to flip the picture horizontally at about half of the evaluations. For objectives without left
+            and right, such as most classes: it takes more steps, and the picture transfers better to other networks.
         skip_gradient: the factor for gradients through residual branches (skip gradient method; Wu et al., 2020); 1 for
-            none. With about 0.5 other networks recognise the picture far better, in fewer steps. For networks with
+            none. With about 0.5 the picture transfers far better to other networks, in fewer steps. For networks with
             skip connections.
-        watch: shown every step.
+        watch: called at every step.
 
     Returns:
-        A picture, or for an objective that names several a list of them. Where an objective looks at the channels of a
-        layer, the recipe says under "channels" which axis they are on, and of how many places.
+        A picture, or a list of them for an objective that names several. For an objective on channels of a layer,
+        "channels" in the recipe says which axis holds them, and the number of positions.
 
     Raises:
-        ValueError, TypeError: an unknown layer, channel or canvas, numbers that make no sense, a layer whose channels
-            cannot be told apart from places, an objective that is not a number, or infinite bounds.
+        ValueError, TypeError: an unknown layer, channel or canvas, invalid settings, a layer whose channel axis cannot
+            be detected, an objective that is NaN or infinite, or infinite bounds.
     """
     net = frozen(model)
-    plan = _planned(
+    plan = _plan(
         net,
         objective,
         size,
@@ -102,15 +102,15 @@ def visualize(
         skip_gradient,
     )
     label = torch.arange(objective.count, device=net.device).repeat_interleave(restarts)
-    # one seed's pictures all start alike, so that each is what it would be alone
+    # all pictures start from the same noise, so that each is the same as if it were made alone
     ids = label if objective.together else torch.arange(restarts, device=net.device).repeat(objective.count)
     z = plan.surface.canvas.start(plan.seed, ids).to(net.dtype)
     stop = SuccessiveHalving(objective.count, restarts, steps) if restarts > 1 else at_the_end
     with net.skipping(skip_gradient):
-        x, said = optimise_picture(net, -objective, plan.surface, z, label, ids, steps, plan.transform, watch, stop)
+        x, recipe = optimise_picture(net, -objective, plan.surface, z, label, ids, steps, plan.transform, watch, stop)
     pictures = [
-        # a copy, so that none keeps the others
-        Picture(image.clone(), {**said, **_own_recipe(objective, number, shared_frequencies)}, net.bounds)
+        # a copy, so that no picture keeps the memory of the whole batch
+        Picture(image.clone(), {**recipe, **_reproduction(objective, number, shared_frequencies)}, net.bounds)
         for number, image in enumerate(x)
     ]
     return pictures if objective.count > 1 else pictures[0]
@@ -118,7 +118,7 @@ def visualize(
 
 @dataclass(frozen=True)
 class Plan:
-    """What `visualize` makes of its settings before the network is asked about anything."""
+    """The checked settings of `visualize`, made before the network is run."""
 
     surface: Surface
     transform: Transform
@@ -126,17 +126,17 @@ class Plan:
 
 
 def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: Any) -> None:
-    """What `visualize` would say of its settings, without running the network.
+    """Check the arguments of `visualize` without running the network.
 
     Raises:
         ValueError, TypeError: as `visualize`.
     """
     bound = inspect.signature(visualize).bind(net, objective, *args, **settings)
     bound.apply_defaults()
-    _planned(*(value for name, value in bound.arguments.items() if name != "watch"))
+    _plan(*(value for name, value in bound.arguments.items() if name != "watch"))
 
 
-def _planned(
+def _plan(
     net: Frozen,
     objective: Objective,
     size: int | tuple[int, int],
@@ -159,7 +159,7 @@ def _planned(
     look = growing(checks.share("initial_scale", initial_scale), max(1, steps // 2))
     within = picture_range(net, shape)
     if initial_scale != 1:
-        picture_range(net, (shape[0], 1, 1))  # bounds that are of one size do not fit smaller looks
+        picture_range(net, (shape[0], 1, 1))  # per-pixel bounds do not fit smaller images
     surface = canvas_of(canvas, shape, within, shared_frequencies)
     if checks.whole("restarts", restarts) > 1 and (objective.together or shared_frequencies):
         raise ValueError("Pictures that depend on each other have one start each; set restarts to 1.")
@@ -167,8 +167,8 @@ def _planned(
     return Plan(surface, augmented(within, augment, seed, look, mirror), seed)
 
 
-def _own_recipe(objective: Objective, number: int, shared_frequencies: int) -> dict[str, Any]:
-    """How one of several pictures is made again: alone, or as one of all where they depend on each other."""
+def _reproduction(objective: Objective, number: int, shared_frequencies: int) -> dict[str, Any]:
+    """Recipe entry that reproduces one of several pictures: alone, or by its index where they depend on each other."""
     if objective.count > 1 and (objective.together or shared_frequencies):
         return {"picture": number}
     return {} if objective.plain is None else {"settings": {"objective": only(objective.plain, number)}}
@@ -177,20 +177,20 @@ def _own_recipe(objective: Objective, number: int, shared_frequencies: int) -> d
 def augmented(
     within: Range, strength: float, seed: int, look: Transform = unchanged, mirror: bool = False
 ) -> Transform:
-    """How an image is moved, scaled, turned and blurred by noise before each look, so that no trick of one pixel pays.
+    """Random flip, shift, scaling, rotation and noise before each evaluation, against pixel-level artefacts.
 
-    `look` comes after the moves and before the noise, whose size is a part of the range's width.
+    `look` is applied after the geometric transforms and before the noise, which is relative to the range's width.
 
     Raises:
         ValueError, TypeError: the strength is not a number of at least 0.
     """
-    turned_round = [mirrored_at_random(seed)] if mirror else []
+    flips = [mirrored_at_random(seed)] if mirror else []
     if strength == 0:
-        return chained(*turned_round, look)
+        return chained(*flips, look)
     checks.positive("augment", strength)
     factor = 1.3**strength
     return chained(
-        *turned_round,
+        *flips,
         shift(min(1.0, strength / 14), seed),
         scale(1 / factor, factor, seed),
         rotate(10 * strength, seed),
@@ -200,19 +200,19 @@ def augmented(
 
 
 GRAIN = 32
-"""Sides that are smaller than the image are multiples of this: networks halve them up to five times."""
+"""Downscaled sides are multiples of this, since networks halve them up to five times."""
 
 
 def growing(share: float, steps: int) -> Transform:
-    """Show each image [B, C, H, W] smaller at first: from `share` of each side to all of it over so many steps.
+    """Downscale images [B, C, H, W], with a scale that rises linearly from `share` to 1 over `steps` steps.
 
-    What is small must please as a whole: a search settles where things are before it settles what they are made of.
+    At a small scale the search determines the layout of the picture before its details.
     """
 
     def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
-        part = share + (1 - share) * min(1.0, index / steps)
-        height, width = (min(side, max(1, round(part * side / GRAIN)) * GRAIN) for side in x.shape[2:])
-        if part == 1 or (height, width) == x.shape[2:]:
+        fraction = share + (1 - share) * min(1.0, index / steps)
+        height, width = (min(side, max(1, round(fraction * side / GRAIN)) * GRAIN) for side in x.shape[2:])
+        if fraction == 1 or (height, width) == x.shape[2:]:
             return x
         return functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
 

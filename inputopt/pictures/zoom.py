@@ -1,4 +1,4 @@
-"""A zoom into a dream: every frame is the one before, enlarged a little and dreamt on."""
+"""Deep dream zoom: every frame is the previous one, enlarged a little and dreamt on."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def nearer(
     seed: int = 0,
     watch: Watch | None = None,
 ) -> Picture:
-    """One frame of a zoom: the middle of `photo`, enlarged by `factor` to the photo's size, and dreamt on.
+    """The next frame of a zoom: `dream` on the centre of `photo`, enlarged by `factor` to the photo's size.
 
     The other arguments are those of `dream`.
 
@@ -65,20 +65,23 @@ def zoom(
     seed: int = 0,
     **settings: float,
 ) -> list[Path]:
-    """Write a zoom's frames into `folder`; those that are there already, from a run that was stopped, are kept.
+    """Write the frames of a zoom to `folder`; frames that exist there from an interrupted run are kept.
 
-    Each frame starts from the file of the one before, so that a film that was stopped goes on to the same bytes.
+    Each frame starts from the file of the previous one, so that a resumed run produces the same bytes.
 
     Args:
         model, photo, layers: as in `dream`; the photo is frame 0.
-        folder: for frame-00000.png and so on.
-        frames: how many, the photo among them.
-        progress: told the number of every frame that is done.
-        seed: of the first frame; each has its own.
-        settings: of `nearer`.
+        folder: where frame-00000.png and so on are written.
+        frames: number of frames, including the photo.
+        progress: called with the number of every finished frame.
+        seed: base seed; frame i uses seed + i.
+        settings: further arguments of `nearer`.
+
+    Returns:
+        The paths of the frames.
 
     Raises:
-        ValueError, TypeError, FileError: as `nearer`, or frames in the folder that were made otherwise.
+        ValueError, TypeError, FileError: as `nearer`, or the folder holds frames of another photo or other settings.
     """
     net, folder = frozen(model), Path(folder)
     checks.whole("frames", frames)
@@ -101,16 +104,16 @@ def zoom(
 
 
 def _picture(net: Frozen, photo: Photo) -> Picture:
-    """A photo with its black and white: the network's bounds for numbers, 0 and 1 for what is read from an image."""
+    """A photo as a picture; its bounds are the network's for numbers, and 0 and 1 for an image."""
     bounds: Bounds = net.bounds if read_levels(photo).is_floating_point() else (0.0, 1.0)
     return Picture(read_photo(photo), bounds=bounds)
 
 
 def film(frames: Sequence[Path], path: str | Path, rate: float = 20.0) -> None:
-    """Write frames as a film, by the suffix: GIF and WebP by Pillow, mp4 by ffmpeg where it is installed.
+    """Write frames as a film at `rate` frames per second: GIF and WebP with Pillow, mp4 with ffmpeg.
 
     Raises:
-        FileError: another suffix, no ffmpeg, or a place that cannot be written to.
+        FileError: another suffix, ffmpeg is not installed, or the path cannot be written to.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -135,10 +138,10 @@ def _mp4(frames: Sequence[Path], path: Path, rate: float) -> None:
     if program is None:
         raise FileError("An mp4 needs ffmpeg, which is not installed; make a .webp or a .gif.")
     pattern = str(frames[0].parent / "frame-%05d.png")
-    even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # what the format wants
+    even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # yuv420p needs even sides
     with replacing(path) as temporary:
-        shown = ["-framerate", str(rate), "-i", pattern, "-frames:v", str(len(frames))]
-        command = [program, "-v", "error", "-y", *shown, "-vf", even, "-pix_fmt", "yuv420p", str(temporary)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise FileError(f"ffmpeg could not write {path} ({done.stderr.strip()}).")
+        inputs = ["-framerate", str(rate), "-i", pattern, "-frames:v", str(len(frames))]
+        command = [program, "-v", "error", "-y", *inputs, "-vf", even, "-pix_fmt", "yuv420p", str(temporary)]
+        finished = subprocess.run(command, capture_output=True, text=True, check=False)
+        if finished.returncode:
+            raise FileError(f"ffmpeg could not write {path} ({finished.stderr.strip()}).")

@@ -1,1 +1,86 @@
-"""The input moves: one loop, and what is put into it."""
+"""The toolkit that every attack and picture is made of: one loop, and the parts that are put into it.
+
+`optimise` moves each example of a `Problem` by a `Step`, inside a set given by a `Project`ion, as an `Oracle` scores it,
+and returns a `Result`. An oracle is made of a frozen network, an `Objective`, a `Goal` and a `Canvas`.
+
+Stability: the names listed here are public. Until version 1.0 a signature may change in a minor version, with a line in
+the release notes; modules below this package that are not exported here may change at any time. `docs/extending.md`
+shows each part in use.
+"""
+
+from inputopt.search.canvases.canvas import Canvas, pixels
+from inputopt.search.goals import Goal, confident, is_class, never, reached, unrecognised, wrong
+from inputopt.search.inputs import check_problem
+from inputopt.search.loop import Interrupted, Snapshot, Watch, at_the_end, by_distance, by_loss, on_success, optimise
+from inputopt.search.norms import L0, L1, L2, LINF, NORMS, Norm, find_norm
+from inputopt.search.objectives.dlr import dlr
+from inputopt.search.objectives.logits import attack_cross_entropy, cross_entropy, logit_difference, margin
+from inputopt.search.objectives.objective import Objective
+from inputopt.search.oracles import Autograd, Oracle, Vjp
+from inputopt.search.problem import Evaluation, Problem, Region
+from inputopt.search.projections import Box, Project, ball, in_box
+from inputopt.search.query_counter import QueryCounter
+from inputopt.search.result import Result
+from inputopt.search.rows import per_example
+from inputopt.search.steps.directions import Direction, adam, chain, descent, sign, steepest, unit
+from inputopt.search.steps.step import Descend, HalfCosine, Step
+from inputopt.search.transforms import Transform, unchanged
+
+__all__ = [
+    "L0",
+    "L1",
+    "L2",
+    "LINF",
+    "NORMS",
+    "Autograd",
+    "Box",
+    "Canvas",
+    "Descend",
+    "Direction",
+    "Evaluation",
+    "Goal",
+    "HalfCosine",
+    "Interrupted",
+    "Norm",
+    "Objective",
+    "Oracle",
+    "Problem",
+    "Project",
+    "QueryCounter",
+    "Region",
+    "Result",
+    "Snapshot",
+    "Step",
+    "Transform",
+    "Vjp",
+    "Watch",
+    "adam",
+    "at_the_end",
+    "attack_cross_entropy",
+    "ball",
+    "by_distance",
+    "by_loss",
+    "chain",
+    "check_problem",
+    "confident",
+    "cross_entropy",
+    "descent",
+    "dlr",
+    "find_norm",
+    "in_box",
+    "is_class",
+    "logit_difference",
+    "margin",
+    "never",
+    "on_success",
+    "optimise",
+    "per_example",
+    "pixels",
+    "reached",
+    "sign",
+    "steepest",
+    "unchanged",
+    "unit",
+    "unrecognised",
+    "wrong",
+]

@@ -1,4 +1,4 @@
-"""The range of a network's inputs, so that nothing in a search is absolute: lengths are parts of the bounds' width."""
+"""Input bounds of a network, and lengths measured as fractions of the width of these bounds."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from inputopt.nets.frozen import Frozen
 
 @dataclass(frozen=True)
 class Range:
-    """The box that inputs of one shape lie in.
+    """Lower and upper bounds of inputs of one shape.
 
     Attributes:
-        low, high: a float where one number holds for all, else tensors that broadcast with inputs [B, ...].
+        low, high: a float where one bound holds for all elements, else tensors that broadcast with inputs [B, ...].
     """
 
     low: Any
@@ -25,24 +25,24 @@ class Range:
 
     @property
     def width(self) -> Any:
-        """How far apart they are."""
+        """`high` minus `low`."""
         return self.high - self.low
 
     @property
     def is_unit(self) -> bool:
-        """Whether it is 0 to 1 for all."""
+        """Whether the bounds are 0 and 1 for all elements."""
         return isinstance(self.low, float) and (self.low, self.high) == (0.0, 1.0)
 
     def of_parts(self, parts: Tensor) -> Tensor:
-        """Inputs from parts of the width, 0 at `low` and 1 at `high`."""
+        """Map fractions of the width to inputs: 0 to `low`, 1 to `high`."""
         return parts if self.is_unit else self.low + self.width * parts
 
     def parts(self, x: Tensor) -> Tensor:
-        """Inputs as parts of the width."""
+        """Map inputs to fractions of the width: `low` to 0, `high` to 1."""
         return x if self.is_unit else (x - self.low) / self.width
 
     def clamp(self, x: Tensor) -> Tensor:
-        """The nearest inputs in the range."""
+        """Clip inputs to the bounds."""
         return x.clamp(self.low, self.high)
 
     def __str__(self) -> str:
@@ -52,18 +52,18 @@ class Range:
 
 
 def range_of(net: Frozen, like: Tensor) -> Range:
-    """The range of inputs like `like` [B, ...], which may be infinite."""
+    """Bounds of the network for inputs like `like` [B, ...]; they may be infinite."""
     low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in net.bounds)
     if low.numel() == high.numel() == 1:
-        return Range(float(low), float(high))  # themselves, and not what the dtype of `like` makes of them
+        return Range(float(low), float(high))  # not rounded to the dtype of `like`
     return Range(*net.box(like))
 
 
 def picture_range(net: Frozen, shape: Sequence[int]) -> Range:
-    """The range of pictures (C, H, W).
+    """Bounds of the network for pictures of shape (C, H, W).
 
     Raises:
-        ValueError: it is infinite, so that nothing is black or white, or its bounds do not fit the shape.
+        ValueError: the bounds are infinite, so black and white are undefined, or they do not fit the shape.
     """
     like = torch.zeros((), dtype=net.dtype, device=net.device).expand(1, *shape)
     found = range_of(net, like)
@@ -80,13 +80,13 @@ def picture_range(net: Frozen, shape: Sequence[int]) -> Range:
 
 
 def _broadcasts(shape: Sequence[int], to: Sequence[int]) -> bool:
-    """Whether a tensor of that shape broadcasts to another, and does not enlarge it."""
+    """Whether a tensor of shape `shape` broadcasts to shape `to` without enlarging it."""
     pairs = zip(reversed(shape), reversed(to), strict=False)
     return len(shape) <= len(to) and all(one in (1, other) for one, other in pairs)
 
 
 def lengths(net: Frozen, like: Tensor) -> Any:
-    """What each number of an input is measured in: the width of its bounds, or `net.unit` where that is infinite."""
+    """Unit of length of each input element: the width of its bounds, or `net.unit` where that is infinite."""
     width = range_of(net, like).width
     if isinstance(width, float):
         return width if width < float("inf") else net.unit

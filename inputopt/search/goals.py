@@ -1,4 +1,4 @@
-"""Goals: when is an example done? Combined with & | ~."""
+"""Goals: success criteria of a search, combined with & | ~."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from inputopt.search.problem import Problem
 
 @dataclass(frozen=True)
 class Goal:
-    """A question about (logits [B, n], problem), answered per example, bool [B]."""
+    """A success criterion: (logits [B, n], problem) -> whether each example meets it, bool [B]."""
 
     test: Callable[[Tensor, Problem], Tensor]
 
@@ -32,10 +32,10 @@ class Goal:
 
 
 recognised = Goal(lambda outputs, problem: outputs.argmax(1) == problem.label)
-"""The network sees the problem's label."""
+"""The predicted class is the problem's label."""
 
 wrong = Goal(lambda outputs, problem: outputs.argmax(1) != problem.label)
-"""The network sees anything else."""
+"""The predicted class is not the problem's label."""
 
 
 def _reached(outputs: Tensor, problem: Problem) -> Tensor:
@@ -44,25 +44,25 @@ def _reached(outputs: Tensor, problem: Problem) -> Tensor:
 
 
 reached = Goal(_reached)
-"""The network sees the problem's target."""
+"""The predicted class is the problem's target."""
 
 
 def ahead_by(gap: float) -> Goal:
-    """The class to reach, or any but the label, is this far ahead of the others, in logits."""
+    """The target's logit is at least `gap` above all others; without a target, any other logit is above the label's."""
     return Goal(lambda outputs, problem: margin(outputs, problem.x0, problem) <= -gap)
 
 
 never = Goal(lambda outputs, problem: torch.zeros_like(problem.label, dtype=torch.bool))
-"""There is no such thing as done: the search goes on to its last step."""
+"""Never reached: the search runs all its steps."""
 
 
 def is_class(number: int) -> Goal:
-    """The network sees class `number`."""
+    """The predicted class is `number`."""
     return Goal(lambda outputs, problem: outputs.argmax(1) == number)
 
 
 def confident(probability: float) -> Goal:
-    """The network gives the problem's label at least this probability."""
+    """The softmax probability of the problem's label is at least `probability`."""
 
     def test(outputs: Tensor, problem: Problem) -> Tensor:
         return outputs.softmax(1).gather(1, problem.label[:, None])[:, 0] >= probability
@@ -71,5 +71,5 @@ def confident(probability: float) -> Goal:
 
 
 def unrecognised(probability: float) -> Goal:
-    """The network gives the problem's label less than this probability."""
+    """The softmax probability of the problem's label is below `probability`."""
     return ~confident(probability)

@@ -1,4 +1,4 @@
-"""Where the boundary would be if the network were linear: a hyperplane, and the least change that reaches it."""
+"""Linear approximation of the decision boundary: a hyperplane, and the smallest change that reaches it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from inputopt.search.rows import per_example
 
 
 def to_hyperplane(norm: Norm, z: Tensor, ahead: Tensor, grad: Tensor, problem: Problem) -> Tensor:
-    """The least change of z, in the box, to the plane where `ahead` [B] + <grad, change> is 0, from either side."""
-    side = per_example(ahead.sign(), grad)
-    return norm.least_change(-side * grad, ahead.abs(), *problem.region.room(z))
+    """Smallest change of z within the box such that `ahead` [B] + <grad, change> = 0; `ahead` may have either sign."""
+    ahead_sign = per_example(ahead.sign(), grad)
+    return norm.least_change(-ahead_sign * grad, ahead.abs(), *problem.region.room(z))
 
 
 def value_at_x0(x: Tensor, z: Tensor, loss: Tensor, grad: Tensor) -> Tensor:
-    """What the loss would be at x if it went on from z as its derivative says, [B]."""
+    """First-order estimate of the loss at x from its value and gradient at z, [B]."""
     return loss + torch.linalg.vecdot(grad.flatten(1), (x - z).flatten(1))

@@ -1,4 +1,4 @@
-"""What every search checks of its inputs and learns of its network, before any work starts."""
+"""Checks of inputs, labels, ids and targets that run before every search."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from inputopt.search.network_traits import NetworkTraits, look
 from inputopt.search.problem import Problem, Region
 
 SLACK = 8
-"""Units in the last place by which an input may lie outside the bounds: they are often rounded themselves."""
+"""Units in the last place by which an input may lie outside the bounds, which are often rounded themselves."""
 
 
 class InputoptWarning(UserWarning):
-    """A reason to doubt a result; raised by this library, not by the user's model."""
+    """Warning that a result may be unreliable; issued by this library, not by the user's model."""
 
 
 def floats(what: str, value: Any) -> Tensor:
-    """Floating-point numbers [B, ...], a tensor or an array, as a detached tensor in memory of its own.
+    """Detached copy of a floating-point tensor or array [B, ...], as float32 or float64.
 
-    Half precision becomes float32, which holds it exactly.
+    Half precision is converted to float32, which is exact.
 
     Raises:
-        TypeError: not floating-point numbers.
-        ValueError: NaN or infinite numbers, or no example.
+        TypeError: not a dense tensor or array of floating-point numbers.
+        ValueError: NaN or infinity, or an empty batch.
     """
     if isinstance(value, np.ndarray):
         value = _from_array(value)
@@ -45,17 +45,17 @@ def floats(what: str, value: Any) -> Tensor:
 
 
 def _from_array(value: np.ndarray[Any, Any]) -> Tensor | None:
-    """A copy, whatever the byte order; None for what torch has no numbers for, and for arrays with gaps."""
+    """Copy an array of any byte order to a tensor; None for masked arrays and dtypes that torch does not have."""
     if isinstance(value, np.ma.MaskedArray) or value.dtype.kind not in "fiub" or value.dtype.itemsize > 8:
         return None
     return torch.from_numpy(np.array(value, dtype=value.dtype.newbyteorder("=")))
 
 
 def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:
-    """As `floats`, of the dtype and on the device that searches use: float64 if the network or the numbers are.
+    """As `floats`, on the search's device and in its dtype: float64 if the network or the value is float64.
 
     Raises:
-        TypeError, ValueError: as `floats`, or an example is a single number without a dimension of its own.
+        TypeError, ValueError: as `floats`; also ValueError for shape [B] without further dimensions.
     """
     value = floats(what, value)
     if value.ndim < 2:
@@ -67,12 +67,12 @@ def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:
 
 
 def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
-    """The network's bounds as tensors [B, ...], widened by the rounding of the dtype x was given in to hold x itself.
+    """The network's bounds as tensors [B, ...], widened to contain x, so that low <= x <= high holds exactly.
 
-    So low <= x <= high holds exactly.
+    x may exceed the bounds by the rounding error of the dtype in which it was passed, `given`.
 
     Raises:
-        ValueError: x lies outside by more than rounding.
+        ValueError: x lies outside the bounds by more than rounding.
     """
     low, high = (bound.expand(x.shape) for bound in net.box(x))
     least, most = x.aminmax()
@@ -93,25 +93,25 @@ def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
 def check_problem(
     net: Frozen, x: Any, label: Any = None, ids: Any = None, target: Any = None
 ) -> tuple[Problem, NetworkTraits]:
-    """Inputs, labels and ids as a `Problem` in the network's box, and what was learnt of the network on the way.
+    """Check inputs, labels, ids and targets and build a `Problem` within the network's bounds; also find its traits.
 
     Args:
         net: the network.
-        x: [B, ...] numbers inside the network's bounds.
-        label: class indices [B], of any integer dtype; the network's own predictions if not given.
-        ids: what randomness is keyed by, [B]; the position if not given.
-        target: class indices to reach, a number or [B]; none if not given.
+        x: inputs [B, ...] within the network's bounds.
+        label: class indices [B], of any integer dtype; the network's predictions if not given.
+        ids: keys of the examples' random numbers, [B]; the position in the batch if not given.
+        target: target classes, a number or [B]; untargeted if not given.
 
     Raises:
         TypeError: x is not a tensor of floating-point numbers.
-        ValueError: NaN, an empty batch, inputs outside the bounds, labels of a wrong shape or range.
+        ValueError: NaN, an empty batch, inputs outside the bounds, or labels of the wrong shape or range.
     """
     given, x = x, float_tensor("x", x, net)
     low, high = box_of(net, x, checks.as_tensor(given).dtype)
     ids = torch.arange(len(x), device=x.device) if ids is None else integers("ids", ids, x)
     label = None if label is None else integers("labels", label, x)
     target = None if target is None else integers("targets", target, x)
-    known = look(net, x)  # the first time that the network is run
+    known = look(net, x)  # the first run of the network
     label = _predictions(net, x) if label is None else checks.classes("labels", label, known.classes)
     target = None if target is None else checks.classes("targets", target, known.classes)
     region = Region(Region.everywhere(x).eps, low, high, unit=net.unit)
@@ -127,10 +127,10 @@ def _predictions(net: Frozen, x: Tensor) -> Tensor:
 
 
 def integers(what: str, given: Any, x: Tensor) -> Tensor:
-    """Whole numbers of any integer dtype (tensor, array, list or a single number for all) as int64, one a row of x.
+    """Integers of any dtype (tensor, array, list, or for targets a single number) as int64 [B], one for each row of x.
 
     Raises:
-        ValueError, TypeError: something else, or another count.
+        ValueError, TypeError: not integers, or not as many as x has rows.
     """
     try:
         made = checks.as_tensor(given)
@@ -142,4 +142,4 @@ def integers(what: str, given: Any, x: Tensor) -> Tensor:
     made = made.expand(len(x)) if made.ndim == 0 and what == "targets" else made
     if made.shape != (len(x),):
         raise ValueError(f"{what} must be {len(x)} {kind}, one an input, not shape {list(made.shape)}.")
-    return made.detach().to(device=x.device, dtype=torch.int64, copy=True)  # results own their memory
+    return made.detach().to(device=x.device, dtype=torch.int64, copy=True)  # results must not share memory

@@ -1,4 +1,4 @@
-"""The one loop that every input search runs: score, keep the best, drop what is finished, step."""
+"""The optimisation loop of all input searches: evaluate, keep the best, drop finished examples, step."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ from inputopt.search.rows import chosen, per_example, take
 from inputopt.search.steps.step import Step
 
 Score = Callable[[Evaluation, Problem], Tensor]
-"""Per-example selection score, [B]: lower is better. Only scores of two successes, or of two failures, compare."""
+"""Per-example selection score, [B]: lower is better. Comparable only between two successes or two failures."""
 
 Stop = Callable[[Evaluation, Problem], Tensor]
 """Which examples are finished, bool [B]."""
 
 Size = Callable[[Tensor], Tensor]
-"""The size of each change [B, ...], [B]."""
+"""Size of each change [B, ...], [B]."""
 
 
 def by_loss(seen: Evaluation, problem: Problem) -> Tensor:
-    """The lower loss is better."""
+    """Score by the loss: lower is better."""
     return seen.loss
 
 
 def by_distance(seen: Evaluation, problem: Problem) -> Tensor:
-    """Of two successes the one nearer to x0 is better, of two failures the one with the lower loss.
+    """Score successes by their distance to x0, failures by their loss.
 
     Raises:
-        ValueError: the search does not measure distances; give `optimise` this very function.
+        ValueError: the search does not measure distances; pass this function itself to `optimise` as `score`.
     """
     if seen.distance is None:
         raise ValueError("The nearest can be kept only where distances are measured; use by_distance as the score.")
@@ -52,7 +52,7 @@ def on_success(seen: Evaluation, problem: Problem) -> Tensor:
 
 
 def at_x0(seen: Evaluation, problem: Problem) -> Tensor:
-    """Finished if x0 itself reaches the goal: nothing is nearer."""
+    """Finished if x0 itself reaches the goal, since no input is nearer."""
     if known_none(seen.success):
         return seen.success
     if seen.distance is None:
@@ -61,29 +61,29 @@ def at_x0(seen: Evaluation, problem: Problem) -> Tensor:
 
 
 def at_the_end(seen: Evaluation, problem: Problem) -> Tensor:
-    """Finished only when all steps are made."""
+    """Never finished early: run all steps."""
     return torch.zeros_like(seen.success)
 
 
 Select = Callable[[Evaluation, Tensor, Tensor], Tensor]
-"""(seen, with its score for a loss; score and success of the best so far) -> which of `seen` are better, bool [B]."""
+"""(evaluation with its score as `loss`, best score, best success) -> which evaluated points are better, bool [B]."""
 
 
 def lowest_loss(seen: Evaluation, loss: Tensor, success: Tensor) -> Tensor:
-    """Success before failure, and then the lower score."""
+    """Success is better than failure; otherwise the lower score is better."""
     if known_none(seen.success) and known_none(success):
         return seen.loss < loss
     return torch.where(seen.success == success, seen.loss < loss, seen.success)
 
 
 def latest(seen: Evaluation, loss: Tensor, success: Tensor) -> Tensor:
-    """Always the newest: for random transforms, where the lowest loss is a lucky draw."""
+    """Always the newest point: for random transforms, under which the lowest loss is due to chance."""
     return torch.ones_like(success)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a watcher is shown: step `index`, the `ids` still searching, their inputs and outputs."""
+    """Argument of `Watch`: step `index`, `ids` of the unfinished examples, their inputs and outputs."""
 
     index: int
     ids: Tensor
@@ -95,11 +95,11 @@ Watch = Callable[[Snapshot], None]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Ctrl-C in the middle of a search.
+    """Raised when a search is interrupted by Ctrl-C.
 
     Attributes:
-        result: the best so far, as it would have been returned.
-        pictures: the pictures so far, where pictures were being made.
+        result: the best result so far, in the form that the search returns.
+        pictures: the pictures made so far, in functions that make pictures.
     """
 
     def __init__(self, result: Any) -> None:
@@ -122,29 +122,29 @@ def optimise(
     size: Size = l2,
     watch: Watch | None = None,
 ) -> Result:
-    """Move each input of a batch until its goal is reached or `steps` steps are made.
+    """Optimise each input of a batch until its goal is reached or `steps` steps are made.
 
-    The host never waits for the device: which rows are finished is known at once on a CPU, and one step late elsewhere,
-    which costs time and changes nothing else.
+    The host never synchronises with the device: finished rows are dropped at once on a CPU and one step late on other
+    devices, which costs time but does not change results.
 
     Args:
-        oracle: scores the inputs and gives the derivative.
-        step: how to move.
-        project: where the inputs must stay.
+        oracle: evaluates the loss, the goal and the gradient at the inputs.
+        step: the step rule.
+        project: projection onto the allowed set.
         problem: the examples.
-        z: where to start, [B, ...].
-        steps: how many steps at most; the last point is scored too.
+        z: starting points, [B, ...].
+        steps: maximum number of steps; the last point is evaluated too.
         score: the per-example selection score; it becomes the result's `loss`.
         select: which point of each example to keep.
-        stop: which examples are finished, and dropped from the batch.
+        stop: which examples are finished and are dropped from the batch.
         size: measures each example's change from `problem.x0`, [B].
-        watch: shown every step.
+        watch: called at every step.
 
     Raises:
-        Interrupted: by Ctrl-C, once every example was scored; it holds the result so far.
+        Interrupted: on Ctrl-C, once every example has been evaluated; it holds the result so far.
     """
     z = project(z, problem)
-    whole, found, leaving = problem, _Found(), Departures()
+    full_problem, collected, departures = problem, _Collected(), Departures()
     rows = torch.arange(len(z), device=z.device)
     best: _Best | None = None
     state = step.init(z, problem)
@@ -158,34 +158,34 @@ def optimise(
                     watch(Snapshot(index, problem.ids, seen.x, seen.outputs))
                 if index == steps:
                     break
-                done, kept = leaving.finished(best.done), None
+                done, kept = departures.finished(best.done), None
                 if done is not None:
                     if done.all():
                         break
                     kept = positions(~done, z.device)
                 grad = vjp(kept) if step.uses_gradient else None
                 if done is not None and kept is not None:
-                    found.leave(rows, best, positions(done, z.device))
+                    collected.add(rows, best, positions(done, z.device))
                     z, seen, state, problem, rows, best = take((z, seen, state, problem, rows, best), kept)
-                    leaving.drop(~done)
+                    departures.drop(~done)
                 seen = replace(seen, grad=None if grad is None else problem.region.masked(grad))
                 z, state = step.update(z, seen, state, problem, project)
                 if seen.answered is not None:
-                    z = _back_to_an_answer(z, seen.answered, best.x)
-                del seen, vjp, grad  # of a large image every copy counts
+                    z = _best_where_invalid(z, seen.answered, best.x)
+                del seen, vjp, grad  # free memory before the next step: copies of a large image are expensive
     except KeyboardInterrupt as stopped:
         if best is None:
             raise
-        found.leave(rows, best)
-        raise Interrupted(found.result(whole, size, oracle.meter)) from stopped
-    assert best is not None  # there is at least one evaluation
-    found.leave(rows, best)
-    return found.result(whole, size, oracle.meter)
+        collected.add(rows, best)
+        raise Interrupted(collected.result(full_problem, size, oracle.meter)) from stopped
+    assert best is not None  # the loop runs at least once
+    collected.add(rows, best)
+    return collected.result(full_problem, size, oracle.meter)
 
 
 @dataclass(frozen=True)
 class _Best:
-    """The best point of each example so far, as in `Evaluation` with its score for a loss; and which are finished."""
+    """The best point of each example so far, as in `Evaluation` with its score as `loss`; `done` means finished."""
 
     x: Tensor
     outputs: Tensor
@@ -195,12 +195,12 @@ class _Best:
 
 
 def _measured(seen: Evaluation, problem: Problem, size: Size, score: Score) -> Evaluation:
-    """An evaluation with its distances, if they decide what is kept."""
+    """Add distances to an evaluation if they are the selection score."""
     return replace(seen, distance=size(seen.x - problem.x0)) if score is by_distance else seen
 
 
 def _finished(stop: Stop, seen: Evaluation, problem: Problem) -> Tensor:
-    """Examples that are finished, including every restart of an example one of whose restarts is."""
+    """Examples that are finished, including all restarts of an example with a finished restart."""
     done = stop(seen, problem)
     if problem.restarts == 1 or known_none(done):
         return done
@@ -210,9 +210,9 @@ def _finished(stop: Stop, seen: Evaluation, problem: Problem) -> Tensor:
 def _better(
     best: _Best | None, seen: Evaluation, score: Tensor, select: Select, done: Tensor, problem: Problem
 ) -> _Best:
-    """Of each example the better of two points; one that is finished keeps its point, though it leaves a step late."""
+    """The better of two points of each example; a finished example that is still in the batch keeps its point."""
     if best is None:
-        return _Best(_answered_or_x0(seen, problem), seen.outputs, score, seen.success, done)
+        return _Best(_x0_where_invalid(seen, problem), seen.outputs, score, seen.success, done)
     better = select(replace(seen, loss=score), best.loss, best.success)
     if not immediate(done):
         better, done = better & ~best.done, done | best.done
@@ -222,53 +222,53 @@ def _better(
         return _Best(seen.x, seen.outputs, score, seen.success, done)
     if seen.answered is None:
         x = chosen(better, seen.x, best.x)
-    else:  # what is not chosen may not be finite
+    else:  # points not chosen may be non-finite, which `chosen` does not allow
         x = torch.where(per_example(better, seen.x), seen.x, best.x)
     outputs = torch.where(better[:, None], seen.outputs, best.outputs)
     loss, success = torch.where(better, score, best.loss), torch.where(better, seen.success, best.success)
     return _Best(x, outputs, loss, success, done)
 
 
-def _answered_or_x0(seen: Evaluation, problem: Problem) -> Tensor:
-    """Where the search begins; x0 for an example of which the network says nothing there."""
+def _x0_where_invalid(seen: Evaluation, problem: Problem) -> Tensor:
+    """The starting points, replaced by x0 where the logits are not valid."""
     if seen.answered is None or seen.x.shape != problem.x0.shape:
         return seen.x
     return torch.where(per_example(seen.answered, seen.x), seen.x, problem.x0)
 
 
-def _back_to_an_answer(ahead: Tensor, answered: Tensor, best: Tensor) -> Tensor:
-    """From a point at which the network gave no answer, back to the best one; others go ahead.
+def _best_where_invalid(next_z: Tensor, answered: Tensor, best: Tensor) -> Tensor:
+    """Replace the next point by the best one where the logits were not valid (`answered` false).
 
-    On canvases whose z is no input there is no way back: such a point has no gradient, and stays.
+    On canvases where z has another shape than the input this is not possible: the gradient there is 0, so z stays.
     """
-    return ahead if best.shape != ahead.shape else torch.where(per_example(answered, ahead), ahead, best)
+    return next_z if best.shape != next_z.shape else torch.where(per_example(answered, next_z), next_z, best)
 
 
-class _Found:
-    """Collects the best point of every example as it leaves the batch."""
+class _Collected:
+    """Collects the best point of every example when it is dropped from the batch."""
 
     def __init__(self) -> None:
         self._parts: list[tuple[Tensor, _Best]] = []
 
-    def leave(self, rows: Tensor, best: _Best, which: Tensor | None = None) -> None:
-        """The rows at the positions `which` leave; all if None."""
+    def add(self, rows: Tensor, best: _Best, which: Tensor | None = None) -> None:
+        """Add the rows at the indices `which`, or all rows if None."""
         self._parts.append((rows, best) if which is None else take((rows, best), which))
 
     def result(self, problem: Problem, size: Size, meter: QueryCounter) -> Result:
-        """The examples in the order of the whole batch."""
+        """The collected points as a result, in the order of the full batch."""
         parts = [(best.x, best.outputs, best.loss, best.success) for _, best in self._parts]
         x, outputs, loss, success = parts[0]
         if len(parts) > 1:
             order = torch.cat([rows for rows, _ in self._parts]).argsort()
             x, outputs, loss, success = (torch.cat(column)[order] for column in zip(*parts, strict=True))
-        unseen = torch.full_like(problem.label, -1)
+        no_prediction = torch.full_like(problem.label, -1)
         forwards, backwards = meter.totals(problem.example)
         return Result(
             x=x,
             success=success,
             distance=size(x - problem.x0),
-            prediction=outputs.argmax(1) if outputs.shape[1] else unseen,
-            logits=outputs.clone(),  # a view of x, if the network is one
+            prediction=outputs.argmax(1) if outputs.shape[1] else no_prediction,
+            logits=outputs.clone(),  # a network may return a view of x
             loss=loss,
             forwards=forwards,
             backwards=backwards,

@@ -1,4 +1,4 @@
-"""Seeds for the forwards of a random network in a search, derived from (seed, purpose, draw); see `nets.randomness`."""
+"""Seeds for forward passes of random networks, derived from (seed, purpose, draw); see `nets.randomness`."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from inputopt.nets.randomness import drawn_by
 from inputopt.search.keyed_random import word
 
 Draws = Callable[[int], AbstractContextManager[None]]
-"""(number of the draw) -> a context in which the network is run."""
+"""Draw number -> context in which the network is run."""
 
 
 def unseeded(draw: int) -> AbstractContextManager[None]:
-    """No keys: for networks that are not random."""
+    """No seeding: for networks that are not random."""
     return nullcontext()
 
 
 def keyed(seed: int, purpose: int = 0) -> Draws:
-    """Every draw by its own key.
+    """Seed the network's random numbers by the number of the draw.
 
     Args:
-        seed: of the search.
+        seed: seed of the search.
         purpose: draws for one purpose are independent of those for another.
     """
 

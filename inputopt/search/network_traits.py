@@ -1,4 +1,4 @@
-"""Traits of a network that a search depends on: number of classes, probabilities, randomness, batch dependence."""
+"""Network traits that a search depends on: number of classes, probability outputs, randomness, batch dependence."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ PROBABILITIES = "The model seems to return probabilities: attacks want logits, w
 
 
 LOOKED_AT = 8
-"""Rows that the network is shown before a search."""
+"""Number of inputs that the network is run on before a search."""
 
 
 TIMES = 3
-"""How often the network is asked about one row before a search: always alike, it is taken to be steady."""
+"""Repeated runs on one input before a search: a network with equal logits in all is taken to be deterministic."""
 
 
 MOST = 512
-"""Rows that a network is shown which draws random numbers that seem not to matter."""
+"""Number of inputs on which a network that draws random numbers is checked for an effect of them on the logits."""
 
 
 DRAWS = 9
-"""Draws in which a network that draws random numbers is asked about one row: all alike, they do not matter."""
+"""Draws compared for a network that draws random numbers: if all give equal logits, the numbers have no effect."""
 
 
 @dataclass(frozen=True)
 class NetworkTraits:
-    """What a few forwards tell of a network.
+    """Traits of a network found by a few forward passes.
 
     Attributes:
-        classes: how many it tells apart.
-        probabilities: whether it seems to return probabilities.
-        random: whether the same rows get other answers in another draw of its randomness.
-        stateful: whether the same rows get other answers at a later call, though its randomness is the same.
-        batch_dependent: whether a row gets another answer beside other rows.
+        classes: number of classes.
+        probabilities: whether its outputs seem to be probabilities rather than logits.
+        random: whether the logits of the same inputs depend on the draw of its random numbers.
+        stateful: whether the logits of the same inputs change between calls with the same random numbers.
+        batch_dependent: whether the logits of an input depend on the other inputs of the batch.
     """
 
     classes: int
@@ -49,48 +49,48 @@ class NetworkTraits:
 
     @property
     def varies(self) -> bool:
-        """Whether a later forward may answer otherwise, so that single answers prove nothing."""
+        """Whether another forward pass may give other logits, so that a single one is not conclusive."""
         return self.random or self.stateful
 
 
 def looks_like_probabilities(logits: Tensor) -> bool:
-    """Whether every row of [B, n] is at least 0 and sums to 1."""
+    """Whether all elements of [B, n] are at least 0 and every row sums to 1."""
     sums = logits.sum(1)
     return bool((logits >= 0).all()) and bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-4))
 
 
 @torch.no_grad()
 def look(net: Frozen, x: Tensor) -> NetworkTraits:
-    """Show a network the first rows of x [B, ...] together, and the first alone, several times.
+    """Find a network's traits by running it on the first rows of x [B, ...] as a batch and repeatedly on one alone.
 
     Raises:
-        ValueError: it does not take such inputs, its logits are all NaN, or it tells fewer than two classes apart.
+        ValueError: the network rejects such inputs, its logits are all NaN, or it has fewer than two classes.
     """
-    rows, together = _first_answers(net, x)
-    classes = together.shape[1]
+    rows, logits = _first_logits(net, x)
+    classes = logits.shape[1]
     if classes < 2:
         raise ValueError(
             "The model has a single output, so there is no class to leave or reach; give one with two or more."
         )
-    known = NetworkTraits(classes, looks_like_probabilities(together))
-    again = torch.cat([_alone(net, rows) for _ in range(TIMES)])
-    steady = same_answers(again, together[:1].expand_as(again))
+    known = NetworkTraits(classes, looks_like_probabilities(logits))
+    repeated = torch.cat([_first_row_logits(net, rows) for _ in range(TIMES)])
+    unchanged = same_answers(repeated, logits[:1].expand_as(repeated))
     if len(rows) == 1:
-        steady = steady and _alike_beside_others(net, rows, together)
-    return known if steady and not net.is_random else _unsteady(net, rows, x[:MOST], known)
+        unchanged = unchanged and _same_in_batch_of_two(net, rows, logits)
+    return known if unchanged and not net.is_random else _varying_traits(net, rows, x[:MOST], known)
 
 
-def _first_answers(net: Frozen, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The first few rows of x that get an answer together, and the answers; the first of all if some do."""
+def _first_logits(net: Frozen, x: Tensor) -> tuple[Tensor, Tensor]:
+    """The first `LOOKED_AT` rows of x, or the next ones whose logits are not all NaN, and their logits."""
     for rows in torch.split(x, LOOKED_AT):
-        together = net.observed(rows.clone())  # a foreign model may write to what it is given
-        if not bool(together.isnan().all()):
-            return rows.clone(), together
+        logits = net.observed(rows.clone())  # the model may modify its input in place
+        if not bool(logits.isnan().all()):
+            return rows.clone(), logits
     raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
 
 
-def _alone(net: Frozen, rows: Tensor) -> Tensor:
-    """The answer to the first row by itself."""
+def _first_row_logits(net: Frozen, rows: Tensor) -> Tensor:
+    """The logits of the first row as a batch of one."""
     try:
         return net(rows[:1].clone())
     except ValueError as error:
@@ -103,7 +103,7 @@ def _alone(net: Frozen, rows: Tensor) -> Tensor:
 
 
 def count_classes(net: Frozen, x: Tensor) -> int:
-    """How many classes the network tells apart in inputs like x [B, ...].
+    """Number of classes of the network for inputs like x [B, ...].
 
     Raises:
         ValueError: as `look`.
@@ -111,34 +111,34 @@ def count_classes(net: Frozen, x: Tensor) -> int:
     return look(net, x).classes
 
 
-def _alike_beside_others(net: Frozen, row: Tensor, alone: Tensor) -> bool:
-    """Whether a single row gets the same answer beside another, which is made of its own numbers in another order."""
+def _same_in_batch_of_two(net: Frozen, row: Tensor, logits_alone: Tensor) -> bool:
+    """Whether a row has the same logits in a batch with a second row, made of its own elements in reverse order."""
     other = row.flatten(1).flip(1).reshape(row.shape)
-    return same_answers(net(torch.cat([row, other]))[:1], alone)
+    return same_answers(net(torch.cat([row, other]))[:1], logits_alone)
 
 
-def _unsteady(net: Frozen, rows: Tensor, more: Tensor, known: NetworkTraits) -> NetworkTraits:
-    """Why the same rows may get other answers."""
+def _varying_traits(net: Frozen, rows: Tensor, more_rows: Tensor, known: NetworkTraits) -> NetworkTraits:
+    """Test whether the logits vary between calls, between random draws or with the batch."""
     one, several = rows[:1], rows if len(rows) > 1 else torch.cat([rows, rows.flatten(1).flip(1).reshape(rows.shape)])
     draws = keyed(0, purpose=1)
 
-    def answer(of: Tensor, draw: int) -> Tensor:
+    def logits(x: Tensor, draw: int) -> Tensor:
         with draws(draw):
-            return net(of.clone())
+            return net(x.clone())
 
-    stateful = not same_answers(answer(rows, 0), answer(rows, 0))
+    stateful = not same_answers(logits(rows, 0), logits(rows, 0))
     random = not stateful and not (
-        all(same_answers(answer(rows, 0), answer(rows, draw)) for draw in range(1, DRAWS))
-        and same_answers(answer(more, 0), answer(more, 1))  # it may be random at some inputs only
+        all(same_answers(logits(rows, 0), logits(rows, draw)) for draw in range(1, DRAWS))
+        and same_answers(logits(more_rows, 0), logits(more_rows, 1))  # the model may be random for some inputs only
     )
-    batch_dependent = not stateful and not random and not same_answers(answer(several, 0)[:1], answer(one, 0))
+    batch_dependent = not stateful and not random and not same_answers(logits(several, 0)[:1], logits(one, 0))
     return NetworkTraits(known.classes, known.probabilities, random, stateful, batch_dependent)
 
 
 def same_answers_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> bool:
-    """Whether `count` of the inputs x [B, ...], the last among them, get the logits [B, n] that they got beside others.
+    """Whether `count` evenly spaced rows of x [B, ...], including the last, have alone the logits in `logits` [B, n].
 
-    A network may look at its batch only where that is large enough, or only at some inputs, which no first look shows.
+    A network may depend on its batch only for large batches or for some inputs, which `look` cannot detect.
     """
     if not len(x):
         return True
@@ -147,13 +147,13 @@ def same_answers_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> bo
 
 
 def same_answers(one: Tensor, other: Tensor) -> bool:
-    """Whether logits [B, n] are equal but for the rounding that another batch size brings.
+    """Whether logits [B, n] are equal up to the rounding differences between batch sizes.
 
-    It is measured by the highest logits and the least quarter: others may stand for classes that are ruled out, at -1e9
-    or so, beside which nothing would count.
+    The tolerance scales with the highest logit and the lower quartile of the absolute logits. It does not scale with
+    the largest absolute logit: excluded classes may have logits of about -1e9, which would hide all differences.
     """
     tolerance = 1e3 * torch.finfo(one.dtype).eps
     sizes = other.nan_to_num(0, 0, 0)
     scale = torch.maximum(sizes.amax(1).abs(), sizes.abs().quantile(0.25, dim=1))[:, None]
-    apart, allowed = (one - other).abs(), tolerance * (other.abs() + scale)
-    return bool(((apart <= allowed) | (one == other) | (one.isnan() & other.isnan())).all())
+    difference, allowed = (one - other).abs(), tolerance * (other.abs() + scale)
+    return bool(((difference <= allowed) | (one == other) | (one.isnan() & other.isnan())).all())

@@ -1,4 +1,4 @@
-"""Sets that an input must stay in."""
+"""Projections onto the sets that inputs must stay in: boxes and norm balls."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from inputopt.search.norms.norm import Norm
 from inputopt.search.problem import Problem
 
 Project = Callable[[Tensor, Problem], Tensor]
-"""(z, problem) -> a point of the set for each example, [B, ...]."""
+"""(z, problem) -> a point in the set for each example, [B, ...]."""
 
 
 def anywhere(z: Tensor, problem: Problem) -> Tensor:
-    """z itself: for steps that stay in their box on their own."""
+    """No projection: for steps that keep z within the box themselves."""
     return z
 
 
 def in_box(z: Tensor, problem: Problem) -> Tensor:
-    """The nearest point between the region's low and high, in every norm."""
+    """Clip z to the region's low and high: the nearest point in every norm."""
     return z.clamp(problem.region.low, problem.region.high)
 
 
 @dataclass(frozen=True)
 class Box:
-    """All inputs between two values, numbers or tensors that broadcast with [B, ...]."""
+    """All inputs between two bounds, numbers or tensors that broadcast with [B, ...]."""
 
     low: float | Tensor
     high: float | Tensor
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
-        """The nearest point of the box, in every norm."""
+        """Clip z to the box: the nearest point in every norm."""
         if isinstance(self.low, Tensor) or isinstance(self.high, Tensor):
             low, high = (torch.as_tensor(bound, dtype=z.dtype, device=z.device) for bound in (self.low, self.high))
             return z.clamp(low, high)
@@ -44,14 +44,14 @@ class Box:
 class Ball:
     """All inputs within the region's eps of x0 and between its low and high.
 
-    Adding the change to x0 rounds each number by up to half a unit in its last place, and measuring it rounds again, so
-    the radius is held that much inside eps: what comes out is never further than eps, not even by rounding.
+    Adding the change to x0 rounds each element by up to half a unit in its last place, and computing its norm rounds
+    again. The radius is reduced by that much, so that the result is never further than eps, even with rounding.
     """
 
     norm: Norm
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
-        """A point near by of ball and box."""
+        """A nearby point in both ball and box, not always the nearest (`Norm.project_fast`)."""
         x0, region = problem.x0, problem.region
         inside = self.norm.inside(x0, region.eps)
         change = self.norm.project_fast(z - x0, inside, problem.down, problem.up)
@@ -59,5 +59,5 @@ class Ball:
 
 
 def ball(norm: Norm) -> Project:
-    """The ball and box of a norm; where its box alone holds the ball (`Norm.box`), that box."""
+    """Projection onto ball and box; only onto the box for norms whose ball is one (`Norm.box`)."""
     return in_box if norm.is_box else Ball(norm)

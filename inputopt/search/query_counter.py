@@ -1,4 +1,4 @@
-"""What a search has cost and met: counted where it happens, by the oracles, for each example."""
+"""Count forward and backward passes and non-finite values for each example; the oracles update the counts."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ class _Entry:
 
 
 class QueryCounter:
-    """Counts forwards and backwards of each example, and notes which met numbers that are not finite.
+    """Counts forward and backward passes of each example, and records which had non-finite logits or gradients.
 
-    No tensor operation is spent on a step that meets none: steps on the same rows are counted as one number, since the
-    loop keeps the same `Problem.example` as long as no row is dropped. All searches of a call share one meter, which
-    goes on counting from one to the next.
+    Steps without non-finite values take no tensor operation: steps on the same rows share one entry of integers, since
+    the loop keeps the same `Problem.example` tensor until a row is dropped. All searches of a call share one counter,
+    so its counts are cumulative.
     """
 
     def __init__(self) -> None:
         self._entries: list[_Entry] = []
-        self._settled = torch.zeros(3, 0, dtype=torch.int64)  # forwards, backwards, steps with numbers not finite
+        self._settled = torch.zeros(3, 0, dtype=torch.int64)  # forwards, backwards, entries with non-finite values
 
     def forward(self, examples: Tensor, times: int = 1) -> None:
-        """The network was run `times` times on the rows of `examples`, int64 [B]."""
+        """Count `times` forward passes for `examples`, int64 [B]."""
         self._entry(examples).forwards += times
 
     def backward(self, examples: Tensor, times: int = 1) -> None:
-        """`times` backwards were made for the rows of `examples`, int64 [B]."""
+        """Count `times` backward passes for `examples`, int64 [B]."""
         self._entry(examples).backwards += times
 
     def note_nonfinite(self, examples: Tensor, nothing: Tensor) -> None:
-        """Logits or gradients of `examples` were met: finite where `nothing` [B] is 0, not where it is NaN."""
+        """Record non-finite values of `examples`: `nothing` [B] is 0 where logits or gradients are finite, else NaN."""
         entry = self._entry(examples)
         entry.nothing = nothing if entry.nothing is None else entry.nothing + nothing
 
     def totals(self, examples: Tensor) -> tuple[Tensor, Tensor]:
-        """Forwards and backwards of `examples`, int64 [B], so far: int64 [B] each."""
-        forwards, backwards, _ = self._of(examples)
+        """Forward and backward passes of `examples`, int64 [B], so far: int64 [B] each."""
+        forwards, backwards, _ = self._counts_of(examples)
         return forwards, backwards
 
     def nonfinite(self, examples: Tensor) -> Tensor:
-        """Which of `examples`, int64 [B], met logits or gradients that are not finite so far, bool [B]."""
-        return self._of(examples)[2] > 0
+        """Which of `examples`, int64 [B], have had non-finite logits or gradients so far, bool [B]."""
+        return self._counts_of(examples)[2] > 0
 
-    def _of(self, examples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def _counts_of(self, examples: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         for entry in self._entries:
             rows = entry.examples.cpu()
             self._grow(rows)

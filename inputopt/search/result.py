@@ -1,4 +1,4 @@
-"""What a search leaves behind, and the algebra by which several results become one."""
+"""Result of a search, and functions that combine several results."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from inputopt.search.rows import per_example, take
 
 @dataclass(frozen=True)
 class Result:
-    """The best input of each example. Where `success` is false it is the best failure, and says so.
+    """The best input found for each example: the best success, or the best failure where `success` is false.
 
     Attributes:
         x: the inputs found, [B, ...].
         success: whether the goal was reached, bool [B]; for a random network, in more than half of fresh draws.
-        distance: how far from the start, [B], in the search's norm.
-        prediction: the class the network now sees, int64 [B]; -1 where it was not run to its end.
-        logits: its logits for them, [B, n].
-        loss: what the search brought down, [B].
-        forwards, backwards: how often the network was run for each example, int64 [B].
-        nonfinite: whether logits or gradients that are not finite were met on the way, bool [B]; such points are never
-            kept, and such logits never a success.
-        label: the class each search was about, int64 [B]: as given, or the network's own prediction.
+        distance: distance from x0, [B], in the norm of the search.
+        prediction: predicted class of x, int64 [B]; -1 if the network was not run to its last layer.
+        logits: logits of x, [B, n].
+        loss: the selection score that the search minimised, [B].
+        forwards, backwards: number of forward and backward passes for each example, int64 [B].
+        nonfinite: whether logits or gradients were non-finite at any step, bool [B]; such points are never kept
+            and never count as a success.
+        label: the label of each search, int64 [B]: as given, or the network's prediction.
         skipped: examples that were not searched because their target is their label, bool [B].
-        success_rate: the share of fresh draws in which the goal is reached, [B]; 0 or 1 for a network that is not
-            random.
+        success_rate: the fraction of fresh random draws in which the goal is reached, [B]; 0 or 1 for a network that is
+            not random.
     """
 
     x: Tensor
@@ -49,24 +49,24 @@ class Result:
 
 
 Better = Callable[[Result, Result], Tensor]
-"""(new, old) -> where the new result is the better one, bool [B]."""
+"""(new, old) -> where the new result is better, bool [B]."""
 
 COUNTS = ("forwards", "backwards")
-"""What an example has cost so far: a meter that all searches of a call share goes on counting from one to the next."""
+"""Cumulative fields: all searches of a call share one `QueryCounter`, so later counts include earlier ones."""
 
 
 def concatenated(results: list[Result]) -> Result:
-    """The examples of several results, one after the other."""
-    columns = {name: torch.cat([getattr(part, name) for part in results]) for name in _names()}
+    """Concatenate the examples of several results."""
+    columns = {name: torch.cat([getattr(part, name) for part in results]) for name in _field_names()}
     return Result(**columns)
 
 
 def best_of(old: Result, new: Result, better: Better) -> Result:
-    """Two searches of the same examples as one: of each example the better one, and what both have cost."""
+    """Merge two searches of the same examples: the better result of each example, with the query counts of merged."""
     take_new = better(new, old)
     columns: dict[str, Any] = {
         name: torch.where(per_example(take_new, getattr(old, name)), getattr(new, name), getattr(old, name))
-        for name in _names()
+        for name in _field_names()
     }
     columns["nonfinite"] = old.nonfinite | new.nonfinite
     for name in COUNTS:
@@ -75,7 +75,7 @@ def best_of(old: Result, new: Result, better: Better) -> Result:
 
 
 def best_restart(found: Result, restarts: int, better: Better) -> Result:
-    """Of each example's restarts, which follow one another in blocks, the best one, and what all have cost."""
+    """The best restart of each example, with the query counts of all; each restart is one block of consecutive rows."""
     if restarts == 1:
         return found
     blocks = torch.arange(len(found.loss), device=found.loss.device).reshape(restarts, -1)
@@ -83,41 +83,41 @@ def best_restart(found: Result, restarts: int, better: Better) -> Result:
 
 
 def scatter(whole: Result, rows: Tensor, part: Result, better: Better) -> Result:
-    """`whole`, with a further search of its examples `rows` (positions, int64): see `best_of`."""
-    both = best_of(take(whole, rows), part, better)
-    columns = {name: getattr(whole, name).index_copy(0, rows, getattr(both, name)) for name in _names()}
+    """Merge a further search `part` of the examples `rows` (indices, int64) into `whole`; see `best_of`."""
+    merged = best_of(take(whole, rows), part, better)
+    columns = {name: getattr(whole, name).index_copy(0, rows, getattr(merged, name)) for name in _field_names()}
     return Result(**columns)
 
 
 def lower_loss(new: Result, old: Result) -> Tensor:
-    """Success before failure, and then the lower loss."""
+    """Success is better than failure; otherwise the lower loss is better."""
     return torch.where(new.success == old.success, new.loss < old.loss, new.success)
 
 
 def smaller_margin(new: Result, old: Result) -> Tensor:
-    """Success before failure; of two failures the smaller lead of the class that wins, of two successes the larger.
+    """Success is better than failure; then the larger `winning_lead` of two successes, or the smaller of two failures.
 
-    For searches towards different classes, whose losses do not compare.
+    For searches with different targets, whose losses are not comparable.
     """
-    gained = torch.where(old.success, winning_lead(new) > winning_lead(old), winning_lead(new) < winning_lead(old))
-    return torch.where(new.success == old.success, gained, new.success)
+    better_lead = torch.where(old.success, winning_lead(new) > winning_lead(old), winning_lead(new) < winning_lead(old))
+    return torch.where(new.success == old.success, better_lead, new.success)
 
 
 def nearer(new: Result, old: Result) -> Tensor:
-    """The nearer success before any failure, and then the failure with the smaller lead."""
+    """Success is better than failure; then the smaller distance, or for failures the smaller `winning_lead`."""
     closer = torch.where(old.success, new.distance < old.distance, winning_lead(new) < winning_lead(old))
     return torch.where(new.success == old.success, closer, new.success)
 
 
 def winning_lead(found: Result) -> Tensor:
-    """How far the class that wins is ahead of the next, [B]."""
+    """Difference between the highest and the second highest logit, [B]."""
     return found.logits.amax(1) - best_other(found.logits, found.logits.argmax(1))
 
 
 def failures_at_infinity(found: Result) -> Result:
-    """A minimal-norm search measures what it found; where it found nothing, the distance is infinite."""
+    """Set the distance of failures to infinity, for minimal-norm searches."""
     return replace(found, distance=found.distance.masked_fill(~found.success, torch.inf))
 
 
-def _names() -> list[str]:
+def _field_names() -> list[str]:
     return [field.name for field in fields(Result)]

@@ -1,4 +1,4 @@
-"""Batch-first values: one number for each example, choices between two batches, and rows of nested states."""
+"""Helpers for batch-first tensors: broadcast values per example, merge two batches, select rows of nested states."""
 
 from __future__ import annotations
 
@@ -14,31 +14,32 @@ Tree = TypeVar("Tree")
 
 
 def per_example(values: Tensor, like: Tensor) -> Tensor:
-    """`values` [B] with as many dimensions as `like` [B, ...], to be multiplied with it; [B, ...] stays as it is."""
+    """Reshape `values` [B] to [B, 1, ...] to broadcast with `like` [B, ...]; values [B, ...] are returned unchanged."""
     return values if values.ndim == like.ndim else values.reshape(-1, *(1,) * (like.ndim - 1))
 
 
 def numbers_of(like: Tensor) -> tuple[int, ...]:
-    """The dimensions of one example of [B, ...], to reduce over: without flattening, which copies where channels lie
-    last.
+    """All dimensions of `like` [B, ...] but the batch, to reduce over.
+
+    Reducing over them avoids flattening, which copies tensors in channels-last memory format.
     """
     return tuple(range(1, like.ndim))
 
 
 def chosen(mask: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """`new` for the examples of the mask [B], `old` for the others, [B, ...]; both must be finite.
+    """`new` where the mask [B] is true, `old` elsewhere, [B, ...]; both must be finite.
 
-    A mix by 0 or 1 is exact, and on a CPU several times quicker than `where` with a mask of another shape. It spreads
-    NaN from what is not chosen, so only inputs and gradients, which the loop keeps finite, are chosen by it.
+    `lerp` with weights 0 and 1 is exact, and on a CPU several times as fast as `where` with a broadcast mask. It
+    propagates NaN from elements not chosen, so it is used only for inputs and gradients, which the loop keeps finite.
     """
-    own = per_example(mask, old)
-    return torch.lerp(old, new, own.to(old.dtype)) if immediate(old) else torch.where(own, new, old)
+    weight = per_example(mask, old)
+    return torch.lerp(old, new, weight.to(old.dtype)) if immediate(old) else torch.where(weight, new, old)
 
 
 def take(tree: Tree, rows: Tensor) -> Tree:
-    """Rows (positions, or a mask) of every tensor in nested frozen dataclasses and tuples; the rest stays.
+    """Select rows (indices or a mask) of every tensor in nested frozen dataclasses and tuples; other values are kept.
 
-    Where a mask keeps every row, the tree itself: nothing in a search is ever written to, so it needs no copy.
+    If a mask keeps all rows, the tree itself is returned without a copy, since a search never modifies its tensors.
     """
     if rows.dtype == torch.bool:
         if known_all(rows):

@@ -1,1 +1,1 @@
-"""The weights move."""
+"""Training of networks, by gradients or by a genetic algorithm."""

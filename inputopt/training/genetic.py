@@ -1,8 +1,9 @@
-"""Genetic training: no derivative at all, only better and worse.
+"""Training by a genetic algorithm, which ranks networks by cost and uses no gradients.
 
-A population of networks, each a genome of all weights and biases. The best live on (elitism); the next generation are
-children of mostly winners and of some losers, who keep the gene pool wide; a child takes each gene from one of two
-parents (uniform crossover) and some of its genes mutate. Ask for a generation, say how good each is, and go on.
+A genome holds all weights and biases of one network. The best genomes survive unchanged (elitism). The rest of the next
+generation are children of the best genomes and of some others, drawn at random to keep the population diverse. A child
+takes each gene from one of two parents (uniform crossover), and some of its genes mutate. `Genetic` has an ask-and-tell
+interface.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from inputopt.nets.mlp import MLP
 
 @dataclass(frozen=True)
 class Generation:
-    """One generation: `genomes` [population, genes], and its number."""
+    """One generation: `genomes` [population, genes], and its index."""
 
     genomes: Array
     number: int = 0
@@ -34,16 +35,16 @@ class Generation:
 
 @dataclass(frozen=True)
 class Genetic:
-    """The rules of reproduction; `ask` and `tell` are pure, all chance comes from (seed, generation).
+    """Rules of reproduction; `ask` and `tell` are pure, and random numbers depend on (seed, generation) only.
 
     Attributes:
-        population: networks in a generation.
-        elite: how many of the best live on unchanged.
-        winners: the share of the population that are parents by merit.
-        losers: the share of the rest who reproduce as well, drawn by lot.
-        mutation: the share of a child's genes that mutate.
-        spread: the standard deviation of the largest mutations; most are smaller, down to a thousandth.
-        seed: what all chance is drawn from.
+        population: networks per generation.
+        elite: number of best genomes that survive unchanged.
+        winners: share of the population that become parents by rank.
+        losers: share of the rest that also become parents, drawn at random.
+        mutation: share of a child's genes that mutate.
+        spread: standard deviation of the largest mutations; most are smaller, down to a thousandth.
+        seed: random seed.
     """
 
     population: int = 200
@@ -65,49 +66,49 @@ class Genetic:
         checks.seed(self.seed)
 
     def first(self, genome: Array) -> Generation:
-        """A first generation around one genome [genes], itself included."""
-        drawn = self._chance(0).standard_normal((self.population, genome.size)).astype(genome.dtype)
-        drawn[0] = 0
-        return Generation(genome + drawn * self.spread)
+        """The first generation: one genome [genes], and copies with normal noise of standard deviation `spread`."""
+        noise = self._generator(0).standard_normal((self.population, genome.size)).astype(genome.dtype)
+        noise[0] = 0
+        return Generation(genome + noise * self.spread)
 
     def ask(self, generation: Generation) -> Array:
-        """The genomes to be judged, [population, genes]."""
+        """The genomes to evaluate, [population, genes]."""
         return generation.genomes
 
     def tell(self, generation: Generation, costs: Array) -> Generation:
-        """The next generation, given what each genome costs, [population]; NaN counts as worst."""
-        chance = self._chance(generation.number + 1)
+        """The next generation, given the cost of each genome, [population]; NaN ranks last."""
+        generator = self._generator(generation.number + 1)
         genomes = generation.genomes[np.argsort(np.nan_to_num(costs, nan=np.inf), kind="stable")]
-        parents = self._parents(genomes, chance)
+        parents = self._parents(genomes, generator)
         children, genes = self.population - self.elite, genomes.shape[1]
-        mother, father = parents[chance.integers(len(parents), size=(2, children))]
-        child = np.where(chance.random((children, genes)) < 0.5, mother, father)
-        size = self.spread * 10 ** (-3 * chance.random((children, 1)))
-        mutates = chance.random((children, genes)) < self.mutation
-        child = child + mutates * size * chance.standard_normal((children, genes))
+        mother, father = parents[generator.integers(len(parents), size=(2, children))]
+        child = np.where(generator.random((children, genes)) < 0.5, mother, father)
+        size = self.spread * 10 ** (-3 * generator.random((children, 1)))
+        mutates = generator.random((children, genes)) < self.mutation
+        child = child + mutates * size * generator.standard_normal((children, genes))
         return Generation(np.concatenate([genomes[: self.elite], child.astype(genomes.dtype)]), generation.number + 1)
 
-    def _parents(self, ranked: Array, chance: np.random.Generator) -> Array:
+    def _parents(self, ranked: Array, generator: np.random.Generator) -> Array:
         winners = max(2, round(self.winners * self.population))
         rest = ranked[winners:]
-        lucky = chance.permutation(len(rest))[: round(self.losers * len(rest))]
-        return np.concatenate([ranked[:winners], rest[lucky]])
+        drawn = generator.permutation(len(rest))[: round(self.losers * len(rest))]
+        return np.concatenate([ranked[:winners], rest[drawn]])
 
-    def _chance(self, number: int) -> np.random.Generator:
+    def _generator(self, number: int) -> np.random.Generator:
         return np.random.default_rng([checks.seed(self.seed), number])
 
 
 @dataclass(frozen=True)
 class Evolution:
-    """How a genetic training went.
+    """Result of genetic training.
 
     Attributes:
-        error: the mean error of the best network, as it was put into `net`.
-        cost: the best cost of each generation, [G].
-        generations: how many were judged.
-        evaluations: how many networks were run in all.
-        stopped: why it ended, in words.
-        seconds: how long it took.
+        error: mean error of the best network, whose weights are in `net`.
+        cost: lowest cost in each generation, [G].
+        generations: number of generations evaluated.
+        evaluations: total number of networks evaluated.
+        stopped: reason for stopping, in words.
+        seconds: duration.
     """
 
     error: float
@@ -130,24 +131,24 @@ def evolve(
     rules: Genetic | None = None,
     progress: Callable[[int, float], None] | None = None,
 ) -> Evolution:
-    """Train a network in place by evolution; each generation is run in one batched call.
+    """Train a network in place by a genetic algorithm; each generation is evaluated in one batched call.
 
     Args:
-        net: the network the first generation varies; at the end it is the best one found. Parameters whose
-            `requires_grad` is off are held; weights are float32 or float64, as for `train`.
+        net: the network from which the first generation is drawn; finally the best network found. Parameters with
+            `requires_grad=False` are not changed; weights are float32 or float64, as for `train`.
         inputs: [B, ...] numbers.
         targets: as for `train`.
         cost: "mse" or "cross_entropy".
-        generations: how many at most.
-        stop_error: stop once the best network's mean error is this small; 0 never stops unless it is exact.
-        rules: how to reproduce; the defaults if not given.
-        progress: called with (generation, best cost).
+        generations: maximum number of generations.
+        stop_error: stop when the best network's mean error is at most this; with 0 only an exact fit stops.
+        rules: rules of reproduction; the defaults if not given.
+        progress: called with (generation, lowest cost).
 
-    A network of which no weights or cost were finite is never the best one. Where every one was, `net` is left as it
-    was, and `Evolution.stopped` says so.
+    Networks with weights or a cost that are not finite are never the best. If all networks are such, `net` is not
+    changed, and `Evolution.stopped` says so.
 
     Raises:
-        ValueError, TypeError: names, numbers, shapes or targets that do not fit, before anything has moved.
+        ValueError, TypeError: invalid names, numbers, shapes or targets; raised before anything is changed.
     """
     rules = Genetic() if rules is None else rules
     if not isinstance(rules, Genetic):
@@ -157,18 +158,18 @@ def evolve(
     resolved = find_cost(cost, check_plain(net).output)
     made, wanted = check_batch(net, resolved, inputs, targets)
     held = _held(net)
-    own = arrays(net)
+    shared = arrays(net)
     flat, goals = made.flatten(1).numpy(), wanted.numpy()
-    start, best = _genome(own), []
+    start, best = _genome(shared), []
     generation = rules.first(start)
     stopped, started = "all generations done", time.perf_counter()
     for _ in range(generations):
         genomes = np.where(held, start, rules.ask(generation))
-        costs = judge(own, resolved, genomes, flat, goals)
+        costs = judge(shared, resolved, genomes, flat, goals)
         winner = int(costs.argmin())
         best.append(float(costs[winner]))
         if np.isfinite(best[-1]):
-            _settle(own, genomes[winner])
+            _write_genome(shared, genomes[winner])
         if progress is not None:
             progress(generation.number, best[-1])
         if _error(net, resolved, made, wanted) <= stop:
@@ -183,7 +184,7 @@ def evolve(
 
 
 def judge(shape: Arrays, cost: Cost, genomes: Array, inputs: Array, targets: Array) -> Array:
-    """The mean cost of each genome, [population], from one run of all of them; infinite where it is not finite."""
+    """Mean cost of each genome, [population], in one batched run; infinite if the cost or the genome is not finite."""
     weights, biases, start = [], [], 0
     for weight, bias in zip(shape.weights, shape.biases, strict=True):
         middle, end = start + weight.size, start + weight.size + bias.size
@@ -197,10 +198,10 @@ def judge(shape: Arrays, cost: Cost, genomes: Array, inputs: Array, targets: Arr
 
 
 def _held(net: MLP) -> Array:
-    """Which genes are of parameters that may not move, bool [genes].
+    """Mask of the genes of parameters with `requires_grad=False`, bool [genes].
 
     Raises:
-        ValueError: all of them, or weights in half precision.
+        ValueError: all parameters are such, or weights are in half precision.
     """
     pairs = [value for pair in zip(net.weights, net.biases, strict=True) for value in pair]
     held = np.concatenate([np.full(value.numel(), not value.requires_grad) for value in pairs])
@@ -215,8 +216,8 @@ def _genome(net: Arrays) -> Array:
     return np.concatenate([value.ravel() for pair in zip(net.weights, net.biases, strict=True) for value in pair])
 
 
-def _settle(net: Arrays, genome: Array) -> None:
-    """Write a genome into the network's own memory."""
+def _write_genome(net: Arrays, genome: Array) -> None:
+    """Write a genome into the arrays that share the network's memory."""
     start = 0
     for value in (value for pair in zip(net.weights, net.biases, strict=True) for value in pair):
         value[...] = genome[start : start + value.size].reshape(value.shape)

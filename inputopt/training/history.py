@@ -1,4 +1,4 @@
-"""What a training leaves behind: about 50 samples of it, as the document logs them."""
+"""The record of a training run: about 50 samples, as the document logs them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ COLUMNS = ("training index", "error", "cost")
 
 @dataclass(frozen=True)
 class Sample:
-    """The state of a training just before one update.
+    """The state of a training run just before one update.
 
     Attributes:
-        index: how many updates came before.
-        error: the mean length of target - output.
-        cost: the mean cost.
-        gradient_norms: the length of the derivative by all parameters of a layer, a number a layer.
-        details: for tiny networks every number by its column name; empty for others.
+        index: number of updates before it.
+        error: mean L2 norm of target - output.
+        cost: mean cost.
+        gradient_norms: L2 norm of the gradient by all parameters of a layer, one number per layer.
+        details: for tiny networks every weight, bias and derivative by its column name; else empty.
     """
 
     index: int
@@ -38,14 +38,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class History:
-    """The record of a training.
+    """The record of a training run.
 
     Attributes:
-        samples: about 50, the last one of the last training.
-        layers: the names of the layers that `gradient_norms` speak of.
-        trainings: how many updates were made.
-        stopped: why it ended, in words.
-        seconds: how long it took.
+        samples: about 50, including one at the last update.
+        layers: names of the layers in `gradient_norms`.
+        trainings: number of updates made.
+        stopped: reason for stopping, in words.
+        seconds: duration.
     """
 
     samples: tuple[Sample, ...]
@@ -56,26 +56,26 @@ class History:
 
     @property
     def index(self) -> Array:
-        """The training index of each sample, [S]."""
+        """Update index of each sample, [S]."""
         return np.array([sample.index for sample in self.samples])
 
     @property
     def error(self) -> Array:
-        """The mean error at each sample, [S]."""
+        """Mean error at each sample, [S]."""
         return np.array([sample.error for sample in self.samples])
 
     @property
     def cost(self) -> Array:
-        """The mean cost at each sample, [S]."""
+        """Mean cost at each sample, [S]."""
         return np.array([sample.cost for sample in self.samples])
 
     @property
     def gradient_norms(self) -> Array:
-        """The length of each layer's derivative at each sample, [S, L]."""
+        """Gradient norm of each layer at each sample, [S, L]."""
         return np.array([sample.gradient_norms for sample in self.samples])
 
     def detail(self, column: str) -> Array:
-        """One detail column of a tiny network over the samples, [S].
+        """Values of one detail column at each sample, [S].
 
         Raises:
             ValueError: there is no such column; larger networks have none.
@@ -86,14 +86,14 @@ class History:
         return np.array([sample.details[column] for sample in self.samples])
 
     def write_csv(self, path: str | Path, details: bool | None = None) -> None:
-        """Write the document's log: index, error and cost, and for a network of one weight all its numbers too.
+        """Write the document's log as CSV: index, error and cost, and the details of a network with one weight.
 
         Args:
-            path: where to.
-            details: every weight, bias and derivative as well; by default only where there is one weight.
+            path: output file.
+            details: whether to write every weight, bias and derivative; by default only for a network with one weight.
 
         Raises:
-            FileError: the place cannot be written to.
+            FileError: the file cannot be written.
         """
         wanted = "weight" in self.samples[0].details if details is None else details
         names = list(self.samples[0].details) if wanted else []
@@ -107,7 +107,7 @@ class History:
 
 
 def sampled(trainings: int) -> list[int]:
-    """The indices that the document logs: about 50, and always the last.
+    """Update indices that the document logs: about 50, always including the last.
 
     >>> sampled(200)[:3], sampled(200)[-2:], len(sampled(10_000))
     ([0, 4, 8], [196, 199], 51)
@@ -117,7 +117,7 @@ def sampled(trainings: int) -> list[int]:
 
 
 def named_numbers(what: str, values: Sequence[Array]) -> dict[str, float]:
-    """Every number of a list of arrays under a name: `what` alone if there is one, else with layer and position."""
+    """Name every number in a list of arrays: `what` alone if there is only one, else with layer and position."""
     if len(values) == 1 and values[0].size == 1:
         return {what: float(values[0].item())}
     return {

@@ -1,4 +1,4 @@
-"""Plots of trainings."""
+"""Plots of training histories."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def plot_errors(histories: Mapping[str, History], title: str = "Error over time") -> Figure:
-    """The error of each training over its trainings, both axes logarithmic: it falls fast, and the tail is long."""
+    """Plot the error of each training run against the update index, on logarithmic axes."""
     figure = blank_figure(figsize=(8, 4.5))
     axes = figure.add_subplot(title=title, xlabel="training", ylabel="error (length of target - output)")
     for name, history in histories.items():
@@ -23,10 +23,10 @@ def plot_errors(histories: Mapping[str, History], title: str = "Error over time"
 
 
 def plot_gradient_sizes(histories: Mapping[str, History], title: str = "Gradient size, layer by layer") -> Figure:
-    """The length of each layer's derivative over the trainings, a panel a network: do early layers still learn?"""
+    """Plot each layer's gradient norm against the update index, one panel per network."""
     figure = blank_figure(figsize=(4 * len(histories), 3.4), layout="constrained")
     figure.suptitle(title)
-    import matplotlib  # as in blank_figure: when something is drawn
+    import matplotlib  # slow to load, so only when needed, as in blank_figure
 
     first = None
     for position, (name, history) in enumerate(histories.items()):

@@ -1,4 +1,4 @@
-"""Takes the samples of a training."""
+"""Recording of the samples of a training run."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from inputopt.nets.inference.modes import evaluating
 from inputopt.training.history import History, Sample, named_numbers
 from inputopt.training.task import Task, forward_of
 
-TINY = 64  # parameters: up to here a sample holds every number
+TINY = 64  # parameters; samples of networks up to this size hold every number
 
 
 class Recorder:
-    """Measures a network on all its examples, and collects the samples."""
+    """Measures a network on all training examples and collects the samples."""
 
     def __init__(self, net: nn.Module, way: Way, task: Task) -> None:
         self._net, self._way, self._task = net, way, task
@@ -29,25 +29,25 @@ class Recorder:
         self._layers = tuple(dict.fromkeys(names))
         self._layer_of = names
         self._samples: list[Sample] = []
-        self._now: tuple[float, float] | None = None  # error and cost, where nothing has moved since they were measured
+        self._now: tuple[float, float] | None = None  # error and cost, if measured since the last update
 
     def error(self) -> float:
-        """The mean error now."""
+        """The current mean error."""
         return self._error_and_cost()[0]
 
     def finite(self) -> bool:
-        """Whether the weights are finite, and the cost that they have."""
+        """Whether the weights, the error and the cost are finite."""
         if not self.finite_weights():
             return False
         self._now = self._error_and_cost()
         return all(map(math.isfinite, self._now))
 
     def finite_weights(self) -> bool:
-        """Whether all weights that may move are finite."""
+        """Whether all trained weights are finite."""
         return all(bool(torch.isfinite(torch.as_tensor(parameter)).all()) for parameter in self._way.parameters)
 
     def statistics(self) -> list[tuple[nn.Module, str, Tensor, Tensor]]:
-        """What the network keeps beside its weights, such as batch statistics: where, what, and a copy."""
+        """The network's buffers, such as batch norm statistics: (module, name, buffer, copy)."""
         return [
             (module, name, value, value.clone())
             for module in self._net.modules()
@@ -56,15 +56,15 @@ class Recorder:
 
     @torch.no_grad()
     def restore(self, statistics: list[tuple[nn.Module, str, Tensor, Tensor]]) -> None:
-        """Put them back."""
+        """Restore the buffers."""
         self._now = None
         for module, name, value, kept in statistics:
             value.copy_(kept)
-            setattr(module, name, value)  # a forward may have put another in its place
+            setattr(module, name, value)  # a forward may have replaced the buffer
 
     @torch.no_grad()
     def _error_and_cost(self) -> tuple[float, float]:
-        """The means now, of one forward; the cost by way of the error where that is how the document defines it."""
+        """Current mean error and cost, in one forward; the cost is computed from the error if it is defined by it."""
         cost, inputs, targets = self._task.cost, self._task.inputs, self._task.targets
         with evaluating(self._net), forward_of(len(inputs)):
             outputs = in_full(self._net(inputs if self._plain else inputs.clone()))
@@ -74,10 +74,10 @@ class Recorder:
         return errors.mean().item(), costs.item()
 
     def record(self, index: int) -> Sample:
-        """Measure the network before training `index`, on all examples, and keep what was found.
+        """Measure the network on all examples before update `index`, and keep the sample.
 
         Raises:
-            ValueError: its cost is not finite before the first training.
+            ValueError: the error or cost is not finite before the first update.
         """
         error, cost = self._now or self._error_and_cost()
         self._now = None
@@ -99,7 +99,7 @@ class Recorder:
         return tuple(square**0.5 for square in squares.values())
 
     def history(self, trainings: int, stopped: str, seconds: float) -> History:
-        """The finished record; a training that ended early is sampled once more where it ended."""
+        """The finished record; a run that stopped early gets one more sample at its end."""
         if not self._samples or trainings > self._samples[-1].index + (stopped == "all trainings done"):
             with np.errstate(all="ignore"):
                 self.record(trainings)

@@ -1,4 +1,4 @@
-"""What a training is given, checked before anything moves."""
+"""Checks of the arguments of `train`, made before anything is changed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from inputopt.nets.mlp import MLP
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is to learn: a resolved cost, inputs [B, ...] as the network takes them, and their targets."""
+    """Training task: the cost, inputs [B, ...] in the dtype that the network accepts, and their targets."""
 
     cost: Cost
     inputs: Tensor
@@ -32,7 +32,7 @@ class Task:
 
 
 def check_task(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str) -> Task:
-    """The task, if the network can be trained on it by that method.
+    """Check that the network can be trained on the data by that method; return the task.
 
     Raises:
         ValueError, TypeError: see `train`.
@@ -74,9 +74,9 @@ def _check_weights(net: nn.Module) -> None:
 
 
 def _accepted(net: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """The inputs in the first type that the network takes, and what it puts out for one of them, [1, n].
+    """The inputs in the first dtype that the network accepts, and its output for one of them, [1, n].
 
-    Tried are the type of its first weights, and the inputs' own: whole numbers, for embeddings, or another precision.
+    First the dtype of its first weights is tried, then the inputs' dtype: integers, for embeddings, or another float.
     """
     first = next(iter(net.parameters()))
     inputs = inputs.to(first.device)
@@ -88,7 +88,7 @@ def _accepted(net: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
         try:
             with evaluating(net):
                 outputs = net(made[:1].clone())
-        except Exception as error:  # whatever a foreign forward raises; the first is told
+        except Exception as error:  # any error of the network's code; the first is reported
             failed = failed or error
             continue
         if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != 1:
@@ -97,12 +97,12 @@ def _accepted(net: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
             raise ValueError("The network's output has no derivative by its parameters; let its forward record them.")
         return made, in_full(outputs.detach())
     assert failed is not None
-    raise _told(failed, f"The network does not take inputs of shape {list(inputs.shape[1:])}") from failed
+    raise _as_value_error(failed, f"The network does not take inputs of shape {list(inputs.shape[1:])}") from failed
 
 
 @contextmanager
 def forward_of(examples: int) -> Iterator[None]:
-    """Inside, the network is run or derived on a batch: what its own code raises becomes a sentence, chained.
+    """Inside the block, errors of the network's code in forward or backward become one sentence, chained.
 
     Raises:
         ValueError: out of memory, or the network failed.
@@ -114,21 +114,21 @@ def forward_of(examples: int) -> Iterator[None]:
 
 
 def failure(error: Exception, examples: int) -> ValueError:
-    """What to say of an error that the network raised on a batch of so many examples."""
-    return _told(error, f"The network failed on a batch of {examples} in training")
+    """The ValueError to raise for an error of the network on a batch of `examples`."""
+    return _as_value_error(error, f"The network failed on a batch of {examples} in training")
 
 
-def _told(error: Exception, what: str) -> ValueError:
+def _as_value_error(error: Exception, what: str) -> ValueError:
     if out_of_memory(error):
         return ValueError("There is not enough memory for this training; choose a smaller batch_size or fewer inputs.")
     return ValueError(f"{what} ({type(error).__name__}: {one_line(error)}).")
 
 
 def cuts(net: nn.Module, examples: int, size: int) -> list[slice]:
-    """Where a round through the examples is cut into batches of `size`; the last one may be smaller.
+    """Slices of one epoch into batches of `size`; the last one may be smaller.
 
-    A last one of a single example joins the batch before it where the network has batch norms in training mode, which
-    normalise by what the examples of a batch have in common.
+    A last batch of a single example is merged into the batch before it if the network has batch norms in training mode,
+    which need the statistics of several examples.
     """
     starts = list(range(0, examples, size))
     norms = any(isinstance(module, _BatchNorm) and module.training for module in net.modules())

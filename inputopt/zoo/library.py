@@ -1,4 +1,4 @@
-"""Finding a network: a shipped one by its name, or any by its file."""
+"""Loading of networks: shipped ones by name, others from a file."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from inputopt.zoo.imagenet import SCALES, load_imagenet
 
 
 def models_folder() -> Path:
-    """Where the shipped networks are: inside the installed package, or beside it in a checkout."""
+    """Folder of the shipped networks: inside the installed package, or beside it in a checkout."""
     package = Path(str(files("inputopt")))
     installed = package / "_models"
     return installed if installed.is_dir() else package.parent / "models"
 
 
 def shipped() -> list[str]:
-    """The names of the shipped networks."""
+    """Names of the shipped networks."""
     return sorted(path.parent.name for path in models_folder().glob("*/weights.safetensors"))
 
 
 def load(name: str | Path, into: nn.Module | None = None) -> nn.Module:
-    """A shipped network by its name, or a network from a file that `save` wrote.
+    """Load a shipped network by its name, or a network from a file written by `save`.
 
     Args:
         name: such as "digits-mlp" or "efficientnet-lite0", or the path of a safetensors or `.pt` file.
-        into: a network to fill with the file's weights; needed for files that do not say which network they hold.
+        into: a network that the weights are loaded into; needed for files that do not name their architecture.
 
     Raises:
-        ValueError, TypeError: no such shipped network; the message names the nearest.
-        FileError: the file is missing, truncated, pickled, foreign, or does not fit.
-        ModuleNotFoundError: the network comes with an extra that is not installed.
+        ValueError, TypeError: no such shipped network; the message suggests the nearest name.
+        FileError: the file is missing, truncated, pickled, of an unknown format, or does not fit the network.
+        ModuleNotFoundError: the network needs an extra that is not installed.
     """
     if not isinstance(name, (str, Path)):
         raise TypeError(f"name must be that of a shipped network or a path, not {type(name).__name__}.")

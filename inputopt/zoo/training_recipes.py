@@ -1,4 +1,4 @@
-"""How the shipped networks were made, so that they can be made again."""
+"""Training recipes of the shipped networks."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Watch = Callable[[Progress], None]
 
 @dataclass(frozen=True)
 class Trained:
-    """A trained network and what its card says: the recipe in words, and its accuracy on digits held out.
+    """A trained network, with the recipe in words and the accuracy on held-out digits for its card.
 
-    `cut_short` says where and why the training ended before the recipe did; empty where it did not.
+    `cut_short` says when and why training ended early; it is empty if training was completed.
     """
 
     name: str
@@ -37,14 +37,14 @@ class Trained:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make a network: a function that may be watched, and how many trainings it takes."""
+    """A training function, which takes an optional progress callback, and its number of updates."""
 
     make: Callable[[Watch | None], Trained]
     steps: int
 
 
 def _digits(name: str, net: nn.Module, words: str, watch: Watch | None, perturb: Perturb | None = None) -> Trained:
-    """Train on the digits: softmax cross-entropy, Adam at 0.001, batches of 50, seed 0."""
+    """Train on the digits: softmax cross-entropy, Adam with learning rate 0.001, batches of 50, seed 0."""
     data = digits_data.load_digits()
     steps = RECIPES[name].steps
     history = train(
@@ -68,7 +68,7 @@ def _digits(name: str, net: nn.Module, words: str, watch: Watch | None, perturb:
 
 
 def _digits_mlp(watch: Watch | None = None) -> Trained:
-    """A perceptron of one hidden layer."""
+    """An MLP with one hidden layer."""
     net = MLP([784, 128, 10], activation="relu", output="identity", seed=0)
     return _digits("digits-mlp", net, "MLP 784-128-10, relu", watch)
 
@@ -82,13 +82,13 @@ ROBUST_EPS = 0.2
 
 
 def _pgd_inputs(net: nn.Module, x: torch.Tensor, y: torch.Tensor, index: int) -> torch.Tensor:
-    """Inputs moved by PGD against the network as it is, further and further over the first 1,000 trainings."""
+    """PGD examples against the current network; eps rises linearly over the first 1,000 updates."""
     eps = ROBUST_EPS * min(1.0, (index + 1) / 1000)
     return PGD("linf", eps, steps=7, step_size=0.25)(net, x, y, seed=index).x
 
 
 def _digits_cnn_robust(watch: Watch | None = None) -> Trained:
-    """The same, trained on inputs that PGD moved (Madry et al., 2018)."""
+    """The same network, adversarially trained with PGD (Madry et al., 2018)."""
     words = f"as digits-cnn, on inputs moved by PGD of 7 steps, Linf {ROBUST_EPS}, reached after 1,000 batches"
     return _digits("digits-cnn-robust", DigitsCNN(seed=0), words, watch, _pgd_inputs)
 
@@ -102,12 +102,12 @@ RECIPES = {
 
 @torch.no_grad()
 def accuracy(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
-    """The share of `x` [B, ...] that the network puts into its class `y` [B]."""
+    """Share of `x` [B, ...] that the network classifies as `y` [B]."""
     return float((net(x).argmax(1) == y).double().mean())
 
 
 def write(trained: Trained, folder: str | Path) -> Path:
-    """Write `weights.safetensors` and `card.md` into `folder`; returns the folder."""
+    """Write `weights.safetensors` and `card.md` into `folder`; return the folder."""
     folder = Path(folder)
     weights = folder / "weights.safetensors"
     save(trained.net, weights)

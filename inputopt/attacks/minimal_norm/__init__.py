@@ -1,1 +1,1 @@
-"""Minimal-norm attacks: the smallest change that fools the network, one published attack a file."""
+"""Minimal-norm attacks: find the smallest perturbation that succeeds; one published attack per file."""

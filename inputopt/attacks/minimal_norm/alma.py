@@ -1,4 +1,4 @@
-"""ALMA: the augmented Lagrangian method (Rony et al., 2021)."""
+"""ALMA: augmented Lagrangian method for adversarial attacks (Rony et al., 2021)."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 
 LEAST, MOST = 1e-3, 10.0
-"""How far the first step goes at least and at most, in parts of the bounds' width."""
+"""Minimum and maximum length of the first step, as a fraction of the bounds' width."""
 
 
 @dataclass(frozen=True)
 class ALMAState:
-    """RMSProp's average and momentum, the multiplier and the penalty's weight, and the course of the search.
+    """State of ALMA.
 
     Attributes:
-        square, momentum: like z.
-        multiplier, weight: of the penalty, [B].
-        checked: the loss at the last check, [B].
-        found: at which step the first success was, [B]; beyond the last while there is none.
-        rate: the first step size, [B].
-        index: the number of the step.
+        square, momentum: RMSProp's running average of squared gradients and its momentum, like z.
+        multiplier, weight: multiplier and penalty parameter, [B].
+        checked: loss at the last check, [B].
+        found: index of the step of the first success, [B]; `steps` + 1 while there is none.
+        rate: initial step size, [B].
+        index: index of the step.
     """
 
     square: Tensor
@@ -47,17 +47,17 @@ class ALMAState:
 
 @dataclass(frozen=True)
 class ALMAStep:
-    """RMSProp on |change| + penalty(loss) with the penalty P2 of the paper; changes in parts of the bounds' width.
+    """RMSProp on |perturbation| + penalty(loss), with the paper's penalty P2, in units of the bounds' width.
 
-    The multiplier follows the penalty's slope, and its weight grows while an example has never succeeded and its loss
-    hardly falls.
+    The multiplier follows the derivative of the penalty. At each check the penalty parameter is multiplied by 1.2 if
+    an example has not succeeded yet and its loss has fallen by at most 5 % since the last check.
 
     Attributes:
-        norm: to be minimised, L1 or L2.
-        steps: how many there will be: from the first success on, the step size falls to a hundredth.
-        first: how far the first step goes, in parts of the distance at which the boundary seems to be.
-        decay: of the multiplier's, the gradient's and its square's running averages.
-        check: after how many steps the loss must have fallen.
+        norm: the norm to minimise, L1 or L2.
+        steps: total number of steps; from the first success on, the step size decays to a hundredth.
+        first: length of the first step, relative to the estimated distance to the boundary.
+        decay: decay of the running averages of the multiplier, the gradient and the squared gradient.
+        check: number of steps between checks of the loss.
     """
 
     norm: Norm
@@ -68,9 +68,9 @@ class ALMAStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> ALMAState:
-        one = torch.ones(z.shape[:1], dtype=z.dtype, device=z.device)
+        ones = torch.ones(z.shape[:1], dtype=z.dtype, device=z.device)
         return ALMAState(
-            torch.ones_like(z), torch.zeros_like(z), one, one, one * torch.inf, one * (self.steps + 1), one, 0
+            torch.ones_like(z), torch.zeros_like(z), ones, ones, ones * torch.inf, ones * (self.steps + 1), ones, 0
         )  # fmt: skip
 
     def update(
@@ -80,8 +80,8 @@ class ALMAStep:
         found = torch.where(seen.success, state.found.clamp(max=index), state.found)
         weight, checked = state.weight, state.checked
         if index % self.check == self.check - 1:
-            stuck = (found > self.steps) & (loss >= 0.95 * checked)
-            weight, checked = torch.where(stuck, 1.2 * weight, weight), loss
+            raised = (found > self.steps) & (loss >= 0.95 * checked)
+            weight, checked = torch.where(raised, 1.2 * weight, weight), loss
         slope = _penalty_slope(loss, weight, state.multiplier)
         multiplier = state.multiplier
         if index:
@@ -92,21 +92,21 @@ class ALMAStep:
         momentum = self.decay * state.momentum + grad / (square.sqrt() + 1e-8)
         first = state.rate if index else self._first_rate(seen, momentum, problem)
         rate = first * 0.01 ** ((index - found).clamp(min=0) / (self.steps + 1 - found).clamp(min=1))
-        ahead = project(z - per_example(rate, z) * momentum, problem)
-        return ahead, ALMAState(square, momentum, multiplier, weight, checked, found, first, index + 1)
+        new = project(z - per_example(rate, z) * momentum, problem)
+        return new, ALMAState(square, momentum, multiplier, weight, checked, found, first, index + 1)
 
     def _first_rate(self, seen: Evaluation, momentum: Tensor, problem: Problem) -> Tensor:
-        """The step size with which the first step goes as far as it shall, [B]."""
+        """Step size that gives the first step its length, [B]."""
         tiny = torch.finfo(seen.loss.dtype).tiny
-        seeming = seen.loss.abs() / self.norm.dual(seen.gradient).clamp_min(tiny)
-        distance = (self.first * seeming).clamp(LEAST * problem.region.unit, MOST * problem.region.unit)
+        boundary_distance = seen.loss.abs() / self.norm.dual(seen.gradient).clamp_min(tiny)
+        distance = (self.first * boundary_distance).clamp(LEAST * problem.region.unit, MOST * problem.region.unit)
         return distance / self.norm.size(momentum).clamp_min(tiny)
 
 
 def _penalty_slope(loss: Tensor, weight: Tensor, multiplier: Tensor) -> Tensor:
-    """The derivative by the loss of P2 (Birgin et al., 2005, as chosen by Rony et al.), [B]."""
-    over = loss.clamp(min=0)
-    above = multiplier * (1 + 2 * weight * over) + weight**2 * over**2 / 2
+    """Derivative with respect to the loss of P2 (Birgin et al., 2005, as chosen by Rony et al.), [B]."""
+    positive = loss.clamp(min=0)
+    above = multiplier * (1 + 2 * weight * positive) + weight**2 * positive**2 / 2
     return torch.where(loss >= 0, above, multiplier / (1 - weight * loss.clamp(max=0)) ** 2)
 
 
@@ -115,7 +115,7 @@ class ALMA(MinimalNormAttack):
     """Augmented Lagrangian method for adversarial attacks (Rony et al., 2021), in L1 and L2.
 
     Attributes:
-        steps: how many.
+        steps: number of steps.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l1", "l2")

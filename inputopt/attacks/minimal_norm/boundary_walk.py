@@ -1,4 +1,4 @@
-"""A walk along the boundary to the place where it is nearest."""
+"""A walk along the decision boundary towards its point nearest to x0."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from inputopt.search.rows import chosen, per_example
 
 @dataclass(frozen=True)
 class BoundaryPoint:
-    """The nearest success of each example, [B, ...]; what was seen of it; and how far the next step goes, [B].
+    """State of the walk: the nearest success of each example.
 
     Attributes:
-        point, grad: the success and the derivative there; where there is none yet, of the last point.
-        loss, distance: its loss and its distance from x0, infinite where there is none yet.
-        share: of the way to where the plane is nearest.
+        point, grad: the nearest success and the gradient there, [B, ...]; of the last point while there is none.
+        loss, distance: its loss and its distance from x0, [B]; the distance is infinite while there is none.
+        share: length of the next step, as a fraction of the way to the nearest point of the hyperplane, [B].
     """
 
     point: Tensor
@@ -34,15 +34,16 @@ class BoundaryPoint:
 
 @dataclass(frozen=True)
 class BoundaryWalkStep:
-    """From the nearest success towards where the boundary, if it were a plane, would be nearest to x0.
+    """Step from the nearest success towards the point of the linearised boundary that is nearest to x0.
 
-    The least change to the linearised boundary inside the box, as Brendel and others (2019) walk along it; but steps
-    are parts of the way there, from the best foothold: twice as long after each that gains, half as long after each
-    that slips. A plane is reached in one. Not for L0, where what lies between two sparse changes is not sparse.
+    That point is the smallest perturbation inside the box that reaches the linearised boundary, as in Brendel et al.
+    (2019). A step covers a fraction of the way from the nearest success: the fraction is doubled (up to 1) after a step
+    that comes nearer to x0 and halved after one that does not. A linear boundary is reached in one step. Not for L0,
+    where points between two sparse perturbations are not sparse.
 
     Attributes:
-        norm: to be minimised; L1, L2 or Linf.
-        overshoot: how much further than to the plane it goes.
+        norm: the norm to minimise: L1, L2 or Linf.
+        overshoot: relative extra length of the perturbation beyond the hyperplane.
     """
 
     norm: Norm
@@ -50,18 +51,18 @@ class BoundaryWalkStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> BoundaryPoint:
-        one = torch.ones(z.shape[:1], dtype=z.dtype, device=z.device)
-        return BoundaryPoint(z, torch.zeros_like(z), one, one * torch.inf, one)
+        ones = torch.ones(z.shape[:1], dtype=z.dtype, device=z.device)
+        return BoundaryPoint(z, torch.zeros_like(z), ones, ones * torch.inf, ones)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: BoundaryPoint, problem: Problem, project: Project
     ) -> tuple[Tensor, BoundaryPoint]:
         distance = torch.where(seen.success, self.norm.size(seen.x - problem.x0), torch.inf)
-        gained = (distance < state.distance) | torch.isinf(state.distance)
-        share = torch.where(gained, (2 * state.share).clamp(max=1), state.share / 2)
-        point, grad = chosen(gained, z, state.point), chosen(gained, seen.gradient, state.grad)
-        loss = torch.where(gained, seen.loss, state.loss)
-        start = value_at_x0(problem.x0, point, loss, grad)
-        aim = problem.x0 + (1 + self.overshoot) * to_hyperplane(self.norm, problem.x0, start, grad, problem)
-        ahead = project(point + per_example(share, z) * (aim - point), problem)
-        return ahead, BoundaryPoint(point, grad, loss, torch.minimum(distance, state.distance), share)
+        improved = (distance < state.distance) | torch.isinf(state.distance)
+        share = torch.where(improved, (2 * state.share).clamp(max=1), state.share / 2)
+        point, grad = chosen(improved, z, state.point), chosen(improved, seen.gradient, state.grad)
+        loss = torch.where(improved, seen.loss, state.loss)
+        loss_at_x0 = value_at_x0(problem.x0, point, loss, grad)
+        nearest = problem.x0 + (1 + self.overshoot) * to_hyperplane(self.norm, problem.x0, loss_at_x0, grad, problem)
+        new = project(point + per_example(share, z) * (nearest - point), problem)
+        return new, BoundaryPoint(point, grad, loss, torch.minimum(distance, state.distance), share)

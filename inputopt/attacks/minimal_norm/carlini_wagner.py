@@ -1,4 +1,4 @@
-"""Carlini and Wagner's attack (2017): the least change plus a weighed loss."""
+"""Carlini and Wagner's attack (2017): minimises the squared L2 norm plus a weighted loss."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from inputopt.search.steps.directions import adam
 
 @dataclass(frozen=True)
 class CarliniWagnerStep:
-    """Adam on |change|^2 + weight x loss, the weight found by bisection; changes in parts of the bounds' width.
+    """Adam on |perturbation|^2 + c x loss, with binary search of the constant c; in units of the bounds' width.
 
-    The box is kept by projection: with the change of variables of the paper, numbers that start at a bound hardly move.
+    The box is enforced by projection: with the paper's change of variables, elements that start at a bound hardly move.
 
     Attributes:
-        steps: in a round of the bisection; after each, one more leads back to x0.
-        first: the first weight.
-        rate: Adam's.
+        steps: steps per round of the binary search; after each round one more step returns to x0.
+        first: initial constant c.
+        rate: Adam's learning rate.
     """
 
     steps: int
@@ -44,8 +44,8 @@ class CarliniWagnerStep:
     ) -> tuple[Tensor, WeightedLossState]:
         bisection, number = state.seen(seen, self.steps)
         if number == self.steps:
-            none = torch.zeros_like(z)
-            return project(problem.x0, problem), WeightedLossState(bisection, none, none, state.index + 1)
+            zeros = torch.zeros_like(z)
+            return project(problem.x0, problem), WeightedLossState(bisection, zeros, zeros, state.index + 1)
         unit = problem.region.unit
         grad = 2 / unit * (z - problem.x0) + per_example(unit * bisection.weight, z) * seen.gradient
         mean, square, step = adam(grad, state.mean, state.square, number)
@@ -56,14 +56,14 @@ class CarliniWagnerStep:
 
 @dataclass(frozen=True)
 class CarliniWagner(MinimalNormAttack):
-    """Carlini and Wagner's attack (2017), in L2: the least |change|^2 + weight x margin.
+    """Carlini and Wagner's attack (2017), in L2: minimises |perturbation|^2 + c x margin.
 
     Attributes:
-        steps: how many in all, the rounds of the bisection together.
-        rounds: of the bisection of the weight.
-        confidence: how far ahead the wrong class must be, in logits.
-        rate: Adam's step, in parts of the bounds' width.
-        weight: the first weight; changes count in parts of the bounds' width.
+        steps: total number of steps, over all rounds of the binary search.
+        rounds: rounds of the binary search of the constant c.
+        confidence: lead that the wrong class must have over the other classes, in logits.
+        rate: Adam's learning rate, as a fraction of the bounds' width.
+        weight: initial constant c; perturbations are measured in units of the bounds' width.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l2",)

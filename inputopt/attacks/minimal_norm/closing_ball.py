@@ -1,4 +1,4 @@
-"""Descent in a ball that closes in on the nearest success: the search that the portfolio repeats."""
+"""Descent in a ball that shrinks towards the nearest success: the search that the portfolio repeats."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ from inputopt.search.rows import per_example, take
 from inputopt.search.steps.step import HalfCosine
 
 LEAST, MOST = 1e-3, 1e6
-"""The least and the largest first ball, in parts of the bounds' width: one on the boundary would never be left."""
+"""Minimum and maximum initial radius, as a fraction of the bounds' width: with radius 0 an example could not move."""
 
 WIDE_SHARE = 0.3
-"""Of the steps are made in wider balls."""
+"""Share of the steps made in enlarged balls."""
 
 NOISY_SHARE = 0.6
-"""Of the steps are made with noise; the others settle where they led."""
+"""Share of the steps made with gradient noise; the remaining steps converge without noise."""
 
 
 @dataclass(frozen=True)
 class ClosingBallStep:
-    """Steps in parts of a ball that shrinks after a success and grows after a failure, never to the nearest again.
+    """Steps in a ball that shrinks after a success and grows after a failure, but stays below the nearest success.
 
-    Fast minimum norm (Pintor et al., 2021) with three changes: steps are measured in parts of the ball and steepest in
-    its own norm, so that they fit inputs of any scale; the ball never grows back to where a success is known; and noise
-    that falls to none is added to gradients (Neelakantan et al., 2015), so that each search ends elsewhere.
+    Fast minimum norm (FMN; Pintor et al., 2021) with three changes: step sizes are relative to the ball's radius and
+    steps are steepest in its norm, so that they fit inputs of any scale; the radius never grows back to the distance of
+    a success; and noise that decays to 0 is added to the gradients (Neelakantan et al., 2015), so that repeated
+    searches end at different points.
 
     Attributes:
-        norm: of the ball.
-        steps: how many there will be: step size and factor fall over them along half a cosine.
-        size: the first step, in parts of the ball; the last is a hundredth of the ball.
-        factor: by which the ball changes at first.
-        last_factor: by which it changes at last.
-        wide: how many times as large balls are at first; they come down to their size over part of the steps.
-        noise: how long the first noise is, in parts of the gradient (L2).
-        seed, drawn: what the noise is drawn by, and how often that was done before.
+        norm: norm of the ball.
+        steps: total number of steps; step size and factor decay over them along half a cosine.
+        size: initial step size, relative to the radius; the last is a hundredth of the radius.
+        factor: initial relative change of the radius per step.
+        last_factor: final relative change of the radius per step.
+        wide: factor by which the balls are enlarged at first; it decays to 1 over the first `WIDE_SHARE` of the steps.
+        noise: initial L2 norm of the noise, relative to the gradient's.
+        seed, drawn: random seed of the noise, and number of draws already used.
     """
 
     norm: Norm
@@ -71,40 +72,40 @@ class ClosingBallStep:
         factor = HalfCosine(self.factor, self.last_factor, self.steps)(state.index)
         width = 1 + (self.wide - 1) * max(0.0, 1 - state.index / (WIDE_SHARE * self.steps))
         eps = state.eps if width > 1 else torch.where(seen.success, state.eps * (1 - factor), state.eps * (1 + factor))
-        eps = self._at_least_to_the_boundary(eps, 1 + factor, torch.isinf(nearest), z, seen, problem)
+        eps = self._reach_boundary(eps, 1 + factor, torch.isinf(nearest), z, seen, problem)
         eps = torch.minimum(eps, nearest * (1 - factor))
-        ball = eps * width
-        length = ball * HalfCosine(self.size, 0.01, self.steps)(state.index)
+        radius = eps * width
+        length = radius * HalfCosine(self.size, 0.01, self.steps)(state.index)
         length = length * region.unit if self.norm.counts else length
-        way = self.norm.descent(self.noisy(seen.gradient, problem, state.index))
-        change = z - x0 - per_example(length, z) * way
-        change = self.norm.project_fast(change, ball, problem.down, problem.up)
+        direction = self.norm.descent(self.noisy(seen.gradient, problem, state.index))
+        change = z - x0 - per_example(length, z) * direction
+        change = self.norm.project_fast(change, radius, problem.down, problem.up)
         return project(x0 + change, problem), FMNState(eps, nearest, state.index + 1)
 
     def noisy(self, grad: Tensor, problem: Problem, index: int) -> Tensor:
-        """The gradient with the noise of step `index`, which moves nothing that may not change."""
+        """The gradient plus the noise of step `index`; 0 where the mask forbids changes."""
         if self.noise == 0:
             return grad
         drawn = keyed_random.centred(grad.shape[1:], self.seed, problem.ids, self.drawn + index, grad.dtype)
         length = self.noise * max(0.0, 1 - index / (NOISY_SHARE * self.steps)) * L2.size(grad)
         return problem.region.masked(grad + per_example(length, grad) * L2.steepest(drawn))
 
-    def _at_least_to_the_boundary(
-        self, eps: Tensor, times: float, lost: Tensor, z: Tensor, seen: Evaluation, problem: Problem
+    def _reach_boundary(
+        self, eps: Tensor, times: float, unsuccessful: Tensor, z: Tensor, seen: Evaluation, problem: Problem
     ) -> Tensor:
-        """Balls of `lost` examples, bool [B], reach at least `times` as far as the boundary seems to be from z."""
-        if known_none(lost):
+        """Enlarge eps to `times` the estimated boundary distance for `unsuccessful` examples, bool [B]."""
+        if known_none(unsuccessful):
             return eps
-        if not immediate(lost):
-            seeming = self._seeming(z, seen.loss, seen.gradient, problem)
-            return torch.where(lost, torch.maximum(eps, times * seeming), eps)
-        rows = lost.nonzero()[:, 0]
-        seeming = self._seeming(*take((z, seen.loss, seen.gradient, problem), rows))
-        return eps.index_put((rows,), torch.maximum(eps[rows], times * seeming))
+        if not immediate(unsuccessful):
+            estimate = self._boundary_distance(z, seen.loss, seen.gradient, problem)
+            return torch.where(unsuccessful, torch.maximum(eps, times * estimate), eps)
+        rows = unsuccessful.nonzero()[:, 0]
+        estimate = self._boundary_distance(*take((z, seen.loss, seen.gradient, problem), rows))
+        return eps.index_put((rows,), torch.maximum(eps[rows], times * estimate))
 
-    def _seeming(self, z: Tensor, loss: Tensor, grad: Tensor, problem: Problem) -> Tensor:
-        """How far from x0 the boundary is if the loss goes on as it does at z, [B]."""
-        ahead = value_at_x0(problem.x0, z, loss, grad).clamp(min=0)
+    def _boundary_distance(self, z: Tensor, loss: Tensor, grad: Tensor, problem: Problem) -> Tensor:
+        """Distance from x0 to the boundary of the loss linearised at z, [B]."""
+        loss_at_x0 = value_at_x0(problem.x0, z, loss, grad).clamp(min=0)
         unit = 1.0 if self.norm.counts else problem.region.unit
-        distance = self.norm.size(to_hyperplane(self.norm, problem.x0, ahead, grad, problem))
+        distance = self.norm.size(to_hyperplane(self.norm, problem.x0, loss_at_x0, grad, problem))
         return distance.clamp(LEAST * unit, MOST * unit)

@@ -22,7 +22,7 @@ from inputopt.search.steps.step import HalfCosine
 
 @dataclass(frozen=True)
 class DDNState:
-    """The length that each example's change is given, [B], and the number of the step."""
+    """State: the norm of each example's perturbation, [B], and the index of the step."""
 
     length: Tensor
     index: int
@@ -30,12 +30,14 @@ class DDNState:
 
 @dataclass(frozen=True)
 class DDNStep:
-    """The gradient turns the change; its length shrinks by `factor` after a success and grows by it after a failure.
+    """Step rule of DDN: the gradient changes the perturbation's direction, and its norm is set separately.
+
+    The norm shrinks by `factor` after a success and grows by it after a failure.
 
     Attributes:
-        steps: how many there will be: the step size falls from 1 to 0.01 along half a cosine.
-        factor: by which the length changes.
-        first: the first length; like the step size in parts of the bounds' width.
+        steps: total number of steps; the step size decays from 1 to 0.01 along half a cosine.
+        factor: relative change of the norm per step.
+        first: initial norm if the search starts at x0; like the step size, as a fraction of the bounds' width.
     """
 
     steps: int
@@ -44,17 +46,17 @@ class DDNStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> DDNState:
-        begun = L2.size(z - problem.x0)
-        return DDNState(torch.where(begun > 0, begun, self.first * problem.region.unit), 0)
+        initial = L2.size(z - problem.x0)
+        return DDNState(torch.where(initial > 0, initial, self.first * problem.region.unit), 0)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: DDNState, problem: Problem, project: Project
     ) -> tuple[Tensor, DDNState]:
         length = state.length * torch.where(seen.success, 1 - self.factor, 1 + self.factor)
         size = problem.region.unit * HalfCosine(1.0, 0.01, self.steps)(state.index)
-        turned = torch.sub(z - problem.x0, L2.steepest(seen.gradient), alpha=size)
-        ahead = torch.addcmul(problem.x0, per_example(length, z), L2.steepest(turned))
-        return project(ahead, problem), DDNState(length, state.index + 1)
+        direction = torch.sub(z - problem.x0, L2.steepest(seen.gradient), alpha=size)
+        new = torch.addcmul(problem.x0, per_example(length, z), L2.steepest(direction))
+        return project(new, problem), DDNState(length, state.index + 1)
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class DDN(MinimalNormAttack):
     """Decoupled direction and norm (Rony et al., 2019), in L2.
 
     Attributes:
-        steps: how many.
+        steps: number of steps.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l2",)

@@ -1,4 +1,4 @@
-"""DeepFool (Moosavi-Dezfooli et al., 2016): to where the nearest boundary would be if the network were linear."""
+"""DeepFool (Moosavi-Dezfooli et al., 2016): steps to the nearest linearised decision boundary."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from inputopt.search.rows import per_example
 from inputopt.search.transforms import unchanged
 
 HAIR = 1e-4
-"""How much further than a plane seems DeepFool goes at least, in parts of the bounds' width."""
+"""Length added to the distance to the hyperplane, as a fraction of the bounds' width."""
 
 MOST = 1e12
-"""The longest step, likewise: where there is no gradient the boundary seems to be infinitely far."""
+"""Maximum step length, likewise: where the gradient is zero, the linearised boundary is infinitely far away."""
 
 
 @dataclass(frozen=True)
 class DeepFoolStep:
-    """To the plane, and a little further (DeepFool; Moosavi-Dezfooli et al., 2016), in every norm.
+    """DeepFool's step to the linearised boundary (Moosavi-Dezfooli et al., 2016), with overshoot, in every norm.
 
-    The way to the plane does not take the box into account, as in the paper: what the box cuts off is made up for in
-    later, smaller steps, and a hair more than the plane's distance makes them end.
+    The step to the hyperplane ignores the box, as in the paper: later, smaller steps make up for what the box cuts off,
+    and adding `HAIR` to the distance makes these steps terminate.
 
     Attributes:
-        norm: what the way to the plane is least in.
-        overshoot: by how much each step is longer, 0.02 for 2 %.
-        project_back: after a success, go where the line through x0 along the derivative meets the plane, as
-            SuperDeepFool does (Abdollahpoorrostami et al., 2024): the change turns square to the boundary.
+        norm: the norm in which the step to the hyperplane is shortest.
+        overshoot: relative extra length of each step, 0.02 for 2 %.
+        project_back: after a success, project the perturbation onto the gradient, as SuperDeepFool does
+            (Abdollahpoorrostami et al., 2024), which makes it orthogonal to the boundary.
     """
 
     norm: Norm
@@ -56,22 +56,22 @@ class DeepFoolStep:
         slope = self.norm.dual(seen.gradient).clamp_min(torch.finfo(z.dtype).tiny)
         distance = (seen.loss.abs() / slope).clamp(max=MOST * problem.region.unit) + HAIR * problem.region.unit
         length = (1 + self.overshoot) * distance * seen.loss.sign()
-        ahead = z - per_example(length, z) * self.norm.steepest(seen.gradient)
+        new = z - per_example(length, z) * self.norm.steepest(seen.gradient)
         if self.project_back:
             unit = L2.steepest(seen.gradient)
-            straight = torch.linalg.vecdot((z - problem.x0).flatten(1), unit.flatten(1))
-            ahead = torch.where(per_example(seen.success, z), problem.x0 + per_example(straight, z) * unit, ahead)
-        return project(ahead, problem), state
+            projection = torch.linalg.vecdot((z - problem.x0).flatten(1), unit.flatten(1))
+            new = torch.where(per_example(seen.success, z), problem.x0 + per_example(projection, z) * unit, new)
+        return project(new, problem), state
 
 
 @dataclass(frozen=True)
 class DeepFool(MinimalNormAttack):
-    """DeepFool (Moosavi-Dezfooli et al., 2016), in L2 and Linf: to the nearest plane, until it is wrong.
+    """DeepFool (Moosavi-Dezfooli et al., 2016), in L2 and Linf: steps to the nearest hyperplane until misclassified.
 
     Attributes:
-        steps: at most.
-        classes: how many are looked at in each step, those of the highest logits; a backward each.
-        overshoot: how much further it goes than the planes, 0.02 for 2 %.
+        steps: maximum number of steps.
+        classes: number of classes, by highest logit, considered per step; one backward each.
+        overshoot: relative extra length of each step, 0.02 for 2 %.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l2", "linf")
@@ -87,7 +87,7 @@ class DeepFool(MinimalNormAttack):
 
 
 def nearest_boundary(run: AttackRun, classes: int) -> Oracle:
-    """The oracle that looks at the boundaries of so many classes; with a target at the target's alone."""
+    """Oracle for the nearest linearised boundary of `classes` classes, or with a target of the target only."""
     problem, attack = run.problem, run.attack
     with torch.no_grad():
         others = run.net(problem.x0[:1]).shape[1] - 1

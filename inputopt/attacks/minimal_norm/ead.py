@@ -21,15 +21,14 @@ from inputopt.search.rows import per_example
 
 @dataclass(frozen=True)
 class EADStep:
-    """Proximal steps on |change|_2^2 + beta |change|_1 + weight x loss, with momentum; changes in parts of the bounds'
-    width.
+    """Proximal gradient steps with momentum on |perturbation|_2^2 + beta |perturbation|_1 + c x loss.
 
-    `mean` of the state is the last point, and z the point ahead of it.
+    Perturbations are in units of the bounds' width. `mean` of the state is the iterate, and z the extrapolated point.
 
     Attributes:
         steps, first: as for `CarliniWagnerStep`.
-        rate: of the first step of a round; it falls with the square root of what is left.
-        beta: the weight of L1.
+        rate: initial learning rate of a round; it decays with the square root of the remaining share of steps.
+        beta: weight of the L1 term.
     """
 
     steps: int
@@ -50,20 +49,20 @@ class EADStep:
             return z, WeightedLossState(bisection, z, state.square, state.index + 1)
         unit, rate = problem.region.unit, self.rate * (1 - number / self.steps) ** 0.5
         grad = 2 * (z - problem.x0) + per_example(unit**2 * bisection.weight, z) * seen.gradient
-        least = torch.full(z.shape[:1], self.beta * unit, dtype=z.dtype, device=z.device)
-        shrunk = L1.proximal(z - rate * grad - problem.x0, least)
+        threshold = torch.full(z.shape[:1], self.beta * unit, dtype=z.dtype, device=z.device)
+        shrunk = L1.proximal(z - rate * grad - problem.x0, threshold)
         point = project(problem.x0 + shrunk, problem)
-        ahead = project(point + number / (number + 3) * (point - state.mean), problem)
-        return ahead, WeightedLossState(bisection, point, state.square, state.index + 1)
+        new = project(point + number / (number + 3) * (point - state.mean), problem)
+        return new, WeightedLossState(bisection, point, state.square, state.index + 1)
 
 
 @dataclass(frozen=True)
 class EAD(MinimalNormAttack):
-    """Elastic-net attack (Chen et al., 2018), in L1: the least |change|_2^2 + beta |change|_1 + weight x margin.
+    """Elastic-net attack (Chen et al., 2018), in L1: minimises |p|_2^2 + beta |p|_1 + c x margin for a perturbation p.
 
     Attributes:
         steps, rounds, confidence, rate, weight: as for `CarliniWagner`.
-        beta: the weight of L1.
+        beta: weight of the L1 term.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l1",)

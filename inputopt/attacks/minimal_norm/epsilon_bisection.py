@@ -1,4 +1,4 @@
-"""A bisection on eps, which makes an attack at a fixed distance look for the nearest input."""
+"""Bisection on eps, which turns an attack at a fixed distance into a minimal-norm attack."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from inputopt.search.result import Result, failures_at_infinity, nearer, scatter
 from inputopt.search.rows import take
 
 LEAST = 1e-6
-"""The least first ball, in parts of the bounds' width."""
+"""Minimum initial eps, as a fraction of the bounds' width."""
 
 MOST = 1e6
-"""The largest ball, likewise: where there is no gradient the boundary seems to be infinitely far."""
+"""Maximum eps, likewise: where the gradient is zero, the linearised boundary is infinitely far away."""
 
 
 def _fixed_distance(what: str, value: Any) -> Attack:
@@ -33,13 +33,13 @@ def _fixed_distance(what: str, value: Any) -> Attack:
 
 @dataclass(frozen=True)
 class EpsilonBisection(MinimalNormAttack):
-    """Any attack at a fixed distance, in smaller and smaller balls: a bisection on eps for each example.
+    """Any attack at a fixed distance, with a bisection on eps for each example.
 
-    The first ball is as large as the distance to the boundary seems; until one is large enough each is twice the last.
+    The first eps is the estimated distance to the boundary; it is doubled until the attack succeeds.
 
     Attributes:
-        attack: what searches each ball; its eps, levels, mask, eot_samples and transform give way to those here.
-        rounds: how many balls are searched.
+        attack: attack run at each eps; its eps, levels, mask, eot_samples and transform are replaced by those here.
+        rounds: number of values of eps tried.
     """
 
     norm: str = field(init=False, default="l2")
@@ -59,31 +59,31 @@ class EpsilonBisection(MinimalNormAttack):
             self.attack, levels=self.levels, mask=None, eot_samples=self.eot_samples, transform=self.transform
         )
         found = at_the_start(run)
-        ahead, low = _seeming_distance(run), torch.zeros_like(found.distance)
+        estimate, low = _estimated_distance(run), torch.zeros_like(found.distance)
         for _ in range(self.rounds):
-            eps = _next_ball(run.norm, low, found, ahead, run.problem.region.unit)
+            eps = _next_eps(run.norm, low, found, estimate, run.problem.region.unit)
             rows = ((found.distance > 0) & (eps > low)).nonzero()[:, 0]
             if not len(rows):
                 break
             problem = take(run.problem, rows)
             problem = replace(problem, region=resized(problem, eps[rows], run.norm, run.net))
-            now = failures_at_infinity(attack._search(replace(run, attack=attack, problem=problem)))
-            low = low.index_put((rows,), torch.where(now.success, low[rows], eps[rows]))
-            found = scatter(found, rows, now, nearer)
+            new = failures_at_infinity(attack._search(replace(run, attack=attack, problem=problem)))
+            low = low.index_put((rows,), torch.where(new.success, low[rows], eps[rows]))
+            found = scatter(found, rows, new, nearer)
         return found
 
 
-def _seeming_distance(run: AttackRun) -> Tensor:
-    """How far away the boundary to the runner-up, or to the target, would be if the network were linear, [B]."""
+def _estimated_distance(run: AttackRun) -> Tensor:
+    """Distance to the linearised boundary of the runner-up class, or of the target, [B]."""
     distance = distance_in_box(run.norm, run.problem)
     _, distances = boundary_distances(run.net, run.problem, 1, distance, run.meter)
     return distances[:, 0]
 
 
-def _next_ball(norm: Norm, low: Tensor, found: Result, ahead: Tensor, unit: float) -> Tensor:
-    """The next eps of each example, [B]; not above `low` where there is nothing left to try."""
+def _next_eps(norm: Norm, low: Tensor, found: Result, estimate: Tensor, unit: float) -> Tensor:
+    """The next eps of each example, [B]; not above `low` where nothing is left to try."""
     if norm.counts:
-        eps = torch.where(found.success, (low + found.distance) / 2, torch.where(low > 0, 2 * low, ahead))
+        eps = torch.where(found.success, (low + found.distance) / 2, torch.where(low > 0, 2 * low, estimate))
         return eps.clamp(max=MOST).floor().clamp_min(1)
-    first = ahead.clamp(LEAST * unit, MOST * unit)
+    first = estimate.clamp(LEAST * unit, MOST * unit)
     return torch.where(found.success, (low + found.distance) / 2, torch.where(low > 0, 2 * low, first))

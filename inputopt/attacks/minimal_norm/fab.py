@@ -1,4 +1,4 @@
-"""FAB: fast adaptive boundary (Croce and Hein, 2020)."""
+"""FAB: fast adaptive boundary attack (Croce and Hein, 2020)."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from inputopt.search.rows import per_example
 
 @dataclass(frozen=True)
 class FABStep:
-    """The step rule of FAB, in every convex norm.
+    """Step rule of FAB, in every convex norm.
 
-    Between where z and where x0 would meet the plane, nearer to x0 the further it has strayed; and after a success
-    first a step back towards x0. The plane is the one seen at the success itself, not after the step back: that spares
-    a forward.
+    Moves to a convex combination of the projections of z and of x0 onto the linearised boundary, with more weight on
+    that of x0 the further z is from the hyperplane. After a success, z first makes a backward step towards x0; the
+    hyperplane is the one at the success, not after the backward step, which saves a forward.
 
     Attributes:
-        norm: to be minimised.
-        most: the largest share of x0's own way to the plane.
-        back: how much of the change a step back keeps.
-        overshoot: by which factor the ways are made longer.
+        norm: the norm to minimise.
+        most: maximum weight of x0's projection (alpha_max in the paper).
+        back: share of the perturbation that a backward step keeps (beta in the paper).
+        overshoot: factor by which the projection steps are lengthened (eta in the paper).
     """
 
     norm: Norm
@@ -50,15 +50,15 @@ class FABStep:
         self, z: Tensor, seen: Evaluation, state: tuple[()], problem: Problem, project: Project
     ) -> tuple[Tensor, tuple[()]]:
         kept = torch.where(seen.success, self.back, 1.0).to(z.dtype)
-        near = problem.x0 + per_example(kept, z) * (z - problem.x0)
-        here, start = (value_at_x0(x, z, seen.loss, seen.gradient) for x in (near, problem.x0))
-        straight = to_hyperplane(self.norm, near, here, seen.gradient, problem)
-        from_start = to_hyperplane(self.norm, problem.x0, start, seen.gradient, problem)
-        near_size, start_size = self.norm.size(straight), self.norm.size(from_start)
-        share = (near_size / (near_size + start_size).clamp_min(torch.finfo(z.dtype).tiny)).clamp(max=self.most)
-        share = per_example(share, z)
-        ahead = (1 - share) * (near + self.overshoot * straight) + share * (problem.x0 + self.overshoot * from_start)
-        return project(ahead, problem), state
+        point = problem.x0 + per_example(kept, z) * (z - problem.x0)
+        loss_at_point, loss_at_x0 = (value_at_x0(x, z, seen.loss, seen.gradient) for x in (point, problem.x0))
+        to_plane = to_hyperplane(self.norm, point, loss_at_point, seen.gradient, problem)
+        x0_to_plane = to_hyperplane(self.norm, problem.x0, loss_at_x0, seen.gradient, problem)
+        distance, x0_distance = self.norm.size(to_plane), self.norm.size(x0_to_plane)
+        alpha = (distance / (distance + x0_distance).clamp_min(torch.finfo(z.dtype).tiny)).clamp(max=self.most)
+        alpha = per_example(alpha, z)
+        new = (1 - alpha) * (point + self.overshoot * to_plane) + alpha * (problem.x0 + self.overshoot * x0_to_plane)
+        return project(new, problem), state
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class FAB(MinimalNormAttack):
     """Fast adaptive boundary (Croce and Hein, 2020), in L1, L2 and Linf.
 
     Attributes:
-        steps: how many.
+        steps: number of steps.
         classes: as for `DeepFool`.
     """
 
@@ -83,11 +83,11 @@ class FAB(MinimalNormAttack):
 
 @dataclass(frozen=True)
 class TargetedFAB(MinimalNormAttack):
-    """FAB towards one class at a time, all classes in one batch (Croce and Hein, 2020): a backward a step and class.
+    """Targeted FAB, with all target classes in one batch (Croce and Hein, 2020); one backward per step and class.
 
     Attributes:
-        steps: how many for each class.
-        classes: how many are tried, those of the highest logits.
+        steps: number of steps per class.
+        classes: number of target classes, by highest logit.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l1", "l2", "linf")

@@ -1,4 +1,4 @@
-"""FMN: fast minimum norm (Pintor et al., 2021)."""
+"""FMN: fast minimum-norm attack (Pintor et al., 2021)."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from inputopt.search.rows import per_example
 from inputopt.search.steps.step import HalfCosine
 
 LEAST = 1e-3
-"""The least first ball, in parts of the bounds' width: one that ends on the boundary itself would never be left."""
+"""Minimum initial eps, as a fraction of the bounds' width: with eps 0 an example on the boundary could not move."""
 
 
 MOST = 1e12
-"""The largest ball, likewise: where there is no gradient the boundary seems to be infinitely far."""
+"""Maximum eps, likewise: where the gradient is zero, the linearised boundary is infinitely far away."""
 
 
 @dataclass(frozen=True)
 class FMNState:
-    """The ball that each example searches, [B]; its nearest success, [B]; and the number of the step."""
+    """State: eps of each example, [B]; distance of its nearest success, [B]; and the index of the step."""
 
     eps: Tensor
     nearest: Tensor
@@ -38,16 +38,16 @@ class FMNState:
 
 @dataclass(frozen=True)
 class FMNStep:
-    """Steps along the gradient inside a ball that shrinks after a success and grows after a failure, less and less.
+    """Gradient steps in a ball whose eps shrinks after a success and grows after a failure, by a decaying factor.
 
-    Until the first success the ball is as large as the distance to the boundary seems by the loss and its gradient.
+    Until the first success, eps is the distance to the boundary estimated from the loss and its gradient.
 
     Attributes:
-        norm: of the ball.
-        steps: how many there will be: step size and factor fall along half a cosine.
-        size: the first step's length, in parts of the ball's radius, both measured in L2: such steps cross the ball,
-            and get past hills that shorter ones end behind.
-        factor: by which the ball changes at first.
+        norm: norm of the ball.
+        steps: total number of steps; step size and factor decay along half a cosine.
+        size: initial step size, relative to the ball's radius, both in L2: such steps cross the ball and escape local
+            minima in which shorter steps end.
+        factor: initial relative change of eps per step.
     """
 
     norm: Norm
@@ -68,14 +68,14 @@ class FMNStep:
         distance = self.norm.size(change) if seen.distance is None else seen.distance
         nearest = torch.where(seen.success, torch.minimum(state.nearest, distance), state.nearest)
         factor = HalfCosine(self.factor, 0.001, self.steps)(state.index)
-        eps = self._ball(seen, distance, nearest, state.eps, factor, region.unit)
+        eps = self._next_eps(seen, distance, nearest, state.eps, factor, region.unit)
         size = HalfCosine(self.size, self.size / 100, self.steps)(state.index)
         length = per_example(size * self.norm.l2_radius(eps, z, region.unit), z)
         change = torch.addcmul(change, L2.steepest(seen.gradient), length, value=-1)
         change = self.norm.project_fast(change, eps, problem.down, problem.up)
         return project(problem.x0 + change, problem), FMNState(eps, nearest, state.index + 1)
 
-    def _ball(
+    def _next_eps(
         self, seen: Evaluation, distance: Tensor, nearest: Tensor, eps: Tensor, factor: float, unit: float
     ) -> Tensor:
         if self.norm.counts:
@@ -83,8 +83,8 @@ class FMNStep:
             more = torch.maximum(eps + 1, (eps * (1 + factor)).floor())
             return torch.where(seen.success, fewer, more).clamp_min(0)
         slope = self.norm.dual(seen.gradient).clamp_min(torch.finfo(eps.dtype).tiny)
-        ahead = (distance + seen.loss.abs() / slope).clamp(LEAST * unit, MOST * unit)
-        wider = torch.where(torch.isinf(nearest), ahead, eps) * (1 + factor)  # a little beyond where it seems to be
+        estimate = (distance + seen.loss.abs() / slope).clamp(LEAST * unit, MOST * unit)
+        wider = torch.where(torch.isinf(nearest), estimate, eps) * (1 + factor)  # just beyond the estimated boundary
         return torch.where(seen.success, torch.minimum(eps * (1 - factor), nearest), wider)
 
 
@@ -93,7 +93,7 @@ class FMN(MinimalNormAttack):
     """Fast minimum norm (Pintor et al., 2021), in every norm.
 
     Attributes:
-        steps: how many.
+        steps: number of steps.
     """
 
     steps: int = setting(100, whole())

@@ -20,16 +20,16 @@ from inputopt.search.result import Result
 
 @dataclass(frozen=True)
 class JSMAStep:
-    """The step rule of JSMA, either way for each number (Wiyatno and Xu, 2018).
+    """Step rule of JSMA, which may increase or decrease each element (Wiyatno and Xu, 2018).
 
-    The saliency of a number is what the probability of the target gains by it times what the others lose. As
-    probabilities add up to 1 these are the same but for the sign: one backward tells both, and the best pair are the
+    The saliency of an element is the derivative of the target's probability times that of the other probabilities. As
+    probabilities sum to 1, the two differ only in sign: one backward gives both, and the best pair of elements is the
     best two.
 
-    No number moves twice; one without a bound moves by the unit of the region.
+    No element is changed twice; one without a bound is changed by the region's `unit`.
 
     Attributes:
-        pixels: how many numbers move at a time.
+        pixels: number of elements changed per step.
     """
 
     pixels: int = 2
@@ -41,13 +41,13 @@ class JSMAStep:
     def update(
         self, z: Tensor, seen: Evaluation, state: tuple[Tensor], problem: Problem, project: Project
     ) -> tuple[Tensor, tuple[Tensor]]:
-        down, up = (way.clamp(-problem.region.unit, problem.region.unit) for way in problem.region.room(z))
+        down, up = (bound.clamp(-problem.region.unit, problem.region.unit) for bound in problem.region.room(z))
         room = torch.where(seen.gradient > 0, down, up)
-        (touched,) = state
-        saliency = (seen.gradient.abs() * ((room != 0) & ~touched)).flatten(1)
+        (changed,) = state
+        saliency = (seen.gradient.abs() * ((room != 0) & ~changed)).flatten(1)
         best = saliency.topk(min(self.pixels, saliency.shape[1]), dim=1)
-        moved = torch.zeros_like(saliency).scatter(1, best.indices, (best.values > 0).to(z.dtype)).reshape(z.shape)
-        return project(z + moved * room, problem), (touched | (moved > 0),)
+        selected = torch.zeros_like(saliency).scatter(1, best.indices, (best.values > 0).to(z.dtype)).reshape(z.shape)
+        return project(z + selected * room, problem), (changed | (selected > 0),)
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,8 @@ class JSMA(MinimalNormAttack):
     """Jacobian-based saliency map attack (Papernot et al., 2016), in L0; untargeted as by Wiyatno and Xu (2018).
 
     Attributes:
-        steps: at most.
-        pixels: how many numbers move in a step.
+        steps: maximum number of steps.
+        pixels: number of elements changed per step.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l0",)

@@ -1,4 +1,4 @@
-"""Minimal-norm attacks: how they are called, and what several of them share."""
+"""Base class of minimal-norm attacks, and functions that several of them share."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from inputopt.search.steps.bisection import BisectionStep
 
 @dataclass(frozen=True)
 class MinimalNormAttack(AttackConfig):
-    """A minimal-norm attack: its settings. Called, it looks for the nearest input that the model errs on.
+    """Settings of a minimal-norm attack; calling it searches for the nearest misclassified input.
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf".
@@ -46,30 +46,31 @@ class MinimalNormAttack(AttackConfig):
         start: Tensor | None = None,
         watch: Watch | None = None,
     ) -> Result:
-        """Change each input as little as possible so that the model errs, or sees the target.
+        """Perturb each input as little as possible so that it is misclassified, or classified as the target.
 
         Args:
             model, x, y, target, seed, ids, watch: as for `Attack`.
-            start: where to begin, [B, ...] in the bounds, such as inputs that are wrong already; `x` if not given.
+            start: starting points [B, ...] within the bounds, e.g. inputs already misclassified; default: `x`.
 
         Returns:
-            `distance` is in the attack's norm, infinite where `success` is false; there `x` is the best failure.
+            The result; `distance` is in the attack's norm. Where `success` is false, `distance` is infinite and `x` is
+            the best failure.
 
         Raises:
-            ValueError, TypeError: anything that does not fit, before any work.
+            ValueError, TypeError: an invalid argument, before any computation.
         """
         net, seed = frozen(model), checks.seed(seed)
-        problem, known = checked(self, net, x, y, target, ids)
+        problem, traits = checked(self, net, x, y, target, ids)
         problem = replace(problem, region=bounded(net, problem, find_norm(self.norm), torch.inf, self.mask))
         begin = None if start is None else _inside(float_tensor("start", start, net), problem)
-        return failures_at_infinity(called(self, net, problem, known, seed, watch, start=begin))
+        return failures_at_infinity(called(self, net, problem, traits, seed, watch, start=begin))
 
 
 def _inside(start: Tensor, problem: Problem) -> Tensor:
-    """A start inside the box of each example.
+    """Clamp starting points to the box of each example.
 
     Raises:
-        ValueError: it has another shape than the inputs.
+        ValueError: `start` does not have the shape of the inputs.
     """
     if start.shape != problem.x0.shape:
         raise ValueError(f"start must have the shape of x, {list(problem.x0.shape)}, not {list(start.shape)}.")
@@ -77,15 +78,15 @@ def _inside(start: Tensor, problem: Problem) -> Tensor:
 
 
 def at_the_start(run: AttackRun) -> Result:
-    """What the network says of x0, and of the start if there is one: the nearer success."""
-    look = BisectionStep(run.norm)
-    found = run.search_nearest(margin, look, run.problem.x0, 0)
+    """Evaluate x0, and the starting points if given, and keep the nearer success."""
+    step = BisectionStep(run.norm)
+    found = run.search_nearest(margin, step, run.problem.x0, 0)
     if run.start is not None:
-        found = best_of(found, run.search_nearest(margin, look, run.start, 0), nearer)
+        found = best_of(found, run.search_nearest(margin, step, run.start, 0), nearer)
     return failures_at_infinity(found)
 
 
 def onto_boundary(run: AttackRun, found: Result, halvings: int, low: float = 0.0) -> Result:
-    """Move each success towards x0 by bisection, as near as it stays one; less than `low` of the way is not tried."""
+    """Move each success towards x0 by bisection while it stays one; less than `low` of its distance is not tried."""
     step = BisectionStep(run.norm, low)
     return best_of(found, run.search_nearest(margin, step, found.x, halvings), nearer)

@@ -24,7 +24,14 @@ from inputopt.search.steps.directions import adam
 
 @dataclass(frozen=True)
 class PDGDState:
-    """Adam's averages; the log-odds of margin against norm and the mean share of the margin, [B]; the step's number."""
+    """State of PDPGD and PDGD.
+
+    Attributes:
+        mean, square: Adam's running averages, like z.
+        weight: dual variable: log-odds of the margin against the norm, [B].
+        shares: running mean of the margin's weight, between 0 and 1, [B].
+        index: index of the step.
+    """
 
     mean: Tensor
     square: Tensor
@@ -35,17 +42,17 @@ class PDGDState:
 
 @dataclass(frozen=True)
 class PDPGDStep:
-    """The step rule of PDPGD; changes count in parts of the bounds' width.
+    """Step rule of PDPGD; perturbations are in units of the bounds' width.
 
-    Descends softplus(margin) by Adam, then makes the proximal step of the norm, weighed by the odds between the two:
-    they turn to the norm while the example succeeds, and to the margin while it fails.
+    An Adam step on softplus(margin) is followed by a proximal step of the norm, weighted by the odds of the two terms.
+    The dual step moves the odds towards the norm while the example succeeds, and towards the margin while it fails.
 
     Attributes:
-        norm: to be minimised.
-        steps: how many there will be: both rates fall over them.
-        rate: Adam's, at first; it falls to a hundredth.
-        dual_rate: of the log-odds, at first; it falls to a tenth.
-        inner: how many iterations a proximal step may take.
+        norm: the norm to minimise.
+        steps: total number of steps; both learning rates decay over them.
+        rate: Adam's initial learning rate; it decays to a hundredth.
+        dual_rate: initial learning rate of the log-odds; it decays to a tenth.
+        inner: maximum number of iterations of a proximal step.
     """
 
     norm: Norm
@@ -61,35 +68,35 @@ class PDPGDStep:
     def update(
         self, z: Tensor, seen: Evaluation, state: PDGDState, problem: Problem, project: Project
     ) -> tuple[Tensor, PDGDState]:
-        done, unit = state.index / self.steps, problem.region.unit
+        progress, unit = state.index / self.steps, problem.region.unit
         grad = per_example(unit * seen.loss.sigmoid(), z) * seen.gradient  # of softplus(margin)
         mean, square, step = adam(grad, state.mean, state.square, state.index)
-        rate = self.rate * 0.01**done
+        rate = self.rate * 0.01**progress
         metric = (square / (1 - 0.999 ** (state.index + 1))).sqrt() + 1e-8
         largest = metric.flatten(1).amax(1)
         weight = rate / largest * (1 - state.shares) / state.shares
-        aim = project(z - rate * unit * step, problem)
-        ahead = self._shrunk(aim, metric / per_example(largest, z), weight, problem, project)
-        odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * done))
-        return ahead, PDGDState(mean, square, odds, shares, state.index + 1)
+        target = project(z - rate * unit * step, problem)
+        new_z = self._proximal(target, metric / per_example(largest, z), weight, problem, project)
+        odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * progress))
+        return new_z, PDGDState(mean, square, odds, shares, state.index + 1)
 
-    def _shrunk(self, aim: Tensor, metric: Tensor, weight: Tensor, problem: Problem, project: Project) -> Tensor:
-        """The proximal step in Adam's metric, by iterations of the plain one (Yun et al., 2021)."""
-        z, unit = aim, problem.region.unit
-        moves = torch.ones_like(weight, dtype=torch.bool)
+    def _proximal(self, target: Tensor, metric: Tensor, weight: Tensor, problem: Problem, project: Project) -> Tensor:
+        """Proximal step in Adam's metric, by iterating the Euclidean one (Yun et al., 2021)."""
+        z, unit = target, problem.region.unit
+        active = torch.ones_like(weight, dtype=torch.bool)
         for _ in range(self.inner):
-            change = self.norm.proximal((z - metric * (z - aim) - problem.x0) / unit, weight)
-            new = torch.where(per_example(moves, z), project(problem.x0 + unit * change, problem), z)
-            moves = moves & (L2.size(new - z) > 1e-2 * L2.size(new - problem.x0))
+            change = self.norm.proximal((z - metric * (z - target) - problem.x0) / unit, weight)
+            new = torch.where(per_example(active, z), project(problem.x0 + unit * change, problem), z)
+            active = active & (L2.size(new - z) > 1e-2 * L2.size(new - problem.x0))
             z = new
-            if known_none(moves):
+            if known_none(active):
                 break
         return z
 
 
 @dataclass(frozen=True)
 class PDGDStep:
-    """The step rule of PDGD: as `PDPGDStep`, with the derivative of the size in Adam's place.
+    """Step rule of PDGD: Adam on the weighted sum of norm and softplus(margin), with the dual step of `PDPGDStep`.
 
     Attributes:
         steps, rate, dual_rate: as for `PDPGDStep`.
@@ -106,23 +113,23 @@ class PDGDStep:
     def update(
         self, z: Tensor, seen: Evaluation, state: PDGDState, problem: Problem, project: Project
     ) -> tuple[Tensor, PDGDState]:
-        done, unit = state.index / self.steps, problem.region.unit
-        wrong = per_example(unit * state.shares * seen.loss.sigmoid(), z) * seen.gradient
-        grad = per_example(1 - state.shares, z) * L2.outward(z - problem.x0) + wrong
+        progress, unit = state.index / self.steps, problem.region.unit
+        margin_grad = per_example(unit * state.shares * seen.loss.sigmoid(), z) * seen.gradient
+        grad = per_example(1 - state.shares, z) * L2.outward(z - problem.x0) + margin_grad
         mean, square, step = adam(grad, state.mean, state.square, state.index)
-        odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * done))
-        ahead = project(z - self.rate * unit * 0.01**done * step, problem)
-        return ahead, PDGDState(mean, square, odds, shares, state.index + 1)
+        odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * progress))
+        new_z = project(z - self.rate * unit * 0.01**progress * step, problem)
+        return new_z, PDGDState(mean, square, odds, shares, state.index + 1)
 
 
 def begun(z: Tensor) -> PDGDState:
-    """The margin first, at odds of 100."""
+    """Initial state: odds of 100 for the margin."""
     weight = torch.full(z.shape[:1], 4.6, dtype=z.dtype, device=z.device)
     return PDGDState(torch.zeros_like(z), torch.zeros_like(z), weight, weight.sigmoid(), 0)
 
 
 def turned(state: PDGDState, seen: Evaluation, rate: float) -> tuple[Tensor, Tensor]:
-    """The log-odds after a success or a failure, and the running mean of the margin's share, [B] each."""
+    """Dual step: the log-odds after a success or a failure, and the running mean of the margin's weight, [B] each."""
     odds = (state.weight + torch.where(seen.success, -rate, rate)).clamp(-13.8, 13.8)
     return odds, 0.9 * state.shares + 0.1 * odds.sigmoid()
 
@@ -131,13 +138,13 @@ def turned(state: PDGDState, seen: Evaluation, rate: float) -> tuple[Tensor, Ten
 class PDPGD(MinimalNormAttack):
     """Primal-dual proximal gradient descent (Matyasko and Chau, 2021), in every norm.
 
-    Its last steps still cross the boundary to and fro, so it ends with a walk along the boundary from the nearest
-    success (but in L0), and a bisection between the input and what is then the nearest.
+    Its last steps still alternate between the two sides of the boundary, so it ends with a walk along the boundary from
+    the nearest success (except in L0) and a bisection between the input and the nearest success after the walk.
 
     Attributes:
-        steps: how many, the walk's and the bisection's not counted.
-        walk: steps of the walk.
-        halvings: steps of the bisection, a forward each.
+        steps: number of steps, without those of the walk and the bisection.
+        walk: number of steps of the walk.
+        halvings: number of steps of the bisection, one forward each.
     """
 
     steps: int = setting(500, whole())
@@ -157,7 +164,7 @@ class PDGD(MinimalNormAttack):
     """Primal-dual gradient descent (Matyasko and Chau, 2021), in L2.
 
     Attributes:
-        steps: how many.
+        steps: number of steps.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l2",)

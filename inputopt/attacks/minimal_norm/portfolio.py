@@ -1,4 +1,4 @@
-"""The portfolio: the nearest input that fools the network, in any norm, for a budget of queries."""
+"""The portfolio: a minimal-norm attack in any norm, with a budget of queries."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from inputopt.search.result import Result, best_of, best_restart, failures_at_in
 from inputopt.search.rows import take
 
 CLASSES = 9
-"""How many classes are looked at, those of the highest logits."""
+"""Number of candidate classes, by highest logit."""
 
 HALVINGS = 5
-"""Of the last 2 % of the way to the nearest success, after each leg."""
+"""Bisection steps on the last 2 % of the way to the nearest success, after each leg."""
 
 LEAST = 5
-"""Queries that the first look takes with one class: at x0 and at a start, and for the class a backward."""
+"""Queries of the initial evaluation with one class: at x0 and at a starting point, and a backward for the class."""
 
 FAR = 1e30
-"""A rank behind every distance at which a class was reached."""
+"""Rank of a class that has not been reached yet: above every distance at which a class was reached."""
 
 
 @dataclass(frozen=True)
 class Leg:
-    """A part of the search.
+    """One part of the search.
 
     Attributes:
-        targets: how many classes are searched for, the nearest so far.
-        steps: how many for each.
-        wide: how many times as large balls are at first.
-        noise: how long the first noise is, in parts of the gradient.
+        targets: number of target classes, the nearest so far.
+        steps: number of steps per class.
+        wide: factor by which the balls are enlarged at first.
+        noise: initial norm of the noise, relative to the gradient's.
     """
 
     targets: int
@@ -49,26 +49,28 @@ class Leg:
 
 
 OPENING = (Leg(4, 35, 8.0, 2.0), Leg(2, 45, 3.0, 0.5))
-"""Most of the way to the likeliest classes, in few queries."""
+"""First legs: cover most of the distance to the likeliest classes in few queries."""
 
 ROUND = (Leg(9, 20, 8.0, 2.0), Leg(3, 36, 3.0, 0.5))
-"""Again and again: short ways with ever new noise end in more places than long ones, and no class is given up."""
+"""Legs that are then repeated: many short searches with new noise end at more points than few long ones, and no class
+is dropped.
+"""
 
 SIZE = {"l1": 0.5}
-"""The first step, in parts of the ball; 2 in other norms."""
+"""Initial step size, relative to the ball's radius; 2 in other norms."""
 
 NOISE = {"linf": 0.3}
-"""What noise is multiplied by; 1 in other norms. In Linf every number moves, and less of it is enough."""
+"""Multiplier of the noise; 1 in other norms. In Linf every element changes, so less noise is enough."""
 
 
 def legs() -> Iterator[Leg]:
-    """The same for every budget: a larger one goes on where a smaller one ends."""
+    """The legs in order, the same for every budget: a larger budget continues where a smaller one ends."""
     return itertools.chain(OPENING, itertools.cycle(ROUND))
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is known of each class that is tried: its number and how near it came, [B, K], and where, [B, K, ...]."""
+    """Candidate classes, the nearest distance at which each was reached, [B, K], and the points there, [B, K, ...]."""
 
     classes: Tensor
     distance: Tensor
@@ -77,17 +79,17 @@ class Candidates:
 
 @dataclass(frozen=True)
 class MinimalNorm(MinimalNormAttack):
-    """Search for the nearest classes in closing balls, leg after leg, and bisect onto the boundary.
+    """Search towards the nearest classes in shrinking balls, in legs that each end with a bisection to the boundary.
 
-    In each leg the classes are rows of one batch, as in `MultiTargeted`: which are worth more steps is told by how near
-    they came. Within a leg the ball closes in on the nearest success (`ClosingBallStep`). Its first steps are large and
-    its gradients noisy: they get past hills that searches with small steps end behind, each elsewhere.
+    In each leg the target classes are rows of one batch, as in `MultiTargeted`; the classes reached at the smallest
+    distances get more steps. Within a leg the ball shrinks towards the nearest success (`ClosingBallStep`). Its first
+    steps are large and its gradients noisy, so that each search escapes other local minima and ends at another point.
 
-    Every budget is the beginning of the same search, but that the last leg is cut to what is left: stopped after any
-    number of queries, it gives the best so far.
+    Every budget is a prefix of the same search, except that the last leg is shortened to the remaining queries: after
+    any number of queries the result is the best so far.
 
     Attributes:
-        queries: how many forwards and backwards each example may take, together.
+        queries: maximum number of forwards plus backwards per example.
     """
 
     queries: int = setting(2000, whole(LEAST))
@@ -98,28 +100,28 @@ class MinimalNorm(MinimalNormAttack):
 
     def _search(self, run: AttackRun) -> Result:
         found = at_the_start(run)
-        known = _first_candidates(run, min(CLASSES, self.queries - LEAST + 1))
+        candidates = _initial_candidates(run, min(CLASSES, self.queries - LEAST + 1))
         drawn = 0
         for leg in legs():
-            left = self.queries - _spent(run) - HALVINGS - 1
-            targets = min(leg.targets, known.classes.shape[1])
-            steps = min(leg.steps, (left // targets - 1) // 2)
+            remaining = self.queries - _queries_used(run) - HALVINGS - 1
+            targets = min(leg.targets, candidates.classes.shape[1])
+            steps = min(leg.steps, (remaining // targets - 1) // 2)
             if steps < 1:
                 break
-            now, known = _search_leg(run, replace(leg, targets=targets, steps=steps), drawn, known)
-            found = onto_boundary(run, best_of(found, now, nearer), HALVINGS, low=0.98)
+            new, candidates = _search_leg(run, replace(leg, targets=targets, steps=steps), drawn, candidates)
+            found = onto_boundary(run, best_of(found, new, nearer), HALVINGS, low=0.98)
             drawn += steps
         return found
 
 
-def _spent(run: AttackRun) -> int:
-    """The most queries that any example has taken so far."""
+def _queries_used(run: AttackRun) -> int:
+    """Largest number of queries that any example has used so far."""
     forwards, backwards = run.meter.totals(run.problem.example)
     return int((forwards + backwards).max())
 
 
-def _first_candidates(run: AttackRun, count: int) -> Candidates:
-    """The classes that are tried, the nearest first, with how near they seem."""
+def _initial_candidates(run: AttackRun, count: int) -> Candidates:
+    """Candidate classes, ranked by the distance to their linearised boundary, nearest first."""
     problem = run.problem
     classes, distance = boundary_distances(run.net, problem, count, distance_in_box(run.norm, problem), run.meter)
     order = distance.argsort(1)
@@ -128,12 +130,12 @@ def _first_candidates(run: AttackRun, count: int) -> Candidates:
     return Candidates(classes.gather(1, order), ranks, points)
 
 
-def _search_leg(run: AttackRun, leg: Leg, drawn: int, known: Candidates) -> tuple[Result, Candidates]:
-    """A leg, after so many draws: the nearest of each example's rows, and what is then known of the classes."""
+def _search_leg(run: AttackRun, leg: Leg, drawn: int, candidates: Candidates) -> tuple[Result, Candidates]:
+    """Run a leg after `drawn` noise draws: the nearest result of each example, and the updated candidates."""
     problem, count, name = run.problem, leg.targets, run.norm.name
-    places = known.distance.topk(count, dim=1, largest=False).indices.T.reshape(-1)
-    rows = torch.arange(len(problem.ids), device=places.device).repeat(count)
-    candidates = replace(take(problem, rows), target=known.classes[rows, places])
+    columns = candidates.distance.topk(count, dim=1, largest=False).indices.T.reshape(-1)
+    rows = torch.arange(len(problem.ids), device=columns.device).repeat(count)
+    targeted = replace(take(problem, rows), target=candidates.classes[rows, columns])
     step = ClosingBallStep(
         run.norm,
         leg.steps,
@@ -145,10 +147,10 @@ def _search_leg(run: AttackRun, leg: Leg, drawn: int, known: Candidates) -> tupl
     )
     untargeted = problem.target is None
     loss = logit_difference if untargeted else margin
-    start = known.points[rows, places]
-    now = failures_at_infinity(run.search_nearest(loss, step, start, leg.steps, candidates, untargeted=untargeted))
-    closer = (now.distance < known.distance[rows, places]).nonzero()[:, 0]
-    where = rows[closer], places[closer]
-    distance = known.distance.index_put(where, now.distance[closer])
-    points = known.points.index_put(where, now.x[closer])
-    return best_restart(now, count, nearer), Candidates(known.classes, distance, points)
+    start = candidates.points[rows, columns]
+    new = failures_at_infinity(run.search_nearest(loss, step, start, leg.steps, targeted, untargeted=untargeted))
+    closer = (new.distance < candidates.distance[rows, columns]).nonzero()[:, 0]
+    entries = rows[closer], columns[closer]
+    distance = candidates.distance.index_put(entries, new.distance[closer])
+    points = candidates.points.index_put(entries, new.x[closer])
+    return best_restart(new, count, nearer), Candidates(candidates.classes, distance, points)

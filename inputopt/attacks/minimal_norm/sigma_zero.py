@@ -1,4 +1,4 @@
-"""Sigma-zero (Cina et al., 2025): Adam on the margin and a smooth count of what is changed."""
+"""Sigma-zero (Cina et al., 2025): Adam on the margin and a smooth approximation of the L0 norm."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from inputopt.search.steps.step import HalfCosine
 
 @dataclass(frozen=True)
 class SigmaZeroState:
-    """Adam's two averages, the threshold below which a change is dropped, [B], and the number of the step."""
+    """State: Adam's running averages, the sparsity threshold of the perturbation, [B], and the index of the step."""
 
     mean: Tensor
     square: Tensor
@@ -35,14 +35,16 @@ class SigmaZeroState:
 
 @dataclass(frozen=True)
 class SigmaZeroStep:
-    """Adam; after each step, changes below a threshold are dropped, which rises after a success and falls after a
-    failure. Step, threshold and changes count in parts of the bounds' width.
+    """Adam; after each step, elements of the perturbation below an adaptive threshold are set to 0.
+
+    The threshold rises after a success and falls after a failure. Step size, threshold and perturbation are in units of
+    the bounds' width.
 
     Attributes:
-        steps: how many there will be: the step size falls to a tenth along half a cosine.
-        size: the first step.
-        first: the first threshold.
-        rate: of the threshold, in parts of the step size.
+        steps: total number of steps; the step size decays to a tenth along half a cosine.
+        size: initial step size.
+        first: initial threshold.
+        rate: change of the threshold per step, relative to the step size.
     """
 
     steps: int
@@ -52,8 +54,8 @@ class SigmaZeroStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> SigmaZeroState:
-        none = torch.zeros_like(z)
-        return SigmaZeroState(none, none, torch.full(z.shape[:1], self.first, dtype=z.dtype, device=z.device), 0)
+        zeros = torch.zeros_like(z)
+        return SigmaZeroState(zeros, zeros, torch.full(z.shape[:1], self.first, dtype=z.dtype, device=z.device), 0)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: SigmaZeroState, problem: Problem, project: Project
@@ -73,8 +75,8 @@ class SigmaZero(MinimalNormAttack):
     """Sigma-zero (Cina et al., 2025), in L0.
 
     Attributes:
-        steps: how many.
-        sigma: how sharply the smooth count tells a change from none; changes in parts of the bounds' width.
+        steps: number of steps.
+        sigma: smoothing of the approximate L0 norm, smaller is sharper; perturbations in units of the bounds' width.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l0",)
@@ -89,7 +91,7 @@ class SigmaZero(MinimalNormAttack):
 
 
 def smooth_count(sigma: float) -> Objective:
-    """The margin as far as it is above 0, and the mean of d^2 / (d^2 + sigma) over the changes d."""
+    """Objective: relu(margin) plus the mean of d^2 / (d^2 + sigma) over the elements d of the perturbation."""
 
     def value(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
         square = ((x - problem.x0) / problem.region.unit).flatten(1).square()

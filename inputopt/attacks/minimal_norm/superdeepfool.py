@@ -1,4 +1,4 @@
-"""SuperDeepFool (Abdollahpoorrostami et al., 2024): DeepFool, turned square to the boundary after a success."""
+"""SuperDeepFool (Abdollahpoorrostami et al., 2024): DeepFool with perturbations made orthogonal to the boundary."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from inputopt.search.result import Result
 
 @dataclass(frozen=True)
 class SuperDeepFool(MinimalNormAttack):
-    """DeepFool, turned square to the boundary after each success, in L2 (Abdollahpoorrostami et al., 2024).
+    """SuperDeepFool (Abdollahpoorrostami et al., 2024), in L2.
 
-    It ends with a bisection between the input and the nearest success.
+    After each success the perturbation is projected onto the gradient, which makes it orthogonal to the boundary. The
+    attack ends with a bisection between the input and the nearest success.
 
     Attributes:
-        steps: how many, the bisection's not counted.
+        steps: number of steps, without those of the bisection.
         classes, overshoot: as for `DeepFool`.
-        halvings: steps of the bisection, a forward each.
+        halvings: number of steps of the bisection, one forward each.
     """
 
     norms: ClassVar[tuple[str, ...]] = ("l2",)

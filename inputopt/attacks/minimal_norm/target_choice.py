@@ -1,4 +1,4 @@
-"""Searches towards classes: the ones of the highest logits at once, or the one whose boundary seems nearest."""
+"""Choice of target classes: those with the highest logits, or the one with the nearest linearised boundary."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from inputopt.search.rows import take
 
 
 def towards_classes(run: AttackRun, classes: int) -> tuple[Problem, Tensor, int]:
-    """Every example once for each of the classes with the highest logits, or for its target, block after block.
+    """Repeat every example for each of the `classes` highest logits, or only for its target, in blocks.
 
     Returns:
-        the problem, where its rows begin, and how many blocks there are.
+        The problem, the starting points of its rows, and the number of blocks.
     """
     problem = run.problem
     if problem.target is not None:
@@ -33,6 +33,6 @@ def towards_classes(run: AttackRun, classes: int) -> tuple[Problem, Tensor, int]
 
 
 def towards_nearest(run: AttackRun, count: int) -> Problem:
-    """Each example with the class, of the `count` of the highest logits, whose boundary seems nearest as its target."""
+    """Target, of the `count` classes with the highest logits, the one with the nearest linearised boundary."""
     classes, distance = boundary_distances(run.net, run.problem, count, linear_distance(run.norm), run.meter)
     return replace(run.problem, target=classes.gather(1, distance.argmin(1, keepdim=True))[:, 0])

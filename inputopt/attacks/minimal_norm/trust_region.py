@@ -24,7 +24,7 @@ from inputopt.search.rows import per_example
 
 @dataclass(frozen=True)
 class TrustRegionState:
-    """How far the plane is trusted, and how far at most, [B]; the last loss and by how much it was to fall, [B]."""
+    """State: the trust radius and its maximum, [B]; the last loss and its predicted decrease, [B]."""
 
     radius: Tensor
     most: Tensor
@@ -34,15 +34,15 @@ class TrustRegionState:
 
 @dataclass(frozen=True)
 class TrustRegionStep:
-    """Trust region (Yao et al., 2019): towards the plane, no further at a time than it was right about before.
+    """Trust region step (Yao et al., 2019): towards the linearised boundary, by at most the trust radius.
 
-    The radius grows where the loss fell as the plane said, and shrinks where it did not, up to a bound as in the
-    paper: loss may fall as foreseen on a way that long steps lead far round.
+    The radius grows where the loss fell by over 0.9 of the predicted decrease, and shrinks where it fell by less than
+    half of it. It is bounded, as in the paper: with long steps the loss may fall as predicted along a detour.
 
     Attributes:
-        norm: what steps are steepest in.
-        largest: radius, which is the first as well, in parts of the way that the first plane shows.
-        factor: by which the radius changes.
+        norm: the norm in which the step to the hyperplane is shortest.
+        largest: maximum and initial radius, relative to the first distance to the hyperplane.
+        factor: factor by which the radius changes.
     """
 
     norm: Norm
@@ -51,34 +51,34 @@ class TrustRegionStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> TrustRegionState:
-        none = torch.zeros(len(z), dtype=z.dtype, device=z.device)
-        return TrustRegionState(none, none, none, none)
+        zeros = torch.zeros(len(z), dtype=z.dtype, device=z.device)
+        return TrustRegionState(zeros, zeros, zeros, zeros)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: TrustRegionState, problem: Problem, project: Project
     ) -> tuple[Tensor, TrustRegionState]:
-        way = to_hyperplane(self.norm, z, seen.loss, seen.gradient, problem)
-        length = self.norm.size(way)
-        right = (state.last - seen.loss) / state.expected.clamp_min(torch.finfo(z.dtype).tiny)
-        grown = torch.where(right > 0.9, state.radius * self.factor, state.radius)
-        radius = torch.where(right < 0.5, state.radius / self.factor, grown)
+        to_plane = to_hyperplane(self.norm, z, seen.loss, seen.gradient, problem)
+        length = self.norm.size(to_plane)
+        ratio = (state.last - seen.loss) / state.expected.clamp_min(torch.finfo(z.dtype).tiny)
+        grown = torch.where(ratio > 0.9, state.radius * self.factor, state.radius)
+        radius = torch.where(ratio < 0.5, state.radius / self.factor, grown)
         most = torch.where(state.most == 0, self.largest * length, state.most)
         radius = torch.where(state.most == 0, most, torch.minimum(radius, most))
-        share = (1.02 * radius / length.clamp_min(torch.finfo(z.dtype).tiny)).clamp(max=1.02)
-        share = torch.where(seen.success, 0, share)
-        return project(z + per_example(share, z) * way, problem), TrustRegionState(
-            radius, most, seen.loss, share * seen.loss
+        fraction = (1.02 * radius / length.clamp_min(torch.finfo(z.dtype).tiny)).clamp(max=1.02)
+        fraction = torch.where(seen.success, 0, fraction)
+        return project(z + per_example(fraction, z) * to_plane, problem), TrustRegionState(
+            radius, most, seen.loss, fraction * seen.loss
         )
 
 
 @dataclass(frozen=True)
 class TrustRegion(MinimalNormAttack):
-    """Trust region attack (Yao et al., 2019), in L2 and Linf: small steps towards the class that was nearest at first.
+    """Trust region attack (Yao et al., 2019), in L2 and Linf: small steps towards the class nearest at the start.
 
     Attributes:
-        steps: at most.
-        classes: how many are looked at before the first step.
-        radius: the longest step, in parts of the distance that it seems to have to go at first.
+        steps: maximum number of steps.
+        classes: number of classes, by highest logit, considered before the first step.
+        radius: maximum step length, relative to the distance to the linearised boundary at the start.
         halvings: as for `SuperDeepFool`.
     """
 

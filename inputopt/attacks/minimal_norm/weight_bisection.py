@@ -1,4 +1,4 @@
-"""The weight of a loss against the size of the change, found by bisection: for Carlini and Wagner's attack and EAD."""
+"""Binary search of the constant c that weights the loss against the norm, for Carlini and Wagner's attack and EAD."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from inputopt.search.steps.step import Step
 
 @dataclass(frozen=True)
 class Bisection:
-    """A weight for each example and what is known to be too small and enough for it, [B]; and whether it was enough."""
+    """Binary search of the constant c for each example.
+
+    Attributes:
+        weight: current constant, [B].
+        low, high: largest constant that was too small, and smallest that was large enough, [B].
+        enough: whether the current constant has led to a success, bool [B].
+    """
 
     weight: Tensor
     low: Tensor
@@ -26,12 +32,12 @@ class Bisection:
 
     @staticmethod
     def begun(first: float, like: Tensor) -> Bisection:
-        """Nothing is known yet."""
+        """Initial state: the constant is `first`, between 0 and infinity."""
         weight = torch.full(like.shape[:1], first, dtype=like.dtype, device=like.device)
         return Bisection(weight, 0 * weight, weight + torch.inf, torch.zeros_like(weight, dtype=torch.bool))
 
     def next(self) -> Bisection:
-        """The weight of the next round: between the two, or ten times as much where none was enough yet."""
+        """State of the next round: c is the midpoint, or ten times the last where none was large enough yet."""
         high = torch.where(self.enough, torch.minimum(self.high, self.weight), self.high)
         low = torch.where(self.enough, self.low, torch.maximum(self.low, self.weight))
         weight = torch.where(torch.isfinite(high), (low + high) / 2, self.weight * 10).clamp(max=1e10)
@@ -40,7 +46,7 @@ class Bisection:
 
 @dataclass(frozen=True)
 class WeightedLossState:
-    """The bisection of the weight, two running averages or points, and the number of the step."""
+    """State: the binary search of the constant, two running averages or points, and the index of the step."""
 
     bisection: Bisection
     mean: Tensor
@@ -48,18 +54,18 @@ class WeightedLossState:
     index: int
 
     def seen(self, seen: Evaluation, steps: int) -> tuple[Bisection, int]:
-        """The bisection after this evaluation, and the number of this step in its round; at `steps` one begins."""
+        """The binary search after this evaluation, and the index of the step in its round (`steps` at its end)."""
         old, number = self.bisection, self.index % (steps + 1)
-        now = Bisection(old.weight, old.low, old.high, old.enough | seen.success)
-        return (now.next() if number == steps else now), number
+        new = Bisection(old.weight, old.low, old.high, old.enough | seen.success)
+        return (new.next() if number == steps else new), number
 
 
 def steps_a_round(steps: int, rounds: int) -> int:
-    """How many steps a round takes, but for the one that leads back to x0."""
+    """Number of steps per round, without the one that returns to x0."""
     return max(1, steps // rounds - 1)
 
 
 def search_weighed(run: AttackRun, step: Step, steps: int, confidence: float) -> Result:
-    """Run all rounds; only what is wrong by `confidence` counts as a success."""
+    """Run all rounds; a success needs a wrong class with a lead of at least `confidence`, in logits."""
     stop = at_the_end if confidence else at_x0
     return run.search_nearest(hinge(confidence), step, run.begin, steps, confidence=confidence, stop=stop)

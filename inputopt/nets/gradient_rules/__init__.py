@@ -1,1 +1,1 @@
-"""Gradient rules: derivatives that are changed on purpose."""
+"""Modified backward rules, which replace the true gradient."""

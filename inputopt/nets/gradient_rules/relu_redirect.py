@@ -1,4 +1,4 @@
-"""Rectifiers whose derivative lets everything through, for starts at which a network is dead."""
+"""Redirected ReLU gradients, for starting points at which the gradient is zero (after Olah et al., 2017)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import torch
 
 from inputopt.nets.dispatch_mode import DispatchMode
 
-_RECTIFIERS = {torch.ops.aten.threshold_backward.default, torch.ops.aten.hardtanh_backward.default}
+_RELU_BACKWARDS = {torch.ops.aten.threshold_backward.default, torch.ops.aten.hardtanh_backward.default}
 
 
 class Redirected(DispatchMode):
-    """Inside, a ReLU or ReLU6 passes a derivative on as if it were the identity (after Olah et al., 2017).
+    """Mode in which ReLU and ReLU6 pass the gradient through unchanged, like the identity (after Olah et al., 2017).
 
-    Where a unit is dead, its derivative is zero and a search has nowhere to go; this one still points to where the unit
-    would come alive.
+    Where all units are inactive the gradient is zero and gives a search no direction; the redirected one points to
+    where a unit becomes active.
     """
 
     def __torch_dispatch__(
         self, func: Callable[..., Any], types: Sequence[Any], args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        if func in _RECTIFIERS:
+        if func in _RELU_BACKWARDS:
             return args[0].clone()
         return func(*args, **(kwargs or {}))

@@ -1,4 +1,4 @@
-"""Residual branches: modules whose output is added to what it was made from, past which skip connections lead."""
+"""Skip gradients (Wu et al., 2020): finding residual branches in a forward and scaling the gradients through them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ SUMS = ("aten.add", "aten.add_")
 
 
 def branches(observation: Observation) -> list[nn.Module]:
-    """The modules that residual branches end in.
+    """Find the modules at the ends of residual branches in an observed forward.
 
-    A branch counts if it starts at the very tensor that it is added to, and what its last module puts out goes nowhere
-    else. Beside a skip that is itself a module, as where a network halves its images, neither way is the shorter one.
+    A branch counts if it starts at the same tensor that its output is added to, and the output of its last module is
+    used nowhere else. Blocks whose skip path is itself a module, as at a downsampling, are not counted: neither of the
+    two paths is an identity skip.
     """
-    sources: dict[int, int] = {}  # of each value, itself included: a bit for each that it was made from
+    sources: dict[int, int] = {}  # by value: a bit mask of the values it depends on, itself included
     ends = {call.made: call for call in observation.calls if next(call.module.children(), None) is None}
-    for call in observation.calls:  # where no module without submodules ends, the innermost one that does
+    for call in observation.calls:  # else the innermost module that returned the value
         ends.setdefault(call.made, call)
     readers = Counter(
         value
@@ -32,22 +33,22 @@ def branches(observation: Observation) -> list[nn.Module]:
     )
     found: Counter[nn.Module] = Counter()
     for operation in observation.operations:
-        behind = 0
+        ancestors = 0
         for value in operation.reads:
-            behind |= sources.setdefault(value, 1 << value)
+            ancestors |= sources.setdefault(value, 1 << value)
         if operation.name in SUMS and len(operation.reads) == 2:
             one, other = operation.reads
             for branch, skip in ((one, other), (other, one)):
                 if branch != skip and sources[branch] >> skip & 1 and branch in ends and readers[branch] == 1:
                     found[ends[branch].module] += 1
         for value in operation.writes:
-            sources[value] = behind | 1 << value
+            sources[value] = ancestors | 1 << value
     calls = Counter(call.module for call in observation.calls)
     return [module for module, times in found.items() if times == calls[module]]
 
 
 def damping_hooks(modules: Sequence[nn.Module], share: float) -> list[Hook]:
-    """Hooks, for `registered`, by which only that share of a derivative passes through each of those branches."""
+    """Return hooks for `registered` that multiply the gradient through each of the branches by `share`."""
     thread = threading.get_ident()
 
     def hook(module: nn.Module, inputs: Any, output: Any) -> None:

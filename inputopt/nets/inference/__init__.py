@@ -1,1 +1,1 @@
-"""What makes the private copy of a frozen network right and quick: copying, rewriting, verifying, threads, memory."""
+"""Fast inference on a private copy of a frozen network: copying, rewriting, verification, threads and memory."""

@@ -1,15 +1,15 @@
-"""Whether two ways to run a network say the same, as far as rounding lets them.
+"""Tests whether two implementations of a network agree up to floating-point rounding.
 
-What is compared are outputs, and the derivative of a fixed combination of them by the input, each by the length of the
-difference in parts of the length of the plain one (relative L2 norm).
+Two quantities are compared: the outputs, and the gradient of a fixed linear combination of them with respect to the
+input. Each is compared by the relative L2 norm of the difference.
 
-How far two correct computations may be apart: each operation rounds by up to half of `eps`, relative to the number,
-and errors of either sign add up like a random walk, with the root of the number of operations. `ROUNDING_STEPS` such
-steps per operation are more than a sum of thousands of products makes (on residual networks of up to 50 convolutions a
-tenth of the tolerance was measured). A derivative runs through the network twice and multiplies numbers that have
-errors: `GRADIENT_FACTOR` times as much. Rectifiers and maxima near their kink may also switch. If units are spread
-evenly, the share of units that near is about the relative difference of the outputs; each carries its part of the
-derivative, and the parts of those that switch add up like the root of their share.
+Tolerance: each operation rounds by a relative error of up to eps / 2, and errors of both signs accumulate like a random
+walk, with the square root of the number of operations. `ROUNDING_STEPS` such errors per operation are more than a sum
+of thousands of products causes (on residual networks of up to 50 convolutions a tenth of the tolerance was measured).
+A gradient passes through the network twice and multiplies numbers that already have errors, so it is allowed
+`GRADIENT_FACTOR` times as much. ReLU and max units near their kink may also switch. For evenly distributed
+pre-activations, the fraction of units that switch is about the relative difference of the outputs, and the error in the
+gradient grows with the square root of that fraction.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from torch import Tensor
 from inputopt.nets.inference.observation import Observation
 
 ROUNDING_STEPS = 16.0
-"""Steps of one rounding error that an operation takes at most."""
+"""Upper bound on the rounding errors per operation, in units of eps."""
 
 GRADIENT_FACTOR = 4.0
-"""Errors of a derivative, in those of the outputs."""
+"""Tolerance of the gradient relative to that of the outputs."""
 
 NONSMOOTH = (
     "relu",
@@ -44,12 +44,12 @@ NONSMOOTH = (
     "hard",
     "elu",
 )
-"""In the names of operations whose derivative jumps."""
+"""Substrings of the names of operations whose derivative is discontinuous."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far apart, in relative L2 norm, outputs and derivatives of two right ways may be."""
+    """Largest allowed relative L2 differences of outputs and gradient."""
 
     outputs: float
     gradient: float
@@ -57,11 +57,11 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a network said of a few inputs.
+    """Outputs and gradient of a network on a few inputs.
 
     Attributes:
-        outputs: None for what was no one tensor.
-        gradient: of a fixed combination of them by the input; None where there is none.
+        outputs: one tensor per layer; None for a layer whose output is not a single tensor.
+        gradient: gradient of a fixed combination of the outputs with respect to the input; None if there is none.
     """
 
     outputs: tuple[Tensor | None, ...]
@@ -69,17 +69,17 @@ class Evaluation:
 
 
 def tolerance(observation: Observation, dtype: torch.dtype, device: torch.device) -> Tolerance:
-    """What rounding explains in the forward observed, computed in that dtype; NaN and infinity it does not."""
+    """Tolerance for the observed forward computed in `dtype`; NaN and infinity are never within it."""
     eps = torch.finfo(dtype).eps
     if dtype == torch.float32 and device.type == "cuda":
-        eps = 2**-10  # its convolutions round their factors to TensorFloat-32 unless they are told not to
+        eps = 2**-10  # CUDA convolutions use TensorFloat-32 by default
     outputs = min(0.5, ROUNDING_STEPS * eps * math.sqrt(max(1, len(observation.operations))))
     nonsmooth = any(part in operation.name for operation in observation.operations for part in NONSMOOTH)
     return Tolerance(outputs, min(0.5, GRADIENT_FACTOR * (math.sqrt(outputs) if nonsmooth else outputs)))
 
 
 def fixed_combination(outputs: Sequence[Tensor | None]) -> Tensor | None:
-    """A fixed combination of all outputs that have a derivative, of either sign and of no pattern; None if none has."""
+    """Sum of all differentiable outputs with fixed quasi-random weights in [-1, 1]; None if none is differentiable."""
     parts = [
         (tensor * _weights(tensor)).sum()
         for tensor in outputs
@@ -89,25 +89,25 @@ def fixed_combination(outputs: Sequence[Tensor | None]) -> Tensor | None:
 
 
 def _weights(like: Tensor) -> Tensor:
-    """Numbers between -1 and 1, equidistributed: multiples of the golden section without their whole part."""
+    """Equidistributed weights in [-1, 1], shaped as `like`: fractional parts of multiples of the golden ratio."""
     count = torch.arange(1, like.numel() + 1, dtype=torch.float64, device="cpu")  # not every device has float64
     return ((count * 0.6180339887498949) % 1 * 2 - 1).to(like.device, like.dtype).reshape(like.shape)
 
 
 def difference(plain: Evaluation, other: Evaluation, allowed: Tolerance) -> str:
-    """How `other` differs from `plain` beyond what is allowed, in words; empty if it does not."""
-    for mine, theirs in zip(plain.outputs, other.outputs, strict=True):
-        apart = _relative_difference(mine, theirs)
-        if apart > allowed.outputs:
-            return f"outputs differ by {apart:.1g}, where rounding explains {allowed.outputs:.1g}"
-    apart = _relative_difference(plain.gradient, other.gradient)
-    if apart > allowed.gradient:
-        return f"derivatives by the input differ by {apart:.1g}, where rounding explains {allowed.gradient:.1g}"
+    """Describe how `other` differs from `plain` by more than `allowed`; empty string if it does not."""
+    for expected, actual in zip(plain.outputs, other.outputs, strict=True):
+        error = _relative_difference(expected, actual)
+        if error > allowed.outputs:
+            return f"outputs differ by {error:.1g}, where rounding explains {allowed.outputs:.1g}"
+    error = _relative_difference(plain.gradient, other.gradient)
+    if error > allowed.gradient:
+        return f"derivatives by the input differ by {error:.1g}, where rounding explains {allowed.gradient:.1g}"
     return ""
 
 
 def _relative_difference(plain: Tensor | None, other: Tensor | None) -> float:
-    """The difference in relative L2 norm; infinite where one is missing, or not finite in the same places."""
+    """Relative L2 difference; infinite if only one is None, or if shapes or non-finite entries differ."""
     if plain is None or other is None:
         return 0.0 if plain is None and other is None else math.inf
     if plain.shape != other.shape:
@@ -118,5 +118,5 @@ def _relative_difference(plain: Tensor | None, other: Tensor | None) -> float:
     finite = one.isfinite()
     if not torch.equal(finite, two.isfinite()) or not torch.equal(one[~finite].nan_to_num(), two[~finite].nan_to_num()):
         return math.inf
-    length, apart = float(one[finite].norm()), float((one - two)[finite].norm())
-    return apart / length if length else (math.inf if apart else 0.0)
+    norm, error = float(one[finite].norm()), float((one - two)[finite].norm())
+    return error / norm if norm else (math.inf if error else 0.0)

@@ -1,7 +1,7 @@
-"""A convolution over few channels whose derivative by its input is one matrix product.
+"""A 2-D convolution with few input channels whose input gradient is one matrix product.
 
-Every search that moves pixels ends its backward at such a layer, and the usual kernels are slow there: they spread the
-work over input channels, of which an image has one or three.
+The backward of every search over pixels ends at such a layer. The usual kernels are slow there because they parallelise
+over input channels, and an image has only one or three.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FEW = 4  # input channels, up to which the product was quicker in every size measured
+FEW = 4  # largest number of input channels; up to it the product was faster in every size measured
 
 
 def has_few_channels(module: nn.Module) -> bool:
-    """Whether `convolve` does what this module does, and is quicker."""
+    """Whether `convolve` gives the same output as this module, and is faster."""
     return (
         isinstance(module, nn.Conv2d)
         and module.in_channels <= FEW
@@ -30,19 +30,19 @@ def has_few_channels(module: nn.Module) -> bool:
 def convolve(
     x: Tensor, weight: Tensor, matrix: Tensor, bias: Tensor | None, like: nn.Conv2d, channels_last: bool
 ) -> Tensor:
-    """`like` of x [B, C, H, W] with other weights, which stand still.
+    """Convolve x [B, C, H, W] with the given weights, which get no gradient.
 
     Args:
         x, weight, bias: as for `conv2d`.
         matrix: `patch_matrix` of the weight.
-        like: whose stride, padding and dilation it has.
-        channels_last: whether the output is wanted with the channels last.
+        like: module that gives stride, padding and dilation.
+        channels_last: whether the output should be in channels-last memory format.
     """
     return _Convolve.apply(x, weight, matrix, bias, (like.stride, like.padding, like.dilation), channels_last)  # type: ignore[no-untyped-call]
 
 
 def patch_matrix(weight: Tensor) -> Tensor:
-    """What leads from each output's derivative to that of the patch it came from, [1, C * height * width, n_out]."""
+    """Matrix [1, C * height * width, n_out] that maps output gradients to gradients of the input patches."""
     return weight.detach().flatten(1).T.contiguous()[None]
 
 
@@ -60,7 +60,7 @@ class _Convolve(torch.autograd.Function):
         ctx.save_for_backward(matrix)
         ctx.size, ctx.kernel, ctx.settings = x.shape[2:], weight.shape[2:], settings
         if channels_last and x.shape[1] == 1:
-            # the strides of one channel leave it open where the channels lie, and torch would put them first
+            # with one channel the strides are ambiguous, and torch would assume channels first
             x = x.contiguous().as_strided(x.shape, (x.shape[2] * x.shape[3], 1, x.shape[3], 1))
         return functional.conv2d(x, weight, bias, *settings)
 

@@ -1,7 +1,7 @@
-"""Batch norms that can be folded into the convolutions before them, and rectifiers that can write over their input.
+"""Finds batch norms that can be folded into the preceding convolution, and ReLUs that can run in index.
 
-Found in what a forward was seen to do, by module and not by name: it does not matter under how many names a module is
-reached, nor how its forward is written.
+They are found in the observed operations of one forward, by module object and not by name: a module may have several
+names, and its forward may be written in any way.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ RECTIFIERS = (nn.ReLU, nn.ReLU6)
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """A convolution, the batch norm that alone reads its output, and the ReLU that alone reads the norm's.
+    """A convolution, the batch norm that is the only reader of its output, and the only ReLU that reads the norm's.
 
     Attributes:
-        rectifier: None where there is no such ReLU.
-        read: whether anything was seen to read what the norm puts out.
-        same_output: ids of the modules that put out the convolution's own output: itself, and those that end with it.
+        convolution: the convolution.
+        norm: the batch norm.
+        rectifier: the ReLU or ReLU6; None if there is none.
+        read: whether any operation was seen to read the norm's output.
+        same_output: ids of the modules whose output is the convolution's: itself, and modules that end with it.
     """
 
     convolution: Any
@@ -40,16 +42,16 @@ class Pair:
 
 
 def pairs(observation: Observation, is_plain: Callable[[nn.Module], bool]) -> tuple[list[Pair], set[int]]:
-    """What can be folded in the forward observed, and the ids of its convolutions that must not be.
+    """The foldable pairs of an observed forward, and the ids of its convolutions that must not be folded.
 
-    Each module of a pair is called once, is plain, and its output is read by nothing but the next one. A convolution
-    whose output was not read yet, where the forward was left early, is in neither.
+    Each module of a pair is called once, is plain, and its output is read only by the next module. A convolution whose
+    output was not read before the forward was stopped early is in neither result.
     """
     times = Counter(id(call.module) for call in observation.calls)
     readers = _readers(observation)
     maker = {call.made: call for call in observation.calls if isinstance(call.module, (*CONVOLUTIONS, *NORMS))}
     found: dict[int, tuple[Call, Call]] = {}
-    rectifiers: dict[int, nn.Module] = {}  # by the id of the norm before
+    rectifiers: dict[int, nn.Module] = {}  # by the id of the preceding norm
     for call in observation.calls:
         before = None if call.given is None else maker.get(call.given)
         if before is None or not _is_only_reader(before, call, readers):
@@ -76,26 +78,26 @@ def pairs(observation: Observation, is_plain: Callable[[nn.Module], bool]) -> tu
 
 
 def _readers(observation: Observation) -> dict[int | None, list[int]]:
-    """For each value the places of the operations that read it."""
+    """For each value, the indices of the operations that read it."""
     readers: dict[int | None, list[int]] = {}
-    for place, operation in enumerate(observation.operations):
+    for index, operation in enumerate(observation.operations):
         for value in operation.reads:
-            readers.setdefault(value, []).append(place)
+            readers.setdefault(value, []).append(index)
     return readers
 
 
 def _is_only_reader(before: Call, call: Call, readers: dict[int | None, list[int]]) -> bool:
-    """Whether nothing but `call` reads what `before` put out."""
-    return all(call.start <= place < call.end for place in _reads_after(before, readers))
+    """Whether the output of `before` is read only inside `call`."""
+    return all(call.start <= index < call.end for index in _reads_after(before, readers))
 
 
 def _reads_after(call: Call, readers: dict[int | None, list[int]]) -> list[int]:
-    """The places of the operations behind a call that read what it put out."""
-    return [place for place in readers.get(call.made, []) if place >= call.end]
+    """Indices of the operations after a call that read its output."""
+    return [index for index in readers.get(call.made, []) if index >= call.end]
 
 
 def fold_weights(pair: Pair) -> tuple[Tensor, Tensor]:
-    """Weight and bias of a convolution that puts out what the batch norm behind it would."""
+    """Weight and bias of the convolution with the following batch norm folded in."""
     convolution, norm = pair.convolution, pair.norm
     with torch.no_grad():
         weight, bias = fuse_conv_bn_weights(
@@ -111,8 +113,8 @@ def fold_weights(pair: Pair) -> tuple[Tensor, Tensor]:
 
 
 def prefers_channels_last(model: nn.Module) -> bool:
-    """Whether the model convolves images: on a CPU, forward and backward together are quicker with the channels last.
+    """Whether the model has a 2-D convolution: on a CPU, forward and backward are then faster in channels last.
 
-    A rule and not a measurement at run time, so that the same call gives the same bits everywhere.
+    A fixed rule, not a run-time measurement, so that the same call gives bitwise identical results everywhere.
     """
     return any(isinstance(module, nn.Conv2d) for module in model.modules())

@@ -1,4 +1,4 @@
-"""One forward of a model, and one derivative of it: on inputs of ours, in evaluation mode, with nothing left behind."""
+"""Runs one forward or backward of a model in evaluation mode, without side effects on the user's model."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ WROTE = (
 )
 
 
-class ForwardError(Exception):  # what it carries is the error
-    """The model's own forward raised.
+class ForwardError(Exception):
+    """The model's forward raised an exception.
 
     Attributes:
-        error: what it raised.
+        error: the exception that it raised.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -42,14 +42,14 @@ class ForwardError(Exception):  # what it carries is the error
 
 
 class ForwardResult(NamedTuple):
-    """What came of one forward.
+    """Result of one forward.
 
     Attributes:
-        outputs: what the model returned; None if it was left early.
-        captured: by layer, what was put out.
-        input_node: the node of the input, to which they lead back; None in a plain forward.
-        missing: a sentence on a layer that was never called; None if all were.
-        state: the rewrites that were in use.
+        outputs: what the model returned; None if the forward was stopped early.
+        captured: the captured output of each layer.
+        input_node: the input's node in the autograd graph; None in a plain forward.
+        missing: error message about a layer that was never called; None if all were.
+        state: the rewrites that were in use; None in a plain forward.
     """
 
     outputs: Any
@@ -59,17 +59,17 @@ class ForwardResult(NamedTuple):
     state: RewriteState | None
 
     def overwritten(self) -> frozenset[str]:
-        """The layers whose output was written to behind them."""
+        """The layers whose output was modified in place after capture."""
         return frozenset(layer for layer, seen in self.captured.items() if seen.is_overwritten())
 
     def roots(self, batch: int) -> list[Node]:
-        """Where the graphs of all that came out begin, for so many inputs."""
+        """Autograd nodes of the logits and all captured outputs, for a batch of size `batch`."""
         whole = logits_in(self.outputs, batch)
         nodes = [whole.grad_fn] if isinstance(whole, Tensor) else []
         return [node for node in [*nodes, *(seen.root for seen in self.captured.values())] if node is not None]
 
     def tensors(self, layers: Sequence[str], batch: int) -> tuple[Tensor | None, ...]:
-        """What each layer put out, where that is one tensor; the model itself its logits."""
+        """The output tensor of each layer, and the logits for the whole model; None where it is not one tensor."""
         whole = logits_in(self.outputs, batch)
         logits = whole if isinstance(whole, Tensor) else None
         return tuple(logits if layer == WHOLE else self.captured[layer].tensor for layer in layers)
@@ -77,20 +77,21 @@ class ForwardResult(NamedTuple):
 
 @dataclass
 class Runner:
-    """A model and how it is run.
+    """A model and the settings that it is run with.
 
     Attributes:
-        model: a private copy of a module in evaluation mode, or where there is none the user's own; or a function.
-        scaling: what is subtracted from and divided out of inputs.
+        model: private copy of a module in evaluation mode; the user's module if it cannot be copied; or a function.
+        scaling: mean and standard deviation that inputs are normalised with.
         is_private: whether `model` is a private copy.
-        dtypes: by the dtype of inputs, that which the model computes in; None for whatever comes.
-        writes_input: whether the model writes to its inputs, so that it gets a copy of them.
-        lacks_derivative: whether torch does not know the derivative of some operation in it.
-        is_checkpointed: whether parts of it are run again in the backward (reentrant checkpoints).
-        weights_require_grad: whether the private copy's weights want gradients as the user's do, for a forward that
-            differentiates by them.
-        overwritten_modules: ids of modules whose output was seen to be written to behind them.
-        cloned_layers: layers whose output the next line writes to.
+        dtypes: maps the dtype of inputs to the dtype that the model computes in; None keeps that of the inputs.
+        writes_input: whether the model modifies its inputs in place, so that it is given a copy of them.
+        lacks_derivative: whether torch has no derivative for some operation of the model.
+        is_checkpointed: whether the backward recomputes parts of the model (reentrant checkpoints).
+        weights_require_grad: whether the private copy's weights require gradients as the user's do, for a forward that
+            differentiates with respect to them.
+        overwritten_modules: ids of modules whose output was seen to be modified in place afterwards.
+        cloned_layers: layers whose output is copied when captured, since it is modified in place afterwards.
+        current: the calling thread's rewrite state.
     """
 
     model: Any
@@ -106,7 +107,7 @@ class Runner:
     current: Current = field(default_factory=Current)
     _trainable: tuple[nn.Parameter, ...] = ()
     _fingerprint: str | None = None
-    _foreign: frozenset[int] = frozenset()  # the memory of the user's model, where there is a private copy
+    _foreign: frozenset[int] = frozenset()  # storage ids of the user's model, if `model` is a copy
 
     def __post_init__(self) -> None:
         self._given = self.model
@@ -126,10 +127,10 @@ class Runner:
     def _name_parts(self) -> None:
         self.modules = tuple(self.model.modules()) if isinstance(self.model, nn.Module) else ()
         self.names = names(self.model)
-        self.is_unshared = self.is_private or not self.modules  # nobody else's modes are touched
+        self.is_unshared = self.is_private or not self.modules  # its modes can be changed without a lock
 
     def share(self) -> None:
-        """Use the user's own model from now on: parts of the private copy lead back to it, and may have changed it."""
+        """Switch to the user's model and restore its weights, which the private copy shares and may have changed."""
         with torch.no_grad():
             for theirs, ours in zip(_tensors_of(self._given), _tensors_of(self.model), strict=True):
                 if not torch.equal(theirs, ours.to(theirs.dtype)):
@@ -138,13 +139,13 @@ class Runner:
         self._name_parts()
 
     def freeze(self, frozen: bool = True) -> None:
-        """Have the private copy's weights want no gradient; or those that the user's do, for a forward that asks it."""
+        """Freeze the private copy's weights, or with `frozen=False`, set `requires_grad` as in the user's model."""
         self.weights_require_grad = not frozen
         for parameter in self._trainable:
             parameter.requires_grad_(self.weights_require_grad)
 
     def prepare(self, x: Tensor, state: RewriteState | None = None, isolate: bool = False) -> Tensor:
-        """Inputs as the model wants them; `isolate`: no memory of `x` itself."""
+        """Convert dtype, scale and memory format of inputs; `isolate` ensures that the result is not `x` itself."""
         y, dtype = x, self.dtypes.get(x.dtype)
         if dtype is not None and y.dtype != dtype:
             y = y.to(torch.promote_types(y.dtype, dtype) if y.is_floating_point() else dtype)
@@ -156,7 +157,7 @@ class Runner:
         return y.clone() if y is x and (isolate or self.writes_input) else y
 
     def parsed(self, layers: Sequence[str]) -> dict[str, tuple[str, int | None]]:
-        """By layer, the module's name and the call; ValueError for one that there is not."""
+        """Module name and call number of each layer; raises ValueError for an unknown layer."""
         return {layer: parsed(layer, self.names) for layer in layers}
 
     def __call__(
@@ -168,17 +169,19 @@ class Runner:
         hooks: Sequence[Hook] = (),
         mode: AbstractContextManager[Any] | None = None,
     ) -> ForwardResult:
-        """Run the model on inputs `x` [B, ...] until the last of `layers` was seen.
+        """Run the model until the last of `layers` is captured.
 
         Args:
-            state: the rewrites to use; none in a plain forward.
-            isolate: whether the model must not even see the memory of x.
-            hooks: more to register (`registered`).
-            mode: what to be in while the model runs.
+            x: inputs [B, ...].
+            layers: names of the layers to capture.
+            state: the rewrites to use; None for a plain forward.
+            isolate: whether the model is given a copy of x instead of x itself.
+            hooks: additional hooks (see `registered`).
+            mode: context in which the model runs.
 
         Raises:
-            ForwardError: the model raised.
-            ModelError: it wrote to inputs that are not its own.
+            ForwardError: the model raised an exception.
+            ModelError: the model modified the caller's inputs in place.
         """
         given = self.prepare(x, state, isolate)
         version = x._version if given is x else 0
@@ -189,7 +192,7 @@ class Runner:
         return result
 
     def run_observed(self, x: Tensor, layers: Sequence[str]) -> tuple[ForwardResult, Observation]:
-        """A plain forward on inputs of its own, and what was seen of it; where nothing could be, why not."""
+        """Observe a plain forward on a copy of `x`; if it cannot be observed, `Observation.error` says why."""
         given = self.prepare(x, isolate=True)
         before = given.detach().clone().nan_to_num()
         observer = Observer(given, self._foreign)
@@ -235,7 +238,7 @@ class Runner:
         return ForwardResult(outputs, watch.found, input_node, watch.missing(), state)
 
     def layers_to_clone(self, layers: Sequence[str]) -> frozenset[str]:
-        """Those of the layers that are to be copied as they are put out."""
+        """The layers whose output must be copied when captured."""
         if not self.overwritten_modules:
             return self.cloned_layers
         wanted = self.parsed(layers).items()
@@ -246,11 +249,11 @@ class Runner:
         }
 
     def fingerprint(self) -> str | None:
-        """That of the weights as they were given (`naming.fingerprint`)."""
+        """Fingerprint of the original weights (`naming.fingerprint`)."""
         return self._fingerprint or fingerprint(self.model)
 
     def to_float32(self) -> list[tuple[Tensor, torch.dtype]]:
-        """Hold the weights of half precision in float32, which holds them exactly; returns what they were."""
+        """Convert half-precision weights to float32, which is exact; returns the tensors and their former dtypes."""
         self._fingerprint = self.fingerprint()
         halves = [each for each in (*self.model.parameters(), *self.model.buffers()) if each.dtype in HALF]
         before = [(each, each.dtype) for each in halves]
@@ -259,11 +262,11 @@ class Runner:
         return before
 
     def evaluating(self) -> AbstractContextManager[None]:
-        """Evaluation mode inside, of a module that is not ours alone."""
+        """Context that puts a shared model into evaluation mode; does nothing for a private copy."""
         return nullcontext() if self.is_unshared else borrowed(self.model)
 
     def derive(self, value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
-        """d (sum of value) / dx; None if it does not depend on x. `keep`: there is more to derive."""
+        """d (sum of value) / dx; None if value does not depend on x. `keep` retains the graph for another backward."""
         if self.lacks_derivative and lacks_derivative(node_signatures([value.grad_fn], None)):
             return None
         if self.is_checkpointed and self.is_private and x.is_leaf:
@@ -280,7 +283,7 @@ def _tensors_of(model: nn.Module) -> list[Tensor]:
 
 
 def _derive_by_backward(value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
-    """As `autograd.grad`, by `backward`, which reentrant checkpoints want; what it leaves elsewhere is taken away."""
+    """`autograd.grad` by means of `backward`, which reentrant checkpoints need; restores the `.grad` of all leaves."""
     before = [(leaf, leaf.grad) for leaf in (*leaves(node_signatures([value.grad_fn], None)), x)]
     x.grad = None
     try:

@@ -1,7 +1,7 @@
-"""The graph that autograd keeps of a forward: what was done to get from the input to what came out.
+"""Signatures and properties of the autograd graph of a forward.
 
-Two forwards with the same graph ran the same operations on the way of the derivative, whatever the size of their
-inputs. It is read after a forward, costs some microseconds a hundred operations, and changes nothing.
+Two forwards with the same graph ran the same differentiable operations, whatever the size of their inputs. The graph is
+read after the forward without changing it, at a cost of a few microseconds per hundred operations.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 from torch import Tensor
 
 LEAF = "torch::autograd::AccumulateGrad"
-"""The kind of the node that stands for a leaf."""
+"""Name of the autograd node of a leaf tensor."""
 
-Node = Any  # torch's nodes have no class in common that Python knows
+Node = Any  # autograd nodes have no common Python class
 
 
 def graph_signature(roots: Iterable[Node], input_node: Node | None) -> Hashable:
-    """The graph from `roots` back to `input_node`: the kind of each node and which others it leads to."""
+    """Hash of the graph from `roots` back to `input_node`: the name and the edges of each node."""
     number: dict[Node, int] = {input_node: 0}
     found: list[Any] = []
     waiting: list[Node] = []
@@ -27,7 +27,7 @@ def graph_signature(roots: Iterable[Node], input_node: Node | None) -> Hashable:
             number[root] = len(number)
             waiting.append(root)
         found.append(number[root])
-    for node in waiting:  # which grows meanwhile
+    for node in waiting:  # the list grows during the loop
         found.append(node.name())
         for following, output in node.next_functions:
             place = None
@@ -41,9 +41,9 @@ def graph_signature(roots: Iterable[Node], input_node: Node | None) -> Hashable:
 
 
 def node_signatures(roots: Iterable[Node], input_node: Node | None) -> dict[Node, int]:
-    """For each node a number that stands for its kind and for all that leads from it back to `input_node`.
+    """Hash of each node's name and of its subgraph back to `input_node`.
 
-    An input that is a leaf has no node of its own before; what stands for it in the graph counts as `input_node`.
+    An input that is a leaf has no `grad_fn` before the forward; its accumulation node counts as `input_node`.
     """
     number: dict[Node, int] = {None: 1}
     if input_node is not None:
@@ -64,15 +64,15 @@ def node_signatures(roots: Iterable[Node], input_node: Node | None) -> dict[Node
 
 
 def leaves(graph: Iterable[Node]) -> list[Tensor]:
-    """The leaves that a graph leads back to."""
+    """The leaf tensors of a graph."""
     return [node.variable for node in graph if node is not None and node.name() == LEAF]
 
 
 def is_checkpointed(graph: Iterable[Node]) -> bool:
-    """Whether a part of the forward is run again in the backward by torch's reentrant checkpoints."""
+    """Whether the backward recomputes part of the forward (torch's reentrant checkpoints)."""
     return any("CheckpointFunctionBackward" in node.name() for node in graph if node is not None)
 
 
 def lacks_derivative(graph: Iterable[Node]) -> bool:
-    """Whether the derivative of an operation is not known to torch, which would warn and leave it out."""
+    """Whether torch has no derivative for some operation; it would warn and omit that part of the gradient."""
     return any("NotImplemented" in node.name() for node in graph if node is not None)

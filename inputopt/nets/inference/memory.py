@@ -1,4 +1,4 @@
-"""Memory that one step has freed and the next will want: it stays with the process in between."""
+"""Keeps freed memory in the process between steps instead of returning it to the system."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import functools
 import torch
 
 ADAPTS_TO = 2**25 - 2**16
-"""Bytes. The GNU C library keeps up to twice the size of the largest block that was ever freed, of up to 32 MiB."""
+"""Block size in bytes: the GNU C library keeps up to twice the largest block ever freed, of at most 32 MiB."""
 
 
 @functools.cache
 def keep_freed() -> None:
-    """Have the C library hold on to up to 64 MB of what is freed, as it does by itself once a block this large was.
+    """Make the C library keep up to 64 MB of freed memory, as it does once a block of `ADAPTS_TO` bytes was freed.
 
-    A step of a search frees all that its derivative needed, and the next one wants it again; given back to the system
-    in between it is cleared page by page, which is an eighth of a dream's time. The block is never written to.
-    Elsewhere than on glibc nothing happens.
+    Each search step frees the memory of its backward and the next step allocates it again. If it is returned to the
+    system in between, the kernel clears every page again, which takes an eighth of the time of `dream`. The block is
+    never written to. Has no effect without glibc.
     """
     torch.empty(ADAPTS_TO, dtype=torch.uint8, device="cpu")

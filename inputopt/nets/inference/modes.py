@@ -1,4 +1,4 @@
-"""Training and evaluation mode, borrowed and given back: of every submodule, since some may be frozen on purpose."""
+"""Sets evaluation mode temporarily and restores the mode of every submodule, since some may be frozen on purpose."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from torch import nn
 
 from inputopt.nets.model_errors import ModelError, first_line
 
-_BORROWED: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-_BORROWING = threading.Lock()
+_MODEL_LOCKS: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+_LOCKS_GUARD = threading.Lock()
 
 
 @contextmanager
 def modes_kept(net: nn.Module) -> Iterator[None]:
-    """Whatever happens inside, every submodule is in the mode it was in; frozen scripts have none."""
+    """Restore the training mode of every submodule on exit; frozen scripted modules have none."""
     modes = [(module, getattr(module, "training", None)) for module in net.modules()]
     try:
         yield
@@ -29,7 +29,7 @@ def modes_kept(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def evaluating(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside: nothing random, and no statistics are gathered."""
+    """Context in evaluation mode: no dropout, and no update of batch-norm statistics."""
     with modes_kept(net):
         evaluate(net)
         yield
@@ -37,22 +37,22 @@ def evaluating(net: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def borrowed(net: nn.Module) -> Iterator[None]:
-    """Evaluation mode inside, of a model that several threads may ask for: they go one at a time."""
-    with _BORROWING:
-        lock = _BORROWED.setdefault(net, threading.RLock())
+    """Context in evaluation mode under a lock for each model, so that only one thread at a time runs a shared model."""
+    with _LOCKS_GUARD:
+        lock = _MODEL_LOCKS.setdefault(net, threading.RLock())
     with lock, evaluating(net):
         yield
 
 
 def evaluate(net: nn.Module) -> None:
-    """Call `net.eval()`, which may be the user's own: what it does is meant, what it returns is not asked for.
+    """Call `net.eval()`, which the user may have overridden; its return value is ignored.
 
     Raises:
-        ModelError: it fails.
+        ModelError: the call fails.
     """
     try:
         net.eval()
-    except NotImplementedError:  # an exported module, whose mode was settled when it was made
+    except NotImplementedError:  # exported modules have a fixed mode
         pass
     except Exception as error:
         raise ModelError(f"The model's own eval() failed ({first_line(error)}); let it take no arguments.") from error

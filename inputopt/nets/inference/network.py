@@ -1,10 +1,10 @@
-"""A network as it is run here: the plain private copy, and a quicker way through it where that has proved to be right.
+"""Runs a network on a private copy, with a faster rewritten forward where that is verified against the plain one.
 
-What makes the copy quick is decided at the first inputs and verified there (`verification`). A later forward counts as
-verified if autograd keeps the same graph of it (`graph`), or without gradients, if it runs the same operations: one
-that goes another way, by its inputs, their number or their size, is verified anew. (Where each rewrite is right by
-itself, whatever else runs, every kind of batch is looked at once.) Where a rewrite does not hold it is
-dropped, for a reason that can be read, and the plain copy answers.
+The rewrites are chosen at the first inputs and verified there (`verification`). A later forward counts as verified if
+it has the same autograd graph (`graph`), or without gradients, if it runs the same operations. A forward that takes
+another path, because of the values, number or size of its inputs, is verified again. (Where each rewrite is correct
+independently of the other operations, every batch shape is checked only once.) A rewrite that fails verification is
+dropped with a readable reason, and the plain copy is used.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ from inputopt.nets.layers import WHOLE
 from inputopt.nets.model_errors import first_line, is_memory
 
 ROWS = 2
-"""Inputs that a network is looked at with, of those that it was called with."""
+"""Number of inputs of a call that the network is probed and verified on."""
 
 MAX_PATHS = 8
-"""Times that a network is looked at again; one that goes yet another way is run as it is."""
+"""Largest number of further paths to verify; a network with more is run without rewrites."""
 
 WIDE = "float32 arithmetic"
 UNDECIDED = "decided at the first input"
 
 
 class Network:
-    """A model, run as quickly as it has proved to be right. Several threads may run it at once.
+    """A model that runs with verified rewrites. Several threads may run it at once.
 
     Attributes:
-        runner: runs it.
-        failure: why it runs only without gradients; None if it does not.
-        is_double: whether it computes in float64: as its weights say, until it was run.
+        runner: runs the model.
+        failure: error of a forward with gradients if the model runs only without them; None otherwise.
+        is_double: whether it computes in float64; judged by its weights until the first run.
         is_random: whether it was seen to draw random numbers.
     """
 
@@ -61,51 +61,51 @@ class Network:
         self._rows: int | None = ROWS
         self._paths_checked = 0
         self._probed = 0
-        self._layers: set[Layers] = set()  # that it was looked at for
-        self._unobservable = False  # whether its operations cannot be observed
-        self._verified_rows: set[Hashable] = set()  # layers and kinds of inputs that were verified
-        self._observed_rows: set[Hashable] = set()  # those whose operations without gradients are known
-        self._verified_operations: set[Hashable] = set()  # sequences of them that were verified
-        self._trusted_without_gradients: set[Hashable] = set()  # layers and batches that lead to such a sequence
+        self._layers: set[Layers] = set()  # layers that it was probed for
+        self._unobservable = False
+        self._verified_rows: set[Hashable] = set()  # (layers, shape, dtype) that were verified
+        self._observed_rows: set[Hashable] = set()  # those with known operations without gradients
+        self._verified_operations: set[Hashable] = set()  # hashes of verified operation sequences
+        self._trusted_without_gradients: set[Hashable] = set()  # (layers, shape, dtype) that run such a sequence
         self._trusted_with_gradients: set[Hashable] = set()  # the same with gradients
         self._branches: list[nn.Module] | None = None
-        self._flops: dict[torch.Size, float] = {}  # of the whole forward of one input
+        self._flops: dict[torch.Size, float] = {}  # of a whole forward, for one input
         self._shapes: set[torch.Size] = set()
 
     @property
     def checks(self) -> int:
-        """On how many inputs it was run, one way or the other, for nobody who asked: to probe and to verify it."""
+        """Number of inputs that it was run on only for probing and verification."""
         return self._probed + self._verifier.checks
 
     def optimisations(self) -> dict[str, str]:
-        """What makes it quick: "used", or why not."""
+        """For each optimisation, "used" or the reason why it is not."""
         if not self._compute_dtypes:
             return dict.fromkeys((WIDE, *KINDS), UNDECIDED)
         return {WIDE: self._precision, **self._rewrites.reasons()}
 
     def flops(self, shape: torch.Size) -> float:
-        """Floating-point operations of a forward of one input of that shape; 0 before the first."""
+        """Floating-point operations of a forward of one input of `shape`; 0 before the first such forward."""
         return self._flops.get(shape, 0.0)
 
     def accepts(self, shape: torch.Size) -> bool:
-        """Whether it is known to take inputs of that shape."""
+        """Whether it has already run on inputs of `shape`."""
         return shape in self._shapes or shape in self._flops
 
     # ------------------------------------------------------------------------------------------------------- a forward
     def run(self, x: Tensor, layers: Layers, share: float = 1.0, observe: bool = False) -> ForwardResult:
-        """A forward on inputs `x` [B, ...], for which it is decided (`decide`), until the last of `layers` was seen.
+        """Run a forward on `x` [B, ...] until the last of `layers` is captured; call `decide` for such inputs before.
 
         Args:
-            share: how much of a derivative passes through residual branches.
-            observe: whether the forward's operations are observed, so that `is_random` knows of them.
+            share: factor on the gradient that passes through residual branches.
+            observe: whether to observe the operations of the forward, which updates `is_random`.
 
         Raises:
-            ForwardError: the model raised.
-            ValueError: a share of less than 1 for a network without residual branches, or an unknown layer.
+            ForwardError: the model raised an exception.
+            ValueError: `share` is below 1 for a network without residual branches, or a layer is unknown.
         """
         hooks = () if share == 1 else damping_hooks(self._residual_branches(x, layers), share)
         if len(layers) > 1 and layers not in self._layers:
-            self._probe(self._first_rows(x), layers)  # a layer may be written to on the way to the next one
+            self._probe(self._first_rows(x), layers)  # a later layer may modify an output in place
         while True:
             result = self._fast_forward(x, layers, hooks, observe) if self._rewrites.kinds else None
             if result is None:
@@ -116,10 +116,10 @@ class Network:
             if not overwritten:
                 self._shapes.add(x.shape[1:])
                 return result
-            self.runner.cloned_layers |= overwritten  # run again, and copy what they put out at once
+            self.runner.cloned_layers |= overwritten  # run again, and copy these outputs at capture
 
     def decide(self, x: Tensor, layers: Layers) -> None:
-        """Decide how inputs such as `x` are run, if they are the first of their dtype."""
+        """Choose dtype and rewrites for inputs such as `x`, if they are the first of their dtype."""
         if x.dtype not in self._compute_dtypes:
             self.runner.parsed(layers)
             with self._lock:
@@ -137,7 +137,7 @@ class Network:
     def _observed_forward(
         self, x: Tensor, layers: Layers, hooks: Sequence[Hook] = (), state: RewriteState | None = None
     ) -> tuple[ForwardResult, Hashable]:
-        """A forward and the operations that it ran."""
+        """Run a forward; returns its result and a hash of its operations."""
         observer = Observer(counts=WHOLE in layers and x.shape[1:] not in self._flops)
         result = self.runner(x, layers, state, hooks=hooks, mode=observer)
         seen = observer.observation()
@@ -147,7 +147,7 @@ class Network:
         return result, hash(seen.operations)
 
     def _fast_forward(self, x: Tensor, layers: Layers, hooks: Sequence[Hook], observe: bool) -> ForwardResult | None:
-        """The forward as rewritten, if it is verified or can be; None if not."""
+        """Run the rewritten forward; None if it is not verified and cannot be."""
         try:
             if torch.is_grad_enabled() and x.requires_grad:
                 return self._with_gradients(x, layers, hooks)
@@ -159,12 +159,12 @@ class Network:
         except ForwardError as failure:
             if is_memory(failure.error):
                 raise
-            plain = self._forward(x, layers, hooks)  # which raises as well if the model itself is at fault
+            plain = self._forward(x, layers, hooks)  # also raises if the model itself is at fault
             self._rewrites.drop(KINDS, f"raised {first_line(failure.error)}")
             return plain
 
     def _with_gradients(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
-        """A forward with gradients. One that goes a way of its own is verified on a few inputs, then on all."""
+        """Rewritten forward with gradients; an unverified path is verified on a few inputs, then on all."""
         result = self._forward(x, layers, hooks, self._verifier.new_state(layers))
         key = (layers, x.shape, x.dtype)
         if self._rewrites.is_local and key in self._trusted_with_gradients:
@@ -178,11 +178,11 @@ class Network:
         return result if self._is_right(result, x, layers) else None
 
     def _is_right(self, result: ForwardResult, x: Tensor, layers: Layers) -> bool:
-        """Whether a rewritten forward with gradients is one that was verified."""
+        """Whether a rewritten forward with gradients is verified."""
         return self._verifier.is_verified(result, x.shape[0]) and self._verifier.agrees(result, x, layers, self._rows)
 
     def _without_gradients(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
-        """The first forward of a batch of this size without gradients: it has to do what a verified one does."""
+        """First rewritten forward of a batch shape without gradients; it must run a verified sequence of operations."""
         state = self._verifier.new_state(layers)
         result, operations = self._observed_forward(x, layers, hooks, state)
         if operations not in self._verified_operations and not self._verified_at_first_rows(x, layers):
@@ -201,7 +201,7 @@ class Network:
         return result
 
     def _verified_at_first_rows(self, x: Tensor, layers: Layers) -> bool:
-        """Whether a forward of the first rows goes a verified way; its operations count as verified from then on."""
+        """Whether a forward of the first rows is verified; if so, its operation sequence is recorded as verified."""
         few = self._first_rows(x)
         tried = (layers, few.shape, x.dtype)
         if tried not in self._observed_rows:
@@ -219,7 +219,7 @@ class Network:
 
     # --------------------------------------------------------------------------------------------------- the decisions
     def _decide(self, x: Tensor, layers: Layers) -> None:
-        """Settle how inputs of this dtype are run, and at the first of all, what makes it quick."""
+        """Choose the dtype for inputs of this dtype, and at the very first inputs the rewrites."""
         if self._compute_dtypes and own_dtypes(self.runner.model):
             self.runner.dtypes[x.dtype] = self._compute_dtypes[x.dtype] = next(iter(self._compute_dtypes.values()))
             return
@@ -229,7 +229,7 @@ class Network:
             if len(x) <= ROWS:
                 raise
             probed, precision = find_precision(self.runner, x, layers)
-            self._rows = None  # it takes batches of one size only
+            self._rows = None  # it may accept only one batch size
         if probed.observation.leads_back:
             self.runner.share()
             self._rewrites = self._verifier.rewrites = Rewrites(None, self.runner.current)
@@ -245,7 +245,7 @@ class Network:
         self.is_double = torch.float64 in self._compute_dtypes.values()
 
     def _record(self, probed: Probe, layers: Layers) -> Probe:
-        """Keep what was seen of a forward; returns it, or another one if layers were written to that were asked for."""
+        """Record an observed forward; returns it, or a new probe if requested layers were overwritten in place."""
         copied, seen = self.runner.layers_to_clone(layers), probed.observation
         self._probed += len(probed.leaf)
         self.failure = self.failure or probed.failure
@@ -273,7 +273,7 @@ class Network:
             return self._record(probe(self.runner, x, layers), layers)
 
     def _verify_path(self, x: Tensor, layers: Layers) -> bool:
-        """Probe at another way through the network and verify it; returns whether it is."""
+        """Probe and verify another path through the network; returns whether it is verified."""
         with self._lock:
             self._paths_checked += 1
             if self._paths_checked > MAX_PATHS:
@@ -288,12 +288,12 @@ class Network:
         return verified
 
     def _residual_branches(self, x: Tensor, layers: Layers) -> list[nn.Module]:
-        """The modules that residual branches end in: of the whole forward, or as far as it takes such inputs."""
+        """Last modules of the residual branches of the whole forward, or up to `layers` if that fails."""
         with self._lock:
             if self._branches is None and self.runner.modules:
                 try:
                     self._probe(self._first_rows(x), (WHOLE,))
-                except ForwardError:  # as of a network whose last layers want another size
+                except ForwardError:  # e.g. the last layers need another input size
                     self._branches = branches(probe(self.runner, self._first_rows(x), layers).observation)
             if not self._branches:
                 raise ValueError("This model has no residual branches that its forward shows; leave branches at 1.")

@@ -1,7 +1,7 @@
-"""What a forward does, seen from outside: the operations it runs, what each reads and writes, and for which module.
+"""Records the operations of a forward, the values that each reads and writes, and the module calls around them.
 
-A mode that belongs to the calling thread sees every operation below autograd, so that real inputs run the real code:
-nothing is traced, nothing is replaced, and nobody else's thread notices.
+A dispatch mode of the calling thread intercepts every operation below autograd. The model's code runs unchanged on real
+inputs: nothing is traced or replaced, and other threads are not affected.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from torch.utils.flop_counter import flop_registry
 from inputopt.nets.dispatch_mode import DispatchMode
 
 REGISTERING = threading.Lock()
-"""Held while hooks are registered: torch numbers them by a counter that threads would share."""
+"""Held while hooks are registered: torch numbers them with a counter shared by all threads."""
 
 Hook = tuple[nn.Module, Callable[..., Any], bool]
-"""A module, what is called with it, and whether that is before the module runs or behind."""
+"""(module, hook, whether it is a forward pre-hook rather than a forward hook)."""
 
 _READING_OPERATIONS = {"aten._local_scalar_dense", "aten.equal", "aten.is_nonzero"}
-"""Operations that hand a number to Python, which may decide by it."""
+"""Operations that return a number to Python, where control flow may depend on it."""
 
 _READING_METHODS = {"tolist", "numpy", "__array__"}
-"""Methods of tensors that do so without an operation."""
+"""Tensor methods that return numbers to Python without an operation."""
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation; a value is what a piece of memory holds between two writes to it, views of it included.
+    """One operation. A value is the content of a storage between two writes to it, shared by all its views.
 
     Attributes:
         name: such as "aten.convolution".
-        reads, writes: the numbers of the values.
+        reads, writes: indices of the values.
     """
 
     name: str
@@ -52,10 +52,10 @@ class Call:
     """One call of a module.
 
     Attributes:
-        module: which.
-        start, end: the operations inside are operations[start:end].
-        given: the value of its first input; None for what is no tensor.
-        made: the value of what it put out; None for what is no tensor.
+        module: the module called.
+        start, end: its operations are operations[start:end].
+        given: index of the value of its first input; None if that is not a tensor.
+        made: index of the value of its output; None if that is not a tensor.
     """
 
     module: nn.Module
@@ -67,21 +67,21 @@ class Call:
 
 @dataclass(frozen=True)
 class Observation:
-    """One forward.
+    """Record of one forward.
 
     Attributes:
-        operations: in order.
-        calls: of modules, in the order in which they returned.
+        operations: the operations in order.
+        calls: the module calls in the order in which they returned.
         flops: floating-point operations.
-        random: whether random numbers were drawn by torch.
-        reads_numbers: whether numbers were handed to Python, by which it may go one way or another.
-        uses_autograd: whether derivatives were taken inside.
-        written: the memory (`storage_id`) that was written to.
-        overwritten: the values that were, in it.
+        random: whether torch drew random numbers.
+        reads_numbers: whether numbers were returned to Python, so that control flow may depend on them.
+        uses_autograd: whether gradients were computed inside the forward.
+        written: storages (`storage_id`) that were written to.
+        overwritten: indices of the values that were overwritten.
         writes_input: whether the input was written to.
-        leads_back: whether tensors of the user's own model were read, which a private copy has no business with.
-        hooks_tensors: whether the forward put hooks on what its modules put out, which see derivatives.
-        error: why operations could not be observed; then nothing else is known.
+        leads_back: whether tensors of the user's model were read, which a private copy should not do.
+        hooks_tensors: whether the forward put gradient hooks on outputs of its modules.
+        error: why operations could not be observed; all other fields are then unknown. Empty if they were observed.
     """
 
     operations: tuple[Operation, ...] = ()
@@ -99,15 +99,15 @@ class Observation:
 
 
 class Observer(DispatchMode):
-    """Inside, every operation of this thread is noted."""
+    """Dispatch mode that records every operation of the calling thread."""
 
     def __init__(self, given: Tensor | None = None, foreign: frozenset[int] = frozenset(), counts: bool = True) -> None:
         """Observe a forward.
 
         Args:
-            given: the input, where it is asked whether that is written to.
-            foreign: memory of the user's model.
-            counts: whether floating-point operations are counted.
+            given: the input, to detect whether it is written to; None to skip this.
+            foreign: storage ids of the user's model.
+            counts: whether to count floating-point operations.
         """
         super().__init__()
         self._counts = counts
@@ -129,13 +129,13 @@ class Observer(DispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         read = list(_tensors((*args, *kwargs.values())))
-        reads = tuple(self._value(tensor) for tensor in read)  # before anything is written
+        reads = tuple(self._value(tensor) for tensor in read)  # before the operation writes
         output = func(*args, **kwargs)
-        self._note(func, args, kwargs, read, reads, output)
+        self._record(func, args, kwargs, read, reads, output)
         return output
 
     def observation(self) -> Observation:
-        """What was noted."""
+        """The record so far."""
         return Observation(
             tuple(self._operations),
             tuple(self._calls),
@@ -152,29 +152,29 @@ class Observer(DispatchMode):
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Everything that this thread does with tensors inside is noted."""
-        with _Reading(self), self:
+        """Context in which operations of this thread and numbers read without an operation are recorded."""
+        with _NumberReadMode(self), self:
             yield
 
     def note_read(self) -> None:
-        """Numbers were handed to Python."""
+        """Record that numbers were returned to Python."""
         self._reads_numbers = True
 
     def hooks(self, modules: Sequence[nn.Module]) -> list[Hook]:
-        """For `registered`: by them, calls of those modules by this thread are noted."""
+        """Hooks for `registered` that record this thread's calls of the modules."""
         thread = threading.get_ident()
-        begun: list[tuple[nn.Module, int, int | None]] = []
+        open_calls: list[tuple[nn.Module, int, int | None]] = []
 
         def enter(module: nn.Module, args: tuple[Any, ...]) -> None:
             if threading.get_ident() == thread:
                 first = args[0] if args and isinstance(args[0], Tensor) else None
-                begun.append((module, len(self._operations), None if first is None else self._value(first)))
+                open_calls.append((module, len(self._operations), None if first is None else self._value(first)))
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             if threading.get_ident() != thread:
                 return
-            while begun:  # calls that were left by an exception have not been closed
-                called, start, given = begun.pop()
+            while open_calls:  # discard calls that an exception ended
+                called, start, given = open_calls.pop()
                 if called is module:
                     made = self._value(output) if isinstance(output, Tensor) else None
                     self._outputs += [output] if isinstance(output, Tensor) else []
@@ -183,7 +183,7 @@ class Observer(DispatchMode):
 
         return [each for module in modules for each in ((module, enter, True), (module, leave, False))]
 
-    def _note(
+    def _record(
         self, func: Any, args: Any, kwargs: dict[str, Any], read: list[Tensor], reads: tuple[int, ...], output: Any
     ) -> None:
         known = {storage_id(tensor) for tensor in read}
@@ -192,12 +192,12 @@ class Observer(DispatchMode):
         self._written |= {storage_id(tensor) for tensor in written}
         self._overwritten |= {self._value(tensor) for tensor in written}
         for tensor in written:
-            self._values[storage_id(tensor)] = self._new()
+            self._values[storage_id(tensor)] = self._new_value()
         writes = [self._value(tensor) for tensor in written]
         for tensor in _tensors((output,)):
-            if storage_id(tensor) not in known:  # no view of what was read: memory of its own, or what another one left
+            if storage_id(tensor) not in known:  # not a view of an input: new or reused storage
                 known.add(storage_id(tensor))
-                self._values[storage_id(tensor)] = self._new()
+                self._values[storage_id(tensor)] = self._new_value()
                 writes.append(self._value(tensor))
         name = str(func._overloadpacket)
         self._operations.append(Operation(name, reads, tuple(writes)))
@@ -209,16 +209,16 @@ class Observer(DispatchMode):
     def _value(self, tensor: Tensor) -> int:
         memory = storage_id(tensor)
         if memory not in self._values:
-            self._values[memory] = self._new()
+            self._values[memory] = self._new_value()
         return self._values[memory]
 
-    def _new(self) -> int:
+    def _new_value(self) -> int:
         self._count += 1
         return self._count - 1
 
 
-class _Reading(TorchFunctionMode):
-    """Tells an observer of numbers that are read without an operation."""
+class _NumberReadMode(TorchFunctionMode):
+    """Function mode that reports to an observer numbers that are read without an operation."""
 
     def __init__(self, observer: Observer) -> None:
         super().__init__()
@@ -233,19 +233,19 @@ class _Reading(TorchFunctionMode):
 
 
 def flops_of(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> float:
-    """The floating-point operations of one operation, by torch's own formulas; 0 for those that have none."""
+    """Floating-point operations of one operation by torch's formulas; 0 if it has none."""
     formula = flop_registry.get(func._overloadpacket)
     try:
         return 0.0 if formula is None else float(formula(*args, **kwargs, out_val=output))
-    except Exception:  # a formula that was not made for such inputs must not stop the network
+    except Exception:  # a formula may fail on unusual inputs, which must not stop the forward
         return 0.0
 
 
 @contextmanager
 def registered(hooks: Sequence[Hook]) -> Iterator[None]:
-    """Each hook is registered inside, and none is left.
+    """Context in which the hooks are registered; they are removed on exit.
 
-    Scripted modules take none and are left out.
+    Scripted modules accept no hooks and are skipped.
     """
     with ExitStack() as stack:
         with REGISTERING:
@@ -265,7 +265,7 @@ def _tensors(values: Any) -> Iterator[Tensor]:
 
 
 def storage_id(tensor: Tensor) -> int:
-    """What two tensors that share memory have in common; nothing else that lives at the time has it."""
+    """Identifier of a tensor's storage, unique among live storages and shared by all views."""
     try:
         return tensor.untyped_storage()._cdata
     except (NotImplementedError, RuntimeError):  # sparse and other tensors without a storage
@@ -273,7 +273,7 @@ def storage_id(tensor: Tensor) -> int:
 
 
 def _draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether an operation that may draw random numbers does: not if the probability of what it drops out is 0."""
+    """Whether a possibly random operation draws random numbers: not if its dropout probability is 0."""
     given = {argument.name: argument.default_value for argument in func._schema.arguments}
     given |= dict(zip(given, args, strict=False)) | kwargs
     return all(given.get(name) != 0 for name in ("dropout_p", "dropout", "p"))
@@ -281,16 +281,16 @@ def _draws(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
 
 def _written(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
     """The arguments that the operation writes to."""
-    places, names = _places_written(func)
-    chosen = [args[place] for place in places if place < len(args)]
+    positions, names = _written_arguments(func)
+    chosen = [args[position] for position in positions if position < len(args)]
     return list(_tensors([*chosen, *(kwargs[name] for name in names if name in kwargs)]))
 
 
 @functools.cache
-def _places_written(func: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def _written_arguments(func: Any) -> tuple[tuple[int, ...], tuple[str, ...]]:
     arguments = [
-        (place, argument)
-        for place, argument in enumerate(func._schema.arguments)
+        (position, argument)
+        for position, argument in enumerate(func._schema.arguments)
         if argument.alias_info is not None and argument.alias_info.is_write
     ]
-    return tuple(place for place, _ in arguments), tuple(argument.name for _, argument in arguments)
+    return tuple(position for position, _ in arguments), tuple(argument.name for _, argument in arguments)

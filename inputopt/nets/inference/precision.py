@@ -1,10 +1,10 @@
-"""In which precision a model is run, found out by running it on its first inputs.
+"""Selects the dtype that a model is run in, by running it on its first inputs.
 
-A module computes in the dtype of its first weights that are floating-point numbers, or where its forward does not take
-that, in float32, another of its weights' dtypes or the inputs' own; a function in the inputs' own, or the first of
-float32, float64, bfloat16 and float16 that it takes. Weights of half precision are held in float32 on the private copy,
-which holds them exactly: searches follow gradients that half precision would round away. Where the outputs differ by
-more than half precision explains, or its forward insists on half, the copy stays as it is.
+A module computes in the dtype of its first floating-point weights. If its forward does not accept that dtype, float32,
+the other dtypes of its weights and the dtype of the inputs are tried. A function computes in the dtype of the inputs,
+or in the first of float32, float64, bfloat16 and float16 that it accepts. The private copy holds half-precision weights
+in float32, which is exact, because searches follow gradients that half precision would round to zero. If the outputs
+then differ by more than half-precision rounding, or the forward requires half precision, the dtype stays as it is.
 """
 
 from __future__ import annotations
@@ -32,9 +32,10 @@ class Probe:
     """A plain forward on a few inputs.
 
     Attributes:
-        leaf: the inputs, from which it can be derived.
-        result, observation: what came of it.
-        failure: why it runs only without gradients; None if it does not.
+        leaf: the inputs, a leaf tensor that requires gradients if it is floating point.
+        result: result of the forward.
+        observation: record of its operations.
+        failure: error of the forward with gradients if the model runs only without them; None otherwise.
     """
 
     leaf: Tensor
@@ -44,24 +45,29 @@ class Probe:
 
 
 def find_precision(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> tuple[Probe, str]:
-    """Find the precision in which the model takes inputs such as `rows`; what came of them, and whether it was widened.
+    """Find the dtype in which the model accepts inputs such as `rows` and store it in `runner.dtypes`.
+
+    Returns:
+        The probe in that dtype, and "used" or the reason why half-precision weights are not held in float32.
 
     Raises:
-        ForwardError: what the model raised, in the first precision tried, if it runs in none.
+        ForwardError: the model runs in no dtype; the error of the first dtype tried.
     """
-    own = own_dtypes(runner.model)
-    if not runner.is_private or not any(dtype in HALF for dtype in own):
-        return _first_taken(runner, rows, layers, _candidates(own, rows.dtype)), NO_HALF
+    dtypes = own_dtypes(runner.model)
+    if not runner.is_private or not any(dtype in HALF for dtype in dtypes):
+        return _first_usable(runner, rows, layers, _candidates(dtypes, rows.dtype)), NO_HALF
     first: ForwardError | None = None
     probed: Probe | None = None
     try:
-        probed = _first_taken(runner, rows, layers, _candidates(own, rows.dtype))
+        probed = _first_usable(runner, rows, layers, _candidates(dtypes, rows.dtype))
     except ForwardError as failure:  # not every device computes in half precision
         first = failure
     narrow, before = runner.dtypes.get(rows.dtype), runner.to_float32()
     try:
-        wide = _first_taken(runner, rows, layers, [torch.float32])
-        problem = "" if probed is None else _differ(probed, wide, layers, own[0] if own[0] in HALF else torch.bfloat16)
+        wide = _first_usable(runner, rows, layers, [torch.float32])
+        problem = (
+            "" if probed is None else _compare(probed, wide, layers, dtypes[0] if dtypes[0] in HALF else torch.bfloat16)
+        )
     except ForwardError as failure:
         problem = f"raised {first_line(failure.error)}"
     if not problem:
@@ -76,22 +82,22 @@ def find_precision(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> tup
 
 
 def probe(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> Probe:
-    """Run the model on `rows` and observe it; random numbers that it draws can be drawn again."""
+    """Run the model on `rows` and observe it; if it draws random numbers, the generators are restored."""
     states = generator_states()
-    probed = _probed(runner, rows, layers)
+    probed = _probe_once(runner, rows, layers)
     if probed.observation.uses_autograd and runner.is_private and not runner.weights_require_grad:
-        runner.freeze(False)  # it may derive by its weights, without a word where they want no gradient
-        probed = _probed(runner, rows, layers)
-    if moved_on(states):  # by the network, or by another thread, which hardly does so twice
+        runner.freeze(False)  # it may need gradients of its weights, and silently skip them if frozen
+        probed = _probe_once(runner, rows, layers)
+    if moved_on(states):  # by the model or another thread: a second run tells, since another thread rarely draws twice
         before = generator_states()
-        probed = _probed(runner, rows, layers)
+        probed = _probe_once(runner, rows, layers)
         probed = replace(probed, observation=replace(probed.observation, random=moved_on(before)))
     if probed.observation.random:
         put_back(states)
     return probed
 
 
-def _probed(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> Probe:
+def _probe_once(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> Probe:
     with torch.enable_grad():
         leaf = rows.detach().clone().requires_grad_(rows.is_floating_point())
         try:
@@ -113,7 +119,7 @@ def _probed(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> Probe:
             return Probe(leaf, result, Observation(error="it runs only without gradients"), failure)
 
 
-def _first_taken(runner: Runner, rows: Tensor, layers: tuple[str, ...], candidates: list[torch.dtype | None]) -> Probe:
+def _first_usable(runner: Runner, rows: Tensor, layers: tuple[str, ...], candidates: list[torch.dtype | None]) -> Probe:
     failures: list[ForwardError] = []
     for dtype in candidates:
         runner.dtypes[rows.dtype] = dtype
@@ -127,21 +133,21 @@ def _first_taken(runner: Runner, rows: Tensor, layers: tuple[str, ...], candidat
 
 
 def own_dtypes(model: object) -> list[torch.dtype]:
-    """The dtypes of a module's weights that are no whole numbers, each once, in their order."""
+    """The distinct real dtypes of a module's floating-point and complex weights, in order of first use."""
     weights = model.parameters() if isinstance(model, nn.Module) else ()
     return list(
         dict.fromkeys(each.dtype.to_real() for each in weights if each.dtype.is_floating_point or each.dtype.is_complex)
     )
 
 
-def _candidates(own: list[torch.dtype], given: torch.dtype) -> list[torch.dtype | None]:
-    if own:
-        return list(dict.fromkeys([own[0], torch.float32, *own[1:], given]))
+def _candidates(dtypes: list[torch.dtype], given: torch.dtype) -> list[torch.dtype | None]:
+    if dtypes:
+        return list(dict.fromkeys([dtypes[0], torch.float32, *dtypes[1:], given]))
     return [None, torch.float32, torch.float64, *reversed(HALF)]
 
 
-def _differ(own: Probe, wide: Probe, layers: tuple[str, ...], dtype: torch.dtype) -> str:
-    if own.observation.random:
+def _compare(half: Probe, wide: Probe, layers: tuple[str, ...], dtype: torch.dtype) -> str:
+    if half.observation.random:
         return "its forward draws random numbers, so that two runs cannot be compared"
-    narrow, wider = (Evaluation(probed.result.tensors(layers, len(probed.leaf))) for probed in (own, wide))
-    return difference(narrow, wider, tolerance(own.observation, dtype, own.leaf.device))
+    narrow, wider = (Evaluation(probed.result.tensors(layers, len(probed.leaf))) for probed in (half, wide))
+    return difference(narrow, wider, tolerance(half.observation, dtype, half.leaf.device))

@@ -1,4 +1,4 @@
-"""Rectifiers that put their output where their input was."""
+"""In-place ReLU and ReLU6."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 
 def rectify_over(rectifier: nn.Module, x: Tensor) -> Tensor:
-    """What a ReLU or ReLU6 makes of an input that nobody else reads: it is written over.
+    """Apply a ReLU or ReLU6 in place to an input that no other operation reads.
 
-    torch's own ReLU6 in place first copies what it writes over, which is a tenth of a dream's time.
+    torch's in-place ReLU6 first copies its input, which takes a tenth of the time of `dream`.
     """
     if isinstance(rectifier, nn.ReLU6):
         return _Clip.apply(x)  # type: ignore[no-untyped-call]

@@ -1,9 +1,9 @@
-"""Modules of the private copy that have a second, quicker forward, and what decides at each call which one runs.
+"""Faster replacement forwards for modules of the private copy, selected at each call.
 
-A rewrite stands on the instance, in place of its `forward`, and does nothing but in a forward that asked for it: the
-module's class, names, weights and attributes stay what they are, and every other forward is the plain one. Each rewrite
-looks for itself whether what it relies on still holds (the weights it was made from, the tensor it expects), and runs
-the plain forward where it does not.
+A rewrite is stored as the `forward` attribute of the module instance and is active only in a forward that enables it:
+the module's class, names, weights and attributes are unchanged, and every other forward is the plain one. Each rewrite
+checks that its assumptions still hold (the weights that it was prepared from, the tensor that it expects) and otherwise
+runs the plain forward.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ KINDS = (FOLDED_NORMS, INPLACE_RELUS, CHANNELS_LAST, FEW_CHANNELS)
 
 
 class RewriteState:
-    """One forward in which some kinds of rewrites are in use.
+    """State of one forward that uses rewrites.
 
     Attributes:
-        kinds: which.
-        unfolded: ids of convolutions that keep their batch norm nevertheless.
-        pending: by the id of a norm, what was folded into what it is about to get.
-        reusable: by the id of a rectifier, what it may write over.
-        broken: whether what a folded convolution put out did not go to its norm, so that the outputs are wrong.
+        kinds: the kinds of rewrites in use.
+        unfolded: ids of convolutions that are not folded in this forward.
+        pending: maps the id of a batch norm to the output of its folded convolution, until the norm receives it.
+        reusable: maps the id of a ReLU to the tensor that it may modify in place.
+        broken: whether the output of a folded convolution did not reach its norm, so that the outputs are wrong.
     """
 
     __slots__ = ("broken", "kinds", "pending", "reusable", "unfolded")
@@ -48,30 +48,30 @@ class RewriteState:
         self.reusable: dict[int, Tensor] = {}
 
     def finish(self) -> None:
-        """At the end of the whole forward nothing may be pending any more."""
+        """Mark the forward as broken if any output is still pending at its end."""
         self.broken |= bool(self.pending)
 
 
 class Current(threading.local):
-    """What the calling thread's forward goes by: each thread has its own.
+    """Thread-local rewrite state of the current forward.
 
     Attributes:
-        state: the rewrites in use; None in a plain forward.
+        state: state of a rewritten forward; None in a plain forward.
     """
 
     state: RewriteState | None = None
 
 
 Source = tuple[dict[str, Any], str, Tensor, int]
-"""Who holds a tensor, by what name, the tensor, and how often it was written to."""
+"""(dictionary that holds a tensor, its key, the tensor, its version counter)."""
 
 Prepared = tuple[Tensor, Tensor | None, Tensor | None]
-"""Weight and bias of a convolution, and the `patch_matrix` of one over few channels."""
+"""Weight and bias of a convolution, and its `patch_matrix` if it has few input channels."""
 
 
 @dataclass(eq=False)
 class Convolution:
-    """The forward of a convolution with weights prepared for it."""
+    """Replacement forward of a convolution with prepared weights."""
 
     module: Any
     current: Current
@@ -81,16 +81,16 @@ class Convolution:
 
     def __post_init__(self) -> None:
         self._plain = type(self.module).forward.__get__(self.module)
-        self._convolve, self._number = self.module._conv_forward, id(self.module)
+        self._convolve, self._module_id = self.module._conv_forward, id(self.module)
         self.few = convolution.has_few_channels(self.module)
         self.pair_with(self.pair)
 
     def pair_with(self, pair: Pair | None) -> None:
-        """From now on this norm may be folded in; None for no norm."""
+        """Set the pair whose batch norm may be folded in; None for no folding."""
         self.pair = pair
-        self._norm = None if pair is None else id(pair.norm)
+        self._norm_id = None if pair is None else id(pair.norm)
         self._prepared = {}
-        self._place = self.module.weight.data_ptr()
+        self._address = self.module.weight.data_ptr()
         self._sources = _sources(self.module._parameters, "weight", "bias")
         if pair is not None:
             self._sources += _sources(pair.norm._parameters, "weight", "bias")
@@ -101,7 +101,7 @@ class Convolution:
         if state is None or kwargs or len(args) != 1 or not self._is_fresh():
             return self._plain(*args, **kwargs)
         x, kinds = args[0], state.kinds
-        folds = self._norm is not None and FOLDED_NORMS in kinds and self._number not in state.unfolded
+        folds = self._norm_id is not None and FOLDED_NORMS in kinds and self._module_id not in state.unfolded
         last = CHANNELS_LAST in kinds and x.ndim == 4
         weight, bias, matrix = self._prepared.get((folds, last)) or self._prepare(folds, last)
         if matrix is not None and FEW_CHANNELS in kinds and x.ndim == 4:
@@ -109,16 +109,16 @@ class Convolution:
         else:
             y = self._convolve(x, weight, bias)
         if folds:
-            state.broken |= self._norm in state.pending
-            state.pending[self._norm] = y  # type: ignore[index]  # there is a norm where it folds
+            state.broken |= self._norm_id in state.pending
+            state.pending[self._norm_id] = y  # type: ignore[index]  # not None if folded
         return y
 
     def _is_fresh(self) -> bool:
-        """Whether the weights are those that others were prepared from: not written to, exchanged or laid elsewhere."""
+        """Whether the weights are still those prepared from: not modified, replaced or moved in memory."""
         for holder, name, tensor, version in self._sources:
             if holder.get(name) is not tensor or tensor._version != version:
                 return False
-        return self.module._parameters["weight"].data_ptr() == self._place
+        return self.module._parameters["weight"].data_ptr() == self._address
 
     def _prepare(self, folds: bool, last: bool) -> Prepared:
         weight, bias = folding.fold_weights(self.pair) if folds else (self.module.weight, self.module.bias)  # type: ignore[arg-type]
@@ -128,23 +128,23 @@ class Convolution:
         return prepared
 
     def __reduce__(self) -> Any:
-        return _method_of, (self.module,)
+        return _class_forward, (self.module,)
 
 
 @dataclass(eq=False)
 class Norm:
-    """The forward of a batch norm that passes on what the convolution before it has normalised."""
+    """Replacement forward of a batch norm: returns the output of the convolution that it is folded into."""
 
     module: Any
     current: Current
     pair: Pair
 
     def __post_init__(self) -> None:
-        self._plain, self._number = type(self.module).forward.__get__(self.module), id(self.module)
+        self._plain, self._module_id = type(self.module).forward.__get__(self.module), id(self.module)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         state = self.current.state
-        pending = None if state is None else state.pending.pop(self._number, None)
+        pending = None if state is None else state.pending.pop(self._module_id, None)
         if state is None or pending is None:
             return self._plain(*args, **kwargs)
         if not args or args[0] is not pending:
@@ -155,60 +155,60 @@ class Norm:
         return pending
 
     def __reduce__(self) -> Any:
-        return _method_of, (self.module,)
+        return _class_forward, (self.module,)
 
 
 @dataclass(eq=False)
 class Rectifier:
-    """The forward of a rectifier that writes over an input which nobody else reads."""
+    """Replacement forward of a ReLU: works in place on an input that no other operation reads."""
 
     module: Any
     current: Current
 
     def __post_init__(self) -> None:
-        self._plain, self._number = type(self.module).forward.__get__(self.module), id(self.module)
+        self._plain, self._module_id = type(self.module).forward.__get__(self.module), id(self.module)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         state = self.current.state
-        free = None if state is None else state.reusable.pop(self._number, None)
+        free = None if state is None else state.reusable.pop(self._module_id, None)
         if free is None or not args or args[0] is not free:
             return self._plain(*args, **kwargs)
         return rectifier.rectify_over(self.module, free)
 
     def __reduce__(self) -> Any:
-        return _method_of, (self.module,)
+        return _class_forward, (self.module,)
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether a module does what torch's class of its kind does, with weights of its own, and no hook watches it."""
+    """Whether a module runs the standard forward of its torch class on its own weights and has no hooks."""
     kind = next((kind for kind in (*CONVOLUTIONS, *NORMS, *RECTIFIERS) if isinstance(module, kind)), None)
-    if kind is None or type(module).forward is not kind.forward or not _is_own(vars(module).get("forward"), module):
+    if kind is None or type(module).forward is not kind.forward or not _is_default(vars(module).get("forward"), module):
         return False
     hooks = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
     if any(vars(module).get(name) for name in hooks):
         return False
     if isinstance(module, CONVOLUTIONS):
-        has_own = type(module)._conv_forward is kind._conv_forward  # type: ignore[union-attr]
-        return has_own and module._parameters.get("weight") is not None and "bias" in module._parameters
+        is_standard = type(module)._conv_forward is kind._conv_forward  # type: ignore[union-attr]
+        return is_standard and module._parameters.get("weight") is not None and "bias" in module._parameters
     if isinstance(module, NORMS):
-        gathered = all(module._buffers.get(name) is not None for name in ("running_mean", "running_var"))
-        return gathered and not module.training and {"weight", "bias"} <= module._parameters.keys()
+        has_statistics = all(module._buffers.get(name) is not None for name in ("running_mean", "running_var"))
+        return has_statistics and not module.training and {"weight", "bias"} <= module._parameters.keys()
     return type(module) is kind and not module.inplace
 
 
-def _is_own(forward: Any, module: nn.Module) -> bool:
-    """Whether a forward on the instance is none, or what a rewrite was stored as: that of the class."""
+def _is_default(forward: Any, module: nn.Module) -> bool:
+    """Whether an instance's `forward` is None or the class's, as an unpickled or copied rewrite is."""
     return forward is None or getattr(forward, "__func__", None) is type(module).forward
 
 
 def restore(module: nn.Module) -> None:
-    """Take a module's second forward away."""
+    """Remove a module's replacement forward."""
     if isinstance(vars(module).get("forward"), (Convolution, Norm, Rectifier)):
         del module.__dict__["forward"]
 
 
 def rewrite(pairs: Iterable[Pair], convolutions: Iterable[nn.Module], current: Current) -> None:
-    """Give the modules of the pairs, and the other convolutions, their second forward; no other norm is folded."""
+    """Set replacement forwards on the modules of the pairs and on the other convolutions; fold no other norm."""
     paired = {id(pair.convolution): pair for pair in pairs}
     for module in {id(each): each for each in (*convolutions, *(pair.convolution for pair in pairs))}.values():
         if not isinstance(vars(module).get("forward"), Convolution):
@@ -221,7 +221,7 @@ def rewrite(pairs: Iterable[Pair], convolutions: Iterable[nn.Module], current: C
             vars(pair.rectifier)["forward"] = Rectifier(pair.rectifier, current)
 
 
-def _method_of(module: nn.Module) -> Any:
+def _class_forward(module: nn.Module) -> Any:
     return types.MethodType(type(module).forward, module)
 
 

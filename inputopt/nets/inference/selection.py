@@ -38,20 +38,20 @@ class Rewrites:
 
     Attributes:
         kinds: those in use.
-        is_local: whether each of them is right by itself, whatever other operations run; not so what rests on nobody
-            else reading a tensor, nor anything in a forward that decides by numbers which operations those are.
+        is_local: whether each rewrite is correct independently of the other operations. False for folded norms and
+            in-place ReLUs, which rely on no other operation reading a tensor, and if control flow depends on numbers.
     """
 
     def __init__(self, model: nn.Module | None, current: Current) -> None:
-        """`model`: the private copy, as nobody has rewritten it yet; None where there is none."""
+        """`model` is the private copy before any rewrite; None if there is none."""
         modules = [] if model is None else list(model.modules())
         self._plain = {id(module): module for module in modules if is_plain(module)}
         self._current = current
-        self._last = model is not None and prefers_channels_last(model)
+        self._channels_last = model is not None and prefers_channels_last(model)
         self._pairs: dict[int, Pair] = {}  # by the id of the convolution
-        self._refused: set[int] = set()  # convolutions whose output was seen to go elsewhere
+        self._refused: set[int] = set()  # ids of convolutions whose output has other readers
         self._dropped: dict[str, str] = {}
-        self._decides = False
+        self._reads_numbers = False
         self.is_local = True
         self.kinds: frozenset[str] = frozenset()
 
@@ -72,7 +72,7 @@ class Rewrites:
 
     def update(self, seen: Observation) -> None:
         """Update from an observed forward: add pairs that can be folded, and exclude those that must not be."""
-        self._decides |= seen.reads_numbers
+        self._reads_numbers |= seen.reads_numbers
         if seen.reads_numbers:
             self.drop((FOLDED_NORMS, INPLACE_RELUS), DECIDES)
         self._exclude({id(module) for module in self._plain.values() if _is_written(module, seen)})
@@ -94,7 +94,7 @@ class Rewrites:
         return frozenset(number for number, pair in self._pairs.items() if not asked.isdisjoint(pair.same_output))
 
     def _exclude(self, modules: set[int]) -> None:
-        """Leave these modules as they are from now on."""
+        """Restore these modules and do not rewrite them again."""
         self._refused |= modules
         for number in modules:
             restore(self._plain.pop(number))
@@ -111,25 +111,25 @@ class Rewrites:
             self._pairs[number] = replace(old, rectifier=None, same_output=pair.same_output | old.same_output)
 
     def _update_kinds(self) -> None:
-        there = {
+        available = {
             FOLDED_NORMS: bool(self._pairs),
             INPLACE_RELUS: FOLDED_NORMS not in self._dropped
             and any(pair.rectifier is not None for pair in self._pairs.values()),
-            CHANNELS_LAST: self._last,
+            CHANNELS_LAST: self._channels_last,
             FEW_CHANNELS: any(has_few_channels(each) for each in self._plain.values()),
         }
-        self.kinds = frozenset(kind for kind in KINDS if there[kind] and kind not in self._dropped)
-        self.is_local = not self._decides and self.kinds.isdisjoint((FOLDED_NORMS, INPLACE_RELUS))
+        self.kinds = frozenset(kind for kind in KINDS if available[kind] and kind not in self._dropped)
+        self.is_local = not self._reads_numbers and self.kinds.isdisjoint((FOLDED_NORMS, INPLACE_RELUS))
 
 
 def _is_written(module: nn.Module, seen: Observation) -> bool:
-    """Whether the forward writes to the module's own weights, or by what else they are held."""
+    """Whether the forward writes to the storage of the module's own parameters or buffers."""
     tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
     return any(storage_id(tensor) in seen.written for tensor in tensors)
 
 
 def reason_against(runner: Runner, seen: Observation) -> str:
-    """Why nothing of this network can be rewritten; empty if it can."""
+    """Reason why the network cannot be rewritten at all; empty if it can."""
     if not runner.is_private:
         what = "cannot be copied" if runner.modules else "is a function, whose inside is not known"
         return f"the model {what}"

@@ -1,9 +1,9 @@
-"""How many threads a piece of work deserves: waking a second one costs more than a small piece.
+"""Limits small computations to one thread, since waking a second thread would cost more than it saves.
 
-A rule and not a measurement at run time, so that the same call gives the same bits everywhere. `torch.set_num_threads`
-would change the number for the whole process, and so for whoever else computes meanwhile; the libraries beneath keep
-one for each thread as well, which is all that is set here. Where they cannot be reached (other builds of torch than
-with OpenMP) nothing is, which changes nothing but time.
+The rule is fixed, not measured at run time, so that the same call gives bitwise identical results everywhere.
+`torch.set_num_threads` would change the number for the whole process and for other threads that compute meanwhile. The
+libraries that torch uses also keep a number for each thread, and only that is set here. Where they are not accessible
+(builds of torch without OpenMP) nothing is set, which affects only the run time.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from typing import Any
 import torch
 
 SMALL = 60e6
-"""Floating-point operations of a forward, up to which one thread is quicker than several (measured on two cores)."""
+"""Floating-point operations of a forward below which one thread is faster than several (measured on two cores)."""
 
 FEW = 1_000_000
-"""Numbers in a tensor, up to which one thread is quicker at arithmetic that treats each by itself."""
+"""Elements of a tensor up to which one thread is faster for elementwise arithmetic."""
 
-_NOTHING = nullcontext()
+_NO_CHANGE = nullcontext()
 
 _all_threads: ContextVar[int | None] = ContextVar("all_threads", default=None)
 
 
 @contextmanager
 def threads_for_numbers(count: int) -> Iterator[None]:
-    """One thread inside if tensors hold no more than `FEW` numbers; the networks run there still get theirs."""
+    """Context with one thread if tensors have at most `FEW` elements; networks run inside still use all threads."""
     if count > FEW:
         yield
         return
@@ -46,17 +46,17 @@ def threads_for_numbers(count: int) -> Iterator[None]:
 
 
 def threads_for_operations(operations: float) -> AbstractContextManager[None]:
-    """One thread inside if the network's operations are known and few; else as many as torch was set to."""
+    """Context with one thread if the network's operations are known and below `SMALL`; else with torch's setting."""
     _guard_forks()
     now = torch.get_num_threads()
     count = 1 if 0 < operations < SMALL else _all_threads.get() or now
-    return _NOTHING if count == now else _threads(count)
+    return _NO_CHANGE if count == now else _threads(count)
 
 
 @contextmanager
 def _threads(count: int) -> Iterator[None]:
-    """The calling thread computes with so many threads inside."""
-    before, limits = torch.get_num_threads(), _limits()  # asking lets torch make up its mind in this thread first
+    """Context in which the calling thread computes with `count` threads."""
+    before, limits = torch.get_num_threads(), _limits()  # the query first initialises torch in this thread
     if count == before or limits is None:
         yield
         return
@@ -70,38 +70,38 @@ def _threads(count: int) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class _Limits:
-    """The calls of the libraries that torch computes with which set a number for the calling thread alone.
+    """Library functions that set the number of threads for the calling thread only.
 
     Attributes:
-        operations: OpenMP's.
-        products: MKL's, which follows OpenMP's unless it was given one of its own; None in builds without it.
+        operations: OpenMP's function.
+        products: MKL's function; MKL follows OpenMP unless it was set itself. None in builds without MKL.
     """
 
     operations: Any
     products: Any
 
     def set(self, count: int) -> int:
-        """So many threads from now on; returns what MKL had of its own, 0 for nothing."""
+        """Use `count` threads from now on; returns MKL's former own setting, 0 if it had none."""
         self.operations(count)
         return self.set_products(count)
 
     def set_products(self, count: int) -> int:
-        """As many for MKL alone."""
+        """Use `count` threads in MKL only; returns its former setting."""
         return 0 if self.products is None else int(self.products(count))
 
 
 @functools.cache
 def _guard_forks() -> None:
-    """From now on, a forked process computes with one thread in the thread that goes on in it.
+    """From now on, limit forked child processes to one thread.
 
-    The other threads of its OpenMP pool are not copied, and whatever is shared out among them, in torch itself too,
-    would wait for ever.
+    A fork does not copy the other threads of the OpenMP pool, and work distributed to them, also by torch itself, would
+    wait for ever.
     """
     if hasattr(os, "register_at_fork"):  # not on Windows, which cannot fork
-        os.register_at_fork(after_in_child=_one_thread)
+        os.register_at_fork(after_in_child=_limit_to_one_thread)
 
 
-def _one_thread() -> None:
+def _limit_to_one_thread() -> None:
     limits = _limits()
     if limits is not None and torch.get_num_threads() > 1:
         limits.set(1)
@@ -109,11 +109,11 @@ def _one_thread() -> None:
 
 @functools.cache
 def _limits() -> _Limits | None:
-    """As this build of torch has them; None if they are not found."""
+    """The functions of this build of torch; None if OpenMP's is not found."""
     folder = Path(torch.__file__).parent / "lib"
     for name in ("libtorch_cpu.so", "libtorch_cpu.dylib", "torch_cpu.dll"):
         if (folder / name).is_file():
-            library = ctypes.CDLL(str(folder / name))  # loaded already, with what it depends on
+            library = ctypes.CDLL(str(folder / name))  # already loaded with its dependencies
             operations = getattr(library, "omp_set_num_threads", None)
             products = getattr(library, "MKL_Set_Num_Threads_Local", None)
             return None if operations is None else _Limits(operations, products)

@@ -1,4 +1,4 @@
-"""Ways through a rewritten network that have proved to be right, side by side with the plain one."""
+"""Verifies the rewritten forward of a network against the plain one and remembers the verified paths."""
 
 from __future__ import annotations
 
@@ -26,34 +26,34 @@ CHANGING = "its answers to the same inputs differ from call to call"
 
 @dataclass
 class Verifier:
-    """What is rewritten of a network, and the ways through it that were verified.
+    """Verifies the rewrites of a network and stores the paths that were verified.
 
     Attributes:
-        runner: runs it.
-        rewrites: those in use; what does not hold is dropped.
-        checks: on how many inputs it was run to verify.
+        runner: runs the model.
+        rewrites: the rewrites in use; those that fail verification are dropped.
+        checks: number of inputs that the model was run on for verification.
     """
 
     runner: Runner
     rewrites: Rewrites
     checks: int = 0
     _graphs: set[Hashable] = field(default_factory=set)
-    _nodes: set[int] = field(default_factory=set)  # of every node of those graphs
-    _sizes: set[Hashable] = field(default_factory=set)  # layers and kinds of inputs at which outputs were compared
+    _nodes: set[int] = field(default_factory=set)  # signatures of all nodes of those graphs
+    _sizes: set[Hashable] = field(default_factory=set)  # (layers, shape, dtype, graded) with compared outputs
     _allowed: Tolerance = NOT_VERIFIED
 
     def new_state(self, layers: Layers, kinds: frozenset[str] | None = None) -> RewriteState:
-        """For one forward until the last of `layers`, in which convolutions that are asked for are not folded."""
+        """Rewrite state for one forward up to `layers`; convolutions whose output is requested are not folded."""
         kinds = self.rewrites.kinds if kinds is None else kinds
         if layers == (WHOLE,) or FOLDED_NORMS not in kinds:
             return RewriteState(kinds)
-        asked = {name for name, _ in self.runner.parsed(layers).values() if name != WHOLE}
+        requested = {name for name, _ in self.runner.parsed(layers).values() if name != WHOLE}
         return RewriteState(
-            kinds, self.rewrites.unfolded_for({id(self.runner.model.get_submodule(name)) for name in asked})
+            kinds, self.rewrites.unfolded_for({id(self.runner.model.get_submodule(name)) for name in requested})
         )
 
     def is_verified(self, result: ForwardResult, batch: int) -> bool:
-        """Whether a rewritten forward of so many inputs, with gradients, went a verified way, or part of one."""
+        """Whether a rewritten forward with gradients of `batch` inputs took a verified path or part of one."""
         if result.state is None or result.state.broken:
             return False
         roots = result.roots(batch)
@@ -61,20 +61,20 @@ class Verifier:
         if graph in self._graphs:
             return True
         known = node_signatures(roots, result.input_node)
-        begins = bool(roots) and all(known[root] in self._nodes for root in roots)
-        if begins:
+        is_part = bool(roots) and all(known[root] in self._nodes for root in roots)
+        if is_part:
             self._graphs.add(graph)
-        return begins
+        return is_part
 
     def agrees(self, result: ForwardResult, x: Tensor, layers: Layers, rows: int | None, graded: bool = True) -> bool:
-        """Whether a rewritten forward of `x` says what the plain one does, which is compared once for inputs of a size.
+        """Whether rewritten and plain outputs agree on the first `rows` of `x`, compared once for each input shape.
 
-        The same graph can mean something else at another size, as where the forward looks at how its tensors lie in
-        memory, and a forward without gradients (not `graded`) has no graph at all. Outputs tell, at a quarter of the
-        cost of a whole verification.
+        The same graph can compute something else at another size, for example if the forward depends on the memory
+        format of its tensors, and a forward without gradients (`graded=False`) has no graph at all. Comparing outputs
+        costs a quarter of a whole verification.
         """
-        size, whole = ((asked, x.shape[1:], x.dtype, graded) for asked in (layers, (WHOLE,)))
-        if size not in self._sizes and whole not in self._sizes:
+        key, whole = ((each, x.shape[1:], x.dtype, graded) for each in (layers, (WHOLE,)))
+        if key not in self._sizes and whole not in self._sizes:
             few = x[:rows]
             self.checks += len(few)
             few = few.detach().requires_grad_(graded and few.is_floating_point())
@@ -83,11 +83,11 @@ class Verifier:
             seen = (None if each is None else each[: len(few)] for each in result.tensors(layers, len(x)))
             if difference(Evaluation(plain), Evaluation(tuple(seen)), self._allowed):
                 return False
-            self._sizes.add(size)
+            self._sizes.add(key)
         return True
 
     def takes_verified_path(self, x: Tensor, layers: Layers) -> bool:
-        """Whether the rewritten forward of these inputs, run for this alone, goes a way that was verified."""
+        """Run an extra rewritten forward on these inputs; returns whether it takes a verified path."""
         with torch.enable_grad():
             leaf = x.detach().clone().requires_grad_(x.is_floating_point())
             self.checks += len(leaf)
@@ -98,9 +98,9 @@ class Verifier:
                 return False
 
     def verify(self, probed: Probe, layers: Layers) -> bool:
-        """Compare the rewritten forward with a plain one; drop what does not hold. Returns whether what is left does.
+        """Compare the rewritten forward with a plain one and drop rewrites that fail; returns whether the rest agree.
 
-        Where the derivative is zero at these inputs nothing is known of it, and other inputs have to tell.
+        Where the gradient is zero at these inputs it cannot be verified, and the result is False.
         """
         kinds = self.rewrites.kinds
         if not kinds or probed.failure is not None or probed.result.missing:
@@ -120,8 +120,8 @@ class Verifier:
                     break
             else:
                 self.rewrites.drop(kinds, problem)
-        dead = plain.gradient is not None and not bool(plain.gradient.any())
-        if result is None or dead:
+        is_zero = plain.gradient is not None and not bool(plain.gradient.any())
+        if result is None or is_zero:
             return False
         roots = result.roots(len(probed.leaf))
         self._allowed = allowed
@@ -133,13 +133,13 @@ class Verifier:
     def _compare(
         self, kinds: frozenset[str], probed: Probe, layers: Layers, plain: Evaluation, allowed: Tolerance
     ) -> tuple[str, ForwardResult | None]:
-        """How a forward with these rewrites differs from the plain one, and the forward itself if it does not."""
+        """How a forward with these rewrites differs from the plain one, and its result if it does not."""
         state = self.new_state(layers, kinds)
         self.checks += len(probed.leaf)
         with torch.enable_grad():
             try:
                 result = self.runner(probed.leaf, layers, state, isolate=True)
-                if result.overwritten():  # as by a rectifier that the plain forward does not have
+                if result.overwritten():  # e.g. by an in-place ReLU
                     self.runner.cloned_layers |= result.overwritten()
                     state = self.new_state(layers, kinds)
                     result = self.runner(probed.leaf, layers, state, isolate=True)
@@ -149,20 +149,20 @@ class Verifier:
                 return "what a convolution put out did not go to its batch norm", None
             try:
                 seen = self._evaluate(result, probed.leaf, layers, strict=plain.gradient is not None)
-            except Exception as error:  # whatever a derivative of somebody's own raises
+            except Exception as error:  # a user-defined backward may raise anything
                 return f"raised {first_line(error)} in the backward", None
         problem = difference(plain, seen, allowed)
         return problem, None if problem else result
 
     def _evaluate(self, result: ForwardResult, leaf: Tensor, layers: Layers, strict: bool = False) -> Evaluation:
-        """What came of a forward, with its derivative; `strict`: it must have one."""
+        """Outputs and gradient of a forward; `strict` re-raises errors of the backward."""
         with torch.enable_grad():
             outputs = result.tensors(layers, len(leaf))
             total, gradient = fixed_combination(outputs), None
             if total is not None:
                 try:
                     gradient = self.runner.derive(total, leaf, keep=False)
-                except Exception:  # it cannot be derived, as whoever asks for its derivative will hear
+                except Exception:  # not differentiable; a later backward reports it
                     if strict:
                         raise
         return Evaluation(tuple(None if each is None else each.detach() for each in outputs), gradient)

@@ -1,4 +1,4 @@
-"""Canvases: what a search moves is z, what the network sees is made from it."""
+"""Canvases: differentiable maps from the optimised parameters z to the network's inputs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from torch import Tensor
 from inputopt.search.problem import Problem
 
 Canvas = Callable[[Tensor, Problem], Tensor]
-"""(z, problem) -> the inputs [B, ...] that the network is shown."""
+"""(z, problem) -> the network's inputs [B, ...]."""
 
 
 def pixels(z: Tensor, problem: Problem) -> Tensor:
-    """z itself."""
+    """The pixel canvas: z is the input."""
     return z

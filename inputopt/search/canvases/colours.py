@@ -1,4 +1,4 @@
-"""Colours of pictures: decorrelated colour space and the squashing into the bounds (Olah et al., 2017)."""
+"""Decorrelated colour space, and the sigmoid that maps colours into the bounds (Olah et al., 2017)."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ import torch
 from torch import Tensor
 
 COLOURS = ((-0.661, -0.497, -0.562), (-0.734, 0.272, 0.622), (0.157, -0.824, 0.544))
-"""Photos' principal directions of colour (red, green, blue): lightness, red against blue, green against the rest."""
+"""Principal components of colour (red, green, blue) in photos: lightness, red against blue, green against the rest."""
 
 
 SPREADS = (1.0, 0.49, 0.144)
-"""How far photos' colours spread along each, in parts of the first."""
+"""Standard deviation of photos' colours along each component, relative to the first."""
 
 
 @dataclass(frozen=True)
 class Squash:
-    """Any numbers into the bounds, by the logistic function, in photos' directions of colour if there are three."""
+    """Map real numbers into the bounds by a sigmoid, with decorrelated colours for images of three channels."""
 
     low: float
     high: float
     decorrelated: bool = True
 
     def __call__(self, y: Tensor) -> Tensor:
-        """[B, C, H, W] of any value -> colours in the bounds."""
+        """Map real numbers [B, C, H, W] to colours within the bounds."""
         if self.decorrelated and y.shape[1] == 3:
             y = _mixed(y, _colours(y.dtype, y.device))
         inside = y.sigmoid()
         return inside if (self.low, self.high) == (0, 1) else self.low + (self.high - self.low) * inside
 
     def undo(self, x: Tensor) -> Tensor:
-        """What gives these colours; black and white are infinitely far, and held a thousandth away."""
+        """The inverse map; it is infinite at the bounds, so colours are clipped to 0.001 of the width inside them."""
         y = ((x - self.low) / (self.high - self.low)).clamp(1e-3, 1 - 1e-3).logit()
         if self.decorrelated and y.shape[1] == 3:
             y = _mixed(y, torch.linalg.inv(_colours(torch.float64, y.device)).to(y))
@@ -40,11 +40,11 @@ class Squash:
 
 
 def _mixed(y: Tensor, colours: Tensor) -> Tensor:
-    """Images [B, K, H, W] whose channels are K colours [K, C], as [B, C, H, W]."""
+    """Convert images [B, K, H, W] with coefficients of K colours [K, C] to [B, C, H, W]."""
     return (colours.T @ y.flatten(2)).reshape(len(y), -1, *y.shape[2:])
 
 
 @functools.lru_cache(maxsize=8)
 def _colours(dtype: torch.dtype, device: torch.device) -> Tensor:
-    """`COLOURS` as far apart as `SPREADS`, [K, C]."""
+    """`COLOURS` scaled by `SPREADS`, [K, C]."""
     return torch.tensor(SPREADS, dtype=dtype, device=device).diag() @ torch.tensor(COLOURS, dtype=dtype, device=device)

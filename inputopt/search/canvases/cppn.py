@@ -1,4 +1,4 @@
-"""A canvas of formulas: z are the weights of a small network from a pixel's place to its colour."""
+"""CPPN canvas: z holds the weights of a small network that maps pixel coordinates to colours (Stanley, 2007)."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from inputopt.search.steps.directions import Adam
 from inputopt.search.steps.step import Descend, HalfCosine
 
 FITTED, FITTING = 64, 600
-"""The longer side of what a photo is fitted at, and in how many steps."""
+"""Longer side in pixels to which a photo is resized to fit the weights, and number of fitting steps."""
 
 
 @dataclass(frozen=True)
 class CPPN:
-    """A compositional pattern-producing network for each image (Stanley, 2007), all of one shape, [B, P].
+    """A compositional pattern-producing network for each image (Stanley, 2007); the weights z are [B, P].
 
-    It sees a pixel's place from the middle (across, down, distance; the shorter side reaches from -1 to 1) and has
-    layers of sines, bells and logistic curves: what it draws is smooth and has symmetries. The same z draws the same
-    image at any size.
+    Its inputs are a pixel's coordinates from the centre (x, y and distance; the shorter side reaches from -1 to 1). Its
+    hidden units are sines, Gaussians and sigmoids (tanh), so images are smooth and have symmetries. The same z gives
+    the same image at any size.
 
     Attributes:
         shape: (C, H, W) of an image.
-        squash: from any numbers into the bounds.
-        hidden: units a layer, shared out to sines, bells and curves; at least 3.
-        depth: hidden layers.
+        squash: maps real numbers into the bounds.
+        hidden: units per hidden layer, a third each sines, Gaussians and sigmoids; at least 3.
+        depth: number of hidden layers.
     """
 
     shape: tuple[int, int, int]
@@ -47,12 +47,12 @@ class CPPN:
 
     @property
     def sizes(self) -> list[tuple[int, int]]:
-        """How many inputs, with their constant, and outputs each layer has."""
+        """Number of inputs, including the bias, and of outputs of each layer."""
         inputs = [4, *[self.hidden + 1] * self.depth]
         return list(zip(inputs, [*[self.hidden] * self.depth, self.shape[0]], strict=True))
 
     def start(self, seed: int, ids: Tensor, deviation: float = 1.0) -> Tensor:
-        """Normal weights, scaled by the inputs of their layer and larger in the first, each example's own."""
+        """Random normal weights for each example, scaled by 1 / sqrt(inputs per layer), larger in the first layer."""
         drawn = keyed_random.normal((sum(rows * columns for rows, columns in self.sizes),), seed, ids).float()
         scales = [
             drawn.new_full((rows * columns,), (3.0 if layer == 0 else 1.5) / math.sqrt(rows))
@@ -61,11 +61,11 @@ class CPPN:
         return deviation * drawn * torch.cat(scales)
 
     def encode(self, x: Tensor) -> Tensor:
-        """Weights that draw about what images [B, C, H, W] show: the one loop leads there, from `start(0)`.
+        """Fit weights to images [B, C, H, W] with `optimise`, starting from `start(0)`.
 
-        So few weights keep shapes and colours, and no detail: of six photos of 48 x 64 pixels the root mean square
-        error is 0.04 to 0.09 of the bounds' width, a fifth to two fifths of the photos' own spread, and of 128 x 128 it
-        is 0.05 to 0.12. Larger images are scaled down to `FITTED` pixels first, since a formula draws at any size.
+        So few weights keep shapes and colours but no detail: for six photos of 48 x 64 pixels the root mean square
+        error is 0.04 to 0.09 of the bounds' width, a fifth to two fifths of the photos' standard deviation, and for
+        128 x 128 it is 0.05 to 0.12. Larger images are first resized to `FITTED` pixels, since weights fit any size.
         """
         factor = min(1.0, FITTED / max(self.shape[1:]))
         height, width = (max(1, round(side * factor)) for side in self.shape[1:])
@@ -74,27 +74,27 @@ class CPPN:
         rows = torch.arange(len(x), device=x.device)
         problem = Problem(self.start(0, torch.zeros_like(rows)).to(x), rows, rows)
         drawn = Frozen(lambda z: small(z, problem).flatten(1))
-        apart = Objective(lambda outputs, z, problem: (outputs - wanted[problem.label]).square().mean(1))
+        error = Objective(lambda outputs, z, problem: (outputs - wanted[problem.label]).square().mean(1))
         step = Descend(Adam(), HalfCosine(0.1, 0.001, FITTING))
-        oracle = Autograd(drawn, apart, never)
+        oracle = Autograd(drawn, error, never)
         try:
             return optimise(oracle, step, anywhere, problem, problem.x0, steps=FITTING, stop=at_the_end).x
         except Interrupted as stopped:
-            raise KeyboardInterrupt from stopped  # what it holds is no picture
+            raise KeyboardInterrupt from stopped  # its result holds weights, not a picture
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
         channels, height, width = self.shape
-        values = self._places(z).expand(len(z), -1, -1)
+        values = self._coordinates(z).expand(len(z), -1, -1)
         one = z.new_ones(len(z), 1, height * width)
         weights = torch.split(z, [rows * columns for rows, columns in self.sizes], dim=1)
         for layer, ((rows, columns), flat) in enumerate(zip(self.sizes, weights, strict=True)):
             summed = flat.reshape(-1, columns, rows) @ torch.cat([values, one], dim=1)
-            values = _mixed(summed) if layer < self.depth else summed
+            values = _activation(summed) if layer < self.depth else summed
         return self.squash(values.reshape(len(z), channels, height, width))
 
-    def _places(self, like: Tensor) -> Tensor:
-        """[1, 3, H W]."""
+    def _coordinates(self, like: Tensor) -> Tensor:
+        """Pixel coordinates and their distance from the centre, [1, 3, H * W]."""
         _, height, width = self.shape
         short = min(height, width)
         down, across = (
@@ -105,7 +105,7 @@ class CPPN:
         return torch.stack([columns, rows, (rows.square() + columns.square()).sqrt()]).flatten(1)[None]
 
 
-def _mixed(summed: Tensor) -> Tensor:
-    """A third of the units each: sines, bells and logistic curves, all between -1 and 1."""
-    sines, bells, curves = summed.tensor_split(3, dim=1)
-    return torch.cat([sines.sin(), 2 * (-bells.square()).exp() - 1, curves.tanh()], dim=1)
+def _activation(summed: Tensor) -> Tensor:
+    """Activation function: sine, Gaussian and tanh on a third of the units each, all in -1 to 1."""
+    sines, gaussians, sigmoids = summed.tensor_split(3, dim=1)
+    return torch.cat([sines.sin(), 2 * (-gaussians.square()).exp() - 1, sigmoids.tanh()], dim=1)

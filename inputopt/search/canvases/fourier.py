@@ -1,9 +1,9 @@
-"""Canvases of waves: z are frequencies, and colours are those along which photos vary. No pixel moves alone.
+"""Fourier canvas: z holds Fourier coefficients in a decorrelated colour space (Olah et al., 2017).
 
-The numbers about photos were measured on the six colour photos that scikit-image and scikit-learn ship (china, flower,
-coffee, chelsea, rocket, astronaut): colours as log-odds of their values between black and white have the principal
-directions `COLOURS`; over 224-pixel windows the power of a wave falls with its frequency to the 2.5th, from 1.9 in the
-darkest photo to 2.9.
+The constants for photos were measured on the six colour photos that scikit-image and scikit-learn ship (china, flower,
+coffee, chelsea, rocket, astronaut). Colours as log-odds between black and white have the principal components
+`COLOURS`. In 224-pixel windows the power falls as frequency to the -2.5, with exponents from 1.9, in the darkest photo,
+to 2.9.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ Shape: TypeAlias = tuple[int, int, int]
 
 
 FALL = 1.4
-"""A wave's amplitude falls with its frequency to this power on the canvases of photos' waves.
+"""Amplitudes on the `Natural` and `MACO` canvases fall as frequency to minus this power.
 
-That is steeper than in photos' log-odds, since squashing adds fine waves: of 1.25 to 1.5 it brings clouds on the canvas
-nearest to photos' mean radial log-spectrum (root mean square 0.27; with 1.25 it is 0.44).
+It is steeper than in photos' log-odds, since squashing adds high frequencies. Of 1.25 to 1.5 this value brings random
+images on the canvas closest to photos' mean radial log-spectrum (root mean square 0.27; 0.44 with 1.25).
 """
 
 
 def frequencies(height: int, width: int) -> Tensor:
-    """How often each wave of a real Fourier transform repeats over the image's geometric-mean side, [H, W // 2 + 1].
+    """Frequencies of a real Fourier transform in cycles per geometric-mean side of the image, [H, W // 2 + 1].
 
     >>> frequencies(4, 4)[:, 0]
     tensor([0., 1., 2., 1.])
@@ -45,12 +45,12 @@ def frequencies(height: int, width: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Fourier:
-    """Real and imaginary parts of every wave, [B, C, H, W // 2 + 1, 2] (Olah et al., 2017).
+    """Fourier canvas (Olah et al., 2017): z holds real and imaginary parts of coefficients, [B, C, H, W // 2 + 1, 2].
 
     Attributes:
         shape: (C, H, W) of an image.
-        squash: from any numbers into the bounds.
-        fall: a step moves a wave in proportion to its frequency to minus this power.
+        squash: maps real numbers into the bounds.
+        fall: each coefficient is scaled by its frequency to minus this power, and so is its change in a step.
     """
 
     shape: Shape
@@ -58,18 +58,18 @@ class Fourier:
     fall: float = 1.0
 
     def start(self, seed: int, ids: Tensor, deviation: float = 0.01) -> Tensor:
-        """Faint waves, each example's own."""
+        """Random coefficients for each example, small by default."""
         channels, height, width = self.shape
         return deviation * keyed_random.normal((channels, height, width // 2 + 1, 2), seed, ids).float()
 
     def encode(self, x: Tensor) -> Tensor:
-        """The z of images [B, C, H, W]."""
+        """The z that gives images [B, C, H, W]."""
         return torch.view_as_real(torch.fft.rfft2(self.squash.undo(x), norm="ortho")) / self._amplitude(x)[..., None]
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
-        waves = torch.view_as_complex(z.contiguous()) * self._amplitude(z)
-        return self.squash(torch.fft.irfft2(waves, s=self.shape[1:], norm="ortho"))
+        spectrum = torch.view_as_complex(z.contiguous()) * self._amplitude(z)
+        return self.squash(torch.fft.irfft2(spectrum, s=self.shape[1:], norm="ortho"))
 
     def _amplitude(self, like: Tensor) -> Tensor:
         return _falling(self.shape, self.fall).to(dtype=like.dtype, device=like.device)

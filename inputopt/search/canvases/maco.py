@@ -1,4 +1,4 @@
-"""MACO: magnitude-constrained optimisation, in which only the phase of each frequency is free (Fel et al., 2023)."""
+"""MACO: magnitude-constrained optimisation, which optimises only the phase of each frequency (Fel et al., 2023)."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from inputopt.search.problem import Problem
 
 @dataclass(frozen=True)
 class MACO:
-    """Only where each wave stands, [B, C, H, W // 2 + 1] in radians; how strong it is, is fixed as in photos.
+    """Fourier canvas with fixed amplitudes: z is the phase of each frequency in radians, [B, C, H, W // 2 + 1].
 
-    MACO (Fel et al., 2023), with the amplitudes of a law instead of a data set's mean: frequency to -`fall`.
+    As in Fel et al. (2023), but the amplitudes follow a power law, frequency to -`fall`, instead of a data set's mean.
 
     Attributes:
         shape: (C, H, W) of an image.
-        squash: from any numbers into the bounds.
-        fall: how the amplitude falls with the frequency.
-        contrast: the standard deviation of the image before it is squashed, in units of the first colour.
+        squash: maps real numbers into the bounds.
+        fall: amplitudes fall as frequency to minus this power.
+        contrast: the standard deviation of the image before it is squashed, in units of the first colour component.
     """
 
     shape: Shape
@@ -34,31 +34,31 @@ class MACO:
     contrast: float = 2.0
 
     def start(self, seed: int, ids: Tensor) -> Tensor:
-        """Every wave somewhere, each example's own."""
+        """Random uniform phases for each example."""
         channels, height, width = self.shape
         return 2 * math.pi * keyed_random.uniform((channels, height, width // 2 + 1), seed, ids).float()
 
     def encode(self, x: Tensor) -> Tensor:
-        """The phases of images [B, C, H, W]; their amplitudes are lost."""
+        """The phases of images [B, C, H, W]; their amplitudes are discarded."""
         return torch.fft.rfft2(self.squash.undo(x), norm="ortho").angle()
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
-        rings = _rings(self.shape, self.fall, self.contrast, z.device)
-        counts = torch.zeros_like(rings.power).index_add(0, rings.number, rings.members.flatten())
-        amplitude = (rings.power / counts).sqrt()[rings.number].reshape(self.shape[1], -1)
-        waves = torch.polar(amplitude.to(z).expand_as(z).contiguous(), _odd(z, self.shape[2]))
-        return self.squash(torch.fft.irfft2(waves, s=self.shape[1:], norm="ortho"))
+        bins = _rings(self.shape, self.fall, self.contrast, z.device)
+        counts = torch.zeros_like(bins.power).index_add(0, bins.number, bins.members.flatten())
+        amplitude = (bins.power / counts).sqrt()[bins.number].reshape(self.shape[1], -1)
+        spectrum = torch.polar(amplitude.to(z).expand_as(z).contiguous(), _hermitian(z, self.shape[2]))
+        return self.squash(torch.fft.irfft2(spectrum, s=self.shape[1:], norm="ortho"))
 
 
-def _odd(phases: Tensor, width: int) -> Tensor:
-    """Phases of a real image: in the first column, and the last of an even width, opposite waves are opposite."""
+def _hermitian(phases: Tensor, width: int) -> Tensor:
+    """Enforce Hermitian symmetry: phases are odd in the first column, and in the last column if the width is even."""
     rows = torch.arange(phases.shape[-2], device=phases.device)
     opposite = (-rows) % len(rows)
 
-    def column(own: Tensor) -> Tensor:
-        mirrored = torch.where(rows > opposite, -own[..., opposite], own)
-        return torch.where(rows == opposite, (own.detach().cos() < 0) * math.pi, mirrored)[..., None]
+    def column(phase: Tensor) -> Tensor:
+        mirrored = torch.where(rows > opposite, -phase[..., opposite], phase)
+        return torch.where(rows == opposite, (phase.detach().cos() < 0) * math.pi, mirrored)[..., None]
 
     ends = [column(phases[..., -1])] if width % 2 == 0 else []
     return torch.cat([column(phases[..., 0]), phases[..., 1 : phases.shape[-1] - len(ends)], *ends], dim=-1)

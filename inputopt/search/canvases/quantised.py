@@ -14,15 +14,15 @@ from inputopt.search.rows import per_example
 
 @dataclass(frozen=True)
 class Levels:
-    """Only what a file with so many levels can hold: z is rounded, and the gradient passes as if it were not.
+    """Round z to the levels that a file can store, with a straight-through gradient.
 
-    Where rounding to the nearest level would leave the ball, each change is rounded towards x0, which never makes it
-    larger: x0 must lie on the levels itself. So success is judged on what will be saved.
+    Where rounding to the nearest level would leave the ball, changes are rounded towards x0 instead, which never makes
+    them larger; x0 itself must lie on the levels. Success is therefore evaluated on the saved values.
 
     Attributes:
-        count: levels from `low` to `high`, 256 for a PNG.
+        count: number of levels from `low` to `high`, 256 for a PNG.
         low, high: the first and the last level, tensors that broadcast with [B, ...].
-        norm: what the ball is measured in.
+        norm: norm of the ball.
     """
 
     count: int
@@ -35,16 +35,16 @@ class Levels:
         return z + (x - z).detach() if z.requires_grad else x
 
     def on_levels(self, x: Tensor) -> Tensor:
-        """The nearest level of each number."""
+        """Round each element to the nearest level."""
         return self._level(self._number(x).round())
 
     def round(self, z: Tensor, problem: Problem) -> Tensor:
-        """The nearest levels of z that the problem allows."""
+        """Round z to the nearest levels within the problem's ball and bounds."""
         region = problem.region
         start = self._number(problem.x0).round()
         towards = start + (self._number(z) - start).trunc()
         near = self._level(self._number(z).round())
-        # a level outside the bounds of its own number gives way to the one nearer to x0
+        # where the nearest level is outside the bounds, round towards x0 instead
         near = torch.where((near < region.low) | (near > region.high), self._level(towards), near)
         over = self.norm.size(near - problem.x0) > region.eps * (1 + 1e-6)
         return torch.where(per_example(over, z), self._level(towards), near)
@@ -53,5 +53,5 @@ class Levels:
         return (x - self.low) / (self.high - self.low) * (self.count - 1)
 
     def _level(self, number: Tensor) -> Tensor:
-        # divided, not multiplied by a step: the very floats that reading a file gives
+        # dividing, not multiplying by a step, gives exactly the floats that reading a file gives
         return self.low + number / (self.count - 1) * (self.high - self.low)

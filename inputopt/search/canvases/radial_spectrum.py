@@ -1,6 +1,6 @@
-"""Waves whose power on every ring of frequencies is held: the image of them, and its derivative in closed form.
+"""Images from Fourier coefficients with fixed power in each radial frequency bin, with a closed-form derivative.
 
-Autograd's own way back through these lines takes twice as long and several times the memory.
+Autograd's backward pass through the same operations takes twice as long and several times the memory.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class RadialBins:
-    """Waves of a real Fourier transform by their frequency.
+    """Coefficients of a real Fourier transform grouped into bins by radial frequency.
 
     Attributes:
-        number: the ring of each wave, int64 [H * (W // 2 + 1)]; ring 0 is the image's mean, which is free.
-        members: how many waves of the whole transform each stands for, [H, W // 2 + 1].
-        scale: what the numbers given for each wave are multiplied by, [H, W // 2 + 1].
-        power: that of each ring in the image, [R].
-        width: W, which H and W // 2 + 1 leave open.
+        number: bin index of each coefficient, int64 [H * (W // 2 + 1)]; bin 0 is the image's mean, which is free.
+        members: number of coefficients of the full transform that each represents, 1 or 2, [H, W // 2 + 1].
+        scale: factor applied to each given coefficient, [H, W // 2 + 1].
+        power: power of each bin in the image, [R].
+        width: W, which W // 2 + 1 does not determine.
     """
 
     number: Tensor
@@ -32,55 +32,53 @@ class RadialBins:
 
 
 def held(z: Tensor, rings: RadialBins) -> Tensor:
-    """The image [B, C, H, W] of waves [B, C, H, W // 2 + 1, 2], each ring as strong as `rings` says.
+    """Images [B, C, H, W] from coefficients [B, C, H, W // 2 + 1, 2], rescaled to the power of each bin in `rings`.
 
-    The power of a ring is that of all its waves and of all channels together.
+    The power of a bin is summed over all its coefficients and all channels.
     """
-    return _Held.apply(z, rings)  # type: ignore[no-untyped-call]
+    return _FixedSpectrum.apply(z, rings)  # type: ignore[no-untyped-call]
 
 
-class _Held(torch.autograd.Function):
-    """With s the waves, p the power of a wave's ring, and f = sqrt(wanted / p): the image is that of f s."""
+class _FixedSpectrum(torch.autograd.Function):
+    """The image is the inverse transform of f s: s are the coefficients, p their bin's power, f = sqrt(wanted / p)."""
 
     @staticmethod
-    def forward(ctx: Any, z: Tensor, rings: RadialBins) -> Tensor:
-        waves = torch.view_as_complex(z.contiguous()) * rings.scale.to(z)
-        _settle(waves, rings.width)
-        total = _on_rings(waves, waves, rings).clamp_min_(1e-20)
-        factor = (rings.power.to(total) / total).sqrt_()
+    def forward(ctx: Any, z: Tensor, bins: RadialBins) -> Tensor:
+        spectrum = torch.view_as_complex(z.contiguous()) * bins.scale.to(z)
+        _enforce_hermitian(spectrum, bins.width)
+        total = _sum_per_bin(spectrum, spectrum, bins).clamp_min_(1e-20)
+        factor = (bins.power.to(total) / total).sqrt_()
         factor[:, 0] = 1
-        each = _of_each(factor, waves, rings)
-        waves.mul_(each)
-        ctx.save_for_backward(waves, total.mul_(factor), each)
-        ctx.rings = rings
-        return torch.fft.irfft2(waves, s=(waves.shape[2], rings.width), norm="ortho")
+        each = _per_coefficient(factor, spectrum, bins)
+        spectrum.mul_(each)
+        ctx.save_for_backward(spectrum, total.mul_(factor), each)
+        ctx.bins = bins
+        return torch.fft.irfft2(spectrum, s=(spectrum.shape[2], bins.width), norm="ortho")
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        # of a real image's derivative too opposite waves are conjugate: it needs no `_settle`
-        waves, weight, each = ctx.saved_tensors
+        # the transform of a real gradient is Hermitian already, so it needs no `_enforce_hermitian`
+        spectrum, weight, each = ctx.saved_tensors
         pulled = torch.fft.rfft2(grad, norm="ortho")
-        along = _on_rings(waves, pulled, ctx.rings) / weight  # d f / d p = -f / 2 p
+        along = _sum_per_bin(spectrum, pulled, ctx.bins) / weight  # d f / d p = -f / 2 p
         along[:, 0] = 0
-        pulled.mul_(each).sub_(waves * _of_each(along, waves, ctx.rings))
-        return torch.view_as_real(pulled.mul_((ctx.rings.members * ctx.rings.scale).to(grad))), None
+        pulled.mul_(each).sub_(spectrum * _per_coefficient(along, spectrum, ctx.bins))
+        return torch.view_as_real(pulled.mul_((ctx.bins.members * ctx.bins.scale).to(grad))), None
 
 
-def _on_rings(one: Tensor, other: Tensor, rings: RadialBins) -> Tensor:
-    """The inner product of waves on each ring, [B, R]."""
+def _sum_per_bin(one: Tensor, other: Tensor, bins: RadialBins) -> Tensor:
+    """Inner product of two sets of coefficients within each bin, [B, R]."""
     parts = (torch.view_as_real(one) * torch.view_as_real(other)).sum(1)
-    product = (parts[..., 0] + parts[..., 1]) * rings.members.to(parts)  # quicker than a sum over two
-    return product.new_zeros(len(one), len(rings.power)).index_add_(1, rings.number, product.flatten(1))
+    product = (parts[..., 0] + parts[..., 1]) * bins.members.to(parts)  # faster than sum() over two elements
+    return product.new_zeros(len(one), len(bins.power)).index_add_(1, bins.number, product.flatten(1))
 
 
-def _of_each(numbers: Tensor, waves: Tensor, rings: RadialBins) -> Tensor:
-    """Of each wave the number of its ring, [B, 1, H, W // 2 + 1]."""
-    return numbers.index_select(1, rings.number).reshape(len(waves), 1, *waves.shape[2:])
+def _per_coefficient(numbers: Tensor, spectrum: Tensor, bins: RadialBins) -> Tensor:
+    """Value of each coefficient's bin, [B, 1, H, W // 2 + 1]."""
+    return numbers.index_select(1, bins.number).reshape(len(spectrum), 1, *spectrum.shape[2:])
 
 
-def _settle(waves: Tensor, width: int) -> None:
-    """Leave of waves what a real image has: in the first column, and the last of an even width, opposite ones are
-    conjugate.
-    """
-    ends = waves[..., :1] if width % 2 else waves[..., :: waves.shape[-1] - 1]
+def _enforce_hermitian(spectrum: Tensor, width: int) -> None:
+    """Enforce Hermitian symmetry, in place, in the first column, and in the last column if the width is even."""
+    ends = spectrum[..., :1] if width % 2 else spectrum[..., :: spectrum.shape[-1] - 1]
     ends.copy_((ends + ends.flip(-2).roll(1, -2).conj()) / 2)

@@ -1,1 +1,1 @@
-"""Where a layer's output keeps its channels: observed in one forward, or stated by the user; not guessed from sizes."""
+"""Finds the channel axis of a layer's output from one forward or the user's `axis`; never guessed from sizes."""

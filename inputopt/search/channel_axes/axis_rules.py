@@ -1,8 +1,8 @@
-"""What each operation of torch does to the axes of its inputs.
+"""Rules for how each torch operation changes the channel axis and the other axes of its inputs.
 
-Weights make channels: a convolution and a batch, group or instance norm on axis 1; a product with a matrix, a layer
-norm and an embedding on the last axis. Permutations, reshapes, slices and reductions move axes; everything else leaves
-them where they are.
+Weights define channels: convolutions and batch, group or instance norms on axis 1; products with a weight matrix, layer
+norms and embeddings on the last axis. Permutations, reshapes, slices and reductions move axes; every other operation
+leaves them in place.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from torch import Tensor
 from inputopt.search.channel_axes.axes import UNKNOWN, Axes, Call, all_joined
 
 Rule = Callable[[Call, Tensor], Axes]
-"""The axes of an operation's output."""
+"""(call, output tensor) -> axes of the output."""
 
 
-# ------------------------------------------------------------------------------------------------ weights make channels
+# ---------------------------------------------------------------------------------------------- weights define channels
 def _convolution(call: Call, out: Tensor) -> Axes:
     weight = call.named.get("weight")
     axis = out.ndim - weight.ndim + 1 if isinstance(weight, Tensor) else 1
-    return call.axes("input", "self").moved(_stays_in(out, but=axis)).weighted(axis)
+    return call.axes("input", "self").moved(_unchanged_in(out, but=axis)).weighted(axis)
 
 
 def _channel_norm(call: Call, out: Tensor) -> Axes:
@@ -32,19 +32,19 @@ def _channel_norm(call: Call, out: Tensor) -> Axes:
 
 
 def _on_last_axis(call: Call, out: Tensor) -> Axes:
-    return call.axes("input", "src", "query").moved(_stays_in(out)).weighted(out.ndim - 1)
+    return call.axes("input", "src", "query").moved(_unchanged_in(out)).weighted(out.ndim - 1)
 
 
 def _layer_norm(call: Call, out: Tensor) -> Axes:
-    """Over several axes it says nothing about any one of them."""
+    """Channels on the last axis if it normalises only that axis; axes unchanged if it normalises several."""
     given = call.axes("input")
     return given.weighted(out.ndim - 1) if len(call.named.get("normalized_shape", (1,))) == 1 else given
 
 
 def _matrix_product(call: Call, out: Tensor) -> Axes:
-    """Rows are the left matrix's, columns the right one's; the columns of a matrix of weights are channels.
+    """Rows come from the left matrix, columns from the right; with weights on the right, the columns are channels.
 
-    Weights on the left may be a convolution written as a product, or mix places: which of the two, cannot be told.
+    Weights on the left may be a convolution written as a product or may mix positions; the result is then ambiguous.
     """
     names = (("mat1", "mat2"), ("batch1", "batch2"), ("self", "mat2"))
     left, right = next(pair for pair in names if all(name in call.named for name in pair))
@@ -59,10 +59,10 @@ def _matrix_product(call: Call, out: Tensor) -> Axes:
 
 
 def _attention(call: Call, out: Tensor) -> Axes:
-    """Places are the query's, channels the value's."""
+    """Token positions come from the query, channels from the value."""
     last = out.ndim - 1
-    places = call.axes("query").moved(lambda axis: axis if axis == last - 1 else None).added
-    return Axes(call.axes("value").channels & {last}, frozenset(), places)
+    positions = call.axes("query").moved(lambda axis: axis if axis == last - 1 else None).added
+    return Axes(call.axes("value").channels & {last}, frozenset(), positions)
 
 
 # ------------------------------------------------------------------------------------------------------ axes are moved
@@ -84,14 +84,14 @@ def _view(call: Call, out: Tensor) -> Axes:
 
 
 def landed(old: Sequence[int], new: Sequence[int], axis: int) -> int | None:
-    """Where a reshape puts an axis; None if it cuts it, or puts it together with another one.
+    """Position of an axis after a reshape from `old` to `new`; None if it is split or merged with another axis.
 
     >>> landed((1, 16, 8, 8), (1, 16, 64), 1), landed((1, 16, 8, 8), (1, 1024), 1)
     (1, None)
     """
     before = math.prod(old[:axis])
-    fits = [place for place, size in enumerate(new) if size == old[axis] and math.prod(new[:place]) == before]
-    return axis if axis in fits else next(iter(fits), None)  # there are several only for an axis of length 1
+    fits = [position for position, size in enumerate(new) if size == old[axis] and math.prod(new[:position]) == before]
+    return axis if axis in fits else next(iter(fits), None)  # several fits occur only for axes of length 1
 
 
 def _select(call: Call, out: Tensor) -> Axes:
@@ -115,18 +115,18 @@ def _slice(call: Call, out: Tensor) -> Axes:
 
 def _concatenation(call: Call, out: Tensor) -> Axes:
     dim, parts = call.dim("dim", out), list(call.named["tensors"])
-    ends = _added(call, parts, dim, 0), _added(call, parts[::-1], dim, 1)
+    ends = _count_added(call, parts, dim, 0), _count_added(call, parts[::-1], dim, 1)
     return all_joined(axes for _, axes in call.dependent()).with_added(dim, ends)
 
 
-def _added(call: Call, parts: Sequence[Tensor], dim: int, end: int) -> int:
-    """How many entries, counted from one end, come before the first that is the input's."""
+def _count_added(call: Call, parts: Sequence[Tensor], dim: int, end: int) -> int:
+    """Number of entries at one end of the axis that do not come from the input."""
     count = 0
     for part in parts:
         axes, length = call.known(part), part.shape[dim]
-        own = length if axes is None else axes.added.get(dim, (0, 0))[end]
-        count += own
-        if own < length:
+        added = length if axes is None else axes.added.get(dim, (0, 0))[end]
+        count += added
+        if added < length:
             break
     return count
 
@@ -137,7 +137,7 @@ def _split(call: Call, out: Tensor) -> Axes:
 
 
 def _index(call: Call, out: Tensor) -> Axes:
-    """Some entries of one axis; of several axes at once, those are lost."""
+    """Indexing with tensors: one indexed axis keeps its role; several indexed axes lose theirs."""
     indices = call.named["indices"]
     used = [dim for dim, index in enumerate(indices) if index is not None]
     if len(used) != used[-1] - used[0] + 1:
@@ -155,56 +155,56 @@ def _index(call: Call, out: Tensor) -> Axes:
 
 
 def _reordered(call: Call, out: Tensor) -> Axes:
-    """Axes stay; which entries of them were added is not known any more."""
-    moved = call.axes("self", "input").moved(_stays_in(out))
+    """Axes stay in place, but which entries were concatenated is no longer known."""
+    moved = call.axes("self", "input").moved(_unchanged_in(out))
     return Axes(moved.channels, moved.older)
 
 
-def _unmoved(call: Call, out: Tensor) -> Axes:
+def _unchanged(call: Call, out: Tensor) -> Axes:
     return call.axes("self")
 
 
 def _restrided(call: Call, out: Tensor) -> Axes:
-    """As torch itself uses it, to say how axes of length 1 lie in memory; what else it can do is not followed."""
+    """Axes stay in place if only strides of length-1 axes change, as in torch's own use; otherwise unknown."""
     x = call.named["self"]
-    alike = x is not out and x.shape == out.shape and _long(x) == _long(out)
-    return call.axes("self") if alike or len(_long(out)) == 1 else UNKNOWN
+    alike = x is not out and x.shape == out.shape and _nontrivial_strides(x) == _nontrivial_strides(out)
+    return call.axes("self") if alike or len(_nontrivial_strides(out)) == 1 else UNKNOWN
 
 
-def _long(x: Tensor) -> list[tuple[int, int]]:
+def _nontrivial_strides(x: Tensor) -> list[tuple[int, int]]:
     return [(axis, x.stride(axis)) for axis, size in enumerate(x.shape) if size > 1]
 
 
-def _lost(call: Call, out: Tensor) -> Axes:
+def _unknown(call: Call, out: Tensor) -> Axes:
     return UNKNOWN
 
 
-def _each_number(call: Call, out: Tensor) -> Axes:
-    """Activations, sums, dropout, pooling and reductions: an axis stays, but for those that are summed over."""
+def _elementwise(call: Call, out: Tensor) -> Axes:
+    """Activations, sums, dropout, pooling and reductions: all axes stay except those reduced over."""
     given = call.dependent()
-    if len(given) == 1 and given[0][0].ndim == out.ndim:  # gated and padded channels are as many as they become
+    if len(given) == 1 and given[0][0].ndim == out.ndim:  # gating and padding may change lengths
         x, axes = given[0]
         same = {axis: ends for axis, ends in axes.added.items() if x.shape[axis] == out.shape[axis]}
         return Axes(axes.channels, axes.older, same)
-    return all_joined(axes.moved(functools.partial(_aligned, x, out, _reduced(call, x, out))) for x, axes in given)
+    return all_joined(axes.moved(functools.partial(_new_axis, x, out, _reduced(call, x, out))) for x, axes in given)
 
 
 def _reduced(call: Call, x: Tensor, out: Tensor) -> list[int]:
     dims = call.named.get("dim")
     listed = dims if isinstance(dims, (list, tuple)) else [dims]
-    gone = sorted({dim % max(1, x.ndim) for dim in listed if isinstance(dim, int)})
-    return gone if out.ndim == x.ndim - len(gone) else []
+    reduced = sorted({dim % max(1, x.ndim) for dim in listed if isinstance(dim, int)})
+    return reduced if out.ndim == x.ndim - len(reduced) else []
 
 
-def _aligned(x: Tensor, out: Tensor, gone: list[int], axis: int) -> int | None:
-    """Where an axis is after a reduction of others, or as broadcasting lays it."""
-    if gone:
-        return None if axis in gone else axis - sum(dim < axis for dim in gone)
-    place = axis + out.ndim - x.ndim
-    return place if place >= 0 and x.shape[axis] in (1, out.shape[place]) else None
+def _new_axis(x: Tensor, out: Tensor, reduced: list[int], axis: int) -> int | None:
+    """Position of an axis after a reduction over the axes `reduced`, or after broadcasting to `out`."""
+    if reduced:
+        return None if axis in reduced else axis - sum(dim < axis for dim in reduced)
+    position = axis + out.ndim - x.ndim
+    return position if position >= 0 and x.shape[axis] in (1, out.shape[position]) else None
 
 
-def _stays_in(out: Tensor, but: int | None = None) -> Callable[[int], int | None]:
+def _unchanged_in(out: Tensor, but: int | None = None) -> Callable[[int], int | None]:
     return lambda axis: axis if axis < out.ndim and axis != but else None
 
 
@@ -225,24 +225,24 @@ RULES: list[tuple[str, Rule]] = [
     (r"cat", _concatenation),
     (r"index", _index),
     (r"index_select|gather|grid_sampler.*|flip|roll", _reordered),
-    (r"pixel_(un)?shuffle|(native_)?channel_shuffle|unfold", _unmoved),
+    (r"pixel_(un)?shuffle|(native_)?channel_shuffle|unfold", _unchanged),
     (r"as_strided", _restrided),
-    (r"as_strided.+|diagonal.*|im2col|col2im|view_as_(real|complex)|_fft.*", _lost),
+    (r"as_strided.+|diagonal.*|im2col|col2im|view_as_(real|complex)|_fft.*", _unknown),
 ]
-"""The first pattern that fits an operation's name says its rule; any other operation treats each number by itself."""
+"""(pattern, rule): the first pattern that matches an operation's name applies; other operations are elementwise."""
 
 FRESH = re.compile(r"new_.+|.+_like|empty.*|zeros.*|ones.*|full.*")
-"""Operations that take no more than a shape from the tensor that they are given."""
+"""Operations that use only the shape, dtype or device of their tensor argument, not its values."""
 
 ALIKE = ("split", "split_with_sizes", "chunk", "tensor_split", "unsafe_split", "unsafe_chunk", "unbind")
-"""Operations whose outputs are all of one kind; of others the network goes on with the first."""
+"""Operations whose outputs all have the same axes; for others only the first output is followed."""
 
 
 @functools.lru_cache(maxsize=512)
 def rule_of(namespace: str, name: str) -> Rule:
-    """The rule of an operation, by its name without the underscore of those in place.
+    """The rule of an operation; `name` is without the trailing underscore of in-place variants.
 
-    Of operations that are not torch's own nothing is known but that what is called a convolution is one.
+    Outside the namespace "aten" only operations named as convolutions have a rule; the axes of others are unknown.
     """
-    rule = next((rule for pattern, rule in RULES if re.fullmatch(pattern, name)), _each_number)
-    return rule if namespace == "aten" or rule is _convolution else _lost
+    rule = next((rule for pattern, rule in RULES if re.fullmatch(pattern, name)), _elementwise)
+    return rule if namespace == "aten" or rule is _convolution else _unknown

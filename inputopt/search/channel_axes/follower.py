@@ -1,4 +1,4 @@
-"""Axes followed from the input of a network through the operations of one forward."""
+"""Tracks tensor axes from the input of a network through the operations of one forward."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from inputopt.search.channel_axes.axis_rules import ALIKE, FRESH, rule_of
 
 
 class Follower(DispatchMode):
-    """Inside, the axes of everything that is computed from `x` [1, ...] are followed, in this thread only.
+    """Dispatch mode that tracks the axes of every tensor computed from `x` [1, ...], in the calling thread only.
 
-    Images [1, C, H, W] begin with their channels on axis 1. With a single example, reshapes that put the batch together
-    with places, as linear layers and windows do, leave each axis to be found again.
+    Images [1, C, H, W] start with their channels on axis 1. The batch has size 1, so that reshapes that merge it with
+    spatial or token axes, as in linear layers and window attention, keep every axis identifiable.
     """
 
     def __init__(self, x: Tensor) -> None:
@@ -26,7 +26,7 @@ class Follower(DispatchMode):
         self._known[x] = Axes(frozenset({1})) if x.ndim == 4 else UNKNOWN
 
     def axes(self, seen: Tensor) -> Axes:
-        """What is known of a tensor that was computed inside; nothing of one that does not depend on `x`."""
+        """Axes of a tensor computed in this mode; `UNKNOWN` if it does not depend on `x`."""
         return self._known.get(seen) or UNKNOWN
 
     def __torch_dispatch__(
@@ -41,12 +41,12 @@ class Follower(DispatchMode):
             rule = rule_of(namespace, name)
             for number, out in enumerate(tensors([found])):
                 self._known[out] = rule(call, out) if number == 0 or name in ALIKE else UNKNOWN
-                self._note_whole(out)
+                self._update_base(out)
         return found
 
-    def _note_whole(self, out: Tensor) -> None:
-        """What was written into a part of a tensor is in the whole of it."""
-        whole = out._base
-        if whole is not None and not self.axes(whole).channels:
-            cut = whole.ndim == out.ndim and whole.stride() == out.stride()
-            self._known[whole] = Axes(self._known[out].channels) if cut else UNKNOWN
+    def _update_base(self, out: Tensor) -> None:
+        """Apply the axes of a view that was written to (such as a slice) to its base tensor."""
+        base = out._base
+        if base is not None and not self.axes(base).channels:
+            is_slice = base.ndim == out.ndim and base.stride() == out.stride()
+            self._known[base] = Axes(self._known[out].channels) if is_slice else UNKNOWN

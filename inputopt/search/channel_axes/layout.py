@@ -1,4 +1,4 @@
-"""What an objective must know of a network before a search: where its layers keep channels, and its inputs' range."""
+"""Layout of layer outputs (channel axis, spatial or token axes) and the input scale that objectives need."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from inputopt.search.bounds import lengths
 from inputopt.search.channel_axes.follower import Follower
 
 Axis = int | Mapping[str, int] | None
-"""The axis of channels as a user states it: one for every layer, one a layer, or None to have it found."""
+"""The user's channel axis: one for all layers, a mapping from layer to axis, or None to detect it."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a layer's output [B, ...] is laid out.
+    """Layout of a layer's output [B, ...].
 
     Attributes:
-        layer: its name.
-        shape: of its output for one example, with a leading 1 for the batch.
-        axis: the one that holds the channels, 1 or more; all others but the first are places.
-        before, after: how many of the first and last places are not the input's but were concatenated to it, such as
-            class tokens; known only of layers with one axis of places.
+        layer: name of the layer.
+        shape: shape of its output for one example, [1, ...].
+        axis: the channel axis, 1 or more; all others except the batch axis are places (spatial or token positions).
+        before, after: number of first and last places that do not come from the input but were concatenated, such as
+            class tokens; known only for layers with one axis of places.
     """
 
     layer: str
@@ -40,12 +40,12 @@ class Layout:
 
     @property
     def channels(self) -> int:
-        """How many there are."""
+        """Number of channels."""
         return self.shape[self.axis]
 
     @property
     def places(self) -> tuple[int, ...]:
-        """The lengths of the axes of places, (H, W) or (N,) or ()."""
+        """Lengths of the axes of places: (H, W), (N,) or ()."""
         return self.shape[1 : self.axis] + self.shape[self.axis + 1 :]
 
     def __str__(self) -> str:
@@ -59,13 +59,13 @@ class Layout:
 
 @dataclass(frozen=True)
 class NetworkGeometry:
-    """A network as an objective sees it, for inputs of one shape.
+    """Layer layouts and input scale of a network, for inputs of one shape.
 
     Attributes:
-        layouts: of the layers that the objective looks at; None where it cannot be told.
-        shapes: of what they put out for one example, [1, ...].
-        width: the length that each number of an input is measured in, broadcasts with [B, ...].
-        used: the layouts that were asked for so far; filled by `layout`.
+        layouts: layout of each layer that the objective uses; None if it cannot be determined.
+        shapes: output shape of each of these layers for one example, [1, ...].
+        width: unit of length for each input element, broadcasts with [B, ...].
+        used: the layouts requested so far; filled by `layout`.
     """
 
     layouts: Mapping[str, Layout | None]
@@ -74,10 +74,10 @@ class NetworkGeometry:
     used: list[Layout] = field(default_factory=list)
 
     def layout(self, layer: str, axis: Axis = None) -> Layout:
-        """How a layer is laid out; `axis` where the user says it.
+        """Layout of a layer, with the user's `axis` if given.
 
         Raises:
-            ValueError: it cannot be told and is not said, or there is no such axis.
+            ValueError: the channel axis cannot be determined and is not given, or there is no such axis.
         """
         found, shape, stated = self.layouts[layer], self.shapes[layer], axis_of(layer, axis)
         if stated is not None:
@@ -91,15 +91,15 @@ class NetworkGeometry:
 
 
 def network_geometry(net: Frozen, x: Tensor, layers: Sequence[str]) -> NetworkGeometry:
-    """Look at how a network lays out what the named layers put out for an input `x` [1, ...], in one forward.
+    """Determine the layouts of the named layers in one forward on an input `x` [1, ...].
 
     Raises:
-        ValueError: an unknown layer, or one that does not put out one row for an input.
+        ValueError: a layer is unknown, or its output does not have one row per input.
     """
     seen: dict[str, Tensor] = {}
     found: dict[str, Layout | None] = {}
     if layers:
-        x = x.detach().clone()  # a tensor of its own: only what is computed from it is followed
+        x = x.detach().clone()  # a new tensor, so that only what is computed from it is tracked
         with torch.no_grad(), Follower(x) as follower:
             seen = net.features(x, list(layers))
         found = {layer: _layout(layer, each, follower) for layer, each in seen.items()}
@@ -126,24 +126,24 @@ def _layout(layer: str, seen: Tensor, follower: Follower) -> Layout | None:
 
 
 def axis_of(layer: str, axis: Axis) -> int | None:
-    """What a user says of one layer's axis.
+    """The user's axis for one layer; None if not given.
 
     Raises:
-        TypeError: neither a whole number, nor a dict with one for each layer.
+        TypeError: `axis` is neither an integer nor a mapping from layers to integers.
     """
-    said: Any = axis.get(layer) if isinstance(axis, Mapping) else axis
-    return None if said is None else checks.whole("axis", said, least=-MOST_AXES)
+    value: Any = axis.get(layer) if isinstance(axis, Mapping) else axis
+    return None if value is None else checks.whole("axis", value, least=-MOST_AXES)
 
 
 MOST_AXES = 64
-"""More axes than torch has."""
+"""More axes than a torch tensor can have."""
 
 
 def counted(layer: str, axis: int, ndim: int) -> int:
-    """An axis of `ndim`, counted from the front.
+    """A possibly negative axis of a tensor with `ndim` axes as a non-negative index.
 
     Raises:
-        ValueError: there is no such axis, or it is that of the batch.
+        ValueError: there is no such axis, or it is the batch axis.
     """
     place = axis + ndim if axis < 0 else axis
     if not 0 < place < ndim:
@@ -154,7 +154,7 @@ def counted(layer: str, axis: int, ndim: int) -> int:
 
 
 def unknown_axis(layer: str, shape: Sequence[int]) -> str:
-    """The sentence that asks for an axis."""
+    """Error message that asks the user for the channel axis of a layer."""
     sizes = ", ".join(["B", *map(str, shape[1:])])
     return (
         f"Which axis of what {layer!r} puts out, [{sizes}], holds its channels cannot be told; say it with axis=, such "
@@ -166,7 +166,7 @@ def channels_second(seen: Tensor, layer: str, axis: int | None) -> Tensor:
     """A layer's output with its channels moved to axis 1, [B, C, ...].
 
     Raises:
-        ValueError: the axis is not known, and there is more than one that it could be.
+        ValueError: the axis is None and the output is not [B, C], or there is no such axis.
     """
     if axis is None and seen.ndim != 2:
         raise ValueError(unknown_axis(layer, seen.shape))
@@ -176,9 +176,9 @@ def channels_second(seen: Tensor, layer: str, axis: int | None) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def grid_of(places: int, height: int, width: int) -> tuple[int, int] | None:
-    """The rows and columns in which that many places cover an image of height x width with squares of one size.
+    """Rows and columns of the grid in which that many places cover an image of height x width with equal squares.
 
-    The squares may leave an edge of the image out, or reach over it. None where no grid does so.
+    The squares may leave out an edge of the image or extend beyond it. None if not exactly one such grid exists.
 
     >>> grid_of(196, 224, 224), grid_of(144, 144, 256), grid_of(197, 224, 224)
     ((14, 14), (9, 16), None)
@@ -192,11 +192,11 @@ def grid_of(places: int, height: int, width: int) -> tuple[int, int] | None:
 
 
 def _covers(rows: int, columns: int, height: int, width: int) -> bool:
-    """Whether squares of one side are so many down and across, rounded down on both sides or up on both."""
+    """Whether one square size gives this many rows and columns, with both counts rounded down or both rounded up."""
     down = max(height / (rows + 1), width / (columns + 1)) < min(height / rows, width / columns)
-    up = max(height / rows, width / columns) < min(_less_one(height, rows), _less_one(width, columns))
+    up = max(height / rows, width / columns) < min(_max_side(height, rows), _max_side(width, columns))
     return down or up
 
 
-def _less_one(length: int, count: int) -> float:
+def _max_side(length: int, count: int) -> float:
     return length / (count - 1) if count > 1 else math.inf

@@ -1,4 +1,4 @@
-"""L0: how many numbers change, by however much."""
+"""L0 norm: the number of changed elements."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ class _L0:
         return one_hot(grad)
 
     def descent(self, grad: Tensor) -> Tensor:
-        return over_largest(grad)  # the projection decides which numbers stay changed
+        return over_largest(grad)  # the projection selects the elements that stay changed
 
     def outward(self, change: Tensor) -> Tensor:
         return torch.zeros_like(change)
 
     def project(self, change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """Keep the numbers whose loss would take the point furthest from `change`, as many as may change."""
+        """Keep the floor(eps) elements whose removal would increase the distance to `change` most."""
         clipped = change.clamp(low, high)
         if known_all(self.size(clipped) <= eps):
             return clipped
@@ -61,7 +61,7 @@ class _L0:
         return self.project(change, eps, low, high)
 
     def lowest(self, grad: Tensor, eps: Tensor, low: Tensor, high: Tensor, unit: float) -> Tensor:
-        """The numbers that gain most go to the end of their room, as many as may change."""
+        """Move the floor(eps) elements that lower the loss most to their bounds."""
         way = -grad.flatten(1)
         room = room_along(way, low.flatten(1), high.flatten(1)).clamp(-unit, unit)
         order = (way * room).argsort(dim=1, descending=True, stable=True)
@@ -76,11 +76,11 @@ class _L0:
         return least_change_in_order(flat, gain, room, worth).reshape(way.shape)
 
     def proximal(self, change: Tensor, weight: Tensor) -> Tensor:
-        """With |c|^(2/3) summed in place of the count, which has a derivative nowhere (Matyasko and Chau, 2021)."""
+        """Proximal operator of the sum of |c|^(2/3), as L0 is non-differentiable (Matyasko and Chau, 2021)."""
         return two_thirds(change, per_example(weight, change))
 
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
-        """As many numbers as may change, drawn evenly and changed by up to `unit` either way."""
+        """Change floor(eps) uniformly chosen elements by uniform amounts between -`unit` and `unit`."""
         rank = keyed_random.uniform((like[0].numel(),), seed, ids, draw).argsort(dim=1).argsort(dim=1)
         kept = (rank < eps.floor()[:, None]).reshape(like.shape)
         drawn = unit * (2 * keyed_random.uniform(like.shape[1:], seed, ids, draw + 1) - 1)
@@ -100,7 +100,7 @@ class _L0:
 
 
 def two_thirds(change: Tensor, weight: Tensor) -> Tensor:
-    """The c that minimises (c - change)^2 / 2 + weight |c|^(2/3), number by number (Cao et al., 2013)."""
+    """The c that minimises (c - change)^2 / 2 + weight |c|^(2/3), elementwise (Cao et al., 2013)."""
     size = change.abs()
     inside = (size**4 / 256 - 8 * weight**3 / 729).clamp(min=0).sqrt()
     half = size.square() / 16

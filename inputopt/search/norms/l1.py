@@ -1,4 +1,4 @@
-"""L1: the sum of all changes."""
+"""L1 norm: the sum of absolute changes."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from inputopt.search.rows import numbers_of, per_example
 
 
 def project_l1(change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Soft thresholding, stopped at the box: the sum of sizes falls piecewise linearly with the threshold."""
+    """Project by soft thresholding, clipped to the box; the L1 norm is piecewise linear in the threshold."""
     clipped = change.clamp(low, high)
     over = clipped.abs().sum(numbers_of(change)) > eps
     if known_none(over):
         return clipped
     size = change.flatten(1).abs()
-    room = torch.where(change > 0, high, -low).flatten(1)  # how far each number may go its own way
-    # a number is at its stop until the threshold passes size - room, and shrinks from there to 0 at size
+    room = torch.where(change > 0, high, -low).flatten(1)  # distance of each element to its bound
+    # an element is at its bound until the threshold passes size - room, and then shrinks to 0 at threshold size
     corners = torch.cat([(size - room).clamp_min(0), size], dim=1)
-    turn = torch.cat([torch.ones_like(size), -torch.ones_like(size)], dim=1)
+    slope_change = torch.cat([torch.ones_like(size), -torch.ones_like(size)], dim=1)
     corners, order = corners.sort(dim=1)
-    slopes = turn.gather(1, order).cumsum(1)  # how many numbers are shrinking after each corner
+    slopes = slope_change.gather(1, order).cumsum(1)  # number of elements that shrink after each corner
     falls = slopes[:, :-1] * corners.diff(dim=1)
     total = torch.minimum(size, room).sum(1, keepdim=True)
-    left = torch.cat([total, total - falls.cumsum(1)], dim=1)  # the sum of sizes at each corner
+    left = torch.cat([total, total - falls.cumsum(1)], dim=1)  # the L1 norm at each corner
     piece = ((left > eps[:, None]).sum(1, keepdim=True) - 1).clamp_min(0)
     steep = slopes.gather(1, piece).clamp_min(1)
     threshold = corners.gather(1, piece) + (left.gather(1, piece) - eps[:, None]).clamp_min(0) / steep
     shrunk = torch.minimum((size - threshold).clamp_min(0), room)
-    # a threshold that is large beside eps leaves the sum wrong by its own rounding
+    # if the threshold is large relative to eps, its rounding error makes the norm exceed eps
     shrunk = shrunk * (eps[:, None] / shrunk.sum(1, keepdim=True).clamp_min(torch.finfo(size.dtype).tiny)).clamp(max=1)
     return torch.where(per_example(over, change), change.sign() * shrunk.reshape(change.shape), clipped)
 
@@ -56,9 +56,9 @@ class _L1:
     convex: bool = True
     is_box: bool = False
     travel: float = 10.0
-    """The projection keeps few of the many numbers that a step moves, so steps must add up to more than the radius."""
+    """The projection keeps few of the elements that a step moves, so the total step length must exceed the radius."""
     enlarged_radii: tuple[float, ...] = (3.0, 2.0)
-    """Croce and Hein (2021)."""
+    """Radii as in Croce and Hein (2021)."""
 
     def size(self, change: Tensor) -> Tensor:
         return change.abs().sum(numbers_of(change))
@@ -70,7 +70,7 @@ class _L1:
         return one_hot(grad)
 
     def descent(self, grad: Tensor) -> Tensor:
-        return over_largest(grad)  # the projection decides which numbers stay changed
+        return over_largest(grad)  # the projection selects the elements that stay changed
 
     def outward(self, change: Tensor) -> Tensor:
         return change.sign()
@@ -79,10 +79,10 @@ class _L1:
         return project_l1(change, eps, low, high)
 
     def project_fast(self, change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return project_l1(change, eps, low, high)  # in L1 the exact one finds more
+        return project_l1(change, eps, low, high)  # searches succeed more often with the exact projection in L1
 
     def lowest(self, grad: Tensor, eps: Tensor, low: Tensor, high: Tensor, unit: float) -> Tensor:
-        """The numbers of largest gradient go to the end of their room, until eps is used up."""
+        """Move the elements of largest gradient to their bounds, one after the other, until eps is used up."""
         way = -grad.flatten(1)
         room = room_along(way, low.flatten(1), high.flatten(1)).abs().minimum(eps[:, None])
         order = (way.abs() * (room > 0)).argsort(dim=1, descending=True, stable=True)
@@ -99,7 +99,7 @@ class _L1:
         return change.sign() * (change.abs() - per_example(weight, change)).clamp_min(0)
 
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
-        """Even over the ball: exponential sizes, one more that takes up the rest, and random signs."""
+        """Uniform in the ball: count + 1 exponential variables over their sum, without the last; random signs."""
         count = like[0].numel()
         sizes = -torch.log1p(-keyed_random.uniform((count + 1,), seed, ids, draw))
         signs = torch.where(keyed_random.uniform((count,), seed, ids, draw + 1) < 0.5, -1.0, 1.0)

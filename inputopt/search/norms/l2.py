@@ -1,4 +1,4 @@
-"""L2: the Euclidean length."""
+"""L2 norm: the Euclidean length."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from inputopt.search.rows import numbers_of, per_example
 
 
 def l2(change: Tensor) -> Tensor:
-    """The Euclidean length of each example, [B]."""
+    """L2 norm of each example, [B]."""
     return torch.linalg.vector_norm(change, dim=numbers_of(change))
 
 
 def unit_length(grad: Tensor) -> Tensor:
-    """Each example at length 1; zeros stay."""
-    scaled = over_largest(grad)  # the squares of a very small or large gradient are 0 or infinite
+    """Normalise each example to L2 norm 1; zeros stay zero."""
+    scaled = over_largest(grad)  # avoids underflow and overflow of the squares
     length = torch.linalg.vector_norm(scaled, dim=numbers_of(grad), keepdim=True)
     return scaled.div_(length.clamp_min(torch.finfo(grad.dtype).tiny))
 
@@ -52,29 +52,29 @@ class _L2:
         return change / per_example(l2(change).clamp_min(torch.finfo(change.dtype).tiny), change)
 
     def project(self, change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """The nearest point is clip(t x change) for some t in [0, 1]: its square length is piecewise linear in t^2."""
+        """The nearest point is clip(t * change) for some t in [0, 1]; its squared norm is piecewise linear in t^2."""
         clipped = change.clamp(low, high)
         over = l2(clipped) > eps
         if known_none(over):
             return clipped
         size = change.flatten(1).abs()
-        room = torch.where(change > 0, high, -low).flatten(1).minimum(size)  # how far each number goes at t = 1
-        stop = (room / size.clamp_min(torch.finfo(size.dtype).tiny)).square()  # the t^2 at which it meets its bound
+        room = torch.where(change > 0, high, -low).flatten(1).minimum(size)  # absolute value of each element at t = 1
+        stop = (room / size.clamp_min(torch.finfo(size.dtype).tiny)).square()  # the t^2 at which it reaches its bound
         order = stop.argsort(dim=1)
         square, end, stop = size.square().gather(1, order), room.square().gather(1, order), stop.gather(1, order)
-        still = square.flip(1).cumsum(1).flip(1)  # of the numbers from this one on, which grow with t
+        still = square.flip(1).cumsum(1).flip(1)  # summed over the elements that still grow with t
         stopped = end.cumsum(1) - end
-        reached = stopped + stop * still >= eps.square()[:, None]  # at this number's stop
+        reached = stopped + stop * still >= eps.square()[:, None]  # squared norm at this element's bound
         piece = (~reached).sum(1, keepdim=True).clamp(max=size.shape[1] - 1)
         left = (eps.square()[:, None] - stopped.gather(1, piece)).clamp_min(0)
         share = (left / still.gather(1, piece).clamp_min(torch.finfo(size.dtype).tiny)).sqrt().clamp(max=1)
         nearest = (per_example(share[:, 0], change) * change).clamp(low, high)
-        # sums of squares round: what is over by that is brought back
+        # rounding of the sums may leave the norm above eps, so rescale
         nearest = nearest * per_example((eps / l2(nearest).clamp_min(torch.finfo(eps.dtype).tiny)).clamp(max=1), change)
         return torch.where(per_example(over, change), nearest, clipped)
 
     def project_fast(self, change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """Clip, then shrink towards 0: inside both, though not the nearest point."""
+        """Clip, then scale towards 0: in ball and box, but not the nearest point."""
         clipped = change.clamp(low, high)
         length = torch.linalg.vector_norm(clipped, dim=numbers_of(clipped), keepdim=True)
         share = per_example(eps, change) / length.clamp_min(torch.finfo(eps.dtype).tiny)
@@ -92,7 +92,7 @@ class _L2:
         return change * per_example((1 - weight / length).clamp_min(0), change)
 
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
-        """Even over the ball: a normal direction, and a radius whose power n is uniform."""
+        """Uniform in the ball: the direction of a normal vector, and a radius r with r^n uniform for n elements."""
         radius = keyed_random.uniform((), seed, ids, draw).pow(1 / like[0].numel())
         direction = unit_length(keyed_random.normal(like.shape[1:], seed, ids, draw + 1))
         return (direction * per_example(radius, like)).to(like.dtype) * per_example(eps, like)

@@ -1,4 +1,4 @@
-"""Linf: the largest change of any number. Its ball is a box."""
+"""Linf norm: the largest absolute change of any element. Its ball is a box."""
 
 from __future__ import annotations
 
@@ -57,14 +57,14 @@ class _LInf:
 
     def proximal(self, change: Tensor, weight: Tensor) -> Tensor:
         wide = torch.full_like(change, torch.inf)
-        return change - project_l1(change, weight, -wide, wide)  # Moreau: what the dual norm's ball does not hold
+        return change - project_l1(change, weight, -wide, wide)  # Moreau decomposition with the dual (L1) ball
 
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
         drawn = keyed_random.uniform(like.shape[1:], seed, ids, draw).mul_(2).sub_(1)
         return drawn.to(like.dtype).mul_(per_example(eps, like))
 
     def box(self, x0: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Bounds whose distance from x0 is at most eps as floats: where rounding went over, one float back."""
+        """Bounds at most eps from x0 in floating point: where rounding exceeds eps, the next float towards x0."""
         radius = per_example(eps, x0)
         down, up = x0 - radius, x0 + radius
         down = torch.where(x0 - down > radius, torch.nextafter(down, x0), down)
@@ -72,13 +72,13 @@ class _LInf:
         return torch.maximum(down, low), torch.minimum(up, high)
 
     def inside(self, x0: Tensor, eps: Tensor) -> Tensor:
-        return eps  # the box holds the ball already
+        return eps  # `box` handles rounding already
 
     def l2_radius(self, eps: Tensor, like: Tensor, unit: float) -> Tensor:
         return eps * float(like[0].numel()) ** 0.5
 
     def feasible(self, grad: Tensor, z: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        return grad  # a step moves every number by as much, whatever the others do
+        return grad  # sign steps do not depend on other elements
 
 
 LINF = _LInf()

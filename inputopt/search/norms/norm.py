@@ -1,4 +1,4 @@
-"""What every norm answers, and what several of them share."""
+"""Interface of the norms, and helpers that several of them share."""
 
 from __future__ import annotations
 
@@ -12,24 +12,26 @@ from inputopt.search.rows import numbers_of
 
 
 class Norm(Protocol):
-    """A norm of changes [B, ...] of any rank, each example by itself, and the geometry that searches need.
+    """A norm of changes [B, ...] of any rank, for each example, with the operations that searches need.
 
-    Attributes (`low` and `high` are [B, ...], at most and at least 0, and may be infinite; `eps` is [B]):
+    In all methods `eps` is [B], and `low` <= 0 and `high` >= 0 are bounds [B, ...] of the change; they may be infinite.
+
+    Attributes:
         name: "l0", "l1", "l2" or "linf".
-        counts: whether sizes are whole numbers: how many numbers change.
-        convex: whether balls are convex, so that what lies between two of their points lies in them.
-        is_box: whether balls are boxes, which `box` then holds exactly.
-        travel: how far, in radii, a search should travel whose steps add up to a fixed length.
-        enlarged_radii: in multiples of eps, the balls that a search should go through before its own.
+        counts: whether sizes are integers, the number of changed elements.
+        convex: whether balls are convex.
+        is_box: whether balls are boxes; `box` then returns exactly the ball.
+        travel: total step length, in multiples of eps, for searches with a fixed total.
+        enlarged_radii: radii of the larger balls to search before the ball of eps, in multiples of eps.
     """
 
     @property
     def name(self) -> str:
-        """Its name."""
+        """Name of the norm."""
 
     @property
     def counts(self) -> bool:
-        """Whether sizes are whole numbers."""
+        """Whether sizes are integers."""
 
     @property
     def convex(self) -> bool:
@@ -41,72 +43,72 @@ class Norm(Protocol):
 
     @property
     def travel(self) -> float:
-        """How far steps should add up to, in radii."""
+        """Total step length in multiples of eps."""
 
     @property
     def enlarged_radii(self) -> tuple[float, ...]:
-        """Radii to search first, in multiples of eps."""
+        """Radii of larger balls to search first, in multiples of eps."""
 
     def size(self, change: Tensor) -> Tensor:
         """The norm of each change, [B]."""
 
     def dual(self, grad: Tensor) -> Tensor:
-        """The dual norm of each gradient, [B]: how fast a loss rises along `steepest`."""
+        """The dual norm of each gradient, [B]: the rate at which a loss rises along `steepest`."""
 
     def steepest(self, grad: Tensor) -> Tensor:
-        """The change of size 1 along which a loss rises fastest; 0 for a gradient of 0."""
+        """Steepest ascent: the change of size 1 along which a loss rises fastest; 0 for a zero gradient."""
 
     def descent(self, grad: Tensor) -> Tensor:
-        """What long searches step along: `steepest`, or the gradient itself where that moves a single number."""
+        """Step direction for long searches: `steepest`, or a rescaled gradient where that moves a single element."""
 
     def outward(self, change: Tensor) -> Tensor:
-        """The derivative of `size`; 0 where it has none."""
+        """The gradient of `size`; 0 where it has none."""
 
     def project(self, change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """The nearest change, in the Euclidean sense, that is no larger than eps and between low and high."""
+        """Euclidean projection onto the changes of size at most eps between low and high."""
 
     def project_fast(self, change: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """A change near by that is no larger than eps and between low and high; searches find as much with it."""
+        """A nearby change of size at most eps between low and high, which works as well as `project` in searches."""
 
     def lowest(self, grad: Tensor, eps: Tensor, low: Tensor, high: Tensor, unit: float) -> Tensor:
-        """The change in ball and box along which a linear loss falls most; none is longer than `unit` in one number."""
+        """The change in ball and box that lowers a linear loss most; in L0, at most `unit` for each element."""
 
     def least_change(self, way: Tensor, gain: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """The change c of least size with <way, c> = gain [B] and low <= c <= high.
+        """The smallest change c with <way, c> = gain [B] and low <= c <= high.
 
-        Where the box does not hold so much gain, the corner that gains most; where gain is not above 0, no change.
+        If the box does not contain such a change, the corner that maximises <way, c>; if gain <= 0, no change.
         """
 
     def proximal(self, change: Tensor, weight: Tensor) -> Tensor:
-        """The c that minimises |c - change|^2 / 2 + weight x size(c), weight [B]."""
+        """Proximal operator: the c that minimises |c - change|^2 / 2 + weight * size(c), weight [B]."""
 
     def sample(self, like: Tensor, eps: Tensor, unit: float, seed: int, ids: Tensor, draw: int) -> Tensor:
-        """A random change in the ball, keyed by (seed, id, draw); in L0, numbers change by up to `unit`."""
+        """A random change in the ball, keyed by (seed, id, draw); in L0, elements change by up to `unit`."""
 
     def box(self, x0: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """The tightest box between low and high that holds the ball round x0, as bounds of inputs [B, ...].
+        """The tightest box within low and high that contains the ball around x0, as bounds of inputs [B, ...].
 
         `low <= x0 <= high` must hold.
         """
 
     def inside(self, x0: Tensor, eps: Tensor) -> Tensor:
-        """A radius [B] so little below eps that adding a change to x0 and measuring it never rounds above eps."""
+        """A radius [B] slightly below eps, so that rounding of x0 + change and of its norm never exceeds eps."""
 
     def l2_radius(self, eps: Tensor, like: Tensor, unit: float) -> Tensor:
-        """The L2 length of the longest change in the ball, [B]; in L0 of one that moves each number by `unit`."""
+        """The largest L2 norm of a change in the ball, [B]; in L0, with each element changed by at most `unit`."""
 
     def feasible(self, grad: Tensor, z: Tensor, low: Tensor, high: Tensor) -> Tensor:
-        """The gradient without the numbers that stand at their bound and would be pushed through it."""
+        """The gradient, set to 0 for elements at a bound that descent would push beyond it."""
 
 
 def radius_inside(x0: Tensor, eps: Tensor, size: Tensor) -> Tensor:
-    """eps less what adding to x0 (half a unit in the last place of each number) and measuring can round up."""
+    """eps minus the rounding error of adding to x0 (half a unit in the last place of each element) and of the norm."""
     unit = torch.finfo(x0.dtype).eps
     return (eps * (1 - 16 * unit) - unit / 2 * size).clamp_min(0)
 
 
 def without_blocked(grad: Tensor, z: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """The gradient without the numbers at whose bound a descent would push: they would use up a step for nothing."""
+    """The gradient, set to 0 for elements that descent would push beyond a bound: they would waste step length."""
     moved = (z - grad.sign()).clamp(low, high)
     return grad * (moved != z)
 
@@ -118,7 +120,7 @@ def over_largest(grad: Tensor) -> Tensor:
 
 
 def one_hot(grad: Tensor) -> Tensor:
-    """The sign of the largest number of each example, 0 elsewhere."""
+    """The sign of the element of largest absolute value of each example, 0 elsewhere."""
     flat = grad.flatten(1)
     place = flat.abs().argmax(1, keepdim=True)
     return torch.zeros_like(flat).scatter(1, place, flat.gather(1, place).sign()).reshape(grad.shape)
@@ -130,17 +132,17 @@ def largest(change: Tensor) -> Tensor:
 
 
 def room_along(way: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """How far each number may go the way that its sign says, with that sign."""
+    """The bound of each element in the direction of its sign in `way`."""
     return torch.where(way > 0, high, low)
 
 
 def before_each(values: Tensor) -> Tensor:
-    """The sum of all values before each one along the rows of [B, n]; values may be infinite."""
+    """Exclusive cumulative sum along the rows of [B, n]; values may be infinite."""
     return torch.cat([torch.zeros_like(values[:, :1]), values.cumsum(1)[:, :-1]], dim=1)
 
 
 def least_change_in_order(way: Tensor, gain: Tensor, room: Tensor, worth: Tensor) -> Tensor:
-    """Numbers go to the end of their room, those of most worth first, until all of `gain` is gained; [B, n] each."""
+    """Move elements to their bounds `room` by descending `worth` until <way, change> = `gain`; [B, n] each."""
     order = worth.argsort(dim=1, descending=True, stable=True)
     slope, length = way.abs().gather(1, order), room.abs().gather(1, order)
     missing = gain[:, None] - before_each(slope * length)
@@ -150,16 +152,16 @@ def least_change_in_order(way: Tensor, gain: Tensor, room: Tensor, worth: Tensor
 
 
 MOST_PIECES = 100
-"""More than Newton's method needs on a concave function of so many pieces; it stops when no example gains."""
+"""Upper limit of Newton iterations, more than the piecewise linear function needs; they stop on convergence."""
 
 PIECES_UNSEEN = 8
-"""Iterations where the host may not look whether any example still gains; what is then missing is rounding."""
+"""Newton iterations where checking convergence would synchronise; the remaining error is rounding."""
 
 
 def least_change_along(direction: Tensor, way: Tensor, gain: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """All numbers grow together along a direction, and stop at the box one after the other; [B, n] each.
+    """Find the length at which the change clip(length * direction) has <way, change> = gain; [B, n] each.
 
-    What is gained is concave in the length, so Newton's method comes up to the answer from below and stops there.
+    <way, change> is concave in the length, so Newton's method converges to the solution from below.
     """
     room = room_along(direction, low, high).abs()
     speed = way * direction

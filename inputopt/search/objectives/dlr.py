@@ -1,4 +1,4 @@
-"""Difference of logits ratio (DLR; Croce and Hein, 2020), and the margin relative to the highest logits."""
+"""Difference of logits ratio (DLR; Croce and Hein, 2020), and a margin that is invariant to the scale of the logits."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def _relative_margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
 
 
 relative_margin = Objective(_relative_margin)
-"""The margin over how far the 1st logit is ahead of the 3rd (the 2nd of two): blind to the scale of the logits."""
+"""Margin / (1st - 3rd highest logit), or 1st - 2nd with two classes: invariant to the scale of the logits."""
 
 
 def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
-    """Untargeted: margin / (1st - 3rd). Targeted: label over target / (1st - mean of 3rd and 4th)."""
+    """Untargeted: margin / (1st - 3rd). Targeted: (label - target logit) / (1st - mean of 3rd and 4th)."""
     ranked = outputs.topk(min(4, outputs.shape[1]), dim=1).values
     if problem.target is None:
         difference = _margin(outputs, x, problem)
@@ -37,12 +37,13 @@ def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
 
 
 def constant(difference: Tensor, spread: Tensor) -> Tensor:
-    """Where the numerator is the denominator but for a sign: the ratio is constant, and its gradient zero, [B]."""
+    """Where numerator and denominator are equal up to sign: the ratio is constant, its gradient 0, bool [B]."""
     return (spread <= 1e-12) | (difference.abs() >= spread * (1 - 1e-6))
 
 
 dlr = Objective(_dlr)
-"""Difference of logits ratio (Croce and Hein, 2020), blind to the scale of the logits.
+"""Difference of logits ratio (Croce and Hein, 2020), invariant to the scale of the logits.
 
-With fewer than 3 classes (4 with a target), for ties, and where its gradient vanishes, it is the plain difference.
+With fewer than 3 classes (4 with a target), for ties, and where the gradient of the ratio vanishes, it is the numerator
+alone.
 """

@@ -1,6 +1,6 @@
-"""Objectives of visualisation: a neuron, a channel, a layer, a direction in one, a class. Larger is more of it.
+"""Feature visualisation objectives: neuron, channel, layer, direction, class logit and log-probability.
 
-Where several are given, they are for a batch: example i shows the one of number `problem.label[i]`.
+They are to be maximised. If an objective is for several pictures, example i is for picture `problem.label[i]`.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ def Neuron(
     place: int | None = None,
     axis: int | None = None,
 ) -> Objective:
-    """One neuron's activation: a channel of a layer at one place, the middle if none is given.
+    """Activation of one neuron: a channel of a layer at one position, by default the centre.
 
     Args:
-        layer: a module's name.
-        channel: which, or several, one a picture.
-        y, x: the row and the column, of a layer whose places are rows and columns, [B, C, H, W] or [B, H, W, C]. Tokens
-            [B, N, C] are taken for squares of one size that cover the image, row by row, behind those that were
-            concatenated to them (class tokens); where they are no such grid, say `place`.
-        place: instead, the number of the place, along all axes of places, class tokens included.
-        axis: which axis of the layer's output [B, ...] holds its channels; found where it is not given.
+        layer: name of a module.
+        channel: channel index, or a sequence of them, one for each picture.
+        y, x: row and column, for layers [B, C, H, W] or [B, H, W, C]. Tokens [B, N, C] are taken as a grid of square
+            patches in row-major order that covers the image, after removing concatenated ones (class tokens); if they
+            are no such grid, use `place`.
+        place: alternative to y and x: flat index of the position over all non-channel axes, class tokens included.
+        axis: channel axis of the layer's output [B, ...]; found automatically if not given.
 
     Raises:
-        ValueError, TypeError: numbers that make no sense; in a search, a channel or place that there is not.
+        ValueError, TypeError: invalid arguments; in a search, a channel or position that does not exist.
     """
     channels = _numbers("channel", channel)
     for what, number in (("y", y), ("x", x), ("place", place)):
@@ -54,7 +54,7 @@ def Neuron(
         raise ValueError("Say a neuron's place either by y and x or by place, not by both.")
 
     def value(seen: Tensor, image: Tensor, problem: Problem, known: Layout | None) -> Tensor:
-        found = _picked(seen, channels, layer, problem)
+        found = _selected(seen, channels, layer, problem)
         if found.ndim == 1 and (y, x, place) != (None, None, None):
             raise ValueError(f"Layer {layer!r} has no places, only channels; leave y, x and place out.")
         if found.ndim == 1:
@@ -74,52 +74,52 @@ def Neuron(
 
 
 def _as_grid(found: Tensor, image: Tensor, layer: str, known: Layout | None) -> Tensor:
-    """Places [B, N] as [B, rows, columns], without those that are not the image's."""
+    """Reshape token positions [B, N] to [B, rows, columns], without tokens that are not image patches."""
     before, after = (0, 0) if known is None else (known.before, known.after)
-    own = found[:, before : found.shape[1] - after]
-    grid = grid_of(own.shape[1], *image.shape[2:]) if image.ndim == 4 else None
+    patches = found[:, before : found.shape[1] - after]
+    grid = grid_of(patches.shape[1], *image.shape[2:]) if image.ndim == 4 else None
     if grid is None:
         raise ValueError(
-            f"The {own.shape[1]} places of {layer!r} are no grid of rows and columns over inputs "
+            f"The {patches.shape[1]} places of {layer!r} are no grid of rows and columns over inputs "
             f"{list(image.shape[1:])}; say which one by place=, 0 to {found.shape[1] - 1}."
         )
-    return own.reshape(len(own), *grid)
+    return patches.reshape(len(patches), *grid)
 
 
 def Channel(layer: str, channel: int | Sequence[int], *, axis: int | None = None) -> Objective:
-    """A channel's mean activation over all places of a layer; in a layer [B, C] that of one neuron.
+    """Mean activation of a channel over all positions of a layer; in a layer [B, C], the activation of one neuron.
 
-    Channels are on axis 1 of what a convolution puts out, [B, C, H, W], and on the last axis of tokens [B, N, C] and of
-    images with the channels last, [B, H, W, C]. Which it is, is found by following the network's operations; `axis`
-    says it where that is not possible. Class tokens count as places.
+    Channels are on axis 1 of the output of convolutions, [B, C, H, W], and on the last axis of tokens [B, N, C] and of
+    channels-last images [B, H, W, C]. The axis is found by following the network's operations; `axis` gives it where
+    that is not possible. Class tokens count as positions.
 
     Raises:
-        ValueError, TypeError: not a number of a channel; in a search, a channel that there is not.
+        ValueError, TypeError: not a channel index; in a search, a channel that does not exist.
     """
     channels = _numbers("channel", channel)
 
     def value(seen: Tensor, image: Tensor, problem: Problem, known: Layout | None) -> Tensor:
-        found = _picked(seen, channels, layer, problem)
+        found = _selected(seen, channels, layer, problem)
         return found.reshape(len(found), -1).mean(1)
 
     return _of_layer(value, layer, len(channels), ["Channel", layer, _plain(channel, channels)], axis)
 
 
 def Layer(layer: str) -> Objective:
-    """The mean square activation of a layer: whatever it sees, more of it, as in a dream."""
+    """The mean square activation of a layer: the objective of DeepDream."""
     energy = layer_energy([_name(layer)])
     return Objective(energy.value, (layer,), logits=False, plain=["Layer", layer])
 
 
 def Direction(layer: str, direction: Any, *, axis: int | None = None) -> Objective:
-    """The activation of a layer along a direction [C], put to length 1, or along several [n, C]; its mean over places.
+    """Projection of a layer's mean activation over positions on a direction [C], or on several [n, C], of unit norm.
 
-    `axis` says which axis of the layer's output holds its channels, as for `Channel`.
+    Directions are normalised to norm 1. `axis` is the channel axis of the layer's output, as for `Channel`.
 
     Raises:
-        ValueError: a direction of length 0, or of another shape.
+        ValueError: a direction of norm 0, or of another shape.
     """
-    given = direction if isinstance(direction, Tensor) else np.asarray(direction)  # a list keeps all its digits so
+    given = direction if isinstance(direction, Tensor) else np.asarray(direction)  # lists keep float64 precision
     vectors = checks.tensor("direction", given, torch.float64, torch.device("cpu"))
     vectors = vectors if vectors.ndim == 2 else vectors[None]
     if vectors.ndim != 2 or not bool(vectors.any(1).all()):
@@ -132,8 +132,8 @@ def Direction(layer: str, direction: Any, *, axis: int | None = None) -> Objecti
             raise ValueError(
                 f"Layer {layer!r} has {mean.shape[1]} channels, so direction cannot have {unit.shape[1]} numbers."
             )
-        own = unit.to(mean)[problem.label if len(unit) > 1 else torch.zeros_like(problem.label)]
-        return (mean * own).sum(1)
+        directions = unit.to(mean)[problem.label if len(unit) > 1 else torch.zeros_like(problem.label)]
+        return (mean * directions).sum(1)
 
     plain = vectors.tolist() if len(vectors) > 1 else vectors[0].tolist()
     return _of_layer(value, layer, len(vectors), ["Direction", layer, plain], axis)
@@ -144,31 +144,31 @@ def Class(number: int | Sequence[int]) -> Objective:
     numbers = _numbers("class", number)
 
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
-        return _picked(outputs, numbers, "the output", problem)
+        return _selected(outputs, numbers, "the output", problem)
 
     return Objective(value, count=len(numbers), plain=["Class", _plain(number, numbers)])
 
 
 def LogProbability(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
-    """The log-probability of a class: unlike its logit, it also falls as other classes rise.
+    """The log-probability of a class; unlike its logit, it decreases as other logits increase.
 
     Args:
-        number: the class, or several, one a picture.
-        temperature: the logits are divided by it, and the log-probability then multiplied. At 1 nothing is left to
-            gain once the network is sure; at more, every class that comes near is pushed down long after. That other
-            networks read the picture better was seen in short searches only.
+        number: the class, or several, one for each picture.
+        temperature: divides the logits, and multiplies the log-probability. At 1 the objective saturates once the
+            class has probability near 1; at higher values, competing classes are still lowered long after. Only in
+            short searches did other networks recognise the pictures better.
 
     Raises:
-        ValueError, TypeError: no class, or a temperature that is not above 0.
+        ValueError, TypeError: not a class index, or a temperature that is not above 0.
     """
     numbers = _numbers("class", number)
     checks.positive("temperature", temperature)
 
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
-        return temperature * _picked((outputs / temperature).log_softmax(1), numbers, "the output", problem)
+        return temperature * _selected((outputs / temperature).log_softmax(1), numbers, "the output", problem)
 
     plain = ["LogProbability", _plain(number, numbers)]
-    # at temperature 1 it is left out
+    # the default temperature is left out
     return Objective(value, count=len(numbers), plain=plain if temperature == 1 else [*plain, temperature])
 
 
@@ -183,14 +183,14 @@ FEATURES: dict[str, Callable[..., Objective]] = {
     "total_variation": total_variation,
 }
 SEVERAL = {"Neuron": 2, "Channel": 2, "Direction": 2, "Class": 1, "LogProbability": 1}
-"""Where in its plain form each says what it is about, and may give several."""
+"""Index, in each plain form, of the entry that may be a list with one item for each picture."""
 
 
 def rebuilt(plain: Any) -> Objective:
-    """The objective whose `plain` this is; a dict at the end of a plain form holds what is said by keyword.
+    """Rebuild an objective from its `plain`; a dict at the end of a plain form holds keyword arguments.
 
     Raises:
-        ValueError: no objective of features has such a form.
+        ValueError: not a plain form of any objective in `FEATURES`.
     """
     match plain:
         case ["+", first, second]:
@@ -205,7 +205,7 @@ def rebuilt(plain: Any) -> Objective:
 
 
 def only(plain: Any, number: int) -> Any:
-    """Of a plain form for several pictures, that of one."""
+    """The plain form of picture `number`, from the plain form for several pictures."""
     if plain is None:
         return None
     name, *rest = plain
@@ -221,21 +221,21 @@ def only(plain: Any, number: int) -> Any:
 
 
 Value = Callable[[Tensor, Tensor, Problem, Layout | None], Tensor]
-"""(a layer's output [B, C, ...], the image, the problem, the layout if it is known) -> [B]."""
+"""(layer output [B, C, ...], image, problem, layout if known) -> value [B]."""
 
 
 def _of_layer(
     value: Value, layer: str, count: int, plain: list[Any], axis: int | None, keywords: Mapping[str, Any] | None = None
 ) -> Objective:
-    """An objective that looks at the channels of one layer."""
+    """Objective of the channels of one layer."""
     stated = axis_of(_name(layer), axis)
-    said = {**(keywords or {}), **({} if stated is None else {"axis": stated})}
+    options = {**(keywords or {}), **({} if stated is None else {"axis": stated})}
 
     def made(place: int | None, known: Layout | None) -> Objective:
         def seen(outputs: dict[str, Tensor], x: Tensor, problem: Problem) -> Tensor:
             return value(channels_second(outputs[layer], layer, place), x, problem, known)
 
-        return Objective(seen, (layer,), logits=False, count=count, plain=[*plain, said] if said else plain)
+        return Objective(seen, (layer,), logits=False, count=count, plain=[*plain, options] if options else plain)
 
     def bound(to: NetworkGeometry) -> Objective:
         known = to.layout(layer, stated)
@@ -259,12 +259,12 @@ def _numbers(what: str, given: int | Sequence[int]) -> tuple[int, ...]:
 
 
 def _plain(given: Any, numbers: tuple[int, ...]) -> int | list[int]:
-    """One number as it is, several as a list."""
+    """A single number unchanged, several as a list."""
     return numbers[0] if isinstance(given, Integral) else list(numbers)
 
 
-def _picked(activations: Tensor, numbers: tuple[int, ...], layer: str, problem: Problem) -> Tensor:
-    """Of each example its channel, [B, ...]."""
+def _selected(activations: Tensor, numbers: tuple[int, ...], layer: str, problem: Problem) -> Tensor:
+    """Select the channel of each example, [B, ...]."""
     _within("channel" if layer != "the output" else "class", max(numbers), activations.shape[1], layer)
     if len(numbers) == 1:
         return activations[:, numbers[0]]

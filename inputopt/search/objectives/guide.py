@@ -1,4 +1,4 @@
-"""A guide: what a layer saw in one image decides what is made more of in another."""
+"""Guided DeepDream objective: amplify the activations in one image that match those of a guide image."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from inputopt.search.channel_axes.layout import Axis, NetworkGeometry, axis_of, 
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 
-MOST = 400  # places of a guide that are compared with
+MOST = 400  # maximum number of guide positions to compare with
 
 
 def guided(guide: Mapping[str, Tensor], *, axis: Axis = None) -> Objective:
-    """How well each place of an image matches the place of the guide that it matches best (after Mordvintsev, 2015).
+    """Match of each position's activations with the best-matching position of a guide (after Mordvintsev, 2015).
 
     Args:
-        guide: what each layer puts out for the guide, [1, ...].
-        axis: which axis of a layer's output holds its channels, one number for all layers or a dict with one for each;
-            found where it is not given, as for `Channel`.
+        guide: each layer's output for the guide image, [1, ...].
+        axis: channel axis of the layers' outputs, one number for all layers or a dict with one for each; found
+            automatically if not given, as for `Channel`.
 
-    A match is the mean product of what the layer puts out; it is averaged over places and summed over layers. It is to
-    be ascended, so it comes negated.
+    A match is the mean product over channels of two activation vectors. It is averaged over positions, summed over
+    layers, and negated, since searches minimise.
     """
 
     def made(axes: Mapping[str, int | None]) -> Objective:
         def value(outputs: dict[str, Tensor], x: Tensor, problem: Problem) -> Tensor:
             matches = []
             for layer, seen in guide.items():
-                known = _places(seen, layer, axes[layer])[0]
-                known = known[:: -(-len(known) // MOST)]
-                places = _places(outputs[layer], layer, axes[layer])
-                matches.append((places @ known.to(places).T / known.shape[1]).amax(2).mean(1))
+                guide_vectors = _positions(seen, layer, axes[layer])[0]
+                guide_vectors = guide_vectors[:: -(-len(guide_vectors) // MOST)]
+                vectors = _positions(outputs[layer], layer, axes[layer])
+                matches.append((vectors @ guide_vectors.to(vectors).T / guide_vectors.shape[1]).amax(2).mean(1))
             return -torch.stack(matches).sum(0)
 
         return Objective(value, tuple(guide), logits=False)
@@ -45,7 +45,7 @@ def guided(guide: Mapping[str, Tensor], *, axis: Axis = None) -> Objective:
     return replace(made({layer: axis_of(layer, axis) for layer in guide}), bind=bound)
 
 
-def _places(seen: Tensor, layer: str, axis: int | None) -> Tensor:
-    """A layer's output as [B, places, C]; one without places is one place."""
+def _positions(seen: Tensor, layer: str, axis: int | None) -> Tensor:
+    """A layer's output as [B, positions, C]; an output [B, C] has one position."""
     seen = channels_second(seen, layer, axis)
     return seen.flatten(2).mT if seen.ndim > 2 else seen[:, None]

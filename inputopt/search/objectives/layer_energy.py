@@ -11,7 +11,7 @@ from inputopt.search.problem import Problem
 
 
 def layer_energy(layers: Sequence[str]) -> Objective:
-    """The mean square activation of each named layer, summed: what a dream makes more of."""
+    """The mean square activation of each named layer, summed over layers: the quantity that DeepDream maximises."""
 
     if not layers:
         raise ValueError("layers must name at least one layer.")

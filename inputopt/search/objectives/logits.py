@@ -13,7 +13,7 @@ from inputopt.search.problem import Problem
 
 
 class _LogOdds(torch.autograd.Function):
-    """Written by hand, since autograd takes twice as many operations for its derivative."""
+    """Log-odds with a hand-written derivative, since autograd takes twice as many operations."""
 
     @staticmethod
     def forward(ctx: Any, outputs: Tensor, classes: Tensor, sign: float) -> Tensor:
@@ -21,8 +21,8 @@ class _LogOdds(torch.autograd.Function):
         others = outputs.scatter(1, index, -torch.inf)
         ctx.save_for_backward(others, index)
         ctx.sign = sign
-        own, rest = outputs.gather(1, index), others.logsumexp(1, keepdim=True)
-        return (own - rest if sign > 0 else rest - own)[:, 0]
+        class_logit, rest = outputs.gather(1, index), others.logsumexp(1, keepdim=True)
+        return (class_logit - rest if sign > 0 else rest - class_logit)[:, 0]
 
     @staticmethod
     @once_differentiable
@@ -34,47 +34,46 @@ class _LogOdds(torch.autograd.Function):
 def log_odds(outputs: Tensor, classes: Tensor, sign: float = 1.0) -> Tensor:
     """The log-odds of each example's class against all others together, [B], times a sign of 1 or -1.
 
-    Cross-entropy is log(1 + exp(-log-odds)): it falls with them, and their derivatives are parallel. But cross-entropy,
-    and with it part of its derivative, is rounded to 0 as soon as a class leads by 17 in float32; the log-odds never
-    are.
+    Cross-entropy is log(1 + exp(-log-odds)): it decreases with the log-odds, and the gradients are parallel. But in
+    float32 cross-entropy, and part of its gradient, is rounded to 0 once a logit leads by 17; the log-odds never are.
     """
     found: Tensor = _LogOdds.apply(outputs, classes, sign)  # type: ignore[no-untyped-call]
     return found
 
 
 cross_entropy = Objective(lambda outputs, x, problem: log_odds(outputs, problem.label, -1.0))
-"""The cross-entropy of the problem's label as log-odds: descended to reach it, ascended (negated) to leave it."""
+"""Cross-entropy of the problem's label, as log-odds: minimise it to reach the label, negate it to leave the label."""
 
 
-def _leaving_or_reaching(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+def _attack_cross_entropy(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
     if problem.target is None:
         return log_odds(outputs, problem.label)
     return log_odds(outputs, problem.target, -1.0)
 
 
-attack_cross_entropy = Objective(_leaving_or_reaching)
-"""Minus the cross-entropy of the label, or with a target the cross-entropy of the target; as log-odds."""
+attack_cross_entropy = Objective(_attack_cross_entropy)
+"""Minus the cross-entropy of the label, or with a target the cross-entropy of the target, as log-odds."""
 
 
 def logit_of(outputs: Tensor, classes: Tensor) -> Tensor:
-    """Each example's logit of its own class, [B]."""
+    """The logit of each example's class, [B]."""
     return outputs.gather(1, classes[:, None])[:, 0]
 
 
 def best_other(outputs: Tensor, classes: Tensor) -> Tensor:
-    """Each example's highest logit but for its own class, [B]."""
+    """The highest logit of all classes other than each example's class, [B]."""
     return outputs.scatter(1, classes[:, None], -torch.inf).amax(1)
 
 
 def others_first(logits: Tensor, label: Tensor, count: int) -> Tensor:
-    """The `count` classes but the label with the highest logits, highest first, [B, count]."""
-    ruled_out = torch.finfo(logits.dtype).min  # a class at minus infinity is last, but before the label
+    """The `count` classes other than the label with the highest logits, in descending order, [B, count]."""
+    ruled_out = torch.finfo(logits.dtype).min  # classes with logit -inf come last, but before the label
     ranked = logits.nan_to_num(ruled_out, neginf=ruled_out).scatter(1, label[:, None], -torch.inf)
     return ranked.topk(count, dim=1).indices
 
 
 class _Lead(torch.autograd.Function):
-    """Written by hand, as the log-odds are. Of classes that are equally high, the first counts."""
+    """Difference to the highest other logit, with a hand-written derivative; of tied classes, the first counts."""
 
     @staticmethod
     def forward(ctx: Any, outputs: Tensor, classes: Tensor, sign: float) -> Tensor:
@@ -82,19 +81,19 @@ class _Lead(torch.autograd.Function):
         rest = outputs.scatter(1, index, -torch.inf).max(1, keepdim=True)
         ctx.save_for_backward(index, rest.indices)
         ctx.sign, ctx.like = sign, outputs.shape
-        own = outputs.gather(1, index)
-        return (own - rest.values if sign > 0 else rest.values - own)[:, 0]
+        class_logit = outputs.gather(1, index)
+        return (class_logit - rest.values if sign > 0 else rest.values - class_logit)[:, 0]
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        own, other = ctx.saved_tensors
-        each = (grad if ctx.sign > 0 else -grad)[:, None]
-        return grad.new_zeros(ctx.like).scatter_(1, own, each).scatter_(1, other, -each), None, None
+        index, other = ctx.saved_tensors
+        signed = (grad if ctx.sign > 0 else -grad)[:, None]
+        return grad.new_zeros(ctx.like).scatter_(1, index, signed).scatter_(1, other, -signed), None, None
 
 
 def lead(outputs: Tensor, classes: Tensor, sign: float = 1.0) -> Tensor:
-    """How far the logit of each example's class is above all others, [B], times a sign of 1 or -1."""
+    """The logit of each example's class minus the highest other logit, [B], times a sign of 1 or -1."""
     found: Tensor = _Lead.apply(outputs, classes, sign)  # type: ignore[no-untyped-call]
     return found
 
@@ -104,7 +103,7 @@ def _margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
 
 
 margin = Objective(_margin)
-"""How far the label is ahead of the best other class, or the best other class ahead of the target; below 0 is done."""
+"""Label logit minus the highest other, or with a target the highest other minus the target; below 0 is a success."""
 
 
 def _pairwise(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
@@ -114,9 +113,9 @@ def _pairwise(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
 
 
 logit_difference = Objective(_pairwise)
-"""How far the label is ahead of the target: left as soon as any class wins, led towards one."""
+"""Label logit minus target logit; it leads towards one class, also in searches where any other class is a success."""
 
 
 def hinge(confidence: float = 0.0) -> Objective:
-    """The margin as far as it is above -confidence, and 0 below."""
+    """Hinge loss: max(margin + confidence, 0)."""
     return Objective(lambda outputs, x, problem: (_margin(outputs, x, problem) + confidence).clamp(min=0))

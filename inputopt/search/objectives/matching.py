@@ -1,4 +1,4 @@
-"""Objectives that compare: activations with wanted ones, styles, the images of a batch with each other, neighbours."""
+"""Objectives that compare activations or Gram matrices with given ones, or between the images of a batch."""
 
 from __future__ import annotations
 
@@ -15,36 +15,37 @@ from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 
 Layers = dict[str, Tensor]
-"""What layers put out, by their names."""
+"""Layer outputs by layer name."""
 
 
 def activation_distance(wanted: Mapping[str, Any]) -> Objective:
-    """How far layers are from the activations wanted of them, [n, ...] for n pictures.
+    """Distance of layers' activations from target activations `wanted`, [n, ...] for n pictures, by layer name.
 
-    The squared distance in parts of the wanted activations' own squared length (Mahendran and Vedaldi, 2015), averaged
-    over the layers: 0 is reached, 1 is as far as no activation at all. How a layer is laid out makes no difference.
+    The squared distance divided by the squared norm of the target activations (Mahendran and Vedaldi, 2015), averaged
+    over the layers: 0 is an exact match, 1 is the distance of zero activations. The axis of the channels does not
+    matter.
     """
     goals = _goals(wanted)
 
     def value(outputs: Layers, x: Tensor, problem: Problem) -> Tensor:
-        return _mean([_apart(outputs[layer], goal, problem) for layer, goal in goals.items()])
+        return _mean([_relative_distance(outputs[layer], goal, problem) for layer, goal in goals.items()])
 
-    return Objective(value, tuple(goals), logits=False, count=_most(goals))
+    return Objective(value, tuple(goals), logits=False, count=_count(goals))
 
 
 def along_activations(wanted: Mapping[str, Any], power: float = 2.0) -> Objective:
-    """How far layers go in the direction of given activations [n, ...]: a caricature's objective.
+    """Projection of layers' activations on given activations [n, ...]: the caricature objective (Carter et al., 2019).
 
-    The part of the activations along the given ones, in units of their length, times the cosine between the two to
-    `power`: it pays to go further that way, and not elsewhere (Carter et al., 2019).
+    The projection is in units of the given activations' norm and multiplied by the cosine between the two to `power`.
+    This rewards larger activations in the given direction only.
     """
     goals = _goals(wanted)
 
     def along(seen: Tensor, goal: Tensor, problem: Problem) -> Tensor:
-        own = _own(goal, seen, problem)
-        # in parts of the largest number, whose square is a number even where that of a small one is none
-        largest = own.flatten(1).abs().amax(1)
-        shown, aim = ((part.flatten(1) / largest[:, None]) for part in (seen, own))
+        target = _goal_per_example(goal, seen, problem)
+        # scaled by the largest element, since the squares of very small activations would underflow
+        largest = target.flatten(1).abs().amax(1)
+        shown, aim = ((part.flatten(1) / largest[:, None]) for part in (seen, target))
         product, size = (shown * aim).sum(1), aim.square().sum(1)
         cosine = product / (shown.square().sum(1).clamp_min(1e-12 * size) * size).sqrt()
         return product / size * cosine.clamp_min(0.1) ** power
@@ -52,14 +53,14 @@ def along_activations(wanted: Mapping[str, Any], power: float = 2.0) -> Objectiv
     def value(outputs: Layers, x: Tensor, problem: Problem) -> Tensor:
         return _mean([along(outputs[layer], goal, problem) for layer, goal in goals.items()])
 
-    return Objective(value, tuple(goals), logits=False, count=_most(goals))
+    return Objective(value, tuple(goals), logits=False, count=_count(goals))
 
 
 def style_distance(wanted: Mapping[str, Any], *, axis: Axis = None) -> Objective:
-    """As `activation_distance`, but of the layers' styles: their Gram matrices (Gatys, Ecker and Bethge, 2015).
+    """As `activation_distance`, but between the layers' Gram matrices (Gatys, Ecker and Bethge, 2015).
 
-    `axis` says which axis of a layer's output [B, ...] holds its channels, one number for all layers or a dict with one
-    for each; found where it is not given, as for `Channel`.
+    `axis` is the channel axis of the layers' outputs [B, ...], one number for all layers or a dict with one for each;
+    found automatically if not given, as for `Channel`.
     """
     goals = _goals(wanted)
 
@@ -68,22 +69,21 @@ def style_distance(wanted: Mapping[str, Any], *, axis: Axis = None) -> Objective
 
         def value(outputs: Layers, x: Tensor, problem: Problem) -> Tensor:
             for layer, goal in goals.items():
-                if layer not in styles:  # once, and only when the axis is needed
+                if layer not in styles:  # computed once, when the axis is known
                     styles[layer] = gram(channels_second(goal, layer, axes[layer]))
             seen = {layer: gram(channels_second(outputs[layer], layer, axes[layer])) for layer in goals}
-            return _mean([_apart(seen[layer], styles[layer], problem) for layer in goals])
+            return _mean([_relative_distance(seen[layer], styles[layer], problem) for layer in goals])
 
-        return Objective(value, tuple(goals), logits=False, count=_most(goals))
+        return Objective(value, tuple(goals), logits=False, count=_count(goals))
 
     return _by_axes(made, tuple(goals), axis)
 
 
 def diversity(layer: str, *, axis: int | None = None) -> Objective:
-    """How unlike the other images of the batch each is: 1 - the mean cosine between their layer's Gram matrices, [B].
+    """Diversity of a batch: 1 - the mean cosine between an image's Gram matrix at a layer and those of the others, [B].
 
-    Added to a channel's objective for several pictures, it finds what else excites it (Olah et al., 2017). An image
-    alone is as unlike the others as can be: 1. `axis` says which axis of the layer's output holds its channels, as for
-    `Channel`.
+    Added to a channel's objective for several pictures, it finds different stimuli of the channel (Olah et al., 2017).
+    For a single image it is 1, the maximum. `axis` is the channel axis of the layer's output, as for `Channel`.
     """
     stated = axis_of(layer, axis)
     plain = ["diversity", layer] if stated is None else ["diversity", layer, {"axis": stated}]
@@ -101,13 +101,13 @@ def diversity(layer: str, *, axis: int | None = None) -> Objective:
 
 
 def gram(activations: Tensor) -> Tensor:
-    """How channels [B, C, ...] go together: their mean products over all places, [B, C, C]."""
+    """Gram matrices of activations [B, C, ...]: mean products of channels over all positions, [B, C, C]."""
     flat = activations.reshape(*activations.shape[:2], -1)
     return flat @ flat.transpose(1, 2) / flat.shape[2]
 
 
 def _by_axes(made: Callable[[Mapping[str, int | None]], Objective], layers: tuple[str, ...], axis: Axis) -> Objective:
-    """An objective that looks at channels of layers, on the axes stated or, once it is bound, on those found."""
+    """An objective of the channels of layers, with the channel axes given or, after `bind`, those found."""
 
     def bound(to: NetworkGeometry) -> Objective:
         return made({layer: to.layout(layer, axis).axis for layer in layers})
@@ -116,22 +116,22 @@ def _by_axes(made: Callable[[Mapping[str, int | None]], Objective], layers: tupl
 
 
 def _goals(wanted: Mapping[str, Any]) -> Layers:
-    return {layer: _several(layer, checks.as_tensor(goal)) for layer, goal in wanted.items()}
+    return {layer: _checked_goal(layer, checks.as_tensor(goal)) for layer, goal in wanted.items()}
 
 
-def _most(goals: Layers) -> int:
+def _count(goals: Layers) -> int:
     return max(len(goal) for goal in goals.values())
 
 
-def _several(layer: str, goal: Tensor) -> Tensor:
+def _checked_goal(layer: str, goal: Tensor) -> Tensor:
     goal = checks.finite(f"the activations wanted of {layer}", goal.detach())
     if not bool(goal.flatten(1).any(1).all()):
         raise ValueError(f"The activations wanted of {layer!r} are all 0; choose a layer that answers to the image.")
     return goal
 
 
-def _own(goal: Tensor, seen: Tensor, problem: Problem) -> Tensor:
-    """Of each example its own goal."""
+def _goal_per_example(goal: Tensor, seen: Tensor, problem: Problem) -> Tensor:
+    """The target activations of each example, [B, ...]."""
     goal = goal.to(seen)
     if goal.shape[1:] != seen.shape[1:]:
         raise ValueError(
@@ -141,9 +141,9 @@ def _own(goal: Tensor, seen: Tensor, problem: Problem) -> Tensor:
     return goal[problem.label] if len(goal) > 1 else goal.expand_as(seen)
 
 
-def _apart(seen: Tensor, goal: Tensor, problem: Problem) -> Tensor:
-    own = _own(goal, seen, problem)
-    return (seen - own).flatten(1).square().sum(1) / own.flatten(1).square().sum(1)
+def _relative_distance(seen: Tensor, goal: Tensor, problem: Problem) -> Tensor:
+    target = _goal_per_example(goal, seen, problem)
+    return (seen - target).flatten(1).square().sum(1) / target.flatten(1).square().sum(1)
 
 
 def _mean(parts: list[Tensor]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Objectives: what a search brings down, a number an example. Added, scaled and negated: ascent is a minus sign."""
+"""Objectives: per-example losses that a search minimises; they can be added, scaled and negated (to maximise)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from torch import Tensor
 from inputopt.search.problem import Problem
 
 LOGITS = ""
-"""The name of a network's own output among its layers."""
+"""Key of the network's logits among layer outputs."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """A number for each example from (outputs, x, problem), [B].
+    """A loss for each example as a function of (outputs, x, problem), [B].
 
-    `outputs` are the logits [B, n], or for an objective with `layers` a dict of those layers' activations [B, ...]; a
-    sum that wants logits too finds them there under `LOGITS`.
+    `outputs` are the logits [B, n], or for an objective with `layers` a dict of those layers' activations [B, ...]. If
+    it needs logits too, as sums may, they are in the dict under `LOGITS`.
 
     Attributes:
-        value: the number.
-        layers: whose activations it wants.
-        logits: whether it wants logits: without, nothing behind the last of the layers is run.
-        count: how many pictures it stands for: example i of a batch is about picture `problem.label[i]`.
-        together: whether an example's number depends on the others in the batch.
-        plain: what would build it again, in plain values; None where that cannot be said so.
-        bind: returns the same objective for one network, by its `NetworkGeometry` (where its layers keep channels, the
-            width of its inputs); None for one that needs neither.
+        value: the function.
+        layers: names of the layers whose activations it needs.
+        logits: whether it needs logits; if not, the network is run only up to the last of the layers.
+        count: number of pictures it is for: example i of a batch is for picture `problem.label[i]`.
+        together: whether an example's loss depends on the other examples of the batch.
+        plain: a description in plain values from which `rebuilt` builds it again; None if there is none.
+        bind: returns the same objective for one network, given its `NetworkGeometry` (channel axes of its layers and
+            width of its input bounds); None if it needs neither.
     """
 
     value: Callable[[Any, Tensor, Problem], Tensor]
@@ -42,7 +42,7 @@ class Objective:
     bind: Callable[[Any], Objective] | None = None
 
     def bound(self, to: Any) -> Objective:
-        """The same objective for the network that the bearings `to` were taken of (`search.layout.bearings`)."""
+        """The same objective for the network described by `to`, a `NetworkGeometry`."""
         return self if self.bind is None else self.bind(to)
 
     def __call__(self, outputs: Any, x: Tensor, problem: Problem) -> Tensor:

@@ -12,9 +12,9 @@ from inputopt.search.problem import Problem
 
 
 def total_variation() -> Objective:
-    """The mean absolute difference between neighbouring pixels of [B, C, H, W] across, and that down, added.
+    """Total variation of images [B, C, H, W]: mean absolute horizontal plus mean absolute vertical pixel difference.
 
-    In a picture function it is in parts of the width of the network's bounds, and elsewhere in the pixels' own units.
+    In picture functions it is in units of the width of the network's bounds, elsewhere in pixel units.
     """
 
     def made(width: Any) -> Objective:

@@ -1,4 +1,4 @@
-"""Oracles: whatever judges inputs and gives the derivative that a search follows."""
+"""Oracles evaluate inputs (logits, loss, success) and provide the loss gradient that a search follows."""
 
 from inputopt.search.oracles.autograd_oracle import Autograd
 from inputopt.search.oracles.linearised import NearestBoundary

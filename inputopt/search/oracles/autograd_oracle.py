@@ -1,4 +1,4 @@
-"""The usual oracle: a forward through a frozen network, and a backward by autograd."""
+"""The standard oracle: a forward through a frozen network and a backward by autograd."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from inputopt.search.transforms import Transform, unchanged
 
 @dataclass(frozen=True)
 class Autograd:
-    """One forward of each draw, and one backward through them.
+    """One forward for each EOT sample, and one backward through all of them.
 
     Attributes:
         net: the network.
-        objective: what to bring down.
-        goal: when an example is done.
-        transform: what happens to the inputs before the network sees them.
-        canvas: what turns z into inputs.
-        eot_samples: expectation over transformations (Athalye et al., 2018): average logits and losses over this many
-            forwards, each with a draw of its own of the transform and of the network's own randomness.
-        derives: whether a derivative may be asked for.
-        draws: what the network's own randomness is keyed by.
-        meter: counts what is run.
+        objective: the loss to minimise.
+        goal: success criterion of an example.
+        transform: transformation applied to the inputs before the network.
+        canvas: maps the search variable z to inputs.
+        eot_samples: expectation over transformations (EOT; Athalye et al., 2018): average logits and losses over this
+            many forwards, each with an independent draw of the transform and of the network's randomness.
+        derives: whether gradients can be computed.
+        draws: returns the context that seeds the network's randomness for a draw.
+        meter: counts forwards and backwards.
     """
 
     net: Frozen
@@ -62,23 +62,23 @@ class Autograd:
         return judged(x, outputs, loss, self.goal, problem, self.meter), vjp
 
     def _averaged(self, x: Tensor, problem: Problem, index: int) -> tuple[Tensor, Tensor]:
-        """Logits [B, n] and loss [B], averaged over independent forwards."""
+        """Logits [B, n] and loss [B], averaged over `eot_samples` independent forwards."""
         if self.eot_samples == 1:
-            return self._once(x, problem, index)
+            return self._forward_once(x, problem, index)
         outputs, losses = [], []
         for sample in range(self.eot_samples):
-            said, loss = self._once(x, problem, index * self.eot_samples + sample)
-            outputs.append(said)
+            logits, loss = self._forward_once(x, problem, index * self.eot_samples + sample)
+            outputs.append(logits)
             losses.append(loss)
         return torch.stack(outputs).mean(0), torch.stack(losses).mean(0)
 
-    def _once(self, x: Tensor, problem: Problem, draw: int) -> tuple[Tensor, Tensor]:
-        shown = self.transform(x, problem, draw)
+    def _forward_once(self, x: Tensor, problem: Problem, draw: int) -> tuple[Tensor, Tensor]:
+        transformed = self.transform(x, problem, draw)
         with self.draws(draw):
             if not self.objective.layers:
-                outputs = self.net(shown)
+                outputs = self.net(transformed)
                 return outputs, self.objective(outputs, x, problem)
             layers = (*self.objective.layers, LOGITS) if self.objective.logits else self.objective.layers
-            features = self.net.features(shown, layers)
+            features = self.net.features(transformed, layers)
         loss = self.objective(features, x, problem)
         return features.get(LOGITS, loss.new_empty(len(x), 0)), loss

@@ -1,4 +1,4 @@
-"""Several classes' derivatives from one forward: how far each boundary would be if the network were linear."""
+"""Distances to several classes' decision boundaries by a linear approximation, from one forward."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ from inputopt.search.rows import chosen, per_example
 from inputopt.search.transforms import Transform, unchanged
 
 Distance = Callable[[Tensor, Tensor], Tensor]
-"""(gap [B], its derivative [B, ...]) -> how far the boundary seems to be, [B]."""
+"""(logit gap [B], its gradient [B, ...]) -> estimated distance to the boundary [B]."""
 
 
 def boundary_distances(
     net: Frozen, problem: Problem, count: int, distance: Distance, meter: QueryCounter
 ) -> tuple[Tensor, Tensor]:
-    """The classes of the `count` highest logits at x0, but the label, and how far the boundary to each seems to be.
+    """Estimate the distances from x0 to the boundaries of the `count` classes with the highest logits except the label.
 
-    One forward, and a backward a class; with a target it alone is looked at. It tells which classes are near far better
-    than the logits do, which do not know how steep the way is (Moosavi-Dezfooli et al., 2016).
+    Costs one forward and one backward per class; with a target, only the target class is used. Linearised distances
+    find the nearest classes far better than logits, which ignore gradient norms (Moosavi-Dezfooli et al., 2016).
 
     Returns:
-        classes int64 [B, count] and distances [B, count]; infinite where the network gives no answer.
+        Classes, int64 [B, count], and distances [B, count]; infinite where the network's output is not finite.
     """
     classes, distances = [], []
     for number, gap, grad in _gaps(net, problem, count, meter):
@@ -44,17 +44,17 @@ def boundary_distances(
 
 
 def linear_distance(norm: Norm) -> Distance:
-    """The gap over the gradient's size, which does not know of the box."""
+    """Logit gap divided by the dual norm of its gradient; ignores the box."""
     return lambda gap, grad: gap / norm.dual(grad).clamp_min(torch.finfo(gap.dtype).tiny)
 
 
 def distance_in_box(norm: Norm, problem: Problem) -> Distance:
-    """The size of the least change from x0 to the boundary inside the box: what stands at its bound goes no further."""
+    """Norm of the smallest change from x0 to the linearised boundary within the box."""
     return lambda gap, grad: norm.size(to_hyperplane(norm, problem.x0, gap.clamp(min=0), grad, problem))
 
 
 def _gaps(net: Frozen, problem: Problem, count: int, meter: QueryCounter) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """How far the label is ahead at x0 of one class after another: (class [B], gap [B], its derivative [B, ...])."""
+    """Yield (class [B], gap [B], gradient [B, ...]) at x0 for each class; gap is label logit minus class logit."""
     variable = problem.x0.detach().requires_grad_()
     meter.forward(problem.example)
     with torch.enable_grad():
@@ -63,9 +63,9 @@ def _gaps(net: Frozen, problem: Problem, count: int, meter: QueryCounter) -> Ite
             classes = others_first(logits.detach(), problem.label, min(count, logits.shape[1] - 1))
         else:
             classes = problem.target[:, None]
-        ahead = logit_of(logits, problem.label)[:, None] - logits.gather(1, classes)
+        gaps = logit_of(logits, problem.label)[:, None] - logits.gather(1, classes)
     for number in range(classes.shape[1]):
-        gap = ahead[:, number]
+        gap = gaps[:, number]
         meter.backward(problem.example)
         grad = net.gradient(gap, variable, keep=number + 1 < classes.shape[1])
         grad = finite_gradient(grad, problem.example, meter)
@@ -74,16 +74,16 @@ def _gaps(net: Frozen, problem: Problem, count: int, meter: QueryCounter) -> Ite
 
 @dataclass(frozen=True)
 class NearestBoundary:
-    """An oracle for steps towards the boundary that seems nearest, whichever class is behind it.
+    """An oracle for steps towards the nearest linearised decision boundary of several classes.
 
-    The loss is the margin. Its derivative is that of the gap to the class whose boundary would be nearest if the
-    network were linear, scaled so that the margin and it describe that boundary's plane: where loss + <grad, c> is 0.
+    The loss is the margin. The gradient is that of the logit gap to the class with the nearest linearised boundary,
+    scaled so that this boundary is the hyperplane loss + <grad, c> = 0 for a change c.
 
     Attributes:
         net: the network.
-        goal: when an example is done.
-        norm: what "nearest" is measured in.
-        classes: how many are looked at, those of the highest logits; a backward each. With a target it is one.
+        goal: success criterion of an example.
+        norm: norm that distances are measured in.
+        classes: number of classes with the highest logits to compare, one backward each; 1 with a target.
         transform, canvas, eot_samples, draws, meter: as for `Autograd`.
     """
 
@@ -103,42 +103,42 @@ class NearestBoundary:
             x = self.canvas(variable, problem)
             outputs = self._averaged(x, problem, index)
         self.meter.forward(problem.example, self.eot_samples)
-        said = outputs.detach()
+        logits = outputs.detach()
         x = z if x is variable else x.detach()
-        seen = judged(x, said, margin(said, x, problem), self.goal, problem, self.meter)
+        seen = judged(x, logits, margin(logits, x, problem), self.goal, problem, self.meter)
 
         def vjp(active: Tensor | None) -> Tensor:
             self.meter.backward(active_examples(problem, active), self.classes * self.eot_samples)
-            return of_rows(self._plane(outputs, variable, seen.loss, problem), active)
+            return of_rows(self._hyperplane(outputs, variable, seen.loss, problem), active)
 
         return seen, vjp
 
     def _averaged(self, x: Tensor, problem: Problem, index: int) -> Tensor:
-        every = []
+        logits = []
         for sample in range(self.eot_samples):
             draw = index * self.eot_samples + sample
             with self.draws(draw):
-                every.append(self.net(self.transform(x, problem, draw)))
-        return every[0] if len(every) == 1 else torch.stack(every).mean(0)
+                logits.append(self.net(self.transform(x, problem, draw)))
+        return logits[0] if len(logits) == 1 else torch.stack(logits).mean(0)
 
-    def _plane(self, outputs: Tensor, variable: Tensor, loss: Tensor, problem: Problem) -> Tensor:
+    def _hyperplane(self, outputs: Tensor, variable: Tensor, loss: Tensor, problem: Problem) -> Tensor:
         tiny = torch.finfo(loss.dtype).tiny
-        plane, least = torch.zeros_like(variable), torch.full_like(loss, torch.inf)
+        grad_nearest, nearest = torch.zeros_like(variable), torch.full_like(loss, torch.inf)
         with torch.enable_grad():
-            ahead = self._gaps(outputs, variable, problem)
+            gaps = self._gaps(outputs, variable, problem)
         for number in range(self.classes):
-            gap = ahead[:, number].detach()
-            grad = self.net.gradient(ahead[:, number], variable, self.eot_samples, keep=number + 1 < self.classes)
+            gap = gaps[:, number].detach()
+            grad = self.net.gradient(gaps[:, number], variable, self.eot_samples, keep=number + 1 < self.classes)
             grad = finite_gradient(grad, problem.example, self.meter)
             distance = gap.abs() / self.norm.dual(grad).clamp_min(tiny)
-            on_it = (gap == 0) | (loss == 0)
-            scale = torch.where(on_it, 1, loss / gap.masked_fill(on_it, 1)).nan_to_num(0, 0, 0)
-            plane = chosen(distance < least, grad * per_example(scale, grad), plane)
-            least = torch.where(distance < least, distance, least)
-        return plane
+            on_boundary = (gap == 0) | (loss == 0)
+            scale = torch.where(on_boundary, 1, loss / gap.masked_fill(on_boundary, 1)).nan_to_num(0, 0, 0)
+            grad_nearest = chosen(distance < nearest, grad * per_example(scale, grad), grad_nearest)
+            nearest = torch.where(distance < nearest, distance, nearest)
+        return grad_nearest
 
     def _gaps(self, outputs: Tensor, variable: Tensor, problem: Problem) -> Tensor:
-        """How far the label is ahead of each class, or the best other class ahead of the target, [B, classes]."""
+        """Label logit minus each class logit; with a target, best other logit minus target logit, [B, classes]."""
         if problem.target is not None:
             return margin(outputs, variable, problem)[:, None].expand(-1, self.classes)
         classes = others_first(outputs.detach(), problem.label, self.classes)

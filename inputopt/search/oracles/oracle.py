@@ -1,4 +1,4 @@
-"""The contract of every oracle, and what each of them does with a network's answers."""
+"""The oracle protocol, and the handling of non-finite outputs and gradients that all oracles share."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from inputopt.search.query_counter import QueryCounter
 from inputopt.search.rows import numbers_of
 
 Vjp = Callable[[Tensor | None], Tensor]
-"""(active) -> d loss / dz of the rows `active` (positions or a bool mask; None for all), in their order."""
+"""(active) -> d loss / dz of the rows `active` (indices or a bool mask; None for all), in their order."""
 
 
 class Oracle(Protocol):
-    """Judges the inputs z [B, ...] of a problem at step `index`.
+    """Evaluates the points z [B, ...] of a problem at step `index`.
 
-    It returns what was seen, and a function that finds the derivative if it is called: at most once, since the loop
-    does not want it at the last step, nor of rows that are finished. Rows are judged one apart from another. Any source
-    of gradients can stand here. What is run is counted in `meter`, when it is run.
+    Returns the evaluation, and a function that computes the gradient when called. It is called at most once: the loop
+    needs no gradient at the last step or for finished rows. Rows are evaluated independently of each other. Gradients
+    may come from any source. Forwards and backwards are counted in `meter` when they are run.
     """
 
     @property
@@ -34,29 +34,29 @@ class Oracle(Protocol):
 
 
 LARGE = 1e30
-"""What stands for a loss that is NaN or infinite: large, and finite in every dtype that searches run in."""
+"""Replacement for a NaN or infinite loss: large, and finite in every dtype that searches run in."""
 
 
 def judged(x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Problem, meter: QueryCounter) -> Evaluation:
-    """An evaluation in which nothing comes from an answer that is not a number: no success, and a finite loss.
+    """Build an evaluation in which rows with invalid outputs have no success and a finite loss (`LARGE`).
 
-    A logit of minus infinity rules its class out, which is an answer; NaN, plus infinity, and minus infinity for every
-    class are none. `x` comes detached, and the rest is.
+    Outputs of a row are invalid if the largest logit is NaN or infinite. A logit of minus infinity for some classes is
+    valid and excludes these classes. `x` must be detached; the other tensors are detached here.
     """
     outputs, loss = outputs.detach(), loss.detach()
     success = goal(outputs, problem)
     if known_finite(outputs) and known_finite_each(loss):
         return Evaluation(x, outputs, loss, success)
     most = outputs.amax(1) if outputs.shape[1] else loss
-    nothing = most - most  # 0, or NaN where there is no answer
-    meter.note_nonfinite(problem.example, nothing)
-    answered = nothing == 0
+    zero_or_nan = most - most  # NaN for rows with invalid outputs
+    meter.note_nonfinite(problem.example, zero_or_nan)
+    answered = zero_or_nan == 0
     loss = torch.where(answered, loss.nan_to_num(LARGE, LARGE, -LARGE), LARGE)
     return Evaluation(x, outputs, loss, success & answered, answered=None if known_all(answered) else answered)
 
 
 def finite_gradient(grad: Tensor, examples: Tensor, meter: QueryCounter) -> Tensor:
-    """A gradient [B, ...] with 0 for what is NaN or infinite, so that the other numbers still move."""
+    """A gradient [B, ...] with NaN and infinite elements set to 0, so that the other elements still change."""
     if known_finite(grad):
         return grad
     total = grad.sum(numbers_of(grad))

@@ -1,4 +1,4 @@
-"""Images too large to be derived at once: tile by tile, cut at other places at every step."""
+"""Gradients of images too large for one backward, computed tile by tile with new random tile borders at each step."""
 
 from __future__ import annotations
 
@@ -17,16 +17,17 @@ from inputopt.search.query_counter import QueryCounter
 
 @dataclass(frozen=True)
 class Tiled:
-    """An oracle that asks `oracle` about one tile after the other, and joins what it says.
+    """An oracle that evaluates `oracle` on one tile at a time and combines losses and gradients.
 
-    For objectives that are means over an image's places: the whole image's is the tiles' mean by their area. Away from
-    the cuts, further than a layer sees, the derivative is that of the whole image; the cuts are drawn anew at each
-    step, for each example apart, so that no seam stays in one place. No goal is judged, and there are no outputs.
+    For objectives that are means over spatial positions: the image's loss is the area-weighted mean of the tiles'
+    losses. Farther from a tile border than a layer's receptive field, the gradient equals that of the whole image. The
+    borders are drawn anew for each step and example, so that no seam persists. The goal is not evaluated, and outputs
+    are empty.
 
     Attributes:
-        oracle: judges a tile as if it were an image; every tile is counted by its meter.
-        tile: the side of a tile in pixels.
-        seed: what the cuts are drawn from.
+        oracle: evaluates a tile as if it were an image; its meter counts every tile.
+        tile: side of a tile in pixels.
+        seed: seed of the tile borders.
     """
 
     oracle: Oracle
@@ -35,14 +36,14 @@ class Tiled:
 
     @property
     def meter(self) -> QueryCounter:
-        """That of the oracle asked."""
+        """Meter of the wrapped oracle."""
         return self.oracle.meter
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
-        """The derivative is found along with the loss: to keep what it needs for all tiles is what has no room."""
+        """Compute the gradient with the loss, since the graphs of all tiles together would not fit in memory."""
         grad, loss = torch.empty_like(z), z.new_zeros(len(z))
         whole = z.shape[2] * z.shape[3]
-        for row in range(len(z)):  # one image is work enough
+        for row in range(len(z)):  # one image at a time is enough work
             for down, right in self.cuts(z.shape[2], z.shape[3], problem.ids[row : row + 1], index):
                 part = z[row : row + 1, :, down.shown, right.shown]
                 seen, vjp = self.oracle(part, _of_tile(problem, row, part), index)
@@ -54,7 +55,7 @@ class Tiled:
         return seen, lambda active: of_rows(grad, active)
 
     def cuts(self, height: int, width: int, ids: Tensor, index: int) -> Iterator[tuple[Part, Part]]:
-        """The tiles of an image at step `index`, for one id [1]."""
+        """Yield the tiles of an image as (rows, columns) at step `index`, for one id [1]."""
         first = keyed_random.uniform((2,), self.seed, ids, index)[0].tolist()
         for down in parts(height, self.tile, first[0]):
             for right in parts(width, self.tile, first[1]):
@@ -79,9 +80,9 @@ def _of_tile(problem: Problem, row: int, part: Tensor) -> Problem:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a length: what is `shown` to the network, and what is `kept` of it, which is `inner` in the stretch.
+    """One interval of an axis: `shown` is evaluated by the network, and of its gradient only `kept` is used.
 
-    The stretches are all as long as a tile, which is what makes them quick; the first and last ones overlap others.
+    All shown intervals are as long as a tile, which makes them fast; the first and last ones overlap others.
     """
 
     shown: slice
@@ -89,12 +90,12 @@ class Part:
 
     @property
     def inner(self) -> slice:
-        """Where `kept` lies in `shown`."""
+        """`kept` relative to the start of `shown`."""
         return slice(self.kept.start - self.shown.start, self.kept.stop - self.shown.start)
 
 
 def parts(length: int, tile: int, first: float) -> list[Part]:
-    """A length cut into tiles; `first` in [0, 1) moves the cuts. No cut in a length that is no longer than a tile.
+    """Divide an axis into tiles; `first` in [0, 1) shifts the borders. An axis no longer than a tile is not divided.
 
     >>> [part.kept for part in parts(10, 4, 0.5)]
     [slice(0, 3, None), slice(3, 7, None), slice(7, 10, None)]

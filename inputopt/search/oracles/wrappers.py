@@ -1,4 +1,4 @@
-"""Oracles whose answers are changed before anybody sees them."""
+"""Wrappers that modify an oracle's evaluation or gradient."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from inputopt.search.query_counter import QueryCounter
 from inputopt.search.rows import per_example, take
 
 Ask = Callable[[Oracle, Tensor, Problem, int], tuple[Evaluation, Vjp]]
-"""(the oracle asked, z, problem, index) -> what is answered in its place."""
+"""(wrapped oracle, z, problem, index) -> the evaluation and gradient function to return instead."""
 
 
 @dataclass(frozen=True)
 class Changed:
-    """An oracle asked in another way.
+    """An oracle with modified evaluations or gradients.
 
     Attributes:
-        oracle: asked, and what it runs is counted by its own meter.
-        ask: how it is asked, and what becomes of its answer.
+        oracle: the wrapped oracle; its meter counts what it runs.
+        ask: calls the wrapped oracle and modifies its results.
     """
 
     oracle: Oracle
@@ -33,7 +33,7 @@ class Changed:
 
     @property
     def meter(self) -> QueryCounter:
-        """That of the oracle asked."""
+        """Meter of the wrapped oracle."""
         return self.oracle.meter
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
@@ -41,7 +41,7 @@ class Changed:
 
 
 def finished(oracle: Oracle, finish: Callable[[Tensor], Tensor]) -> Changed:
-    """With a function of the derivative in its place, such as `smooth(1.0).function`."""
+    """Apply a function to the gradient, such as `smooth(1.0).function`."""
 
     def ask(oracle: Oracle, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
         seen, vjp = oracle(z, problem, index)
@@ -51,8 +51,9 @@ def finished(oracle: Oracle, finish: Callable[[Tensor], Tensor]) -> Changed:
 
 
 def awake(oracle: Oracle) -> Changed:
-    """Replaces dead ReLU gradients so that a search can start: where a derivative is zero everywhere, the oracle is
-    asked again with rectifiers that let derivatives through (after Olah et al., 2017).
+    """Replace the gradient of rows where it is zero everywhere, such as behind dead ReLUs, so that a search can start.
+
+    The oracle is evaluated again with ReLUs that let gradients through (after Olah et al., 2017).
     """
 
     def ask(oracle: Oracle, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
@@ -60,7 +61,7 @@ def awake(oracle: Oracle) -> Changed:
 
         def redirected(active: Tensor | None) -> Tensor:
             grad = vjp(active)
-            dead = grad.flatten(1).abs().amax(1) == 0  # `any` takes many times as long
+            dead = grad.flatten(1).abs().amax(1) == 0  # `any` is many times slower
             if known_none(dead):
                 return grad
             _, again = oracle(z, problem, index)
@@ -74,10 +75,9 @@ def awake(oracle: Oracle) -> Changed:
 
 
 def unjudged(oracle: Oracle, steps: int) -> Changed:
-    """Does not run the network on the point after the last of `steps` steps, in a search that keeps the latest point.
+    """Skip the evaluation of the point after the last of `steps` steps, in a search that keeps the latest point.
 
-    There the loop asks for no derivative, and what the network says decides nothing: there are no outputs, and the loss
-    is 0.
+    At that point the loop needs no gradient and the evaluation affects nothing: outputs are empty, and the loss is 0.
     """
 
     def ask(oracle: Oracle, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
@@ -91,19 +91,19 @@ def unjudged(oracle: Oracle, steps: int) -> Changed:
 
 
 def confirmed(oracle: Oracle, again: Callable[[Tensor, Problem, int], Tensor]) -> Changed:
-    """A success counts only if it is found again: for networks that answer at random.
+    """Count a success only if it is confirmed by repeated evaluation, for networks with random outputs.
 
     Args:
-        oracle: asked.
-        again: (x, problem, index) -> whether inputs reach the goal in most of several fresh draws, bool [B].
+        oracle: the wrapped oracle.
+        again: (x, problem, index) -> whether inputs reach the goal in most of several new random draws, bool [B].
     """
 
     def ask(oracle: Oracle, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
         seen, vjp = oracle(z, problem, index)
         rows = seen.success.nonzero()[:, 0]
         if len(rows):
-            held = again(seen.x[rows], take(problem, rows), index)
-            seen = replace(seen, success=seen.success.index_put((rows,), held))
+            is_confirmed = again(seen.x[rows], take(problem, rows), index)
+            seen = replace(seen, success=seen.success.index_put((rows,), is_confirmed))
         return seen, vjp
 
     return Changed(oracle, ask)

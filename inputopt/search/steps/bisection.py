@@ -1,4 +1,4 @@
-"""A bisection between x0 and an input that fools the network."""
+"""Bisection between x0 and an adversarial input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from inputopt.search.projections import Project
 
 @dataclass(frozen=True)
 class Segment:
-    """The far end of each line, which part of it fails and which succeeds, and the part being tried, [B]."""
+    """End of each segment [B, ...]; its largest failing, smallest successful and evaluated fractions, [B] each."""
 
     end: Tensor
     low: Tensor
@@ -25,14 +25,15 @@ class Segment:
 
 @dataclass(frozen=True)
 class BisectionStep:
-    """Halve the way from x0 to where the search began, down to where the network is first fooled.
+    """Bisect between x0 and the starting point for the smallest change that is adversarial.
 
-    The way leads through smaller and smaller balls: straight in L2, clipped in Linf, shrunk in L1, and in L0 the
-    largest changes stay. Where the search began the network must be fooled; where it is not, what is found is no use.
+    Each candidate is the starting point's change projected to a smaller ball: scaled in L2, clipped in Linf, soft
+    thresholded in L1, and in L0 reduced to the largest changes. The starting point must be adversarial; otherwise the
+    result is meaningless.
 
     Attributes:
-        norm: of the balls.
-        low: a part of the way that is taken to be too short.
+        norm: norm of the balls.
+        low: fraction of the starting change's size that is assumed to fail.
     """
 
     norm: Norm
@@ -49,8 +50,8 @@ class BisectionStep:
         low = torch.where(seen.success, state.low, state.tried)
         high = torch.where(seen.success, state.tried, state.high)
         middle = (low + high) / 2
-        way = state.end - problem.x0
-        size = middle * self.norm.size(way)
+        end_change = state.end - problem.x0
+        size = middle * self.norm.size(end_change)
         size = size.ceil() if self.norm.counts else size
-        change = self.norm.project(way, size, -way.abs(), way.abs())
+        change = self.norm.project(end_change, size, -end_change.abs(), end_change.abs())
         return project(problem.x0 + change, problem), Segment(state.end, low, high, middle)

@@ -1,4 +1,4 @@
-"""Directions: what becomes of a gradient before it is stepped along. Chained, each pure, with batch-first state."""
+"""Directions: pure functions that transform a gradient before a step, with batch-first state; they can be chained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from inputopt.search.rows import per_example
 
 
 class Direction(Protocol):
-    """`init` gives the state for inputs like z; `update` turns a gradient into a direction and a new state."""
+    """`init` returns the state for inputs like z; `update` maps a gradient and a state to a direction and a state."""
 
     def init(self, z: Tensor) -> Any: ...
 
@@ -43,22 +43,22 @@ def _over_mean(grad: Tensor) -> Tensor:
 
 
 sign = Stateless(LINF.steepest)
-"""The sign of the gradient: the steepest direction in the largest change of any pixel (Linf)."""
+"""The sign of the gradient: steepest ascent in Linf."""
 
 unit = Stateless(L2.steepest)
-"""The gradient at length 1 (L2) for each example; a gradient of zero stays zero."""
+"""The gradient normalised to L2 norm 1 for each example; a zero gradient stays zero."""
 
 over_mean = Stateless(_over_mean)
-"""The gradient divided by its mean absolute value in each example: the usual scale of deep dreams."""
+"""The gradient divided by its mean absolute value in each example: the usual normalisation in DeepDream."""
 
 over_largest = Stateless(_over_largest)
 """The gradient divided by its largest absolute value in each example."""
 
 
 def smooth(sigma: float) -> Stateless:
-    """The gradient of images [B, C, H, W] blurred by a Gaussian of `sigma` pixels, its edges continued outwards.
+    """The gradient of images [B, C, H, W] blurred by a Gaussian of `sigma` pixels, with replicated edges.
 
-    The pixel-fine part of a gradient, followed for long, ends in dots.
+    Over many steps the highest frequencies of a gradient would produce dots.
     """
     radius = max(1, math.ceil(3 * sigma))
     weights = [math.exp(-(place**2) / (2 * sigma**2)) for place in range(-radius, radius + 1)]
@@ -66,26 +66,26 @@ def smooth(sigma: float) -> Stateless:
 
     def blurred(grad: Tensor) -> Tensor:
         row = kernel.to(grad).expand(grad.shape[1], 1, 1, -1)
-        for each, around in ((row, (radius, radius, 0, 0)), (row.mT, (0, 0, radius, radius))):
-            grad = functional.conv2d(functional.pad(grad, around, "replicate"), each, groups=grad.shape[1])
+        for weight, padding in ((row, (radius, radius, 0, 0)), (row.mT, (0, 0, radius, radius))):
+            grad = functional.conv2d(functional.pad(grad, padding, "replicate"), weight, groups=grad.shape[1])
         return grad
 
     return Stateless(blurred)
 
 
 def steepest(norm: Norm) -> Stateless:
-    """The change of size 1 along which the loss rises fastest."""
+    """Steepest ascent: the change of size 1 in the norm along which the loss rises fastest."""
     return Stateless(norm.steepest)
 
 
 def descent(norm: Norm) -> Stateless:
-    """What a long search in this norm steps along: see `Norm.descent`."""
+    """The direction for long searches in this norm; see `Norm.descent`."""
     return Stateless(norm.descent)
 
 
 @dataclass(frozen=True)
 class Momentum:
-    """A running sum of gradients, old ones fading by `decay` a step."""
+    """Running sum of gradients, in which old gradients are multiplied by `decay` at each step."""
 
     decay: float = 0.9
 
@@ -99,7 +99,7 @@ class Momentum:
 
 @dataclass(frozen=True)
 class Adam:
-    """The gradient's running mean over the root of its running mean square (Kingma and Ba, 2015)."""
+    """Adam: running mean of the gradient over the square root of its running mean square (Kingma and Ba, 2015)."""
 
     def init(self, z: Tensor) -> Averages:
         return Averages(torch.zeros_like(z), torch.zeros_like(z), 0)
@@ -111,7 +111,7 @@ class Adam:
 
 @dataclass(frozen=True)
 class Averages:
-    """Adam's running averages, like z, and the number of the step."""
+    """Adam's running averages, shaped like z, and the step index."""
 
     mean: Tensor
     square: Tensor
@@ -121,13 +121,13 @@ class Averages:
 def adam(grad: Tensor, mean: Tensor, square: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
     """Adam's running averages after step `index`, and the step itself (Kingma and Ba, 2015)."""
     mean, square = mean.lerp(grad, 0.1), torch.addcmul(0.999 * square, grad, grad, value=0.001)
-    first, second = 1 - 0.9 ** (index + 1), 1 - 0.999 ** (index + 1)  # both started at 0, and this corrects for it
+    first, second = 1 - 0.9 ** (index + 1), 1 - 0.999 ** (index + 1)  # bias corrections
     return mean, square, mean / square.sqrt().mul_(first / math.sqrt(second)).add_(1e-8 * first)
 
 
 @dataclass(frozen=True)
 class Chain:
-    """Several directions, one after the other."""
+    """Several directions applied one after the other."""
 
     links: tuple[Direction, ...]
 
@@ -136,12 +136,12 @@ class Chain:
 
     def update(self, grad: Tensor, state: tuple[Any, ...]) -> tuple[Tensor, tuple[Any, ...]]:
         new = []
-        for link, own in zip(self.links, state, strict=True):
-            grad, changed = link.update(grad, own)
+        for link, link_state in zip(self.links, state, strict=True):
+            grad, changed = link.update(grad, link_state)
             new.append(changed)
         return grad, tuple(new)
 
 
 def chain(*links: Direction) -> Chain:
-    """Several directions as one: chain(Momentum(0.9), sign)."""
+    """Chain directions, for example chain(Momentum(0.9), sign)."""
     return Chain(links)

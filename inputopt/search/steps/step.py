@@ -1,4 +1,4 @@
-"""Step rules: pure functions from where the inputs are, and what was seen there, to where they go next."""
+"""Step rules: pure functions from the current inputs and their evaluation to the next inputs."""
 
 from __future__ import annotations
 
@@ -19,46 +19,46 @@ from inputopt.search.steps.directions import Direction
 class Step(Protocol):
     """A step rule; its state is nested tuples and frozen dataclasses of batch-first tensors.
 
-    A rule that needs no gradient says so, and the loop asks for none.
+    If `uses_gradient` is false, the loop computes no gradient.
     """
 
     @property
     def uses_gradient(self) -> bool:
-        """Whether `update` wants `seen.grad`."""
+        """Whether `update` needs `seen.grad`."""
 
     def init(self, z: Tensor, problem: Problem) -> Any:
         """The state before the first step."""
 
     def update(self, z: Tensor, seen: Evaluation, state: Any, problem: Problem, project: Project) -> tuple[Tensor, Any]:
-        """Where to go next, already projected, and the new state."""
+        """The next inputs, already projected, and the new state."""
 
 
 Schedule = Callable[[int], float]
-"""A number for each step."""
+"""Step index -> value, such as a step size."""
 
 
 @dataclass(frozen=True)
 class HalfCosine:
-    """From `first` at step 0 to `last` at step `steps`, along half a cosine (Loshchilov and Hutter, 2017)."""
+    """Cosine schedule from `first` at step 0 to `last` at step `steps` (Loshchilov and Hutter, 2017)."""
 
     first: float
     last: float
     steps: int
 
     def __call__(self, index: int) -> float:
-        """The number at step `index`."""
+        """The value at step `index`."""
         return self.last + (self.first - self.last) * (1 + math.cos(math.pi * index / self.steps)) / 2
 
 
 @dataclass(frozen=True)
 class Descend:
-    """Go down the loss: z - size * direction(gradient).
+    """Gradient descent: z - size * direction(gradient).
 
     Attributes:
-        direction: what becomes of the gradient.
-        size: how far to go along it: a number, a schedule of numbers, or a tensor [n, ...] that broadcasts with the
-            inputs and holds those of each `Problem.example` (or [1, ...], the same for all).
-        of_eps: measure the size in parts of each example's eps.
+        direction: transform of the gradient.
+        size: step size: a number, a schedule of numbers, or a tensor [n, ...] that broadcasts with the inputs and is
+            indexed by `Problem.example` (or [1, ...], the same for all).
+        of_eps: whether the size is a fraction of each example's eps.
     """
 
     direction: Direction
@@ -75,15 +75,15 @@ class Descend:
         length = self._size(index, problem)
         eps = per_example(problem.region.eps, z) if self.of_eps else None
         if isinstance(length, Tensor):
-            ahead = torch.addcmul(z, direction, length if eps is None else eps * length, value=-1)
+            moved = torch.addcmul(z, direction, length if eps is None else eps * length, value=-1)
         elif eps is not None:
-            ahead = torch.addcmul(z, direction, eps, value=-length)
+            moved = torch.addcmul(z, direction, eps, value=-length)
         else:
-            ahead = torch.sub(z, direction, alpha=length)
-        return project(ahead, problem), (inner, index + 1)
+            moved = torch.sub(z, direction, alpha=length)
+        return project(moved, problem), (inner, index + 1)
 
     def _size(self, index: int, problem: Problem) -> float | Tensor:
-        """The size of step `index`: a number, or a tensor that broadcasts with the rows of the problem."""
+        """Step size at step `index`: a number, or a tensor that broadcasts with the rows of the problem."""
         if isinstance(self.size, Tensor):
             return self.size if len(self.size) == 1 else self.size.index_select(0, problem.example)
         return self.size if isinstance(self.size, (int, float)) else self.size(index)
@@ -91,14 +91,15 @@ class Descend:
 
 @dataclass(frozen=True)
 class Stride:
-    """Go down the loss by `size` in the mean over an input's numbers, and stay between `low` and `high`.
+    """Gradient descent with a mean absolute change of `size` per element, clipped to `low` and `high`.
 
-    That is Descend(over_mean, size) inside a Box, in a single copy of the input: of a large image every copy counts.
+    Equivalent to Descend(over_mean, size) inside a Box, but with a single copy of the input, to save memory on large
+    images.
 
     Attributes:
-        size: the mean change of a number.
-        low, high: the box, numbers or tensors that broadcast with [B, ...].
-        where: how much of its step each number takes, broadcast with [B, ...]; None for all of it.
+        size: mean absolute change of an element.
+        low, high: bounds, numbers or tensors that broadcast with [B, ...].
+        where: factor on each element's step, broadcast with [B, ...]; None for 1 everywhere.
     """
 
     size: float
@@ -118,5 +119,5 @@ class Stride:
         length = per_example(self.size / mean, z)
         if self.where is not None:
             length = length * self.where
-        ahead = torch.addcmul(z, seen.gradient, length, value=-1)
-        return project(ahead.clamp_(self.low, self.high), problem), ()  # type: ignore[arg-type]
+        moved = torch.addcmul(z, seen.gradient, length, value=-1)
+        return project(moved.clamp_(self.low, self.high), problem), ()  # type: ignore[arg-type]

@@ -1,0 +1,17 @@
+"""The model's logits change from call to call."""
+
+from __future__ import annotations
+
+from inputopt.evaluation.indicators.indicator import Evidence, Indicator
+
+
+def stateful_network(evidence: Evidence) -> Indicator | None:
+    """A model with a state: figures are means over further calls and cannot be reproduced exactly."""
+    if not evidence.traits.stateful:
+        return None
+    return Indicator(
+        "stateful_network",
+        1.0,
+        "The model's answers change from call to call, by a state of its own or at random: all figures are means "
+        "over further calls, and cannot be had again exactly.",
+    )

@@ -1,0 +1,17 @@
+"""Images fooled the model in an attack but not in the final check."""
+
+from __future__ import annotations
+
+from inputopt.evaluation.indicators.indicator import Evidence, Indicator
+
+
+def unconfirmed_success(evidence: Evidence) -> Indicator | None:
+    """Successes that did not hold when they were checked again: they count as robust."""
+    count = evidence.unconfirmed
+    if not count:
+        return None
+    return Indicator(
+        "unconfirmed_success",
+        count,
+        f"{count} images fooled the model in an attack but not when judged again: they count as robust.",
+    )
