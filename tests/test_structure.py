@@ -1,4 +1,4 @@
-"""The shape of the package: names of modules, their length, and what public docstrings must say. Part of `make check`."""
+"""Structure of the package: module names and lengths, and what public docstrings must say. Part of `make check`."""
 
 import ast
 import inspect

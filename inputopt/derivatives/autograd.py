@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import copy
-import functools
-from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from inputopt.derivatives.plain import HALF, check_plain, is_plain
 from inputopt.derivatives.record import Gradients
-from inputopt.derivatives.replay import written_down
 from inputopt.nets.costs import Cost
 
 
@@ -33,6 +30,7 @@ class Autograd:
         self._net = net
         self.parameters = [parameter.detach() for parameter in self._trainable]
         self.evaluations = 2
+        self.is_plain = self._plain is not None
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """Return the batch unchanged."""
@@ -49,13 +47,6 @@ class Autograd:
         if self._plain is not None:
             return self._plain.logits(inputs)
         return in_full(self._net(inputs.clone()))
-
-    def repeated(self, inputs: Tensor, targets: Tensor) -> Callable[[], Sequence[Tensor | None]]:
-        """Return `step` on a fixed batch, recorded once (`written_down`) for a plain MLP, run anew for others."""
-        step = functools.partial(self.step, inputs, targets)
-        if self._plain is None:
-            return step
-        return written_down(step, self.parameters)  # type: ignore[arg-type]  # an MLP's cost depends on all of them
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Return all gradients of an MLP by one forward and one backward."""

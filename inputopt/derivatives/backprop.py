@@ -12,15 +12,12 @@ Arrays have one row per example; only the gradients of weights and biases are av
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor
 
 from inputopt.derivatives.record import Gradients, as_arrays, in_turn, to_gradients, trainable
-from inputopt.derivatives.tape import taped
 from inputopt.nets.activations import Array
 from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost
@@ -71,9 +68,9 @@ class Backprop:
     """Differentiation by manual backpropagation (see `record.Way`)."""
 
     def __init__(self, net: MLP, cost: Cost) -> None:
-        self._arrays, self._cost, self._trainable = arrays(net), cost, trainable(net)
+        self.net, self._cost, self._trainable = arrays(net), cost, trainable(net)
         self.evaluations = 2
-        self.parameters = self._trainable(in_turn(self._arrays.weights, self._arrays.biases))
+        self.parameters = self._trainable(in_turn(self.net.weights, self.net.biases))
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:
         """Return the batch as arrays."""
@@ -81,32 +78,25 @@ class Backprop:
 
     def step(self, inputs: Array, targets: Array) -> list[Array]:
         """Return dCost/dParameter averaged over the batch."""
-        found = chain(self._arrays, self._cost, inputs, targets)
-        return self._trainable(parameter_derivatives(found))
+        return self.step_of(self.net, inputs, targets)
 
-    def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
-        """Return `step` on a fixed batch, recorded once (`tape.taped`)."""
-        depth = len(self._arrays.weights)
-
-        def step(given: Array, wanted: Array, *parameters: Array) -> list[Array]:
-            net = replace(self._arrays, weights=list(parameters[:depth]), biases=list(parameters[depth:]))
-            return self._trainable(parameter_derivatives(chain(net, self._cost, given, wanted)))
-
-        return taped(step, inputs, targets, *self._arrays.weights, *self._arrays.biases)
+    def step_of(self, net: Arrays, inputs: Array, targets: Array) -> list[Array]:
+        """As `step`, for a network of the same layers with the weights and biases of `net`."""
+        return self._trainable(parameter_derivatives(chain(net, self._cost, inputs, targets)))
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Return all gradients by one forward and one backward."""
         flat, wanted = as_arrays(inputs, targets)
         # dCost/dO of cross-entropy on saturated sigmoids overflows
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-            found = chain(self._arrays, self._cost, flat, wanted)
+            found = chain(self.net, self._cost, flat, wanted)
             mean_cost = self._cost.value(found.Z[-1], found.O[-1], wanted).mean()
         derivatives = parameter_derivatives(found)
         return to_gradients(
             mean_cost,
             derivatives[0::2],
             derivatives[1::2],
-            input_derivatives(self._arrays, found),
+            input_derivatives(self.net, found),
             inputs,
             evaluations=2,
         )

@@ -6,8 +6,7 @@ order h^2 instead of h. The perturbed copies of the network are evaluated as a p
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 from torch import Tensor
@@ -48,10 +47,6 @@ class Differences:
         base_cost = 0.0 if self._central else self._costs(self._arrays, inputs, targets).mean()
         indices = range(len(self._values))
         return self._trainable([self._by_parameter(index, base_cost, inputs, targets) for index in indices])
-
-    def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
-        """Return `step` on a fixed batch."""
-        return functools.partial(self.step, inputs, targets)
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Return all gradients by one evaluation at the point itself and one per perturbed number and side."""

@@ -7,7 +7,6 @@ defined here; the network's forward pass applies the chain rule.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -230,10 +229,6 @@ class ForwardMode:
         """Return dCost/dParameter averaged over the batch."""
         weights, biases, _ = self._split(self._costs(inputs, targets, with_inputs=False).partials)
         return self._trainable(in_turn(weights, biases))
-
-    def repeated(self, inputs: Array, targets: Array) -> Callable[[], list[Array]]:
-        """Return `step` on a fixed batch."""
-        return functools.partial(self.step, inputs, targets)
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Return all gradients by one evaluation, which carries a partial for each variable."""

@@ -57,9 +57,6 @@ class Way(Protocol):
     def step(self, inputs: Any, targets: Any) -> Sequence[Any]:
         """Return dCost/dParameter averaged over the batch; None where the cost does not depend on a parameter."""
 
-    def repeated(self, inputs: Any, targets: Any) -> Callable[[], Sequence[Any]]:
-        """Return `step` on a fixed batch for repeated calls; its results are valid until the next call."""
-
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Return all gradients, including those of the inputs."""
 

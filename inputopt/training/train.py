@@ -19,6 +19,7 @@ from inputopt.derivatives.record import Way
 from inputopt.derivatives.ways import find_way
 from inputopt.nets.ambient import ambient
 from inputopt.nets.inference.modes import modes_kept
+from inputopt.training.fast.repeated import repeated as fixed_batch_step
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
 from inputopt.training.task import Task, check_task, cuts, failure, forward_of
@@ -118,7 +119,7 @@ def _training(
     examples = len(task.inputs)
     if size is None and perturb is None:
         with forward_of(examples):
-            step = training_of(way.repeated(*way.native(task.inputs, task.targets)), update)
+            step = training_of(fixed_batch_step(way, *way.native(task.inputs, task.targets)), update)
 
         def repeated(index: int) -> None:
             try:

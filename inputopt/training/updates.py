@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.derivatives.tape import Made, Tape
+from inputopt.training.fast.tape import Made, Tape
 
 MakeOptimiser = Callable[[list[Tensor], float], torch.optim.Optimizer]
 

@@ -89,7 +89,7 @@ def test_an_objective_can_be_rebuilt_from_plain_values():
     soft = LogProbability([3, 2, 1, 0, 4, 5], 4.0)
     assert_same(of(rebuilt(soft.plain), LOGITS), of(soft, LOGITS), 1e-12)
     assert_same(of(rebuilt(only(soft.plain, 2)), LOGITS), of(LogProbability(1, 4.0), LOGITS), 1e-12)
-    assert LogProbability(3).plain == ["Belief", 3]  # as recipes of older pictures have it
+    assert LogProbability(3).plain == ["LogProbability", 3]
     assert (Channel("a", 1) + activation_distance({"a": SEEN["a"][:1]})).plain is None
     with pytest.raises(ValueError, match="did you mean 'Channel'"):
         rebuilt(["Chanel", "a", 1])

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from inputopt import MLP, train
-from inputopt.derivatives.replay import written_down
-from inputopt.derivatives.tape import Tape, taped
 from inputopt.derivatives.ways import WAYS
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.costs import find_cost
+from inputopt.training.fast.repeated import repeated
+from inputopt.training.fast.replay import written_down
+from inputopt.training.fast.tape import Tape, taped
 
 ENDS = [("mse", output) for output in ACTIVATIONS] + [("cross_entropy", "sigmoid"), ("cross_entropy", "identity")]
 
@@ -48,7 +49,7 @@ def test_it_follows_the_weights(method, activation, cost, output):
 
 
 def assert_follows(net, way, batch, held):
-    again, plain = way.repeated(*batch), lambda: way.step(*batch)
+    again, plain = repeated(way, *batch), lambda: way.step(*batch)
     for seed in range(3):
         move(net, seed)
         expected, found = ([torch.as_tensor(each).clone() for each in step()] for step in (plain, again))
@@ -60,7 +61,7 @@ def assert_follows(net, way, batch, held):
 @pytest.mark.parametrize("method", WAYS)
 def test_every_way_may_be_repeated(method):
     net, way, batch = bound(method, "mse", "sigmoid")
-    again = way.repeated(*batch)
+    again = repeated(way, *batch)
     move(net, 1)
     for ours, theirs in zip(again(), way.step(*batch), strict=True):
         torch.testing.assert_close(torch.as_tensor(ours), torch.as_tensor(theirs), rtol=1e-6, atol=1e-9)
@@ -68,7 +69,7 @@ def test_every_way_may_be_repeated(method):
 
 def test_what_is_written_down_leaves_autograd_out():
     _, way, batch = bound("autograd", "mse", "sigmoid")
-    again = way.repeated(*batch)
+    again = repeated(way, *batch)
     assert again is not way.step
     with torch.autograd.profiler.profile() as profile:
         again()
@@ -147,7 +148,7 @@ def test_a_tape_copies_what_has_no_place_for_its_result():
 
 def test_a_training_by_a_tape_is_one_list_of_calls_and_the_same_training():
     taped_net, way, batch = bound("backprop", "mse", "sigmoid")
-    assert isinstance(way.repeated(*batch), Tape)
+    assert isinstance(repeated(way, *batch), Tape)
     plain, _, _ = bound("backprop", "mse", "sigmoid")
     inputs, targets = (torch.from_numpy(each) for each in batch)
     train(taped_net, inputs, targets, steps=50, method="backprop")
@@ -159,6 +160,6 @@ def test_a_training_by_a_tape_is_one_list_of_calls_and_the_same_training():
 def test_a_batch_is_not_written_to():
     _, way, batch = bound("backprop", "cross_entropy", "identity")
     before = [array.copy() for array in batch]
-    way.repeated(*batch)()
+    repeated(way, *batch)()
     for array, kept in zip(batch, before, strict=True):
         np.testing.assert_array_equal(array, kept)
