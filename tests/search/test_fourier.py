@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from photos import pixels
 
+from inputopt.search import cppn
 from inputopt.search.cppn import CPPN
 from inputopt.search.fourier import FALL, Fourier, Natural, Phase, Squash, frequencies
 from inputopt.search.problem import Problem
@@ -103,7 +104,7 @@ def test_a_formula_draws_the_same_image_at_any_size():
     assert_same(small.start(4, IDS), large.start(4, IDS))
 
 
-@pytest.mark.parametrize("size", [(12, 17), (16, 16), (15, 15)])
+@pytest.mark.parametrize("size", [(12, 17), (15, 15)])
 def test_a_formula_takes_a_photo_up_as_nearly_as_it_says(size):
     x = torch.cat([pixels(name, *size) for name in ("coffee.png", "chelsea.png")])
     canvas = CPPN((3, *size), Squash(0, 1))
@@ -114,7 +115,8 @@ def test_a_formula_takes_a_photo_up_as_nearly_as_it_says(size):
     assert bool((error < 0.55 * spread).all())
 
 
-def test_a_formula_takes_each_photo_up_by_itself():
+def test_a_formula_takes_each_photo_up_by_itself(monkeypatch):
+    monkeypatch.setattr(cppn, "FITTING", 60)  # on the way there, too
     x = torch.cat([pixels(name, 9, 7) for name in ("coffee.png", "chelsea.png")]).double()  # float32 would drift apart
     canvas = CPPN((3, 9, 7), Squash(0, 1))
     assert_same(canvas.encode(x[1:]), canvas.encode(x)[1:], 1e-6)
