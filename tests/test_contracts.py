@@ -20,6 +20,7 @@ from inputopt.attacks.minimal_norm import sigma_zero
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
 from inputopt.nets.frozen import frozen
+from inputopt.pictures.fitted_cppn import FittedCPPN
 from inputopt.pictures.map_elites import MapElites
 from inputopt.search import goals, norms, oracles, transforms
 from inputopt.search.canvases import colours, cppn, fourier, maco, natural
@@ -229,7 +230,7 @@ TABLE = {
         "Fourier": lambda: lambda shape, low, high: fourier.Fourier(shape, colours.Squash(low, high)),
         "Natural": lambda: lambda shape, low, high: natural.Natural(fourier.Fourier(shape, colours.Squash(low, high))),
         "MACO": lambda: lambda shape, low, high: maco.MACO(shape, colours.Squash(low, high)),
-        "CPPN": lambda: lambda shape, low, high: cppn.CPPN(shape, colours.Squash(low, high)),
+        "CPPN": lambda: lambda shape, low, high: FittedCPPN(cppn.CPPN(shape, colours.Squash(low, high))),
     },
     "oracle": {
         "Autograd": asked,

@@ -96,7 +96,7 @@ def without(values: Mapping[str, Any], *names: str) -> dict[str, Any]:
 LESS: dict[str, Callable[[ModuleType], dict[str, Any]]] = {
     "02_unstable_gradients": lambda demo: {"DEPTHS": (2, 8), "TRAININGS": 20},
     "03_ways_to_train": lambda demo: {"TASKS": without(demo.TASKS, "XOR"), "STOP": 0.2},
-    "05_sunny_tank": lambda demo: {"SHOWN": 1, "TRAINED_ON": 100, "TESTED_ON": 60, "TRAININGS": 40, "STEPS": 8},
+    "05_sunny_tank": lambda demo: {"SHOWN": 1, "TRAINED_ON": 60, "TESTED_ON": 40, "TRAININGS": 40, "STEPS": 4},
     "04_fooled_digits": lambda demo: {"SHOWN": (2,)},
     "06_nearest_neighbours": lambda demo: {"COUNT": 8, "SHOWN": 2, "QUERIES": 150},
 }

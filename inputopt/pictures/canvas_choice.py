@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.pictures.fitted_cppn import FittedCPPN
 from inputopt.search import keyed_random
 from inputopt.search.bounds import Range
 from inputopt.search.canvases.colours import Squash
@@ -161,7 +162,7 @@ CANVASES = {
     "natural": Kind(lambda shape: Natural(Fourier(shape, SQUASH)), 0.5, _share_coefficients),
     "fourier": Kind(lambda shape: Fourier(shape, SQUASH), 0.05, _share_coefficients),
     "phase": Kind(lambda shape: MACO(shape, SQUASH), 0.1, _share_phases),
-    "cppn": Kind(lambda shape: CPPN(shape, SQUASH), 0.02, None),
+    "cppn": Kind(lambda shape: FittedCPPN(CPPN(shape, SQUASH)), 0.02, None),
     "pixels": Kind(Pixels, 0.02, _share_pixels, boxed=True),
 }
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.canvas_choice import InRange, PictureCanvas
+from inputopt.pictures.fitted_cppn import FittedCPPN
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.provenance import Kind, repeatable
 from inputopt.search import keyed_random
@@ -176,7 +177,7 @@ def evolve_images(
         raise ValueError("targets must name at least one class.")
     sizes = (channels, height, width)
     within = picture_range(net, sizes)
-    plain = CPPN(sizes, Squash(0, 1), hidden, depth)
+    plain = FittedCPPN(CPPN(sizes, Squash(0, 1), hidden, depth))
     canvas = plain if within.is_unit else InRange(plain, within)
     rules = rules or MapElites(seed=seed)
     with torch.no_grad():

@@ -1,7 +1,7 @@
 """The toolkit that every attack and picture is made of: one loop, and the parts that are put into it.
 
-`optimise` moves each example of a `Problem` by a `Step`, inside a set that a `Project` keeps it in, as an `Oracle` scores
-it, and returns a `Result`. An oracle is made of a frozen network, an `Objective`, a `Goal` and a `Canvas`.
+`optimise` moves each example of a `Problem` by a `Step`, inside the set of a `Project`, as an `Oracle` scores it,
+and returns a `Result`. An oracle is made of a frozen network, an `Objective`, a `Goal` and a `Canvas`.
 
 Stability: the names listed here are public. Until version 1.0 a signature may change in a minor version, with a line in
 the release notes; modules below this package that are not exported here may change at any time. `docs/extending.md`
