@@ -16,6 +16,7 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q -n 0 tests/test_structure.py
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv

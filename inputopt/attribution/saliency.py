@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.attribution.integrated_gradients import integrated_gradients
+from inputopt.attribution.logit_gradient import logit_gradient
+from inputopt.attribution.occlusion import occlusion
+from inputopt.attribution.smoothgrad import smoothgrad
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search import keyed_random
-from inputopt.search.bounds import lengths, range_of
+from inputopt.search.bounds import range_of
 from inputopt.search.inputs import check_problem
-from inputopt.search.objectives.logits import logit_of
 from inputopt.search.problem import Problem
 
 METHODS = ("gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion")
@@ -76,23 +78,15 @@ def saliency(
 def _attributions(
     net: Frozen, problem: Problem, method: str, base: Tensor, samples: int, deviation: float, window: int, seed: int
 ) -> Tensor:
-    x = problem.x0
     if method == "gradient":
-        return _logit_gradient(net, x, problem)
+        return logit_gradient(net, problem.x0, problem)
     if method == "gradient_x_input":
-        return _logit_gradient(net, x, problem) * (x - base)
+        return logit_gradient(net, problem.x0, problem) * (problem.x0 - base)
     if method == "integrated":
-        # midpoint rule: exact for a quadratic, with an error of order 1 / samples^2
-        points = (base + (x - base) * ((index + 0.5) / samples) for index in range(samples))
-        return _mean_gradient(net, points, problem, samples) * (x - base)
+        return integrated_gradients(net, problem, base, samples)
     if method == "smoothgrad":
-        width = deviation * lengths(net, x)
-        noisy = (
-            x + width * keyed_random.normal(x.shape[1:], seed, problem.ids, draw).to(problem.x0)
-            for draw in range(samples)
-        )
-        return _mean_gradient(net, noisy, problem, samples)
-    return _occlusion(net, problem, base, window)
+        return smoothgrad(net, problem, samples, deviation, seed)
+    return occlusion(net, problem, base, window)
 
 
 def _finite(attributions: Tensor) -> Tensor:
@@ -114,32 +108,3 @@ def _baseline(net: Frozen, x: Tensor, given: Any) -> Tensor:
         return checks.finite("baseline", base.expand_as(x))
     except RuntimeError as error:
         raise ValueError(f"baseline must be a number or of the inputs' shape, not {list(base.shape)}.") from error
-
-
-def _logit_gradient(net: Frozen, x: Tensor, problem: Problem) -> Tensor:
-    variable = x.detach().requires_grad_()
-    with torch.enable_grad():
-        logit = logit_of(net(variable), problem.label)
-    return net.gradient(logit, variable)
-
-
-def _mean_gradient(net: Frozen, points: Iterator[Tensor], problem: Problem, count: int) -> Tensor:
-    total = torch.zeros_like(problem.x0)
-    for point in points:
-        total += _logit_gradient(net, point, problem)
-    return total / count
-
-
-def _occlusion(net: Frozen, problem: Problem, base: Tensor, window: int) -> Tensor:
-    x = problem.x0
-    attributions = torch.zeros_like(x)
-    with torch.no_grad():
-        clean = logit_of(net(x), problem.label)
-        for top in range(0, x.shape[2], window):
-            for left in range(0, x.shape[3], window):
-                square = (..., slice(top, top + window), slice(left, left + window))
-                covered = x.clone()
-                covered[square] = base[square]
-                drop = clean - logit_of(net(covered), problem.label)
-                attributions[square] = (drop / x[0][square].numel()).reshape(-1, 1, 1, 1)
-    return attributions

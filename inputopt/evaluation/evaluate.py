@@ -17,11 +17,12 @@ from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
 from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.run import check_levels
+from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.final_check import FinalCheck, judge
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.indicators.zero_gradient import share_of_zero_gradients
 from inputopt.evaluation.protocols import find_protocol
-from inputopt.evaluation.report import AttackRow, Report
+from inputopt.evaluation.report import Report
 from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.ambient import ambient
 from inputopt.nets.frozen import Frozen, frozen
@@ -137,8 +138,7 @@ def _report(
     clean, accuracy = (float(share.double().mean()) for share in (final.clean, final.robust))
     fooled = (final.robust < final.clean).reshape(-1, *(1,) * (problem.x0.ndim - 1))
     x = torch.where(fooled, state.x, problem.x0)
-    warnings = tuple(str(each) for each in found)
-    return Report(clean, accuracy, final.robust > 0.5, x, tuple(rows), warnings, settings, final.interval)
+    return Report(clean, accuracy, final.robust > 0.5, x, tuple(rows), found, settings, final.interval)
 
 
 def _row(name: str, standing: Tensor, found: Result | None, seconds: float) -> AttackRow:

@@ -10,27 +10,9 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
+from inputopt.evaluation.attack_row import AttackRow
+from inputopt.evaluation.indicators import Indicator
 from inputopt.files import replacing, write_text
-
-
-@dataclass(frozen=True)
-class AttackRow:
-    """The results of one attack of a protocol.
-
-    Attributes:
-        name: name of the stage.
-        tried: number of inputs that were attacked.
-        fooled: positions of the inputs on which the attack succeeded.
-        forwards, backwards: total number of forward and backward passes, counted per input.
-        seconds: wall-clock time.
-    """
-
-    name: str
-    tried: int
-    fooled: tuple[int, ...]
-    forwards: int
-    backwards: int
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -45,7 +27,7 @@ class Report:
         x: the adversarial example of each input, or for a random network the one that lowers its accuracy; else the
             clean input, [B, ...].
         attacks: one row per attack, in order.
-        warnings: reasons to doubt the robust accuracy.
+        indicators: measured reasons to doubt the figure, in order.
         settings: arguments of the evaluation, the model and versions, as JSON values.
         interval: 95 % confidence interval of `robust_accuracy`, with the inputs as a random sample.
     """
@@ -55,9 +37,14 @@ class Report:
     robust: Tensor
     x: Tensor
     attacks: tuple[AttackRow, ...]
-    warnings: tuple[str, ...]
+    indicators: tuple[Indicator, ...]
     settings: dict[str, Any]
     interval: tuple[float, float] = (0.0, 1.0)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """The indicators as sentences."""
+        return tuple(str(each) for each in self.indicators)
 
     def as_plain(self) -> dict[str, Any]:
         """All fields except `x`, as JSON values."""
@@ -69,6 +56,7 @@ class Report:
             "robust": self.robust.tolist(),
             "attacks": [asdict(row) for row in self.attacks],
             "warnings": list(self.warnings),
+            "indicators": [asdict(each) for each in self.indicators],
         }
 
     def save(self, folder: str | Path) -> None:

@@ -31,12 +31,12 @@ Size = Callable[[Tensor], Tensor]
 
 
 def by_loss(seen: Evaluation, problem: Problem) -> Tensor:
-    """Score by the loss: lower is better."""
+    """Score [B] by the loss: lower is better."""
     return seen.loss
 
 
 def by_distance(seen: Evaluation, problem: Problem) -> Tensor:
-    """Score successes by their distance to x0, failures by their loss.
+    """Score [B]: successes by their distance to x0, failures by their loss.
 
     Raises:
         ValueError: the search does not measure distances; pass this function itself to `optimise` as `score`.
@@ -47,7 +47,7 @@ def by_distance(seen: Evaluation, problem: Problem) -> Tensor:
 
 
 def on_success(seen: Evaluation, problem: Problem) -> Tensor:
-    """Finished as soon as the goal is reached."""
+    """Finished as soon as the goal is reached, bool [B]."""
     return seen.success
 
 
@@ -61,7 +61,7 @@ def at_x0(seen: Evaluation, problem: Problem) -> Tensor:
 
 
 def at_the_end(seen: Evaluation, problem: Problem) -> Tensor:
-    """Never finished early: run all steps."""
+    """Never finished early: run all steps; bool [B]."""
     return torch.zeros_like(seen.success)
 
 

@@ -21,7 +21,7 @@ def anywhere(z: Tensor, problem: Problem) -> Tensor:
 
 
 def in_box(z: Tensor, problem: Problem) -> Tensor:
-    """Clip z to the region's low and high: the nearest point in every norm."""
+    """Clip z [B, ...] to the region's low and high: the nearest point in every norm."""
     return z.clamp(problem.region.low, problem.region.high)
 
 

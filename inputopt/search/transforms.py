@@ -21,7 +21,7 @@ Transform = Callable[[Tensor, Problem, int], Tensor]
 
 
 def unchanged(x: Tensor, problem: Problem, index: int) -> Tensor:
-    """No transform."""
+    """No transform: x [B, ...] itself."""
     return x
 
 

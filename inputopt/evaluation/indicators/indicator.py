@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from inputopt.evaluation.report import AttackRow
+from inputopt.evaluation.attack_row import AttackRow
 from inputopt.search.network_traits import NetworkTraits
 
 

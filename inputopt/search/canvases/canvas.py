@@ -13,5 +13,5 @@ Canvas = Callable[[Tensor, Problem], Tensor]
 
 
 def pixels(z: Tensor, problem: Problem) -> Tensor:
-    """The pixel canvas: z is the input."""
+    """The pixel canvas: z [B, ...] is the input."""
     return z

@@ -12,6 +12,7 @@ from inputopt.search.canvases.canvas import Canvas, pixels
 from inputopt.search.goals import Goal
 from inputopt.search.network_draws import Draws, unseeded
 from inputopt.search.objectives.objective import LOGITS, Objective
+from inputopt.search.oracles.eot import expectation
 from inputopt.search.oracles.oracle import Vjp, active_examples, finite_gradient, judged, of_rows
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.query_counter import QueryCounter
@@ -20,7 +21,7 @@ from inputopt.search.transforms import Transform, unchanged
 
 @dataclass(frozen=True)
 class Autograd:
-    """One forward for each EOT sample, and one backward through all of them.
+    """Gradients of inputs [B, ...] by autograd: one forward for each EOT sample, one backward through all of them.
 
     Attributes:
         net: the network.
@@ -49,7 +50,7 @@ class Autograd:
         variable = z.detach().requires_grad_(self.derives)
         with torch.set_grad_enabled(self.derives):
             x = self.canvas(variable, problem)
-            outputs, loss = self._averaged(x, problem, index)
+            outputs, loss = expectation(lambda draw: self._forward_once(x, problem, draw), self.eot_samples, index)
         self.meter.forward(problem.example, self.eot_samples)
 
         def vjp(active: Tensor | None) -> Tensor:
@@ -60,17 +61,6 @@ class Autograd:
 
         x = z if x is variable else x.detach()
         return judged(x, outputs, loss, self.goal, problem, self.meter), vjp
-
-    def _averaged(self, x: Tensor, problem: Problem, index: int) -> tuple[Tensor, Tensor]:
-        """Logits [B, n] and loss [B], averaged over `eot_samples` independent forwards."""
-        if self.eot_samples == 1:
-            return self._forward_once(x, problem, index)
-        outputs, losses = [], []
-        for sample in range(self.eot_samples):
-            logits, loss = self._forward_once(x, problem, index * self.eot_samples + sample)
-            outputs.append(logits)
-            losses.append(loss)
-        return torch.stack(outputs).mean(0), torch.stack(losses).mean(0)
 
     def _forward_once(self, x: Tensor, problem: Problem, draw: int) -> tuple[Tensor, Tensor]:
         transformed = self.transform(x, problem, draw)

@@ -119,7 +119,7 @@ class Averages:
 
 
 def adam(grad: Tensor, mean: Tensor, square: Tensor, index: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Adam's running averages after step `index`, and the step itself (Kingma and Ba, 2015)."""
+    """Adam's running averages after step `index`, and the step (Kingma and Ba, 2015); all [B, ...]."""
     mean, square = mean.lerp(grad, 0.1), torch.addcmul(0.999 * square, grad, grad, value=0.001)
     first, second = 1 - 0.9 ** (index + 1), 1 - 0.999 ** (index + 1)  # bias corrections
     return mean, square, mean / square.sqrt().mul_(first / math.sqrt(second)).add_(1e-8 * first)
