@@ -83,7 +83,7 @@ ROWS = {
         {"steps": 5, "restarts": 2},
         seeded=True,
         fixed_distance=True,
-        steps={"descend": lambda run: pgd.descend(run, 0.3), "falling": lambda run: pgd.falling(run, 9)},
+        steps={"pgd_step": lambda run: pgd.pgd_step(run, 0.3), "decaying_step": lambda run: pgd.decaying_step(run, 9)},
     ),
     "MIFGSM": Row(EVERY, {"steps": 5}, {"steps": 5}, fixed_distance=True),
     "NIFGSM": Row(

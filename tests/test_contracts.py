@@ -185,7 +185,7 @@ TABLE = {
         "chain": lambda: directions.chain(directions.Momentum(0.5), directions.unit),
     },
     "step": {
-        "Descend": lambda: step.Descend(directions.chain(directions.Momentum(0.9), directions.sign), 0.3),
+        "GradientStep": lambda: step.GradientStep(directions.chain(directions.Momentum(0.9), directions.sign), 0.3),
         "Stride": lambda: step.Stride(0.3, -0.75, 0.5),
         "BisectionStep": lambda: bisection.BisectionStep(norms.L1),
         **attack_table.steps(a_run()),
@@ -236,10 +236,12 @@ TABLE = {
         "Autograd": asked,
         "NearestBoundary": nearest,
         "Tiled": tiled,
-        "Changed": lambda: asked(lambda oracle: oracles.Changed(oracle, lambda oracle, *task: oracle(*task))),
+        "WrappedOracle": lambda: asked(
+            lambda oracle: oracles.WrappedOracle(oracle, lambda oracle, *task: oracle(*task))
+        ),
         "finished": lambda: asked(lambda oracle: oracles.finished(oracle, torch.sign), exact=False),
-        "awake": lambda: asked(oracles.awake),
-        "unjudged": lambda: asked(lambda oracle: oracles.unjudged(oracle, 2)),
+        "with_relu_redirect": lambda: asked(oracles.with_relu_redirect),
+        "skipping_evaluation": lambda: asked(lambda oracle: oracles.skipping_evaluation(oracle, 2)),
         "confirmed": lambda: asked(lambda oracle: oracles.confirmed(oracle, judged_again)),
     },
     "transform": {

@@ -128,11 +128,11 @@ def called(
     varies = known.varies or attack.transform is not None
     draws = keyed(seed, SEARCHING) if known.varies else unseeded
 
-    def search(part: Problem, rows: Tensor) -> Result:
+    def attack_batch(part: Problem, rows: Tensor) -> Result:
         with draws(0):
-            return run_attack(part, rows)
+            return attack_and_check(part, rows)
 
-    def run_attack(part: Problem, rows: Tensor) -> Result:
+    def attack_and_check(part: Problem, rows: Tensor) -> Result:
         begin = None if start is None else start[rows]
         run = AttackRun(attack, net, part, rows, len(problem.x0), seed, varies, watch, loss, goal, begin)
         found = attack._search(run)
@@ -146,11 +146,11 @@ def called(
 
     skipped = torch.zeros_like(problem.label, dtype=torch.bool)
     if problem.target is None or goal is not None:
-        return in_batches(net, problem, search, attack.rows)
+        return in_batches(net, problem, attack_batch, attack.rows)
     skipped = problem.label == problem.target
     if not bool(skipped.any()):
-        return in_batches(net, problem, search, attack.rows)
-    return _search_unskipped(skipped, net, problem, search, attack)
+        return in_batches(net, problem, attack_batch, attack.rows)
+    return _search_unskipped(skipped, net, problem, attack_batch, attack)
 
 
 def _search_unskipped(skipped: Tensor, net: Frozen, problem: Problem, search: Any, attack: AttackConfig) -> Result:

@@ -27,7 +27,7 @@ def batch_size(net: Frozen, x: Tensor) -> int:
 
 
 def chunk_size(net: Frozen, x: Tensor) -> int:
-    """Number n of ids per chunk: the chunks are ids 0 .. n - 1, n .. 2 n - 1 and so on, whatever else is in the call.
+    """Number n of consecutive ids per chunk: 0 to n - 1 are the first, n to 2n - 1 the second, whichever ids are there.
 
     Matrix kernels round differently at different batch sizes. A chunk is always run in the same batches, so work that
     is split between chunks gives bitwise the same results as the whole.

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import above_zero, setting, whole
-from inputopt.attacks.pgd import descend
+from inputopt.attacks.pgd import pgd_step
 from inputopt.attacks.run import AttackRun
 from inputopt.search.objectives.logits import attack_cross_entropy
 from inputopt.search.result import Result
@@ -27,5 +27,5 @@ class BIM(Attack):
     step_size: float | Tensor = setting(0.2, above_zero)
 
     def _search(self, run: AttackRun) -> Result:
-        step = descend(run, run.each("step_size", self.step_size))
+        step = pgd_step(run, run.each("step_size", self.step_size))
         return run.search(attack_cross_entropy, step, run.problem.x0, self.steps, stop=self.stop_on_success)

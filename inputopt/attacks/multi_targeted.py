@@ -13,7 +13,7 @@ from inputopt.attacks.apgd import apgd_step
 from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import flag, optional, radii, setting, whole
 from inputopt.attacks.enlarged_radii import multiples_of, search_inwards
-from inputopt.attacks.pgd import falling
+from inputopt.attacks.pgd import decaying_step
 from inputopt.attacks.restarts import random_start
 from inputopt.attacks.run import AttackRun
 from inputopt.search import keyed_random
@@ -114,7 +114,7 @@ class MultiTargeted(Attack):
             random_start(candidates, run.norm, run.seed),
             part.steps,
             multiples_of(part.enlarged_radii, run.norm),
-            partial(apgd_step, run.norm) if part.adaptive else partial(falling, run),
+            partial(apgd_step, run.norm) if part.adaptive else partial(decaying_step, run),
             untargeted=run.problem.target is None,
             stop=self.stop_on_success,
         )

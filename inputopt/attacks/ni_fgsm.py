@@ -77,5 +77,5 @@ class NIFGSM(Attack):
     decay: float = setting(1.0, not_negative)
 
     def _search(self, run: AttackRun) -> Result:
-        step = NesterovStep(run.norm, self.steps, run.norm.travel / self.steps, self.decay)
+        step = NesterovStep(run.norm, self.steps, run.norm.total_step / self.steps, self.decay)
         return run.search(attack_cross_entropy, step, run.problem.x0, self.steps, stop=self.stop_on_success)

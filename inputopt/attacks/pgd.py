@@ -13,7 +13,7 @@ from inputopt.attacks.run import AttackRun
 from inputopt.search.objectives.logits import attack_cross_entropy
 from inputopt.search.result import Result, best_restart, lower_loss
 from inputopt.search.steps.directions import descent
-from inputopt.search.steps.step import Descend, HalfCosine, Schedule
+from inputopt.search.steps.step import GradientStep, HalfCosine, Schedule
 
 FIRST = 2.0
 """Initial step size, relative to eps: it crosses the ball, so that a search can leave the side it started on."""
@@ -43,24 +43,25 @@ class PGD(Attack):
 
     def _search(self, run: AttackRun) -> Result:
         candidates = repeated(run.problem, self.restarts)
-        step = falling(run, self.steps)
-        if self.step_size is not None:
-            step = descend(run, run.each("step_size", self.step_size))
+        if self.step_size is None:
+            step = decaying_step(run, self.steps)
+        else:
+            step = pgd_step(run, run.each("step_size", self.step_size))
         start = random_start(candidates, run.norm, run.seed) if self.random_start else candidates.x0
         found = run.search(attack_cross_entropy, step, start, self.steps, candidates, stop=self.stop_on_success)
         return best_restart(found, self.restarts, lower_loss)
 
 
-def descend(run: AttackRun, size: float | Tensor | Schedule) -> Descend:
+def pgd_step(run: AttackRun, size: float | Tensor | Schedule) -> GradientStep:
     """Descent with step size `size`, relative to eps; in L0, where eps is a count, relative to the bounds' width."""
     if not run.norm.counts:
-        return Descend(descent(run.norm), size, of_eps=True)
+        return GradientStep(descent(run.norm), size, of_eps=True)
     unit = run.problem.region.unit
     if callable(size):
-        return Descend(descent(run.norm), lambda index: unit * size(index))
-    return Descend(descent(run.norm), unit * size)
+        return GradientStep(descent(run.norm), lambda index: unit * size(index))
+    return GradientStep(descent(run.norm), unit * size)
 
 
-def falling(run: AttackRun, steps: int) -> Descend:
+def decaying_step(run: AttackRun, steps: int) -> GradientStep:
     """Descent whose step size decays from `FIRST` x eps to 0.01 eps along half a cosine."""
-    return descend(run, HalfCosine(FIRST, 0.01, steps))
+    return pgd_step(run, HalfCosine(FIRST, 0.01, steps))

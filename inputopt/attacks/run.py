@@ -64,7 +64,7 @@ class AttackRun:
     net: Frozen
     problem: Problem
     rows: Tensor
-    calls: int = 1
+    examples: int = 1
     seed: int = 0
     random: bool = False
     watch: Watch | None = None
@@ -105,16 +105,16 @@ class AttackRun:
             return value
         like = self.problem.x0
         made = value.to(like)
-        if made.ndim == 1 and self.calls == len(made):
+        if made.ndim == 1 and self.examples == len(made):
             return per_example(made[self.rows], like)
         made = made if made.ndim == like.ndim else made[None]
-        if made.ndim == like.ndim and len(made) == self.calls > 1:
+        if made.ndim == like.ndim and len(made) == self.examples > 1:
             made = made[self.rows]
         try:
             return made.expand(len(made), *like.shape[1:])
         except RuntimeError as error:
             raise ValueError(
-                f"{what} must be a number, {self.calls} of them, one an input, or numbers of the inputs' shape "
+                f"{what} must be a number, {self.examples} of them, one an input, or numbers of the inputs' shape "
                 f"{list(like.shape[1:])}, not of shape {list(value.shape)}."
             ) from error
 

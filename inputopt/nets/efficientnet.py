@@ -57,7 +57,7 @@ class _Pad(torch.autograd.Function):
 
 
 class ConvNorm(nn.Module):
-    """Convolution padded to ceil(size / stride) outputs for any input size, batch norm, and ReLU6 if `active`."""
+    """Convolution, batch norm and, if `active`, ReLU6; padded so that each side becomes ceil(side / stride)."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int = 1, stride: int = 1, groups: int = 1, active: bool = True):
         super().__init__()

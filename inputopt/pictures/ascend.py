@@ -19,7 +19,7 @@ from inputopt.search.objectives.logits import cross_entropy
 from inputopt.search.oracles import Autograd
 from inputopt.search.projections import in_box
 from inputopt.search.result import Result
-from inputopt.search.steps.step import Descend
+from inputopt.search.steps.step import GradientStep
 
 
 @ambient()
@@ -56,7 +56,7 @@ def ascend(
     problem, _ = check_problem(net, x, y)
     return optimise(
         Autograd(net, -cross_entropy, wrong),
-        Descend(by_width(lengths(net, problem.x0)), rate * problem.x0[0].numel() ** 0.5),
+        GradientStep(by_width(lengths(net, problem.x0)), rate * problem.x0[0].numel() ** 0.5),
         in_box,
         problem,
         problem.x0,

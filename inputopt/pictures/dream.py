@@ -24,7 +24,7 @@ from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives.guide import guided
 from inputopt.search.objectives.layer_energy import layer_energy
 from inputopt.search.objectives.objective import Objective
-from inputopt.search.oracles import Autograd, Oracle, Tiled, finished, unjudged
+from inputopt.search.oracles import Autograd, Oracle, Tiled, finished, skipping_evaluation
 from inputopt.search.problem import Problem
 from inputopt.search.projections import anywhere
 from inputopt.search.steps.directions import smooth
@@ -160,7 +160,7 @@ def _optimised(oracle: Oracle, step: Step, start: list[Tensor], steps: int, watc
     nothing = start[0].new_zeros(1).expand(start[0].shape)  # x0 is unused, since distances are not measured
     problem = Problem(nothing, ids, ids)
     found = optimise(
-        unjudged(oracle, steps),
+        skipping_evaluation(oracle, steps),
         step,
         anywhere,
         problem,

@@ -17,7 +17,7 @@ from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.projections import anywhere
 from inputopt.search.steps.directions import Adam
-from inputopt.search.steps.step import Descend, HalfCosine
+from inputopt.search.steps.step import GradientStep, HalfCosine
 
 FITTED, FITTING = 64, 600
 """Longer side in pixels to which a photo is resized to fit the weights, and number of fitting steps."""
@@ -53,7 +53,7 @@ class FittedCPPN:
         problem = Problem(self.start(0, torch.zeros_like(rows)).to(x), rows, rows)
         drawn = Frozen(lambda z: small(z, problem).flatten(1))
         error = Objective(lambda outputs, z, problem: (outputs - wanted[problem.label]).square().mean(1))
-        step = Descend(Adam(), HalfCosine(0.1, 0.001, FITTING))
+        step = GradientStep(Adam(), HalfCosine(0.1, 0.001, FITTING))
         oracle = Autograd(drawn, error, never)
         try:
             return optimise(oracle, step, anywhere, problem, problem.x0, steps=FITTING, stop=at_the_end).x

@@ -25,7 +25,7 @@ from inputopt.search.problem import Problem
 from inputopt.search.projections import Box
 from inputopt.search.result import Result
 from inputopt.search.steps.directions import Stateless, unit
-from inputopt.search.steps.step import Descend
+from inputopt.search.steps.step import GradientStep
 
 STARTS = ("static", "fourier")
 
@@ -79,7 +79,7 @@ def fool(
     problem, _ = check_problem(net, x0, torch.full_like(ids, target), ids)
     return optimise(
         Autograd(net, cross_entropy, confident(confidence)),
-        Descend(by_width(within.width), rate * x0[0].numel() ** 0.5),
+        GradientStep(by_width(within.width), rate * x0[0].numel() ** 0.5),
         Box(within.low, within.high),
         problem,
         x0,

@@ -15,12 +15,12 @@ from inputopt.search.channel_axes.layout import NetworkGeometry, network_geometr
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, Stop, Watch, at_the_end, latest, optimise
 from inputopt.search.objectives.objective import Objective
-from inputopt.search.oracles import Autograd, awake
+from inputopt.search.oracles import Autograd, with_relu_redirect
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 from inputopt.search.rows import take
 from inputopt.search.steps.directions import Adam
-from inputopt.search.steps.step import Descend, HalfCosine
+from inputopt.search.steps.step import GradientStep, HalfCosine
 from inputopt.search.transforms import Transform
 
 
@@ -132,11 +132,19 @@ def optimise_picture(
     objective, recipe = bound_to(net, objective, start[:1])
     finite = FiniteBounds(objective)
     oracle = Autograd(net, finite.objective, never, transform, surface.canvas)
-    step = Descend(Adam(), HalfCosine(surface.rate, surface.rate / 10, steps))
+    step = GradientStep(Adam(), HalfCosine(surface.rate, surface.rate / 10, steps))
     problem = Problem(start, label, ids)
     try:
         found = optimise(
-            awake(oracle), step, surface.project, problem, z, steps=steps, select=latest, stop=stop, watch=watch
+            with_relu_redirect(oracle),
+            step,
+            surface.project,
+            problem,
+            z,
+            steps=steps,
+            select=latest,
+            stop=stop,
+            watch=watch,
         )
     except Interrupted as stopped:
         stopped.result = _best_of_each(stopped.result, label, surface)

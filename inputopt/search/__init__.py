@@ -23,7 +23,7 @@ from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.steps.directions import Direction, adam, chain, descent, sign, steepest, unit
-from inputopt.search.steps.step import Descend, HalfCosine, Step
+from inputopt.search.steps.step import GradientStep, HalfCosine, Step
 from inputopt.search.transforms import Transform, unchanged
 
 __all__ = [
@@ -35,10 +35,10 @@ __all__ = [
     "Autograd",
     "Box",
     "Canvas",
-    "Descend",
     "Direction",
     "Evaluation",
     "Goal",
+    "GradientStep",
     "HalfCosine",
     "Interrupted",
     "Norm",

@@ -19,7 +19,7 @@ def per_example(values: Tensor, like: Tensor) -> Tensor:
 
 
 def numbers_of(like: Tensor) -> tuple[int, ...]:
-    """All dimensions of `like` [B, ...] but the batch, to reduce over.
+    """Indices of all dimensions of `like` [B, ...] but the first, for `dim=` of reductions.
 
     Reducing over them avoids flattening, which copies tensors in channels-last memory format.
     """

@@ -7,7 +7,7 @@ import inputopt
 from inputopt.evaluation.legibility import legibility, radial_spectrum, robustness, spectrum_distance
 
 
-def falling(power, seed=0, side=32):
+def decaying_step(power, seed=0, side=32):
     """Images whose power falls with the frequency to that power."""
     place = torch.fft.fftfreq(side) * side
     size = (place[:, None].square() + place.square()).sqrt().clamp_min(1)
@@ -17,7 +17,7 @@ def falling(power, seed=0, side=32):
 
 def test_the_spectrum_of_falling_power_is_a_falling_line():
     for power in (0.0, 2.0, 3.0):
-        found = radial_spectrum(falling(power)).mean(0)
+        found = radial_spectrum(decaying_step(power)).mean(0)
         k = torch.arange(1, 17, dtype=torch.float64).log()
         slope = ((found - found.mean()) * (k - k.mean())).sum() / (k - k.mean()).square().sum()
         assert abs(float(slope) + power) < 0.5
@@ -25,10 +25,10 @@ def test_the_spectrum_of_falling_power_is_a_falling_line():
 
 
 def test_light_and_contrast_do_not_matter_and_grain_does():
-    x, photos = falling(2.5), falling(2.5, seed=1)
+    x, photos = decaying_step(2.5), decaying_step(2.5, seed=1)
     assert_same(spectrum_distance(0.1 * x + 3, photos), spectrum_distance(x, photos), 1e-6)
     assert float(spectrum_distance(x, photos).max()) < 0.8
-    assert float(spectrum_distance(falling(0.0), photos).min()) > 1.5
+    assert float(spectrum_distance(decaying_step(0.0), photos).min()) > 1.5
 
 
 class Half(nn.Module):
@@ -56,10 +56,10 @@ def test_robustness_is_the_share_of_views_that_keep_the_class():
 
 
 def test_all_scores_of_pictures():
-    x = falling(2.5).float()[:2].sigmoid()
+    x = decaying_step(2.5).float()[:2].sigmoid()
     x[..., :16] = x[..., :16] / 2 + 0.5
     net, judges = inputopt.Frozen(Half(1.0)), [inputopt.Frozen(Half(odds)) for odds in (5.0, 0.0)]
-    found = legibility(net, judges, x, torch.tensor([1, 1]), falling(2.5, 1).float())
+    found = legibility(net, judges, x, torch.tensor([1, 1]), decaying_step(2.5, 1).float())
     with torch.no_grad():
         assert_same(found.activation, net(x)[:, 1])
         assert_same(found.transfer, (judges[0](x).softmax(1)[:, 1] + 0.5) / 2)

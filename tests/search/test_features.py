@@ -10,7 +10,7 @@ from inputopt.search.objectives.features import Channel, Class, Direction, Layer
 from inputopt.search.objectives.matching import activation_distance, along_activations, diversity, gram, style_distance
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.objectives.total_variation import total_variation
-from inputopt.search.oracles import Autograd, awake
+from inputopt.search.oracles import Autograd, with_relu_redirect
 from inputopt.search.problem import Problem
 
 PROBLEM = problem_of((2, 3, 4))
@@ -216,7 +216,7 @@ def test_where_every_unit_is_dead_the_way_to_life_is_shown():
         net[0].bias.fill_(-5.0)
     _, _, dead = asked(Channel("1", 2), net)
     assert not bool(dead.any())
-    x, seen, grad = asked(Channel("1", 2), net, awake)
+    x, seen, grad = asked(Channel("1", 2), net, with_relu_redirect)
     assert_same(seen.loss, torch.zeros(2, dtype=torch.float64))
     x.requires_grad_()
     assert_same(grad, torch.autograd.grad(net[0](x)[:, 2].mean((1, 2)).sum(), x)[0], 1e-9)  # as without the ReLU
@@ -224,7 +224,7 @@ def test_where_every_unit_is_dead_the_way_to_life_is_shown():
 
 def test_where_a_unit_lives_its_derivative_is_its_own():
     net = eye()
-    assert_same(asked(Channel("1", 2), net)[2], asked(Channel("1", 2), net, awake)[2])
+    assert_same(asked(Channel("1", 2), net)[2], asked(Channel("1", 2), net, with_relu_redirect)[2])
 
 
 def test_objectives_are_frozen_and_still_minimised_by_the_losses_of_attacks():

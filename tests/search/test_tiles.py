@@ -16,7 +16,7 @@ from inputopt.search.oracles.tiled import Tiled, parts
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Box
 from inputopt.search.steps.directions import over_mean, smooth
-from inputopt.search.steps.step import Descend, Stride
+from inputopt.search.steps.step import GradientStep, Stride
 
 ALL = torch.ones(2, dtype=torch.bool)
 
@@ -120,7 +120,7 @@ def test_a_stride_is_a_descent_in_a_box():
     nothing = torch.zeros(2, 0)
     seen = Evaluation(x, nothing, x.new_zeros(2), ALL, grad)
     box, size = Box(0.3, 0.8), 0.2
-    steps = Descend(over_mean, size), Stride(size, 0.3, 0.8)
+    steps = GradientStep(over_mean, size), Stride(size, 0.3, 0.8)
     ones = [step.update(x, seen, step.init(x, problem), problem, box)[0] for step in steps]
     assert_same(*ones, 1e-15)
     where = (torch.arange(4) % 2).double()

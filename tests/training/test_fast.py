@@ -12,7 +12,7 @@ from inputopt.derivatives.ways import WAYS
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.costs import find_cost
 from inputopt.training.fast.repeated import repeated
-from inputopt.training.fast.replay import written_down
+from inputopt.training.fast.replay import recorded_graph
 from inputopt.training.fast.tape import Tape, taped
 
 ENDS = [("mse", output) for output in ACTIVATIONS] + [("cross_entropy", "sigmoid"), ("cross_entropy", "identity")]
@@ -100,9 +100,9 @@ def test_what_cannot_be_written_down_is_found_by_autograd_each_time(cost):
         return lambda: torch.autograd.grad(cost(weight), [weight])
 
     can = derivatives(lambda w: (w * w).sum())
-    assert written_down(can, [weight.detach()]) is not can
+    assert recorded_graph(can, [weight.detach()]) is not can
     cannot = derivatives(cost)
-    assert written_down(cannot, [weight.detach()]) is cannot
+    assert recorded_graph(cannot, [weight.detach()]) is cannot
     assert weight.item() == 3.0
 
 

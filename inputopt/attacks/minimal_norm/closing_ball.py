@@ -32,10 +32,9 @@ NOISY_SHARE = 0.6
 class ClosingBallStep:
     """Steps in a ball that shrinks after a success and grows after a failure, but stays below the nearest success.
 
-    Fast minimum norm (FMN; Pintor et al., 2021) with three changes: step sizes are relative to the ball's radius and
-    steps are steepest in its norm, so that they fit inputs of any scale; the radius never grows back to the distance of
-    a success; and noise that decays to 0 is added to the gradients (Neelakantan et al., 2015), so that repeated
-    searches end at different points.
+    FMN (Pintor et al., 2021) with three changes. Step sizes are relative to the radius, and directions are steepest in
+    the norm. The radius stays below the distance of the nearest success. Decaying noise is added to the gradients
+    (Neelakantan et al., 2015), so that repeated searches end at different points.
 
     Attributes:
         norm: norm of the ball.

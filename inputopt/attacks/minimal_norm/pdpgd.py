@@ -77,7 +77,7 @@ class PDPGDStep:
         weight = rate / largest * (1 - state.shares) / state.shares
         target = project(z - rate * unit * step, problem)
         new_z = self._proximal(target, metric / per_example(largest, z), weight, problem, project)
-        odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * progress))
+        odds, shares = dual_step(state, seen, self.dual_rate * (1 - 0.9 * progress))
         return new_z, PDGDState(mean, square, odds, shares, state.index + 1)
 
     def _proximal(self, target: Tensor, metric: Tensor, weight: Tensor, problem: Problem, project: Project) -> Tensor:
@@ -117,7 +117,7 @@ class PDGDStep:
         margin_grad = per_example(unit * state.shares * seen.loss.sigmoid(), z) * seen.gradient
         grad = per_example(1 - state.shares, z) * L2.outward(z - problem.x0) + margin_grad
         mean, square, step = adam(grad, state.mean, state.square, state.index)
-        odds, shares = turned(state, seen, self.dual_rate * (1 - 0.9 * progress))
+        odds, shares = dual_step(state, seen, self.dual_rate * (1 - 0.9 * progress))
         new_z = project(z - self.rate * unit * 0.01**progress * step, problem)
         return new_z, PDGDState(mean, square, odds, shares, state.index + 1)
 
@@ -128,7 +128,7 @@ def begun(z: Tensor) -> PDGDState:
     return PDGDState(torch.zeros_like(z), torch.zeros_like(z), weight, weight.sigmoid(), 0)
 
 
-def turned(state: PDGDState, seen: Evaluation, rate: float) -> tuple[Tensor, Tensor]:
+def dual_step(state: PDGDState, seen: Evaluation, rate: float) -> tuple[Tensor, Tensor]:
     """Dual step: the log-odds after a success or a failure, and the running mean of the margin's weight, [B] each."""
     odds = (state.weight + torch.where(seen.success, -rate, rate)).clamp(-13.8, 13.8)
     return odds, 0.9 * state.shares + 0.1 * odds.sigmoid()

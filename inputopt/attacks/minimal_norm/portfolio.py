@@ -32,7 +32,7 @@ FAR = 1e30
 
 
 @dataclass(frozen=True)
-class Leg:
+class Phase:
     """One part of the search.
 
     Attributes:
@@ -48,10 +48,10 @@ class Leg:
     noise: float
 
 
-OPENING = (Leg(4, 35, 8.0, 2.0), Leg(2, 45, 3.0, 0.5))
+OPENING = (Phase(4, 35, 8.0, 2.0), Phase(2, 45, 3.0, 0.5))
 """First legs: cover most of the distance to the likeliest classes in few queries."""
 
-ROUND = (Leg(9, 20, 8.0, 2.0), Leg(3, 36, 3.0, 0.5))
+ROUND = (Phase(9, 20, 8.0, 2.0), Phase(3, 36, 3.0, 0.5))
 """Legs that are then repeated: many short searches with new noise end at more points than few long ones, and no class
 is dropped.
 """
@@ -63,7 +63,7 @@ NOISE = {"linf": 0.3}
 """Multiplier of the noise; 1 in other norms. In Linf every element changes, so less noise is enough."""
 
 
-def legs() -> Iterator[Leg]:
+def phases() -> Iterator[Phase]:
     """The legs in order, the same for every budget: a larger budget continues where a smaller one ends."""
     return itertools.chain(OPENING, itertools.cycle(ROUND))
 
@@ -102,7 +102,7 @@ class MinimalNorm(MinimalNormAttack):
         found = at_the_start(run)
         candidates = _initial_candidates(run, min(CLASSES, self.queries - LEAST + 1))
         drawn = 0
-        for leg in legs():
+        for leg in phases():
             remaining = self.queries - _queries_used(run) - HALVINGS - 1
             targets = min(leg.targets, candidates.classes.shape[1])
             steps = min(leg.steps, (remaining // targets - 1) // 2)
@@ -130,7 +130,7 @@ def _initial_candidates(run: AttackRun, count: int) -> Candidates:
     return Candidates(classes.gather(1, order), ranks, points)
 
 
-def _search_leg(run: AttackRun, leg: Leg, drawn: int, candidates: Candidates) -> tuple[Result, Candidates]:
+def _search_leg(run: AttackRun, leg: Phase, drawn: int, candidates: Candidates) -> tuple[Result, Candidates]:
     """Run a leg after `drawn` noise draws: the nearest result of each example, and the updated candidates."""
     problem, count, name = run.problem, leg.targets, run.norm.name
     columns = candidates.distance.topk(count, dim=1, largest=False).indices.T.reshape(-1)

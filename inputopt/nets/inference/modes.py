@@ -17,7 +17,7 @@ _LOCKS_GUARD = threading.Lock()
 
 @contextmanager
 def modes_kept(net: nn.Module) -> Iterator[None]:
-    """Restore the training mode of every submodule on exit; frozen scripted modules have none."""
+    """Restore the training mode of every submodule on exit; modules frozen by torch.jit have no mode."""
     modes = [(module, getattr(module, "training", None)) for module in net.modules()]
     try:
         yield

@@ -18,6 +18,6 @@ def find_norm(name: str) -> Norm:
     """The norm called `name`.
 
     Raises:
-        ValueError: there is none, which names the nearest.
+        ValueError: no norm has this name; the message suggests the nearest.
     """
     return NORMS[checks.one_of("norm", name, NORMS)]

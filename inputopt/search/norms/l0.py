@@ -28,7 +28,7 @@ class _L0:
     counts: bool = True
     convex: bool = False
     is_box: bool = False
-    travel: float = 1.0
+    total_step: float = 1.0
     enlarged_radii: tuple[float, ...] = ()
 
     def size(self, change: Tensor) -> Tensor:

@@ -55,7 +55,7 @@ class _L1:
     counts: bool = False
     convex: bool = True
     is_box: bool = False
-    travel: float = 10.0
+    total_step: float = 10.0
     """The projection keeps few of the elements that a step moves, so the total step length must exceed the radius."""
     enlarged_radii: tuple[float, ...] = (3.0, 2.0)
     """Radii as in Croce and Hein (2021)."""

@@ -33,7 +33,7 @@ class _L2:
     counts: bool = False
     convex: bool = True
     is_box: bool = False
-    travel: float = 1.0
+    total_step: float = 1.0
     enlarged_radii: tuple[float, ...] = ()
 
     def size(self, change: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ class _LInf:
     counts: bool = False
     convex: bool = True
     is_box: bool = True
-    travel: float = 1.0
+    total_step: float = 1.0
     enlarged_radii: tuple[float, ...] = ()
 
     def size(self, change: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class Norm(Protocol):
         """Whether balls are boxes."""
 
     @property
-    def travel(self) -> float:
+    def total_step(self) -> float:
         """Total step length in multiples of eps."""
 
     @property

@@ -4,17 +4,17 @@ from inputopt.search.oracles.autograd_oracle import Autograd
 from inputopt.search.oracles.linearised import NearestBoundary
 from inputopt.search.oracles.oracle import Oracle, Vjp
 from inputopt.search.oracles.tiled import Tiled
-from inputopt.search.oracles.wrappers import Changed, awake, confirmed, finished, unjudged
+from inputopt.search.oracles.wrappers import WrappedOracle, confirmed, finished, skipping_evaluation, with_relu_redirect
 
 __all__ = [
     "Autograd",
-    "Changed",
     "NearestBoundary",
     "Oracle",
     "Tiled",
     "Vjp",
-    "awake",
+    "WrappedOracle",
     "confirmed",
     "finished",
-    "unjudged",
+    "skipping_evaluation",
+    "with_relu_redirect",
 ]

@@ -38,7 +38,7 @@ LARGE = 1e30
 
 
 def judged(x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Problem, meter: QueryCounter) -> Evaluation:
-    """Build an evaluation in which rows with invalid outputs have no success and a finite loss (`LARGE`).
+    """Build an evaluation; rows with invalid outputs count as failures with loss `LARGE`.
 
     Outputs of a row are invalid if the largest logit is NaN or infinite. A logit of minus infinity for some classes is
     valid and excludes these classes. `x` must be detached; the other tensors are detached here.
@@ -70,5 +70,5 @@ def of_rows(values: Tensor, active: Tensor | None) -> Tensor:
 
 
 def active_examples(problem: Problem, active: Tensor | None) -> Tensor:
-    """`problem.example` of the rows `active`."""
+    """The index in the whole batch of the example of each active row."""
     return problem.example if active is None else problem.example[active]

@@ -20,7 +20,7 @@ Ask = Callable[[Oracle, Tensor, Problem, int], tuple[Evaluation, Vjp]]
 
 
 @dataclass(frozen=True)
-class Changed:
+class WrappedOracle:
     """An oracle with modified evaluations or gradients.
 
     Attributes:
@@ -40,17 +40,17 @@ class Changed:
         return self.ask(self.oracle, z, problem, index)
 
 
-def finished(oracle: Oracle, finish: Callable[[Tensor], Tensor]) -> Changed:
+def finished(oracle: Oracle, finish: Callable[[Tensor], Tensor]) -> WrappedOracle:
     """Apply a function to the gradient, such as `smooth(1.0).function`."""
 
     def ask(oracle: Oracle, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
         seen, vjp = oracle(z, problem, index)
         return seen, lambda active: finish(vjp(active))
 
-    return Changed(oracle, ask)
+    return WrappedOracle(oracle, ask)
 
 
-def awake(oracle: Oracle) -> Changed:
+def with_relu_redirect(oracle: Oracle) -> WrappedOracle:
     """Replace the gradient of rows where it is zero everywhere, such as behind dead ReLUs, so that a search can start.
 
     The oracle is evaluated again with ReLUs that let gradients through (after Olah et al., 2017).
@@ -71,10 +71,10 @@ def awake(oracle: Oracle) -> Changed:
 
         return seen, redirected
 
-    return Changed(oracle, ask)
+    return WrappedOracle(oracle, ask)
 
 
-def unjudged(oracle: Oracle, steps: int) -> Changed:
+def skipping_evaluation(oracle: Oracle, steps: int) -> WrappedOracle:
     """Skip the evaluation of the point after the last of `steps` steps, in a search that keeps the latest point.
 
     At that point the loop needs no gradient and the evaluation affects nothing: outputs are empty, and the loss is 0.
@@ -87,10 +87,10 @@ def unjudged(oracle: Oracle, steps: int) -> Changed:
         seen = Evaluation(z, z.new_empty(len(z), 0), unknown, torch.zeros_like(unknown, dtype=torch.bool))
         return seen, lambda active: torch.zeros_like(of_rows(z, active))
 
-    return Changed(oracle, ask)
+    return WrappedOracle(oracle, ask)
 
 
-def confirmed(oracle: Oracle, again: Callable[[Tensor, Problem, int], Tensor]) -> Changed:
+def confirmed(oracle: Oracle, again: Callable[[Tensor, Problem, int], Tensor]) -> WrappedOracle:
     """Count a success only if it is confirmed by repeated evaluation, for networks with random outputs.
 
     Args:
@@ -106,4 +106,4 @@ def confirmed(oracle: Oracle, again: Callable[[Tensor, Problem, int], Tensor]) -
             seen = replace(seen, success=seen.success.index_put((rows,), is_confirmed))
         return seen, vjp
 
-    return Changed(oracle, ask)
+    return WrappedOracle(oracle, ask)

@@ -58,7 +58,7 @@ over_largest = Stateless(_over_largest)
 def smooth(sigma: float) -> Stateless:
     """The gradient of images [B, C, H, W] blurred by a Gaussian of `sigma` pixels, with replicated edges.
 
-    Over many steps the highest frequencies of a gradient would produce dots.
+    Without the blur, the highest frequencies of the gradients would add up to visible dots.
     """
     radius = max(1, math.ceil(3 * sigma))
     weights = [math.exp(-(place**2) / (2 * sigma**2)) for place in range(-radius, radius + 1)]

@@ -51,7 +51,7 @@ class HalfCosine:
 
 
 @dataclass(frozen=True)
-class Descend:
+class GradientStep:
     """Gradient descent: z - size * direction(gradient).
 
     Attributes:

@@ -11,14 +11,14 @@ from inputopt.derivatives.autograd import Autograd
 from inputopt.derivatives.backprop import Backprop
 from inputopt.derivatives.record import Way
 from inputopt.nets.activations import Array
-from inputopt.training.fast.replay import written_down
+from inputopt.training.fast.replay import recorded_graph
 from inputopt.training.fast.tape import Tape, taped
 
 
 def repeated(way: Way, inputs: Any, targets: Any) -> Callable[[], Sequence[Any]]:
     """Return `way.step` on a fixed batch; its results are valid until the next call.
 
-    A whole `inputopt reproduce` takes half the time with `written_down`, and four fifths of it with `taped`.
+    A whole `inputopt reproduce` takes half the time with `recorded_graph`, and four fifths of it with `taped`.
 
     Args:
         way: a differentiation method bound to a network.
@@ -28,7 +28,7 @@ def repeated(way: Way, inputs: Any, targets: Any) -> Callable[[], Sequence[Any]]
         return _taped(way, inputs, targets)
     step = functools.partial(way.step, inputs, targets)
     if isinstance(way, Autograd) and way.is_plain:  # other modules may do something else each time
-        return written_down(step, way.parameters)
+        return recorded_graph(step, way.parameters)
     return step
 
 

@@ -1,6 +1,6 @@
 """Recording and replaying the tensor operations of an autograd computation.
 
-In each training step autograd rebuilds the graph, which takes most of the time for a tiny network. `written_down`
+In each training step autograd rebuilds the graph, which takes most of the time for a tiny network. `recorded_graph`
 records the operations of one forward and backward, keeps those that the gradients depend on, and replays them without
 autograd.
 """
@@ -24,7 +24,7 @@ OF_SHAPE_ALONE = (torch.ops.aten.ones_like.default, torch.ops.aten.zeros_like.de
 """Operations whose result does not depend on the values of their operands, only on the shape."""
 
 
-def written_down(derivatives: Derivatives, moving: Sequence[Tensor]) -> Derivatives:
+def recorded_graph(derivatives: Derivatives, moving: Sequence[Tensor]) -> Derivatives:
     """Return `derivatives` as a recorded function without autograd, or itself if the recording is not equivalent.
 
     Args:
