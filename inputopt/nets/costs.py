@@ -1,7 +1,8 @@
 """Cost functions (training losses) and their derivatives with respect to the network's outputs.
 
 A cost is chosen together with the output activation (`find_cost`), because "cross_entropy" means binary cross-entropy
-after a sigmoid output and softmax cross-entropy after an identity output. Values are per example, except `Cost.torch`, which averages over them.
+after a sigmoid output and softmax cross-entropy after an identity output. Values are per example, except `Cost.torch`,
+which averages over them.
 """
 
 from __future__ import annotations
