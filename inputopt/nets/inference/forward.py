@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from inputopt.nets.errors import ModelError, first_line
 from inputopt.nets.inference.copying import private_copy, unwrapped
-from inputopt.nets.inference.graph import Node, lacks_derivative, leaves, node_signatures
-from inputopt.nets.inference.modes import borrowed, evaluate
+from inputopt.nets.inference.graph import Node, derive_by_backward, lacks_derivative, node_signatures
+from inputopt.nets.inference.modes import borrowed, buffers_kept, evaluate
 from inputopt.nets.inference.observation import Hook, Observation, Observer, registered, storage_id
 from inputopt.nets.inference.rewriting import CHANNELS_LAST, Current, RewriteState
 from inputopt.nets.inputs import Scaling
@@ -128,14 +128,33 @@ class Runner:
         self.names = names(self.model)
         self.is_unshared = self.is_private or not self.modules  # nobody else's modes are touched
 
-    def share(self) -> None:
-        """Use the user's own model from now on: parts of the private copy lead back to it, and may have changed it."""
+    def share(self, written: frozenset[int]) -> None:
+        """Use the user's own model from now on, since parts of the private copy lead back to it.
+
+        Its weights that a forward of the copy has changed are those of the copy again, unless it has written to these
+        (memory `written`).
+        """
         with torch.no_grad():
-            for theirs, ours in zip(_tensors_of(self._given), _tensors_of(self.model), strict=True):
-                if not torch.equal(theirs, ours.to(theirs.dtype)):
+            for theirs, ours in zip(self._given.parameters(), self.model.parameters(), strict=True):
+                if storage_id(ours) not in written and not torch.equal(theirs, ours.to(theirs.dtype)):
                     theirs.copy_(ours)
         self.model, self.is_private, self._foreign, self._trainable = self._given, False, frozenset(), ()
         self._name_parts()
+
+    @contextmanager
+    def unwritten(self) -> Iterator[None]:
+        """Keep the buffers of the user's model as they are, and refuse to run it if that changes them.
+
+        Raises:
+            ValueError: there is no private copy, and a forward changed them.
+        """
+        with buffers_kept(self._given) as changed:
+            yield
+        if changed and not self.is_private:
+            raise ValueError(
+                f"The model cannot be copied and its forward writes to its buffer {changed[0]!r}, so that using it "
+                "would change it; make it a model that copy.deepcopy can copy."
+            )
 
     def freeze(self, frozen: bool = True) -> None:
         """Have the private copy's weights want no gradient; or those that the user's do, for a forward that asks it."""
@@ -267,7 +286,7 @@ class Runner:
         if self.lacks_derivative and lacks_derivative(node_signatures([value.grad_fn], None)):
             return None
         if self.is_checkpointed and self.is_private and x.is_leaf:
-            return _derive_by_backward(value, x, keep)
+            return derive_by_backward(value, x, keep)
         ones = torch.ones_like(value)
         if self.is_unshared:
             return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
@@ -277,15 +296,3 @@ class Runner:
 
 def _tensors_of(model: nn.Module) -> list[Tensor]:
     return [*model.parameters(), *model.buffers()]
-
-
-def _derive_by_backward(value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
-    """As `autograd.grad`, by `backward`, which reentrant checkpoints want; what it leaves elsewhere is taken away."""
-    before = [(leaf, leaf.grad) for leaf in (*leaves(node_signatures([value.grad_fn], None)), x)]
-    x.grad = None
-    try:
-        value.backward(torch.ones_like(value), retain_graph=keep)  # type: ignore[no-untyped-call]
-        return x.grad
-    finally:
-        for leaf, grad in before:
-            leaf.grad = grad

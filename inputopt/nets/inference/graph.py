@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 LEAF = "torch::autograd::AccumulateGrad"
@@ -76,3 +77,15 @@ def is_checkpointed(graph: Iterable[Node]) -> bool:
 def lacks_derivative(graph: Iterable[Node]) -> bool:
     """Whether the derivative of an operation is not known to torch, which would warn and leave it out."""
     return any("NotImplemented" in node.name() for node in graph if node is not None)
+
+
+def derive_by_backward(value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
+    """As `autograd.grad`, by `backward`, which reentrant checkpoints want; what it leaves elsewhere is taken away."""
+    before = [(leaf, leaf.grad) for leaf in (*leaves(node_signatures([value.grad_fn], None)), x)]
+    x.grad = None
+    try:
+        value.backward(torch.ones_like(value), retain_graph=keep)  # type: ignore[no-untyped-call]
+        return x.grad
+    finally:
+        for leaf, grad in before:
+            leaf.grad = grad

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from inputopt.nets.errors import ModelError, first_line
 
@@ -56,3 +57,24 @@ def evaluate(net: nn.Module) -> None:
         pass
     except Exception as error:
         raise ModelError(f"The model's own eval() failed ({first_line(error)}); let it take no arguments.") from error
+
+
+@contextmanager
+def buffers_kept(model: object) -> Iterator[list[str]]:
+    """Restore on exit the buffers of a module that were changed inside; yields a list that then names them."""
+    named = model.named_buffers() if isinstance(model, nn.Module) else ()
+    before = [(name, buffer, buffer.clone()) for name, buffer in named]
+    changed: list[str] = []
+    try:
+        yield changed
+    finally:
+        for name, buffer, value in before:
+            if not _same(buffer, value):
+                changed.append(name)
+                with torch.no_grad():
+                    buffer.copy_(value)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape hold the same, NaN included."""
+    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())

@@ -1,10 +1,9 @@
 """A network as it is run here: the plain private copy, and a quicker way through it where that has proved to be right.
 
 What makes the copy quick is decided at the first inputs and verified there (`verification`). A later forward counts as
-verified if autograd keeps the same graph of it (`graph`), or without gradients, if it runs the same operations: one
-that goes another way, by its inputs, their number or their size, is verified anew. (Where each rewrite is right by
-itself, whatever else runs, every kind of batch is looked at once.) Where a rewrite does not hold it is
-dropped, for a reason that can be read, and the plain copy answers.
+verified if autograd keeps the same graph of it (`graph`), or without gradients, if it runs the same operations; any
+other is verified anew. (Where each rewrite is right by itself, every kind of batch is verified once.) A rewrite that
+does not hold is dropped, with a reason that can be read, and the plain copy answers.
 """
 
 from __future__ import annotations
@@ -223,15 +222,16 @@ class Network:
         if self._compute_dtypes and own_dtypes(self.runner.model):
             self.runner.dtypes[x.dtype] = self._compute_dtypes[x.dtype] = next(iter(self._compute_dtypes.values()))
             return
-        try:
-            probed, precision = find_precision(self.runner, self._first_rows(x), layers)
-        except ForwardError:
-            if len(x) <= ROWS:
-                raise
-            probed, precision = find_precision(self.runner, x, layers)
-            self._rows = None  # it takes batches of one size only
+        with self.runner.unwritten():
+            try:
+                probed, precision = find_precision(self.runner, self._first_rows(x), layers)
+            except ForwardError:
+                if len(x) <= ROWS:
+                    raise
+                probed, precision = find_precision(self.runner, x, layers)
+                self._rows = None  # it takes batches of one size only
         if probed.observation.leads_back:
-            self.runner.share()
+            self.runner.share(probed.observation.written)
             self._rewrites = self._verifier.rewrites = Rewrites(None, self.runner.current)
             self._decide(x, layers)
             return
