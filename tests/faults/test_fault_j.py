@@ -72,6 +72,34 @@ def test_a_copy_that_leads_back_to_the_model_is_not_used(name):
     assert all(module.training for module in model.modules())
 
 
+class Counting(Leading):
+    """Counts its forwards in a buffer."""
+
+    def __init__(self, hold):
+        super().__init__(hold)
+        self.register_buffer("count", torch.zeros(()))
+
+    def forward(self, x):
+        self.count.add_(1)
+        return super().forward(x)
+
+
+class Unique(Counting):
+    """Cannot be copied."""
+
+    def __deepcopy__(self, memo):
+        raise TypeError("there is but one")
+
+
+@pytest.mark.parametrize("kind", [Counting, Unique])
+def test_a_model_that_would_be_changed_by_its_use_is_refused_and_left_as_it_was(kind):
+    model, x = kind(LEADING["weak values"]), torch.rand(6, 3, 8, 8)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    for use in (inputopt.Frozen(model), lambda x: A.PGD(eps=0.1, steps=3)(model, x)):
+        refused(functools.partial(use, x), "cannot be copied and its forward writes to its buffer 'count'")
+        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+
+
 class Masked(nn.Module):
     """Classes that are ruled out by a large number beside which nothing else counts."""
 
@@ -115,12 +143,16 @@ def test_answers_that_depend_on_more_than_the_input_are_found(name):
         assert torch.equal(alone.argmax(1) != y, found.success)
 
 
-class WithoutGradients(nn.Module):
-    """Another network where no gradients are recorded."""
+class Convolving(nn.Module):
+    """A convolution whose output is read in a way of its own."""
 
     def __init__(self):
         super().__init__()
         self.body = body()
+
+
+class WithoutGradients(Convolving):
+    """Another network where no gradients are recorded."""
 
     def forward(self, x):
         h = self.body[0](x)
@@ -128,12 +160,8 @@ class WithoutGradients(nn.Module):
         return self.body[2:](z if torch.is_grad_enabled() else z + h)
 
 
-class Clamped(nn.Module):
+class Clamped(Convolving):
     """Clamps the derivative of what a convolution puts out."""
-
-    def __init__(self):
-        super().__init__()
-        self.body = body()
 
     def forward(self, x):
         h = self.body[0](x)

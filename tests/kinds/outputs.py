@@ -161,26 +161,9 @@ class LogitsThatAreAView(Convolutional):
         return torch.stack([logits, -logits], 2).flatten(1)[:, ::2]
 
 
-@OUTPUTS.add(layers=False)
-class OneBufferForAllAnswers(Convolutional):
-    """Without derivatives the answer is written to a buffer that the next call writes to again."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: Tensor | None = None
-
-    def read(self, h: Tensor) -> Tensor:
-        logits = super().read(h)
-        if logits.requires_grad:
-            return logits
-        if self.kept is None or self.kept.shape != logits.shape or self.kept.dtype != logits.dtype:
-            self.kept = torch.empty_like(logits)
-        return self.kept.copy_(logits)
-
-
 @OUTPUTS.add()
 class OneBufferForAllAnswersWithGradients(Convolutional):
-    """Answers lie in one buffer also where they have a derivative."""
+    """Answers are written to a buffer that the next call writes to again, also where they have a derivative."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -191,6 +174,14 @@ class OneBufferForAllAnswersWithGradients(Convolutional):
         if self.kept is None or self.kept.shape != logits.shape or self.kept.dtype != logits.dtype:
             self.kept = torch.empty_like(logits)
         return self.kept.detach().copy_(logits)
+
+
+@OUTPUTS.add(layers=False)
+class OneBufferForAllAnswers(OneBufferForAllAnswersWithGradients):
+    """The same without derivatives only."""
+
+    def read(self, h: Tensor) -> Tensor:
+        return Convolutional.read(self, h) if torch.is_grad_enabled() and h.requires_grad else super().read(h)
 
 
 # -------------------------------------------------------------------------------------------------------------- refused

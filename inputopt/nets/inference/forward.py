@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from inputopt.nets.inference.copying import private_copy, unwrapped
-from inputopt.nets.inference.graph import Node, lacks_derivative, leaves, node_signatures
-from inputopt.nets.inference.modes import borrowed, evaluate
+from inputopt.nets.inference.graph import Node, derive_by_backward, lacks_derivative, node_signatures
+from inputopt.nets.inference.modes import borrowed, evaluate, restore_buffers
 from inputopt.nets.inference.observation import Hook, Observation, Observer, registered, storage_id
 from inputopt.nets.inference.rewriting import CHANNELS_LAST, Current, RewriteState
 from inputopt.nets.input_range import Scaling
@@ -114,7 +114,7 @@ class Runner:
         if isinstance(self.model, nn.Module):
             copied = private_copy(self.model)
             self.is_private = copied is not None
-            self._foreign = frozenset(map(storage_id, _tensors_of(self.model))) if copied is not None else frozenset()
+            self._foreign = _storages(self.model) if copied is not None else frozenset()
             self.model = self.model if copied is None else copied
         else:
             self.model = unwrapped(self.model)
@@ -129,14 +129,33 @@ class Runner:
         self.names = names(self.model)
         self.is_unshared = self.is_private or not self.modules  # its modes can be changed without a lock
 
-    def share(self) -> None:
-        """Switch to the user's model and restore its weights, which the private copy shares and may have changed."""
+    def share(self, written: frozenset[int]) -> None:
+        """Switch to the user's model, because parts of the private copy refer back to it.
+
+        Restores weights that a forward of the private copy changed, except those in `written`: storage ids of tensors
+        that the forward wrote to in the user's model.
+        """
         with torch.no_grad():
-            for theirs, ours in zip(_tensors_of(self._given), _tensors_of(self.model), strict=True):
-                if not torch.equal(theirs, ours.to(theirs.dtype)):
+            for theirs, ours in zip(self._given.parameters(), self.model.parameters(), strict=True):
+                if storage_id(ours) not in written and not torch.equal(theirs, ours.to(theirs.dtype)):
                     theirs.copy_(ours)
         self.model, self.is_private, self._foreign, self._trainable = self._given, False, frozenset(), ()
         self._name_parts()
+
+    @contextmanager
+    def buffers_unchanged(self) -> Iterator[None]:
+        """Restore the buffers of the user's model on exit.
+
+        Raises:
+            ValueError: there is no private copy, and a forward changed them.
+        """
+        with restore_buffers(self._given) as changed:
+            yield
+        if changed and not self.is_private:
+            raise ValueError(
+                f"The model cannot be copied and its forward writes to its buffer {changed[0]!r}, so that using it "
+                "would change it; make it a model that copy.deepcopy can copy."
+            )
 
     def freeze(self, frozen: bool = True) -> None:
         """Freeze the private copy's weights, or with `frozen=False`, set `requires_grad` as in the user's model."""
@@ -270,7 +289,7 @@ class Runner:
         if self.lacks_derivative and lacks_derivative(node_signatures([value.grad_fn], None)):
             return None
         if self.is_checkpointed and self.is_private and x.is_leaf:
-            return _derive_by_backward(value, x, keep)
+            return derive_by_backward(value, x, keep)
         ones = torch.ones_like(value)
         if self.is_unshared:
             return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
@@ -278,17 +297,5 @@ class Runner:
             return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
 
 
-def _tensors_of(model: nn.Module) -> list[Tensor]:
-    return [*model.parameters(), *model.buffers()]
-
-
-def _derive_by_backward(value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
-    """`autograd.grad` by means of `backward`, which reentrant checkpoints need; restores the `.grad` of all leaves."""
-    before = [(leaf, leaf.grad) for leaf in (*leaves(node_signatures([value.grad_fn], None)), x)]
-    x.grad = None
-    try:
-        value.backward(torch.ones_like(value), retain_graph=keep)  # type: ignore[no-untyped-call]
-        return x.grad
-    finally:
-        for leaf, grad in before:
-            leaf.grad = grad
+def _storages(model: nn.Module) -> frozenset[int]:
+    return frozenset(storage_id(tensor) for tensor in (*model.parameters(), *model.buffers()))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable
 from typing import Any
 
+import torch
 from torch import Tensor
 
 LEAF = "torch::autograd::AccumulateGrad"
@@ -76,3 +77,15 @@ def is_checkpointed(graph: Iterable[Node]) -> bool:
 def lacks_derivative(graph: Iterable[Node]) -> bool:
     """Whether torch has no derivative for some operation; it would warn and omit that part of the gradient."""
     return any("NotImplemented" in node.name() for node in graph if node is not None)
+
+
+def derive_by_backward(value: Tensor, x: Tensor, keep: bool) -> Tensor | None:
+    """`autograd.grad` by means of `backward`, which reentrant checkpoints need; restores the `.grad` of all leaves."""
+    before = [(leaf, leaf.grad) for leaf in (*leaves(node_signatures([value.grad_fn], None)), x)]
+    x.grad = None
+    try:
+        value.backward(torch.ones_like(value), retain_graph=keep)  # type: ignore[no-untyped-call]
+        return x.grad
+    finally:
+        for leaf, grad in before:
+            leaf.grad = grad

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakKeyDictionary
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from inputopt.nets.model_errors import ModelError, first_line
 
@@ -56,3 +57,26 @@ def evaluate(net: nn.Module) -> None:
         pass
     except Exception as error:
         raise ModelError(f"The model's own eval() failed ({first_line(error)}); let it take no arguments.") from error
+
+
+@contextmanager
+def restore_buffers(model: object) -> Iterator[list[str]]:
+    """Restore on exit the buffers that were changed inside; yields a list that then holds their names."""
+    named = model.named_buffers() if isinstance(model, nn.Module) else ()
+    # sparse tensors cannot be compared, and are rarely written in place
+    dense = [(name, buffer) for name, buffer in named if buffer.layout == torch.strided]
+    before = [(name, buffer, buffer.clone()) for name, buffer in dense]
+    changed: list[str] = []
+    try:
+        yield changed
+    finally:
+        for name, buffer, value in before:
+            if not _same(buffer, value):
+                changed.append(name)
+                with torch.no_grad():
+                    buffer.copy_(value)
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    """Whether two tensors of one shape hold equal values, where NaN equals NaN."""
+    return torch.equal(one, other) or bool(((one == other) | ((one != one) & (other != other))).all())

@@ -1,10 +1,9 @@
 """Runs a network on a private copy, with a faster rewritten forward where that is verified against the plain one.
 
 The rewrites are chosen at the first inputs and verified there (`verification`). A later forward counts as verified if
-it has the same autograd graph (`graph`), or without gradients, if it runs the same operations. A forward that takes
-another path, because of the values, number or size of its inputs, is verified again. (Where each rewrite is correct
-independently of the other operations, every batch shape is checked only once.) A rewrite that fails verification is
-dropped with a readable reason, and the plain copy is used.
+it has the same autograd graph (`graph`), or without gradients, if it runs the same operations; any other is verified
+again. (Where each rewrite is correct independently of the other operations, every batch shape is checked only once.) A
+rewrite that fails verification is dropped with a readable reason, and the plain copy is used.
 """
 
 from __future__ import annotations
@@ -223,15 +222,16 @@ class Network:
         if self._compute_dtypes and own_dtypes(self.runner.model):
             self.runner.dtypes[x.dtype] = self._compute_dtypes[x.dtype] = next(iter(self._compute_dtypes.values()))
             return
-        try:
-            probed, precision = find_precision(self.runner, self._first_rows(x), layers)
-        except ForwardError:
-            if len(x) <= ROWS:
-                raise
-            probed, precision = find_precision(self.runner, x, layers)
-            self._rows = None  # it may accept only one batch size
+        with self.runner.buffers_unchanged():
+            try:
+                probed, precision = find_precision(self.runner, self._first_rows(x), layers)
+            except ForwardError:
+                if len(x) <= ROWS:
+                    raise
+                probed, precision = find_precision(self.runner, x, layers)
+                self._rows = None  # it may accept only one batch size
         if probed.observation.leads_back:
-            self.runner.share()
+            self.runner.share(probed.observation.written)
             self._rewrites = self._verifier.rewrites = Rewrites(None, self.runner.current)
             self._decide(x, layers)
             return
