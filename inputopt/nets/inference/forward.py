@@ -114,8 +114,9 @@ class Runner:
         if isinstance(self.model, nn.Module):
             copied = private_copy(self.model)
             self.is_private = copied is not None
-            self._foreign = _storages(self.model) if copied is not None else frozenset()
-            self.model = self.model if copied is None else copied
+            if copied is not None:
+                tensors = (*self.model.parameters(), *self.model.buffers())
+                self._foreign, self.model = frozenset(map(storage_id, tensors)), copied
         else:
             self.model = unwrapped(self.model)
         if self.is_private:
@@ -295,7 +296,3 @@ class Runner:
             return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
         with self.evaluating():
             return torch.autograd.grad(value, x, ones, retain_graph=keep, allow_unused=True)[0]
-
-
-def _storages(model: nn.Module) -> frozenset[int]:
-    return frozenset(storage_id(tensor) for tensor in (*model.parameters(), *model.buffers()))
