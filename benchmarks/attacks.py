@@ -128,12 +128,19 @@ class Bench:
             ]
             for name, figures in found.items()
         ]
-        heads = ["", "robust accuracy", "seconds", f"of {beside}'s time", "forwards", "backwards an example"]
+        heads = [
+            "",
+            "robust accuracy",
+            "seconds",
+            f"relative to {beside}",
+            "forwards per example",
+            "backwards per example",
+        ]
         print(f"\n{title}\n\n{table(heads, rows)}", flush=True)
 
     def judge(self, targets: list[Target]) -> None:
         """Print targets, and keep them."""
-        heads = ["target", "accuracy", "at most", "time", "at most", "met"]
+        heads = ["target", "accuracy", "limit", "relative time", "limit", "met"]
         print(f"\n{table(heads, [target.row() for target in targets])}", flush=True)
         self.targets += targets
 
@@ -151,29 +158,29 @@ def compare_pgd(bench: Bench) -> None:
     """PGD with 40 steps from a random point, the peers' of a tenth of eps; and the same with no library around it."""
     for network in NETWORKS:
         work = {**PGD, "attack": "pgd", "network": network}
-        sizes = bench.once(OURS, work, "for its batch sizes")["batches"]
+        sizes = bench.once(OURS, work, "to record the batch sizes")["batches"]
         peers = {name: (who, work) for name, who in PGD_PEERS.items()}
         at = (BARE, {**work, "attack": "pgd at", "batches": sizes})
         same = (OURS, {**work, "constant": True})
-        contestants = {"inputopt": (OURS, work), "inputopt, the peers' step size": same}
-        found = bench.compare({**contestants, **peers, "bare loop": (BARE, work), "bare, our batches": at})
+        contestants = {"inputopt": (OURS, work), "inputopt, step size of the other libraries": same}
+        found = bench.compare({**contestants, **peers, "plain loop": (BARE, work), "plain loop, our batch sizes": at})
         fastest = min(peers, key=lambda name: found[name]["seconds"])
         for figures in found.values():
             figures["microseconds"] = figures["seconds"] / figures["forwards"] * 1e6 / (bench.count or work["count"])
-        found["bare, our batches"].pop("robust")  # it only works as long; it attacks nobody
+        found["plain loop, our batch sizes"].pop("robust")  # it only works as long; it attacks nobody
         bench.show(f"PGD, 40 steps, Linf 0.1, {network}", found, fastest)
-        ours, bare_loop, bare_at = found["inputopt"], found["bare loop"], found["bare, our batches"]
+        ours, bare_loop, bare_at = found["inputopt"], found["plain loop"], found["plain loop, our batch sizes"]
         print(
-            "\nmicroseconds a forward and backward of an example still standing: "
-            f"inputopt {ours['microseconds']:.1f}, bare {bare_loop['microseconds']:.1f}, "
-            f"bare at our batch sizes {bare_at['microseconds']:.1f}"
+            "\nmicroseconds per forward and backward pass of an example not yet fooled: "
+            f"inputopt {ours['microseconds']:.1f}, plain loop {bare_loop['microseconds']:.1f}, "
+            f"plain loop at our batch sizes {bare_at['microseconds']:.1f}"
         )
         lowest = min(found[name]["robust"] for name in peers)
         time = ours["seconds"] / found[fastest]["seconds"]
-        targets = [Target(f"PGD {network}, beside {fastest}", ours["robust"], lowest, time, PGD_TIME[network])]
+        targets = [Target(f"PGD {network}, compared with {fastest}", ours["robust"], lowest, time, PGD_TIME[network])]
         if network == ROBUST:
             over = ours["seconds"] / bare_at["seconds"]
-            targets.append(Target(f"PGD {network}, beside the bare loop", time=over, time_limit=OVERHEAD))
+            targets.append(Target(f"PGD {network}, compared with the plain loop", time=over, time_limit=OVERHEAD))
         bench.judge(targets)
 
 
@@ -198,7 +205,7 @@ def compare_autoattack(bench: Bench) -> None:
                 targets.append(Target(what, found[preset]["robust"], limit, time, PRESET_TIME[preset]))
             gains.append(found["thorough"]["robust"] - peer["robust"])
             bench.judge(targets)
-    bench.judge([Target("thorough less AutoAttack, where lowest", min(gains), 0.0, below=True)])
+    bench.judge([Target("thorough minus AutoAttack, lowest of all", min(gains), 0.0, below=True)])
 
 
 def compare_alma(bench: Bench) -> None:
@@ -215,8 +222,8 @@ def compare_alma(bench: Bench) -> None:
     time = standard["seconds"] / runs["AutoAttack"]["seconds"]
     bench.judge(
         [
-            Target("standard, beside AutoAttack and ALMA 200", standard["robust"], limit, time, ALMA_TIME),
-            Target("thorough, beside ALMA 1000", thorough["robust"], runs["ALMA 1000"]["robust"], below=True),
+            Target("standard, compared with AutoAttack and ALMA 200", standard["robust"], limit, time, ALMA_TIME),
+            Target("thorough, compared with ALMA 1000", thorough["robust"], runs["ALMA 1000"]["robust"], below=True),
         ]
     )
 
@@ -288,7 +295,7 @@ if __name__ == "__main__":
     print(f"\n{met} of {len(bench.targets)} targets met; {before['processors']} processors, torch {before['torch']}")
     loads = [figures["other_load"] for taken in bench.taken.values() for figures in taken if "other_load" in figures]
     if loads:
-        print(f"processors that other work kept busy during a run: median {median(loads)}, most {max(loads)}")
+        print(f"processors used by other processes during a run: median {median(loads)}, maximum {max(loads)}")
     if options.json:
         runs = [{"who": json.loads(key), "runs": taken} for key, taken in bench.taken.items()]
         targets = [{**asdict(target), "met": target.met} for target in bench.targets]

@@ -37,8 +37,8 @@ def evolved(net: inputopt.Frozen, generations: int, side: int) -> Tensor:
     started = time.perf_counter()
     found = inputopt.evolve_images(net, TARGETS, (3, side, side), generations, rules=MapElites(population=48))
     print(
-        f"evolution: {int(found.success.sum())} of {len(TARGETS)} classes at 0.9 or more after {found.generations} "
-        f"generations, {found.forwards} images and {time.perf_counter() - started:.0f} s; "
+        f"evolution: {int(found.success.sum())} of {len(TARGETS)} classes reached a probability of 0.9 after "
+        f"{found.generations} generations, {found.forwards} images and {time.perf_counter() - started:.0f} s; "
         f"{', '.join(f'{float(share):.2f}' for share in found.probability)}"
     )
     return found.x
@@ -52,7 +52,7 @@ def fooled(net: inputopt.Frozen, side: int) -> Tensor:
     ]
     least = min(float(result.logits.softmax(1)[0, target]) for result, target in zip(found, TARGETS, strict=True))
     steps = [int(result.forwards[0]) - 1 for result in found]
-    print(f"descent: the least sure of ten is {least:.4f}; {min(steps)} to {max(steps)} steps")
+    print(f"gradient descent: lowest target probability {least:.4f}; {min(steps)} to {max(steps)} steps")
     return torch.cat([result.x for result in found])
 
 
@@ -61,22 +61,21 @@ def main(out: Path, generations: int, side: int, steps: int) -> None:
     natural = photos(side)
     china, cat = natural[0], natural[3]
     x = evolved(net, generations, EVOLVED)
-    save_figure(named_sheet(x, (0, 1), belief(net, x), "Evolved, without a derivative"), out / "evolved.png")
+    save_figure(named_sheet(x, (0, 1), belief(net, x), "Evolved without gradients"), out / "evolved.png")
     x = fooled(net, side)
-    title = "Descended: from static (above) and from waves (below)"
+    title = "Gradient descent from uniform noise (above) and from natural-spectrum noise (below)"
     save_figure(named_sheet(x, (0, 1), belief(net, x), title), out / "fooled.png")
     atlas = inputopt.atlas(net, "blocks.8", list(natural), range(0, 96, 8), side, steps, top=2)
     save_figure(atlas.sheet(), out / "atlas.png")
     inverted = [inputopt.invert(net, china, [layer], steps * 2) for layer in LAYERS]
     captions = [
-        f"from {layer}\n{picture.recipe['distance']:.3f} left" for layer, picture in zip(LAYERS, inverted, strict=True)
+        f"from {layer}\ndistance {picture.recipe['distance']:.3f}"
+        for layer, picture in zip(LAYERS, inverted, strict=True)
     ]
     drawn = [inputopt.accentuate(net, cat, [layer], steps) for layer in LAYERS[1:]]
     images = [*(picture.x for picture in inverted), cat, *(picture.x for picture in drawn)]
     captions += ["the photo", *(f"caricature\n{layer}" for layer in LAYERS[1:])]
-    save_figure(
-        named_sheet(images, (0, 1), captions, "What layers kept of a photo, and caricatures"), out / "recalled.png"
-    )
+    save_figure(named_sheet(images, (0, 1), captions, "Inversions of layers, and caricatures"), out / "recalled.png")
     label = [285]  # Egyptian cat
     methods = ("gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion")
     maps = [inputopt.saliency(net, cat[None], label, method, samples=16, window=16) for method in methods]

@@ -120,8 +120,8 @@ def compare(rounds: int) -> None:
     for _ in range(rounds):
         for name, contestant in CONTESTANTS.items():
             times[name].append(seconds(contestant, trainings[name]) / trainings[name] * 1e6)
-    print(f"Microseconds a training of network 3b, {rounds} rounds in turn (torch {torch.__version__})\n")
-    print(f"{'':<34}{'quickest':>9}{'median':>9}{'trainings a round':>19}{'times as quick as plain':>25}")
+    print(f"Microseconds per update of network 3b, {rounds} interleaved rounds (torch {torch.__version__})\n")
+    print(f"{'':<34}{'minimum':>9}{'median':>9}{'updates per round':>19}{'speed-up over plain loop':>25}")
     for name, taken in times.items():
         ratio = min(times[PLAIN]) / min(taken)
         print(f"{name:<34}{min(taken):>9.1f}{median(taken):>9.1f}{trainings[name]:>19,}{ratio:>25.1f}")
@@ -129,7 +129,7 @@ def compare(rounds: int) -> None:
 
 def whole() -> None:
     """Print how long each run of the whole document takes."""
-    print(f"\n{'the whole document, start to exit':<50}{'seconds':>9}{'target':>8}{'exit status':>13}")
+    print(f"\n{'whole document, including process start':<50}{'seconds':>9}{'target':>8}{'exit status':>13}")
     for arguments, target in WHOLE.items():
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, "-m", "inputopt", "reproduce", *arguments, "--out", folder]

@@ -109,7 +109,7 @@ def main() -> None:
     if "--json" in sys.argv:
         print(json.dumps(rows, indent=2))
         return
-    print(f"{'attack':18}{'on a CPU':>10}{'waits':>8}{'as a GPU':>10}{'waits':>8}{'target':>8}")
+    print(f"{'attack':18}{'CPU ops':>10}{'syncs':>8}{'GPU ops':>10}{'syncs':>8}{'target':>8}")
     for row in rows:
         target = TARGETS.get(row["attack"], "")
         print(

@@ -80,7 +80,7 @@ def legible(out: Path, steps: int, canvas: str) -> None:
         pictures += inputopt.visualize(
             net, inputopt.LogProbability(numbers, TEMPERATURE), SIZE, steps, canvas=canvas, **SETTINGS
         )
-        print(f"{len(pictures)} of {len(CLASSES)} after {time.perf_counter() - started:.0f} s", flush=True)
+        print(f"{len(pictures)} of {len(CLASSES)} images after {time.perf_counter() - started:.0f} s", flush=True)
     for number, picture in zip(CLASSES, pictures, strict=True):
         picture.save(out / f"{number:03}.png")
     x, classes = torch.stack([picture.x for picture in pictures]), torch.tensor(CLASSES)
@@ -95,13 +95,13 @@ def legible(out: Path, steps: int, canvas: str) -> None:
     verdict("worst robustness", float(found.robustness.min()), ROBUST, least=True)
     verdict("worst spectrum", float(found.spectrum.max()), SPECTRUM)
     own = ", ".join(f"{float(value):.2f}" for value in spectrum_distance(natural, natural))
-    print(f"photos' own distance from their mean spectrum: {own}")
+    print(f"distance of each photo from the photos' mean spectrum: {own}")
     captions = [
-        f"{class_name(number)[:18]}\n{float(seen):.2f} to the others"
+        f"{class_name(number)[:18]}\n{float(seen):.2f} on other networks"
         for number, seen in zip(CLASSES, found.transfer, strict=True)
     ]
     save_figure(
-        named_sheet(x, (0, 1), captions, f"Made for lite0, {canvas} canvas, {steps} steps"), out / "classes.png"
+        named_sheet(x, (0, 1), captions, f"Optimised for lite0, {canvas} canvas, {steps} steps"), out / "classes.png"
     )
     print(f"wrote {out / 'classes.png'}")
 
@@ -115,13 +115,18 @@ def evolution(generations: int) -> None:
     for number, sure in zip(EVOLVED, found.probability, strict=True):
         print(f"{class_name(number)[:23]:<24}{float(sure):>7.3f}")
     print(f"{found.generations} generations, {found.forwards} forwards, {seconds:.0f} s")
-    verdict(f"classes evolved to {CONFIDENCE}", int((found.probability >= CONFIDENCE).sum()), len(EVOLVED), least=True)
+    verdict(
+        f"classes evolved to a probability of {CONFIDENCE}",
+        int((found.probability >= CONFIDENCE).sum()),
+        len(EVOLVED),
+        least=True,
+    )
 
 
 def verdict(what: str, value: float, limit: float, least: bool = False) -> None:
     """One line: the figure, its limit, and whether it is kept."""
     kept = value >= limit if least else value <= limit
-    print(f"{what}: {value:.3g}, {'at least' if least else 'at most'} {limit:g}: {'kept' if kept else 'MISSED'}")
+    print(f"{what}: {value:.3g}, {'at least' if least else 'at most'} {limit:g}: {'met' if kept else 'MISSED'}")
 
 
 if __name__ == "__main__":

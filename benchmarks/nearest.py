@@ -164,7 +164,7 @@ def compare(network: str, norm: str, options: argparse.Namespace, found: dict[An
         ]
         for who, attack, queries in sorted(found, key=lambda one: -optimal[one])
     ]
-    heads = ["attack", "of", "LO", "median", "failed", "forwards", "backwards", "seconds"]
+    heads = ["attack", "library", "LO", "median distance", "failed", "forwards", "backwards", "seconds"]
     print(f"\n{norm}, {network}, {options.count} digits\n\n{table(heads, rows)}", flush=True)
     return [] if options.peers else targets(network, norm, options.queries, optimal)
 
@@ -185,12 +185,16 @@ def targets(network: str, norm: str, queries: int, optimal: dict[tuple[str, str,
     where = f"{norm}, {network}"
     rows = [
         (f"{where}: {PORTFOLIO}", portfolio, TARGETS[norm]),
-        (f"{where}: {PORTFOLIO}, above every single attack", portfolio, others),
-        (f"{where}: {PORTFOLIO} with {SHORT}, at least the best peer", optimal[OURS, PORTFOLIO, SHORT], peers),
+        (f"{where}: {PORTFOLIO}, compared with the best single attack", portfolio, others),
+        (
+            f"{where}: {PORTFOLIO} with {SHORT} queries, compared with the best peer",
+            optimal[OURS, PORTFOLIO, SHORT],
+            peers,
+        ),
     ]
     for (who, attack, _), value in optimal.items():
         if who != OURS and (OURS, attack, queries) in optimal:
-            rows.append((f"{where}: {attack}, beside {who}", optimal[OURS, attack, queries], OF_PEER * value))
+            rows.append((f"{where}: {attack}, compared with {who}", optimal[OURS, attack, queries], OF_PEER * value))
     return [[what, f"{value:.4f}", f"{least:.4f}", "yes" if value >= least else "NO"] for what, value, least in rows]
 
 
@@ -218,5 +222,5 @@ if __name__ == "__main__":
             for row in compare(network, norm, options, made(network, norm, options, temporary, held))
         ]
     if rows:
-        print(f"\n{table(['target', 'LO', 'at least', 'met'], rows)}")
+        print(f"\n{table(['target', 'local optimality', 'at least', 'met'], rows)}")
     print(f"\n{sum(row[-1] == 'yes' for row in rows)} of {len(rows)} targets met; torch {torch.__version__}")

@@ -166,7 +166,7 @@ def dream_section(repeats: int) -> dict[str, Any]:
     for turn in range(repeats):
         for who, found in runs.items():
             found.append(run("dream", who, turn))
-    heads = ["dream", "seconds, least", "cpu, least", "MB above the network", "objective, mean"]
+    heads = ["dream", "minimum seconds", "minimum CPU seconds", "MB beyond the network", "mean objective"]
     rows = [
         [
             who,
@@ -182,8 +182,8 @@ def dream_section(repeats: int) -> dict[str, Any]:
         what: median(mine[what] / theirs[what] for mine, theirs in zip(runs["ours"], runs["plain"], strict=True))
         for what in ("seconds", "cpu", "memory")
     }
-    verdict("time, of the plain loop's", shares["seconds"], TIME)
-    verdict("memory, of the plain loop's", shares["memory"], MEMORY)
+    verdict("time relative to the plain loop", shares["seconds"], TIME)
+    verdict("memory relative to the plain loop", shares["memory"], MEMORY)
     more = [{who: run("dream", who, seed)["objective"] for who in ("ours", "plain")} for seed in range(repeats, SEEDS)]
     seeds = [one["ours"] / one["plain"] for one in more]
     seeds += [mine["objective"] / other["objective"] for mine, other in zip(runs["ours"], runs["plain"], strict=True)]
@@ -198,8 +198,8 @@ def no_lower(shares: list[float]) -> None:
     either way: so the mean over seeds is judged, and it counts as lower only beyond two of its standard errors.
     """
     middle, error = mean(shares), stdev(shares) / len(shares) ** 0.5
-    print(f"objective, of the plain loop's, over {len(shares)} seeds: {middle:.4f}, standard error {error:.4f}")
-    verdict("that mean and two standard errors", middle + 2 * error, 1.0, least=True)
+    print(f"objective relative to the plain loop, {len(shares)} seeds: mean {middle:.4f}, standard error {error:.4f}")
+    verdict("that mean plus two standard errors", middle + 2 * error, 1.0, least=True)
 
 
 def channel_section(repeats: int) -> dict[str, Any]:
@@ -218,10 +218,10 @@ def channel_section(repeats: int) -> dict[str, Any]:
     least = {who: torch.cat(taken).amin(0).tolist() for who, taken in steps.items()}
     middle = {who: float(torch.cat(taken)[:, 0].median()) for who, taken in steps.items()}
     rows = [[who, f"{clock:.1f}", f"{cpu:.1f}", f"{middle[who]:.1f}"] for who, (clock, cpu) in least.items()]
-    print(table(["a step of one channel, ms", "least", "cpu, least", "median"], rows))
+    print(table(["one-channel step, ms", "minimum", "minimum CPU", "median"], rows))
     for who, limit in {"bare": BARE, "bare as loaded": BARE, "lucent": LUCENT, "lucent at 128": 1.0}.items():
-        verdict(f"a step, of that of {who}", least["ours"][0] / least[who][0], limit)
-    print(f"hooks that lucent left after ten renders: {left['lucent']}")
+        verdict(f"step time relative to {who}", least["ours"][0] / least[who][0], limit)
+    print(f"hooks left by lucent after ten renders: {left['lucent']}")
     return {"least": least, "median": middle, "hooks": left}
 
 
@@ -238,7 +238,7 @@ def run_elsewhere(who: str, weights: str) -> dict[str, Any]:
 def large_section(_: int) -> dict[str, Any]:
     """A photo of 4,000 x 3,000."""
     found = run("large", "ours")
-    verdict(f"MB above the network for 4,000 x 3,000, in {found['seconds']:.0f} s", found["memory"], LARGE)
+    verdict(f"MB beyond the network for a 4,000 x 3,000 photo, in {found['seconds']:.0f} s", found["memory"], LARGE)
     return found
 
 
@@ -256,7 +256,7 @@ SECTIONS = {"dream": dream_section, "large": large_section, "channel": channel_s
 def verdict(what: str, value: float, limit: float, least: bool = False) -> None:
     """One line: the figure, its limit, and whether it is kept."""
     kept = value >= limit if least else value <= limit
-    print(f"{what}: {value:.3g}, {'at least' if least else 'at most'} {limit:g}: {'kept' if kept else 'MISSED'}")
+    print(f"{what}: {value:.3g}, {'at least' if least else 'at most'} {limit:g}: {'met' if kept else 'MISSED'}")
 
 
 def main() -> None:

@@ -37,12 +37,12 @@ CASES = {  # the network, inputs, targets, learning rate, and how many trainings
 
 def main(out: Path) -> None:
     figure = Figure(figsize=(11, 4.2), layout="constrained")
-    print("derivative: the length of dCost/d(weight, bias) of the neuron named, before the first training")
-    print("halved: how many trainings it takes until the error is half of what it was at the start\n")
-    print(f"{'neuron':<12}{'start':<11}{'cost':<15}{'error':>8}{'derivative':>12}{'halved':>8}")
+    print("gradient: L2 norm of dCost/d(weight, bias) of the neuron in column 1, before the first update")
+    print("halved: number of updates until the error is half of its initial value\n")
+    print(f"{'neuron':<12}{'start':<11}{'cost':<15}{'error':>8}{'gradient':>12}{'halved':>8}")
     for position, (case, (network, inputs, targets, rate, steps)) in enumerate(CASES.items()):
-        axes = figure.add_subplot(1, 2, position + 1, title=f"{case} neuron saturated", xlabel="training")
-        axes.set_ylabel("error (length of target - output)")
+        axes = figure.add_subplot(1, 2, position + 1, title=f"{case} neuron saturated", xlabel="update")
+        axes.set_ylabel("error (norm of target - output)")
         halved = {}
         for start, line in STARTS.items():
             for cost, colour in COSTS.items():
@@ -53,8 +53,11 @@ def main(out: Path) -> None:
                 halved[start, cost] = half.trainings
                 print(f"{case:<12}{start:<11}{cost:<15}{error:>8.3f}{derivative:>12.5f}{half.trainings:>8,}")
         longer = {cost: halved["saturated", cost] / halved["fresh", cost] for cost in COSTS}
-        print(f"{'':<12}saturated takes {longer['mse']:.1f} times as long as fresh by mse,", end="")
-        print(f" {longer['cross_entropy']:.1f} times by cross-entropy\n")
+        print(
+            f"{'':<12}with mse the saturated start takes {longer['mse']:.1f} times as many updates as the fresh one,",
+            end="",
+        )
+        print(f" with cross-entropy {longer['cross_entropy']:.1f} times\n")
         axes.legend()
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "01_slow_start.png", dpi=100)

@@ -25,11 +25,11 @@ SIZES = f"{'first':>9}{'last':>9}{'ratio':>12}"
 def main(out: Path) -> None:
     digits = load_digits()
     x, y = functional.avg_pool2d(digits.x[::8], 4), digits.y[::8]  # 500 real digits at 7 x 7
-    print("The size of dCost/d(weights, biases) of the first and of the last layer, and their ratio.\n")
-    print(f"{'hidden':<11}{'before the first training':^30}{f'after {TRAININGS} trainings':^30}{'digits':>8}")
-    print(f"{'layers':<11}{SIZES * 2}{'known':>8}")
+    print("L2 norm of dCost/d(weights, biases) in the first and in the last layer, and their ratio.\n")
+    print(f"{'hidden':<11}{'before the first update':^30}{f'after {TRAININGS} updates':^30}{'':>9}")
+    print(f"{'layers':<11}{SIZES * 2}{'accuracy':>9}")
     figure = Figure(figsize=(14, 6.5), layout="constrained")
-    figure.suptitle("Gradient size, layer by layer: dark is the first layer, light the last")
+    figure.suptitle("Gradient norm of each layer, from the first (dark) to the last (light)")
     grid = figure.subplots(2, len(DEPTHS), sharex=True, sharey=True)
     for row, activation in zip(grid, ("sigmoid", "relu"), strict=True):
         for axes, depth in zip(row, DEPTHS, strict=True):
@@ -40,13 +40,13 @@ def main(out: Path) -> None:
             cells = "".join(f"{first:>9.1e}{last:>9.1e}{first / last:>12.2g}" for first, last in ends)
             with torch.no_grad():
                 known = (net(x).argmax(1) == y).double().mean()
-            print(f"{depth} {activation:<9}{cells}{known:>8.0%}")
+            print(f"{depth} {activation:<9}{cells}{known:>9.0%}")
             for layer, size in enumerate(sizes.T):
                 axes.semilogy(history.index, size, color=matplotlib.colormaps["viridis"](0.9 * layer / depth))
             axes.set_title(f"{activation}, {depth} hidden layers")
-        row[0].set_ylabel("length of a layer's gradient")
+        row[0].set_ylabel("L2 norm of a layer's gradient")
     for axes in grid[-1]:
-        axes.set_xlabel("training")
+        axes.set_xlabel("update")
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "02_unstable_gradients.png", dpi=100)
     print(f"\nwrote {out / '02_unstable_gradients.png'}")

@@ -21,7 +21,7 @@ TASKS = {  # sizes, inputs, targets, and how many trainings at most
     "OR, AND": ([2, 2], TWO_BITS, [[0, 0], [1, 0], [1, 0], [1, 1]], 5_000),
     "XOR": ([2, 3, 1], TWO_BITS, [[0], [1], [1], [0]], 5_000),
 }
-WAYS = {  # how often one training runs a network of so many weights and biases
+GRADIENT_METHODS = {  # how often one training runs a network of so many weights and biases
     "autograd": lambda parameters: 2,
     "backprop": lambda parameters: 2,
     "dual": lambda parameters: 1,
@@ -32,26 +32,28 @@ WAYS = {  # how often one training runs a network of so many weights and biases
 def show(axes: Axes, task: str, way: str, runs: Sequence[int], costs: Sequence[float]) -> None:
     axes.loglog(runs, costs, "--" if way == "backprop" else ".-", label=way)  # backprop lies on top of autograd
     axes.set_title(task)
-    axes.set_xlabel("runs of the network")
+    axes.set_xlabel("evaluations of the network")
 
 
 def main(out: Path) -> None:
     figure = Figure(figsize=(13, 4.2), layout="constrained")
     grid = figure.subplots(1, len(TASKS), sharey=True)
     grid[0].set_ylabel("cost")
-    print("runs: of the network, for the derivatives or for judging; looking whether to stop is not counted\n")
-    print(f"{'task':<9}{'way':<12}{'trainings or generations':>26}{'runs':>10}{'seconds':>9}{'final error':>13}")
+    print("evaluations: of the network, for gradients or fitness; checks of the stop criterion are not counted\n")
+    print(
+        f"{'task':<9}{'method':<12}{'updates or generations':>26}{'evaluations':>13}{'seconds':>9}{'final error':>13}"
+    )
     for axes, (task, (sizes, inputs, targets, most)) in zip(grid, TASKS.items(), strict=True):
-        for way, runs_of in WAYS.items():
+        for way, runs_of in GRADIENT_METHODS.items():
             net = inputopt.MLP(sizes, seed=0)
             runs = runs_of(sum(parameter.numel() for parameter in net.parameters()))
             run = inputopt.train(net, inputs, targets, learning_rate=2, steps=most, method=way, stop_error=STOP)
-            numbers = f"{run.trainings:>26,}{runs * run.trainings:>10,}{run.seconds:>9.3f}{run.error[-1]:>13.4f}"
+            numbers = f"{run.trainings:>26,}{runs * run.trainings:>13,}{run.seconds:>9.3f}{run.error[-1]:>13.4f}"
             print(f"{task:<9}{way:<12}{numbers}")
             show(axes, task, way, runs * (run.index + 1), run.cost)
         rules = inputopt.Genetic(seed=0)
         found = inputopt.evolve(inputopt.MLP(sizes, seed=0), inputs, targets, stop_error=STOP, rules=rules)
-        numbers = f"{found.generations:>26,}{found.evaluations:>10,}{found.seconds:>9.3f}{found.error:>13.4f}"
+        numbers = f"{found.generations:>26,}{found.evaluations:>13,}{found.seconds:>9.3f}{found.error:>13.4f}"
         print(f"{task:<9}{'evolution':<12}{numbers}\n")
         judged = [rules.population * (generation + 1) for generation in range(found.generations)]
         show(axes, task, "evolution", judged, found.cost)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 import inputopt
-from inputopt.pictures.sheet import Journey, sheet
+from inputopt.pictures.sheet import FrameRecorder, sheet
 from inputopt.zoo.digits import Digits, load_digits
 
 SHOWN = (2, 3, 5, 8)  # the classes in the picture
@@ -34,27 +34,27 @@ def main(out: Path) -> None:
     known = beliefs.argmax(1) == digits.held_y
     clear = known & (beliefs.amax(1) > 0.9)
     print(
-        f"Of the 1,000 digits held out, the network knows {known.sum()}; of {clear.sum()} it is more than 90 % sure.\n"
+        f"Correctly classified: {known.sum()} of 1,000 held-out digits, {clear.sum()} with a probability above 90 %.\n"
     )
 
-    print(f"{'class':<7}{'static fooled':>14}{'least sure':>12}{'moved':>7}", end="")
-    print(f"{'digits lost':>16}{'moved':>7}{'most a pixel':>14}")
+    print(f"{'class':<7}{'noise fooled':>14}{'lowest prob.':>14}{'L2':>7}", end="")
+    print(f"{'digits misclassified':>22}{'L2':>7}{'max change':>12}")
     journeys = []
     for digit in range(10):
-        fall, climb = Journey(0), Journey(0)
+        fall, climb = FrameRecorder(0), FrameRecorder(0)
         fooled = inputopt.fool(model, digit, shape=(1, 28, 28), count=8, seed=digit, watch=fall)
         x = digits.held_x[clear & (digits.held_y == digit)][:20]
         lost = inputopt.ascend(model, x, torch.full((len(x),), digit), watch=climb)
         sure = fooled.logits.softmax(1)[:, digit].min()
-        print(f"{digit:<7}{f'{fooled.success.sum()} of 8':>14}{sure:>12.2%}{fooled.distance.mean():>7.2f}", end="")
+        print(f"{digit:<7}{f'{fooled.success.sum()} of 8':>14}{sure:>14.2%}{fooled.distance.mean():>7.2f}", end="")
         largest = (lost.x - x).abs().max()
-        print(f"{f'{lost.success.sum()} of {len(x)}':>16}{lost.distance.mean():>7.2f}{largest:>14.2f}")
+        print(f"{f'{lost.success.sum()} of {len(x)}':>22}{lost.distance.mean():>7.2f}{largest:>12.2f}")
         if digit in SHOWN:
             journeys += [(fall, climb)]
-    print("\nmoved: the mean L2 distance from the static, or from the digit; a pixel goes from 0 to 1")
+    print("\nL2: mean distance from the initial noise or digit; max change: of a pixel; pixels lie in [0, 1]")
 
     falls, climbs = zip(*journeys, strict=True)
-    title = "Down the cost from static to a digit (above), and up it from a digit to another (below)"
+    title = "Gradient descent from noise to a class (above), and ascent from a digit to another class (below)"
     out.mkdir(parents=True, exist_ok=True)
     sheet([*falls, *climbs], model, title).savefig(out / "04_fooled_digits.png", dpi=100)
     print(f"wrote {out / '04_fooled_digits.png'}")

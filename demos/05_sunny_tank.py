@@ -120,16 +120,16 @@ def main(out: Path) -> None:
     training = {True: scenes(TRAINED_ON, True, 0), False: scenes(TRAINED_ON, False, 1)}
     same, field = scenes(TESTED_ON, True, 2), scenes(TESTED_ON, False, 3)
     figure = Figure(figsize=(12, 7), layout="constrained")
-    figure.suptitle("Tanks under clouds (above), and with a sky that tells nothing (below)")
+    figure.suptitle("Trained with tanks only under clouds (above), and with the sky independent of the label (below)")
     rows = figure.subplots(4, 2 * SHOWN + 1, squeeze=False)
     for axes in rows.flat:
         axes.set_axis_off()
-    print(f"{'trained on':<14}{'its own kind':>14}{'the field':>11}{'turned round':>14}{'outside the tank':>18}")
+    print(f"{'trained on':<14}{'same data':>14}{'any sky':>11}{'fooled':>14}{'outside the tank':>18}")
     reports = {}
     for place, confounded in enumerate((True, False)):
         net = trained(training[confounded])
         model = inputopt.Frozen(net)
-        name = "tanks in cloud" if confounded else "any sky"
+        name = "cloudy tanks" if confounded else "any sky"
         test = same if confounded else field
         with torch.no_grad():
             known = ((test.y == TANK) & (net(test.x).argmax(1) == TANK)).nonzero()[:50, 0]
@@ -140,17 +140,26 @@ def main(out: Path) -> None:
         print(f"{f'{int(flipped.success.sum())} of {len(known)}':>14}{share[flipped.success].mean():>18.1%}")
         wanted = inputopt.visualize(model, inputopt.Class([0, TANK]), size=SIDE, steps=64, augment=0.5)
         for column in range(SHOWN):
-            show(rows[2 * place][2 * column], test.x[known[column]], (0, 1), "a tank")
-            show(rows[2 * place][2 * column + 1], flipped.x[column], (0, 1), f"none; L2 {flipped.distance[column]:.2f}")
+            show(rows[2 * place][2 * column], test.x[known[column]], (0, 1), "tank")
+            show(
+                rows[2 * place][2 * column + 1],
+                flipped.x[column],
+                (0, 1),
+                f"no tank; L2 {flipped.distance[column]:.2f}",
+            )
             size = change[column].abs().sum(0, keepdim=True)
-            show(rows[2 * place + 1][2 * column], size / size.max(), (0, 1), f"changed; {share[column]:.0%} outside")
-            show(rows[2 * place + 1][2 * column + 1], test.mask[known[column]], (0, 1), "the tank")
-        show(rows[2 * place][-1], wanted[TANK].x, (0, 1), "most a tank")
-        show(rows[2 * place + 1][-1], wanted[0].x, (0, 1), "least a tank")
+            show(rows[2 * place + 1][2 * column], size / size.max(), (0, 1), f"change; {share[column]:.0%} outside")
+            show(rows[2 * place + 1][2 * column + 1], test.mask[known[column]], (0, 1), "tank mask")
+        show(rows[2 * place][-1], wanted[TANK].x, (0, 1), "optimised: tank")
+        show(rows[2 * place + 1][-1], wanted[0].x, (0, 1), "optimised: no tank")
         reports[name] = spurious(model, test.x[:100], test.y[:100], steps=STEPS)
-    print("\noutside the tank: the share of the least change that turns a tank into none, by its squared length\n")
+    print(
+        "\nsame data, any sky: accuracy on new scenes composed as in training, or with any sky\n"
+        "fooled: correctly classified tanks that the minimal L2 perturbation (DDN) turns into no tank\n"
+        "outside the tank: fraction of its squared L2 norm outside the tank and a margin of one pixel\n"
+    )
     for name, report in reports.items():
-        print(f"{name}: what an input search moves to leave each class")
+        print(f"{name}: regions changed by minimal perturbations of each class")
         print(report.table())
         print()
     out.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from torch import Tensor
 import inputopt
 from inputopt.zoo.digits import load_digits
 
-NORMS = {"l0": "pixels changed", "l1": "sum of changes", "l2": "Euclidean", "linf": "largest change"}
+NORMS = {"l0": "pixels changed", "l1": "sum of changes", "l2": "Euclidean distance", "linf": "largest change"}
 NETWORKS = ("digits-mlp", "digits-cnn-robust")
 COUNT, SHOWN, QUERIES = 30, 6, 400
 
@@ -46,10 +46,10 @@ def picture(x: Tensor, y: Tensor, every: dict[str, dict[str, inputopt.Result]]) 
             axes.set(xticks=[], yticks=[])
         for column in range(SHOWN):
             grid[0, column].imshow(x[column, 0].numpy(), cmap="gray", vmin=0, vmax=1)
-            grid[0, column].set_title(f"a {int(y[column])}", fontsize=8)
-            for row, near in enumerate(found.values(), start=1):
+            grid[0, column].set_title(f"class {int(y[column])}", fontsize=8)
+            for row, (norm, near) in enumerate(found.items(), start=1):
                 grid[row, column].imshow(near.x[column, 0].numpy(), cmap="gray", vmin=0, vmax=1)
-                title = f"reads {int(near.prediction[column])}, {float(near.distance[column]):.3g}"
+                title = f"class {int(near.prediction[column])}, {norm} {float(near.distance[column]):.3g}"
                 grid[row, column].set_title(title, fontsize=8)
         for row, label in enumerate(["digits", *NORMS]):
             grid[row, 0].set_ylabel(label)
@@ -67,9 +67,9 @@ def main(out: Path) -> None:
     spread = torch.linspace(0, COUNT - 1, SHOWN).long()  # of different classes first: those are shown
     order = torch.cat([spread, torch.tensor([row for row in range(COUNT) if row not in spread.tolist()])])
     x, y = x[order], y[order]
-    print(f"{'network':<19}{'norm':<6}{'misread':>9}{'nearest':>9}{'median':>9}{'furthest':>10}{'queries':>9}")
+    print(f"{'network':<19}{'norm':<6}{'fooled':>9}{'minimum':>9}{'median':>9}{'maximum':>10}{'queries':>9}")
     every = {name: neighbours(name, x, y) for name in NETWORKS}
-    print("\n" + ", ".join(f"{norm}: {meaning}" for norm, meaning in NORMS.items()) + "; a pixel goes from 0 to 1")
+    print("\n" + ", ".join(f"{norm}: {meaning}" for norm, meaning in NORMS.items()) + "; pixels lie in [0, 1]")
     out.mkdir(parents=True, exist_ok=True)
     picture(x, y, every).savefig(out / "06_nearest_neighbours.png", dpi=100)
     print(f"wrote {out / '06_nearest_neighbours.png'}")

@@ -4,8 +4,8 @@ from inputopt import attacks
 from inputopt.attribution.class_means import average
 from inputopt.attribution.saliency import saliency
 from inputopt.attribution.spurious import spurious
+from inputopt.derivatives.gradient_methods import gradients
 from inputopt.derivatives.record import Gradients
-from inputopt.derivatives.ways import gradients
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve

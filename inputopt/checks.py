@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-MOST = 20
+MAX_NAMES = 20
 """The largest number of names listed in an error message."""
 
 
@@ -22,7 +22,7 @@ def one_of(what: str, value: object, allowed: Iterable[str]) -> str:
     if isinstance(value, str) and value in names:
         return value
     near = difflib.get_close_matches(str(value), names, n=1)
-    some = ", ".join(names[:MOST]) + (f" and {len(names) - MOST} others" if len(names) > MOST else "")
+    some = ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} others" if len(names) > MAX_NAMES else "")
     hint = f"did you mean {near[0]!r}?" if near else f"choose one of {some}."
     raise ValueError(f"Unknown {what} {value!r}; {hint}")
 
@@ -70,7 +70,7 @@ def share(what: str, value: Any) -> int | float:
     """Convert `value` to a Python number above 0 and at most 1."""
     converted: Any = _unwrapped(value)
     if isinstance(converted, numbers.Real) and not isinstance(converted, bool) and not 0 < cast(Any, converted) <= 1:
-        raise ValueError(f"{what} must be a share above 0 and up to 1, not {value}.")
+        raise ValueError(f"{what} must be a fraction above 0 and at most 1, not {value}.")
     return number(what, converted)
 
 
@@ -125,9 +125,9 @@ def block(what: str, value: Any) -> Tensor:
             value = torch.stack([part.detach() for part in value])
         converted = value.detach() if isinstance(value, Tensor) else torch.from_numpy(_array(value))
         if converted.is_complex():
-            raise TypeError("they are complex")
+            raise TypeError("complex numbers are not supported")
         if converted.is_meta:
-            raise TypeError("on the meta device there are none")
+            raise TypeError("tensors on the meta device have no values")
         converted = converted.dequantize() if converted.is_quantized else converted.to_dense()
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{what} must be a tensor, an array or nested lists of numbers ({error}).") from error
@@ -140,9 +140,9 @@ def _array(value: Any) -> Any:
     if converted.dtype.kind not in "biufc":
         raise TypeError(f"got {type(value).__name__}")
     if np.ma.is_masked(value):
-        raise TypeError("some are masked")
+        raise TypeError("some elements are masked")
     if converted.dtype == np.uint64 and converted.size and converted.max() > np.iinfo(np.int64).max:
-        raise TypeError("some are above 2**63 - 1")
+        raise TypeError("some values are above 2**63 - 1")
     wide = {"u": np.int64, "f": np.float64}.get(converted.dtype.kind, converted.dtype)
     known = converted.dtype.kind in "bc" or converted.dtype in (np.uint8, np.int8, np.int16, np.int32, np.int64)
     if not known and converted.dtype not in (np.float16, np.float32, np.float64):
@@ -168,7 +168,9 @@ def finite(what: str, value: Tensor) -> Tensor:
 def batch(what: str, value: Tensor) -> Tensor:
     """Return `value` if it has a batch dimension with at least one example."""
     if value.ndim < 1 or value.shape[0] == 0:
-        raise ValueError(f"{what} must hold at least one example along the first dimension, not {tuple(value.shape)}.")
+        raise ValueError(
+            f"{what} must have at least one example along the first dimension, not shape {tuple(value.shape)}."
+        )
     return value
 
 
@@ -181,6 +183,6 @@ def classes(what: str, value: Tensor, count: int) -> Tensor:
     converted = batch(what, value).long()  # torch has no min() for its larger unsigned dtypes
     if int(converted.min()) < 0 or int(converted.max()) >= count:
         raise ValueError(
-            f"{what} must lie in 0..{count - 1}, but they reach from {int(converted.min())} to {int(converted.max())}."
+            f"{what} must lie in 0..{count - 1}, but range from {int(converted.min())} to {int(converted.max())}."
         )
     return converted

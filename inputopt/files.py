@@ -47,11 +47,11 @@ def reading(path: str | Path, kind: str) -> Iterator[None]:
         raise FileError(f"There is no file {path}; check the name.") from error
     except Exception as error:
         if out_of_memory(error):
-            raise FileError(f"{path} does not fit into the memory; make it smaller.") from error
+            raise FileError(f"{path} does not fit into memory; use a smaller file.") from error
         raise FileError(f"{path} cannot be read as {kind} ({one_line(error)}).") from error
 
 
-def check_writable(path: str | Path, remedy: str = "choose another place") -> Path:
+def check_writable(path: str | Path, remedy: str = "choose another path") -> Path:
     """Return `path` if it can be written to, counting folders that still have to be made; nothing is created.
 
     Raises:
@@ -89,7 +89,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
-        raise FileError(f"Cannot write {path}: {_reason(error)}; choose another place.") from error
+        raise FileError(f"Cannot write {path}: {_reason(error)}; choose another path.") from error
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -109,7 +109,7 @@ _command: ContextVar[tuple[str, ...] | None] = ContextVar("command", default=Non
 
 
 @contextmanager
-def typed(arguments: Sequence[str]) -> Iterator[None]:
+def storing_command(arguments: Sequence[str]) -> Iterator[None]:
     """Context in which `save_figure` stores the command line `arguments` in the metadata of PNG files."""
     token = _command.set(tuple(arguments))
     try:
@@ -126,7 +126,7 @@ def blank_figure(**options: Any) -> Figure:
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:
-    """Write a matplotlib figure atomically in the format of the suffix; a PNG stores the command line (see `typed`)."""
+    """Write a matplotlib figure atomically in the format of the suffix; a PNG holds the command (`storing_command`)."""
     arguments = _command.get()
     command = {} if arguments is None else {"inputopt": json.dumps({"made by": "command", "arguments": arguments})}
     with replacing(path) as temporary:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import torch
+
 import inputopt
 from inputopt.attacks import apgd, apgd_l1, fgsm, ni_fgsm, pgd, square
 from inputopt.attacks.minimal_norm import (
@@ -30,11 +32,20 @@ from inputopt.attacks.run import AttackRun
 from inputopt.search import norms
 
 A = inputopt.attacks
-EPS = {"l0": 2.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}
+
+
+class Distances(dict[str, float]):
+    """A distance for each norm; for others the size of a change of 0.1 in each of 10 elements."""
+
+    def __missing__(self, norm: str) -> float:
+        return float(norms.find_norm(norm).size(torch.full((1, 10), 0.1)))
+
+
+EPS = Distances(l0=2.0, l1=0.6, l2=0.3, linf=0.1)
 """Distances in the contract checks: some of the inputs can be fooled within them, and some cannot."""
-RADIUS = {"l0": 3.0, "l1": 1.5, "l2": 0.5, "linf": 0.15}
+RADIUS = Distances(l0=3.0, l1=1.5, l2=0.5, linf=0.15)
 """Distances of the short attacks, on inputs with bounds 1 apart."""
-EVERY, SMOOTH = ("l0", "l1", "l2", "linf"), ("l1", "l2", "linf")
+EVERY, SMOOTH = tuple(norms.NORMS), ("l1", "l2", "linf")
 
 MakeStep = Callable[[AttackRun], Any]
 """(an attack's run) -> a step rule."""

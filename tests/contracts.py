@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from model_state import state_of
 from torch import Tensor, nn
-from untouched import state_of
 
 import inputopt
 from inputopt.pictures.fitted_cppn import FittedCPPN

@@ -10,7 +10,7 @@ from typing import Any
 
 import oracles
 import torch
-from plainly import (
+from reference import (
     STEP,
     STEPS,
     Case,

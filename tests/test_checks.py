@@ -167,7 +167,7 @@ def test_whole_numbers_are_always_finite():
 
 @pytest.mark.parametrize("shape", [(), (0,), (0, 3)])
 def test_a_batch_needs_an_example(shape):
-    with pytest.raises(ValueError, match=r"^inputs must hold at least one example .*\.$"):
+    with pytest.raises(ValueError, match=r"^inputs must have at least one example .*\.$"):
         checks.batch("inputs", torch.zeros(shape))
 
 
@@ -179,8 +179,8 @@ def test_a_batch_needs_an_example(shape):
         (torch.tensor([True]), "not torch.bool"),
         (torch.tensor([0j]), "not torch.complex64"),
         (torch.tensor([], dtype=torch.int64), "at least one example"),
-        (torch.tensor([0, 3]), r"must lie in 0\.\.2, but they reach from 0 to 3"),
-        (torch.tensor([-1, 2]), r"must lie in 0\.\.2, but they reach from -1 to 2"),
+        (torch.tensor([0, 3]), r"must lie in 0\.\.2, but range from 0 to 3"),
+        (torch.tensor([-1, 2]), r"must lie in 0\.\.2, but range from -1 to 2"),
     ],
 )
 def test_classes_are_indices_in_range(value, words):

@@ -115,7 +115,8 @@ def attack(name, norm, row):
 def assert_within(found, x, norm):
     """Inside the ball exactly as measured, and `distance` is the measure."""
     moved = (found.x - x).flatten(1).abs()
-    size = {"l0": (moved > 0).sum(1), "l1": moved.sum(1), "l2": moved.norm(dim=1), "linf": moved.amax(1)}[norm]
+    sizes = {"l0": (moved > 0).sum(1), "l1": moved.sum(1), "l2": moved.norm(dim=1), "linf": moved.amax(1)}
+    size = sizes[norm] if norm in sizes else norms.find_norm(norm).size(found.x - x)
     assert float(size.max()) <= float(torch.tensor(EPS[norm], dtype=x.dtype))
     assert_same(found.distance, size.to(x.dtype), 1e-6)
 
@@ -178,7 +179,7 @@ TABLE = {
         "over_mean": lambda: directions.over_mean,
         "over_largest": lambda: directions.over_largest,
         "steepest": lambda: directions.steepest(norms.L1),
-        "descent": lambda: directions.descent(norms.L1),
+        "ascent": lambda: directions.ascent(norms.L1),
         "Momentum": lambda: directions.Momentum(0.9),
         "Adam": lambda: directions.Adam(),
         "Chain": lambda: directions.Chain((directions.over_mean, directions.Momentum(0.5))),
@@ -217,7 +218,9 @@ TABLE = {
         "Direction": lambda: features.Direction("hidden", [0.3, -1.0, 2.0], axis=1),
         "Class": lambda: features.Class([3, 2, 1, 0, 4, 5]),
         "LogProbability": lambda: features.LogProbability([3, 2, 1, 0, 4, 5]),
-        "rebuilt": lambda: features.rebuilt(["*", ["Channel", "hidden", 1, {"axis": 1}], 2.0]),
+        "objective_from_plain": lambda: features.objective_from_plain(
+            ["*", ["Channel", "hidden", 1, {"axis": 1}], 2.0]
+        ),
         "activation_distance": lambda: matching.activation_distance({"hidden": drawn(6, 3, 2, 2, seed=9)}),
         "along_activations": lambda: matching.along_activations({"hidden": drawn(1, 3, 2, 2, seed=9)}),
         "style_distance": lambda: matching.style_distance(

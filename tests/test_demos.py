@@ -58,14 +58,14 @@ def fooled_digits(printed: str) -> None:
     for _, fooled, sure, lost in found:
         assert (int(fooled), int(lost)) == (8, 20)
         assert float(sure) >= 99
-    assert int(rows(printed, r"the network knows (\d+)")[0][0]) >= 900
+    assert int(rows(printed, r"Correctly classified: (\d+) of 1000 held-out")[0][0]) >= 900
 
 
 def sunny_tank(printed: str) -> None:
-    found = rows(printed, r"^(tanks in cloud|any sky) +(\S+)% +(\S+)% +(\d+) of (\d+) +(\S+)%$")
-    assert [name for name, *_ in found] == ["tanks in cloud", "any sky"]
+    found = rows(printed, r"^(cloudy tanks|any sky) +(\S+)% +(\S+)% +(\d+) of (\d+) +(\S+)%$")
+    assert [name for name, *_ in found] == ["cloudy tanks", "any sky"]
     assert all(0 < int(flipped) <= int(of) for *_, flipped, of, _ in found)
-    assert len(printed.split("what an input search moves")) == 3
+    assert len(printed.split("regions changed by minimal perturbations")) == 3
 
 
 def nearest_neighbours(printed: str) -> None:

@@ -57,7 +57,7 @@ def test_a_written_file_has_the_mode_that_an_ordinary_file_gets(tmp_path):
 
 def test_a_place_below_a_file_is_refused_in_one_sentence(tmp_path):
     (tmp_path / "file").write_text("I am not a folder")
-    with pytest.raises(FileError, match=r"^Cannot write .*file/x\.txt: .*; choose another place\.$"):
+    with pytest.raises(FileError, match=r"^Cannot write .*file/x\.txt: .*; choose another path\.$"):
         write_text(tmp_path / "file" / "x.txt", "text")
     assert (tmp_path / "file").read_text() == "I am not a folder"
 
@@ -88,7 +88,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
     try:
-        with pytest.raises(FileError, match=r"^Cannot write .*big\.txt: File too large; choose another place\.$"):
+        with pytest.raises(FileError, match=r"^Cannot write .*big\.txt: File too large; choose another path\.$"):
             write_text(path, "x" * 10_000)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -98,7 +98,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_the_old_file(tmp_path):
 
 def test_an_error_of_the_disk_in_any_writer_is_a_sentence(tmp_path):
     for error in (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), SafetensorError("No space left on device")):
-        with pytest.raises(FileError, match="No space left on device; choose another place"), replacing(tmp_path / "x"):
+        with pytest.raises(FileError, match="No space left on device; choose another path"), replacing(tmp_path / "x"):
             raise error
     assert list(tmp_path.iterdir()) == []
 
@@ -124,7 +124,7 @@ def test_a_place_is_checked_without_leaving_anything_there(tmp_path):
         (FileNotFoundError(), "^There is no file a.npz; check the name"),
         (KeyError("x"), "^a.npz cannot be read as an archive .'x'"),
         (RuntimeError("line\nanother"), r"as an archive \(line\)\.$"),
-        (MemoryError(), "does not fit into the memory"),
+        (MemoryError(), "does not fit into memory"),
         (FileError("said already"), "^said already$"),
     ],
 )

@@ -8,11 +8,11 @@ import re
 import network_checks
 import pytest
 import torch
+from error_sentences import refused
+from model_state import state_of
 from networks import KINDS, NETWORKS, WORKING
-from plainly import Case, assert_feasible, assert_judged, assert_owned, case_of, expected, untouched
-from sentences import refused
+from reference import Case, assert_feasible, assert_judged, assert_owned, case_of, expected, untouched
 from torch import Tensor
-from untouched import state_of
 
 import inputopt
 
@@ -75,7 +75,7 @@ def test_what_needs_a_derivative_says_that_there_is_none_and_what_to_use(name):
     model = this.network.made()
     for job in DERIVING.values():
         with untouched(model, this.x, this.y):
-            refused(lambda job=job: job(model, this.x, this.y), r"derivative.*Square")
+            refused(lambda job=job: job(model, this.x, this.y), r"gradient with respect to its input.*Square")
 
 
 @tried_on(no_derivative=True)

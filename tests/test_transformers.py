@@ -8,7 +8,7 @@ import network_checks
 import pytest
 import torch
 from kinds.hugging import HUGGING
-from plainly import Case, case_of
+from reference import Case, case_of
 
 import inputopt
 

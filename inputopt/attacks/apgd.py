@@ -144,7 +144,7 @@ class APGD(Attack):
     enlarged_radii: tuple[float, ...] | None = setting(None, optional(radii))
 
     @property
-    def rows(self) -> int:
+    def rows_per_example(self) -> int:
         return self.restarts
 
     def _search(self, run: AttackRun) -> Result:
@@ -177,7 +177,7 @@ def warn_if_few(run: AttackRun, classes: int) -> None:
         count = run.net(run.problem.x0[:1]).shape[1]
     if count < classes:
         warnings.warn(
-            f"DLR needs {classes} classes and the model has {count}; the difference of logits is used instead.",
+            f"DLR needs {classes} classes, but the model has {count}; the logit difference is used instead.",
             InputoptWarning,
             stacklevel=2,
         )

@@ -35,18 +35,18 @@ def chunk_size(net: Frozen, x: Tensor) -> int:
     return 4 * batch_size(net, x)
 
 
-def batches(net: Frozen, problem: Problem, rows: int = 1) -> list[Tensor]:
+def batches(net: Frozen, problem: Problem, rows_per_example: int = 1) -> list[Tensor]:
     """Positions of the examples of each batch, in the order of their ids; each chunk is split into equal batches.
 
     Args:
         net: the network.
         problem: the examples.
-        rows: rows of a batch per example; a batch has at most `batch_size` rows.
+        rows_per_example: rows of the batch per example; a batch has at most `batch_size` rows.
     """
     ids = problem.ids.cpu()
     chunk_of = ids // chunk_size(net, problem.x0)
     order = ids.argsort(stable=True)
-    largest = max(1, batch_size(net, problem.x0) // rows)
+    largest = max(1, batch_size(net, problem.x0) // rows_per_example)
     parts: list[Tensor] = []
     for chunk in dict.fromkeys(chunk_of[order].tolist()):
         members = order[chunk_of[order] == chunk]
@@ -54,21 +54,23 @@ def batches(net: Frozen, problem: Problem, rows: int = 1) -> list[Tensor]:
     return [part.to(problem.ids.device) for part in parts]
 
 
-def in_batches(net: Frozen, problem: Problem, search: Callable[[Problem, Tensor], Result], rows: int = 1) -> Result:
+def in_batches(
+    net: Frozen, problem: Problem, search: Callable[[Problem, Tensor], Result], rows_per_example: int = 1
+) -> Result:
     """Search batch by batch and return the results in the order of the problem.
 
     Args:
-        net, problem, rows: as for `batches`.
+        net, problem, rows_per_example: as for `batches`.
         search: (batch, positions of its examples) -> result of the batch.
     """
-    parts = batches(net, problem, rows)
+    parts = batches(net, problem, rows_per_example)
     if len(parts) == 1 and torch.equal(parts[0], torch.arange(len(problem.ids), device=problem.ids.device)):
         return search(problem, parts[0])
-    found = [search(alone(take(problem, part)), part) for part in parts]
+    found = [search(renumbered(take(problem, part)), part) for part in parts]
     return take(concatenated(found), torch.cat(parts).argsort())
 
 
-def alone(problem: Problem) -> Problem:
+def renumbered(problem: Problem) -> Problem:
     """The batch with its examples renumbered from 0."""
     return Problem(problem.x0, problem.label, problem.ids, problem.target, problem.region)
 

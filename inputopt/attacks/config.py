@@ -92,14 +92,16 @@ def lengths(what: str, value: Any) -> float | Tensor:
         if not bool((made >= 0).all()):
             raise ValueError(f"{what} must be numbers of at least 0.")
         if not bool(torch.isfinite(made).all()):
-            raise ValueError(f"{what} must be finite; to look for the nearest input, use a minimal-norm attack.")
+            raise ValueError(
+                f"{what} must be finite; to find the nearest adversarial example, use a minimal-norm attack."
+            )
         return float(made) if made.ndim == 0 else made
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{what} must be a number or a tensor, not {type(value).__name__}.")
     if not float(value) >= 0:
         raise ValueError(f"{what} must be a number of at least 0, not {value}.")
     if math.isinf(value):
-        raise ValueError(f"{what} must be finite; to look for the nearest input, use a minimal-norm attack.")
+        raise ValueError(f"{what} must be finite; to find the nearest adversarial example, use a minimal-norm attack.")
     return float(value)
 
 
@@ -125,7 +127,7 @@ def mask_of_numbers(what: str, value: Any) -> Tensor:
         raise TypeError(f"{what} must be a bool tensor or array, not {type(value).__name__}.")
     made = checks.as_tensor(value)
     if made.dtype != torch.bool:
-        raise ValueError(f"{what} must be bool, not {made.dtype}; compare it with 0.")
+        raise ValueError(f"{what} must be bool, not {made.dtype}; convert it with {what} != 0.")
     return made
 
 
@@ -168,7 +170,7 @@ class AttackConfig(ABC):
             )
 
     @property
-    def rows(self) -> int:
+    def rows_per_example(self) -> int:
         """Maximum number of batch rows per example: its restarts, or the classes tried at once."""
         return 1
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from inputopt.attacks.attack import widened
+from inputopt.attacks.regions import enlarged_region
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import Norm
 from inputopt.search.objectives.objective import Objective
@@ -47,7 +47,7 @@ def search_inwards(
     """
     counts = [max(1, round(SHARE / len(multiples) * steps)) for _ in multiples]
     for width, count in zip(multiples, counts, strict=True):
-        outer = replace(problem, region=widened(problem.region, problem, width, run.norm, run.net))
+        outer = replace(problem, region=enlarged_region(problem.region, problem, width, run.norm, run.net))
         start = run.search(loss, make_step(count), start, count, outer, untargeted=untargeted, stop=False).x
     count = max(1, steps - sum(counts))
     return run.search(loss, make_step(count), start, count, problem, untargeted=untargeted, stop=stop)

@@ -22,7 +22,7 @@ from inputopt.search.oracles.linearised import boundary_distances, linear_distan
 from inputopt.search.result import Result, best_restart, lower_loss, scatter, smaller_margin
 from inputopt.search.rows import take
 
-FAR = 1e30
+NOT_TRIED = 1e30
 """Rank of a class that no round has tried yet: above every loss reached in a round."""
 
 
@@ -82,7 +82,7 @@ class MultiTargeted(Attack):
     candidates: int = setting(9, whole())
 
     @property
-    def rows(self) -> int:
+    def rows_per_example(self) -> int:
         return max(part.targets for part in self.rounds)
 
     def _search(self, run: AttackRun) -> Result:
@@ -126,7 +126,7 @@ def _candidate_classes(run: AttackRun, count: int) -> tuple[Tensor, Tensor]:
     """Candidate classes [B, n] and their ranks before the first round [B, n], lower is better."""
     problem = run.problem
     if problem.target is not None:
-        return problem.target[:, None], torch.full_like(problem.target[:, None], FAR, dtype=problem.x0.dtype)
+        return problem.target[:, None], torch.full_like(problem.target[:, None], NOT_TRIED, dtype=problem.x0.dtype)
     classes, distances = boundary_distances(run.net, problem, count, linear_distance(run.norm), run.meter)
     ranks = distances.argsort(1).argsort(1).to(distances.dtype)
-    return classes, FAR * (1 + ranks)
+    return classes, NOT_TRIED * (1 + ranks)

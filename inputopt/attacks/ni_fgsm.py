@@ -57,9 +57,9 @@ class NesterovStep:
         velocity = self.decay * state.velocity + over_mean.function(seen.gradient)
         eps = torch.full_like(problem.region.eps, problem.region.unit) if self.norm.counts else problem.region.eps
         length = per_example(self.size * eps, z)
-        point = project(state.point - length * self.norm.descent(velocity), problem)
+        point = project(state.point - length * self.norm.ascent(velocity), problem)
         last = state.index + 1 == self.steps
-        scale = self.norm.descent(torch.ones_like(z[:1]))  # step per element if all gradient elements are equal
+        scale = self.norm.ascent(torch.ones_like(z[:1]))  # step per element if all gradient elements are equal
         look_ahead = point if last else project(point - length * self.decay * scale * velocity, problem)
         return look_ahead, Nesterov(point, velocity, state.index + 1)
 

@@ -12,16 +12,19 @@ from inputopt.attacks.restarts import random_start, repeated
 from inputopt.attacks.run import AttackRun
 from inputopt.search.objectives.logits import attack_cross_entropy
 from inputopt.search.result import Result, best_restart, lower_loss
-from inputopt.search.steps.directions import descent
+from inputopt.search.steps.directions import ascent
 from inputopt.search.steps.step import GradientStep, HalfCosine, Schedule
 
-FIRST = 2.0
+FIRST_STEP = 2.0
 """Initial step size, relative to eps: it crosses the ball, so that a search can leave the side it started on."""
 
 
 @dataclass(frozen=True)
 class PGD(Attack):
     """Projected gradient descent from random points of the ball (Madry et al., 2018).
+
+    Each step is x <- project(x - step size * direction(gradient of the loss)), with the gradient's sign as the
+    direction in Linf and the norm's `ascent` in others, projected to the ball and the bounds.
 
     Attributes:
         steps: number of steps.
@@ -38,7 +41,7 @@ class PGD(Attack):
     random_start: bool = setting(True, flag)
 
     @property
-    def rows(self) -> int:
+    def rows_per_example(self) -> int:
         return self.restarts
 
     def _search(self, run: AttackRun) -> Result:
@@ -55,13 +58,13 @@ class PGD(Attack):
 def pgd_step(run: AttackRun, size: float | Tensor | Schedule) -> GradientStep:
     """Descent with step size `size`, relative to eps; in L0, where eps is a count, relative to the bounds' width."""
     if not run.norm.counts:
-        return GradientStep(descent(run.norm), size, of_eps=True)
+        return GradientStep(ascent(run.norm), size, of_eps=True)
     unit = run.problem.region.unit
     if callable(size):
-        return GradientStep(descent(run.norm), lambda index: unit * size(index))
-    return GradientStep(descent(run.norm), unit * size)
+        return GradientStep(ascent(run.norm), lambda index: unit * size(index))
+    return GradientStep(ascent(run.norm), unit * size)
 
 
 def decaying_step(run: AttackRun, steps: int) -> GradientStep:
-    """Descent whose step size decays from `FIRST` x eps to 0.01 eps along half a cosine."""
-    return pgd_step(run, HalfCosine(FIRST, 0.01, steps))
+    """Descent whose step size decays from `FIRST_STEP` x eps to 0.01 eps along half a cosine."""
+    return pgd_step(run, HalfCosine(FIRST_STEP, 0.01, steps))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 
 from inputopt.attacks.run import JUDGING, AttackRun
-from inputopt.search.network_traits import same_answers_alone
+from inputopt.search.network_traits import same_logits_alone
 from inputopt.search.result import Result
 
 JUDGED_ON = 20
@@ -17,7 +17,7 @@ CHECKED = 3
 """Number of successes per batch that are evaluated one at a time."""
 
 
-def judged_on_fresh_draws(run: AttackRun, found: Result) -> Result:
+def reevaluate_on_fresh_draws(run: AttackRun, found: Result) -> Result:
     """Re-evaluate a stochastic network's result on fresh draws: success in more than half of them is a success."""
     goal = run.goal_of(run.problem)
     rate = run.share_of_draws(found.x, run.problem, goal, JUDGED_ON, JUDGING)
@@ -26,16 +26,16 @@ def judged_on_fresh_draws(run: AttackRun, found: Result) -> Result:
 
 
 @torch.no_grad()
-def same_alone(run: AttackRun, found: Result) -> bool:
+def is_batch_independent(run: AttackRun, found: Result) -> bool:
     """Whether a few successes have the same logits when evaluated alone as in the batch of the search."""
     successes = found.success.nonzero()[:, 0]
     if len(found.x) == 1 or found.logits.shape[1] == 0:
         return True
-    return same_answers_alone(run.net, found.x[successes], found.logits[successes], CHECKED)
+    return same_logits_alone(run.net, found.x[successes], found.logits[successes], CHECKED)
 
 
 @torch.no_grad()
-def judged_alone(run: AttackRun, found: Result) -> Result:
+def reevaluate_one_by_one(run: AttackRun, found: Result) -> Result:
     """Re-evaluate a batch-dependent network's result one input at a time."""
     logits = torch.cat([run.net(row) for row in torch.split(found.x, 1)])
     run.meter.forward(run.problem.example)

@@ -49,10 +49,10 @@ class AttackRun:
         attack: the attack's settings.
         net: the network.
         problem: the batch.
-        rows: positions of the batch's examples in the call, int64 [B].
-        calls: number of examples in the call.
+        positions: positions of the batch's examples in the call, int64 [B].
+        examples: number of examples in the call.
         seed: random seed, combined with the examples' ids.
-        random: whether the network or the attack's transform is stochastic.
+        stochastic: whether the network or the attack's transform is stochastic.
         watch: callback called at every step.
         loss: loss to minimise instead of the attack's own.
         goal: success criterion instead of a wrong class or the target.
@@ -63,10 +63,10 @@ class AttackRun:
     attack: AttackConfig
     net: Frozen
     problem: Problem
-    rows: Tensor
+    positions: Tensor
     examples: int = 1
     seed: int = 0
-    random: bool = False
+    stochastic: bool = False
     watch: Watch | None = None
     loss: Objective | None = None
     goal: Goal | None = None
@@ -84,7 +84,7 @@ class AttackRun:
         return levels_of(self.attack.levels, self.net, self.problem.x0, self.norm)
 
     @property
-    def begin(self) -> Tensor:
+    def starting_points(self) -> Tensor:
         """Starting points, [B, ...]."""
         return self.problem.x0 if self.start is None else self.start
 
@@ -106,15 +106,15 @@ class AttackRun:
         like = self.problem.x0
         made = value.to(like)
         if made.ndim == 1 and self.examples == len(made):
-            return per_example(made[self.rows], like)
+            return per_example(made[self.positions], like)
         made = made if made.ndim == like.ndim else made[None]
         if made.ndim == like.ndim and len(made) == self.examples > 1:
-            made = made[self.rows]
+            made = made[self.positions]
         try:
             return made.expand(len(made), *like.shape[1:])
         except RuntimeError as error:
             raise ValueError(
-                f"{what} must be a number, {self.examples} of them, one an input, or numbers of the inputs' shape "
+                f"{what} must be a number, one per example ({self.examples} numbers), or a tensor of the inputs' shape "
                 f"{list(like.shape[1:])}, not of shape {list(value.shape)}."
             ) from error
 
@@ -145,7 +145,7 @@ class AttackRun:
         return optimise(
             oracle,
             step,
-            ball(self.norm),
+            ball(self.norm),  # in Linf the region's bounds are the ball already, so this only clips
             problem,
             start,
             steps=steps,
@@ -157,7 +157,7 @@ class AttackRun:
 
     def search_nearest(
         self,
-        asked: Objective | Oracle,
+        objective: Objective | Oracle,
         step: Step,
         start: Tensor,
         steps: int,
@@ -170,17 +170,17 @@ class AttackRun:
         """Run the optimisation loop up to its last step, and keep the nearest success.
 
         Args:
-            asked: objective to minimise, or an oracle.
+            objective: objective to minimise, or an oracle.
             step, start, steps, problem, untargeted: as for `search`.
             confidence: lead that the wrong class must have over the other classes, in logits.
             stop: which examples are finished before the last step.
         """
         problem = self.problem if problem is None else problem
-        if isinstance(asked, Objective):
+        if isinstance(objective, Objective):
             goal = self.goal_of(problem, untargeted)
-            asked = self.oracle(asked, goal & ahead_by(confidence) if confidence else goal, step)
+            objective = self.oracle(objective, goal & ahead_by(confidence) if confidence else goal, step)
         return optimise(
-            asked,
+            objective,
             step,
             in_box,
             problem,
@@ -209,7 +209,7 @@ class AttackRun:
                 self.canvas,
                 self.attack.eot_samples,
                 step.uses_gradient,
-                keyed(self.seed, SEARCHING) if self.random else unseeded,
+                keyed(self.seed, SEARCHING) if self.stochastic else unseeded,
                 self.meter,
             ),
             goal,
@@ -217,7 +217,7 @@ class AttackRun:
 
     def confirming(self, oracle: Oracle, goal: Goal) -> Oracle:
         """Wrap an oracle so that its successes are confirmed on fresh draws if the network is stochastic."""
-        if not self.random:
+        if not self.stochastic:
             return oracle
 
         def confirm(x: Tensor, problem: Problem, index: int) -> Tensor:
@@ -230,7 +230,10 @@ class AttackRun:
     def share_of_draws(
         self, x: Tensor, problem: Problem, goal: Goal, draws: int, purpose: int, first: int = 0
     ) -> Tensor:
-        """Share of fresh draws in which inputs reach a goal, [B]; draws are keyed by seed, purpose and draw number."""
+        """Fraction of `draws` new random forwards in which each input meets the goal, [B].
+
+        Random numbers are keyed by seed, `purpose` (independent for each) and the draw's number, from `first` on.
+        """
         fresh, transform = keyed(self.seed, purpose), self.attack.transform or unchanged
         successes = torch.zeros(len(x), dtype=x.dtype, device=x.device)
         for draw in range(first, first + draws):
@@ -256,6 +259,6 @@ def check_levels(levels: int | None, net: Frozen, x0: Tensor, norm: Norm) -> Non
         return
     canvas = Levels(levels, *net.box(x0), norm)
     if not bool(torch.isfinite(canvas.high - canvas.low).all()):
-        raise ValueError("levels need finite bounds; freeze the model with bounds, or leave levels out.")
+        raise ValueError("levels needs finite bounds; freeze the model with finite bounds, or omit levels.")
     if float((canvas.on_levels(x0) - x0).abs().max()) > 1e-6 * net.unit:
-        raise ValueError(f"x must lie on {levels} levels before it is moved on them; round it first.")
+        raise ValueError(f"x must already lie on the {levels} levels; round it first.")

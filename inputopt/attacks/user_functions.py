@@ -17,11 +17,11 @@ from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.transforms import Transform
 
-Loss = Objective | Callable[[Any, Tensor, Problem], Tensor]
-Aim = Goal | Callable[[Any, Problem], Tensor]
+LossLike = Objective | Callable[[Any, Tensor, Problem], Tensor]
+GoalLike = Goal | Callable[[Any, Problem], Tensor]
 
 
-def objective_of(loss: Loss | None) -> Objective | None:
+def objective_of(loss: LossLike | None) -> Objective | None:
     """Wrap a user-supplied loss as an objective.
 
     Raises:
@@ -32,14 +32,14 @@ def objective_of(loss: Loss | None) -> Objective | None:
     _check_function("loss", loss, "(outputs, x, problem) -> [B]")
 
     def value(outputs: Any, x: Tensor, problem: Problem) -> Tensor:
-        with _calling("loss", "(outputs, x, problem) and returns a number for each example"):
+        with _calling("loss", "(outputs, x, problem) and must return a number for each example"):
             returned = loss(outputs, x, problem)
         return _rows("loss", returned, len(x), "a number for each example, a floating-point tensor [B]", floating=True)
 
     return Objective(value)
 
 
-def goal_of(goal: Aim | None) -> Goal | None:
+def goal_of(goal: GoalLike | None) -> Goal | None:
     """Wrap a user-supplied function as a goal.
 
     Raises:
@@ -50,9 +50,11 @@ def goal_of(goal: Aim | None) -> Goal | None:
     _check_function("goal", goal, "(outputs, problem) -> bool [B]")
 
     def test(outputs: Any, problem: Problem) -> Tensor:
-        with _calling("goal", "(outputs, problem) and returns for each example whether it is reached"):
+        with _calling("goal", "(outputs, problem) and must return for each example whether the goal is reached"):
             returned = goal(outputs, problem)
-        return _rows("goal", returned, len(problem.label), "for each example whether it is reached, a bool tensor [B]")
+        return _rows(
+            "goal", returned, len(problem.label), "for each example whether the goal is reached, a bool tensor [B]"
+        )
 
     return Goal(test)
 
@@ -64,11 +66,11 @@ class CheckedTransform:
     function: Transform
 
     def __call__(self, x: Tensor, problem: Problem, draw: int) -> Tensor:
-        with _calling("transform", "(x, problem, draw) and returns what the network is shown in the place of x"):
+        with _calling("transform", "(x, problem, draw) and must return the inputs to run the network on instead of x"):
             returned: Any = self.function(x, problem, draw)
         if not isinstance(returned, Tensor) or returned.ndim < 1 or len(returned) != len(x):
             shape = list(returned.shape) if isinstance(returned, Tensor) else type(returned).__name__
-            raise ValueError(f"transform must return as many inputs as it is given, {len(x)}, not {shape}.")
+            raise ValueError(f"transform must return as many inputs as it receives, {len(x)}, not {shape}.")
         return returned
 
 

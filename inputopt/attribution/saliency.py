@@ -13,7 +13,7 @@ from inputopt.attribution.integrated_gradients import integrated_gradients
 from inputopt.attribution.logit_gradient import logit_gradient
 from inputopt.attribution.occlusion import occlusion
 from inputopt.attribution.smoothgrad import smoothgrad
-from inputopt.nets.ambient import ambient
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.bounds import range_of
 from inputopt.search.inputs import check_problem
@@ -22,7 +22,7 @@ from inputopt.search.problem import Problem
 METHODS = ("gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion")
 
 
-@ambient()
+@default_modes()
 def saliency(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Any,
@@ -70,7 +70,7 @@ def saliency(
     seed = checks.seed(seed)
     problem, _ = check_problem(net, x, y, ids)
     if method == "occlusion" and problem.x0.ndim != 4:
-        raise ValueError(f"occlusion covers squares of images [B, C, H, W], not of inputs {list(problem.x0.shape)}.")
+        raise ValueError(f"occlusion needs images [B, C, H, W], not inputs of shape {list(problem.x0.shape)}.")
     base = problem.x0 if method in ("gradient", "smoothgrad") else _baseline(net, problem.x0, baseline)
     return _finite(_attributions(net, problem, method, base, samples, deviation, window, seed))
 
@@ -93,8 +93,8 @@ def _finite(attributions: Tensor) -> Tensor:
     bad = (~attributions.isfinite()).flatten(1).any(1).nonzero()[:, 0]
     if len(bad):
         raise ValueError(
-            f"The network's answer or its derivative is NaN or infinite for {len(bad)} of {len(attributions)} inputs, "
-            f"such as number {int(bad[0])}; leave those out, or check what the model expects."
+            f"The network's logit or its gradient is NaN or infinite for {len(bad)} of {len(attributions)} inputs, "
+            f"such as input {int(bad[0])}; omit these inputs, or check which inputs the model expects."
         )
     return attributions
 
@@ -103,7 +103,9 @@ def _baseline(net: Frozen, x: Tensor, given: Any) -> Tensor:
     low = range_of(net, x).low if given is None else given
     base = torch.as_tensor(low, dtype=x.dtype, device=x.device)
     if given is None and not bool(base.isfinite().all()):
-        raise ValueError("The model's bounds have no lower end; say with baseline= what means nothing.")
+        raise ValueError(
+            "The model has no finite lower bound to use as baseline; give an uninformative input as baseline=."
+        )
     try:
         return checks.finite("baseline", base.expand_as(x))
     except RuntimeError as error:

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.attacks import DDN
-from inputopt.nets.ambient import ambient
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search import keyed_random
 from inputopt.search.bounds import range_of
@@ -33,10 +33,10 @@ class ClassFinding:
         distance: median L2 distance of the successes.
         region: the region with the largest share of the perturbation's energy.
         share: fraction of the perturbation's squared L2 norm in `region`.
-        plain: fraction of the energy in `region` that is a constant offset per channel over all its pixels.
-        hinge: the region whose mean colour affects the prediction most.
-        swapped: fraction of inputs that are misclassified if only `hinge` is shifted to the mean colour that it has in
-            an input of another class.
+        uniform: fraction of the energy in `region` that is a constant offset per channel over all its pixels.
+        decisive_region: the region whose mean colour affects the prediction most.
+        swap_rate: fraction of inputs that are misclassified if only `decisive_region` is shifted to the mean colour
+            that it has in an input of another class.
     """
 
     label: int
@@ -45,9 +45,9 @@ class ClassFinding:
     distance: float
     region: tuple[int, int]
     share: float
-    plain: float
-    hinge: tuple[int, int]
-    swapped: float
+    uniform: float
+    decisive_region: tuple[int, int]
+    swap_rate: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Spurious:
 
     def suspicious(self) -> list[int]:
         """The classes whose predictions depend on the mean colour of one region, by `FLIPS`."""
-        return [row.label for row in self.findings if row.swapped >= FLIPS]
+        return [row.label for row in self.findings if row.swap_rate >= FLIPS]
 
     def table(self) -> str:
         """The findings as text, one line per class."""
@@ -76,9 +76,10 @@ class Spurious:
         lines = []
         for row in self.findings:
             lines.append(
-                f"class {row.label}: {row.share:.0%} of the least change is in {_place(row.region)}, "
-                f"{row.plain:.0%} of that all one way; another class's colour in {_place(row.hinge)} alone "
-                f"turns {row.swapped:.0%} of {row.inputs} round" + ("  <- suspicious" if row.label in marked else "")
+                f"class {row.label}: {row.share:.0%} of the perturbation's energy is in {_place(row.region)}, "
+                f"{row.uniform:.0%} of that as a constant offset; another class's mean colour in "
+                f"{_place(row.decisive_region)} alone misclassifies {row.swap_rate:.0%} of {row.inputs} inputs"
+                + ("  <- suspicious" if row.label in marked else "")
             )
         return "\n".join(lines)
 
@@ -87,7 +88,7 @@ def _place(region: tuple[int, int]) -> str:
     return f"row {region[0] + 1}, column {region[1] + 1}"
 
 
-@ambient()
+@default_modes()
 def spurious(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Any,
@@ -120,14 +121,14 @@ def spurious(
     attack, seed = DDN(steps=checks.whole("steps", steps)), checks.seed(seed)
     x = floats("x", x)
     if x.ndim != 4:
-        raise ValueError(f"Regions are of images [B, C, H, W], not of inputs {list(x.shape)}.")
+        raise ValueError(f"spurious needs images [B, C, H, W], not inputs of shape {list(x.shape)}.")
     if rows > x.shape[2] or columns > x.shape[3]:
         raise ValueError(f"A grid of {rows} x {columns} is finer than the images, {x.shape[2]} x {x.shape[3]}.")
     problem, _ = check_problem(net, x, y)
     x, y = problem.x0, problem.label
     correct = _prediction(net, x) == y
     if not bool(correct.any()):
-        raise ValueError("The model recognises none of these inputs, so there is no class to leave.")
+        raise ValueError("The model classifies none of these inputs correctly, so there is none to attack.")
     least = attack(net, x[correct], y[correct], seed=seed)
     x, y = x[correct], y[correct]
     cells = _cells(x.shape[2], x.shape[3], (rows, columns)).to(x.device)
@@ -135,11 +136,11 @@ def spurious(
     for label in y.unique().tolist():
         members = y == label
         if bool(least.success[members].any()):
-            shares, plain = _energy_shares((least.x - x)[members][least.success[members]], cells)
+            shares, uniform = _energy_shares((least.x - x)[members][least.success[members]], cells)
             flip_rates = _swap_rates(net, x, members, cells, label, seed)
             energy.append(shares.reshape(rows, columns))
             swaps.append(flip_rates.reshape(rows, columns))
-            most, hinge = int(shares.argmax()), int(flip_rates.argmax())
+            most, decisive_region = int(shares.argmax()), int(flip_rates.argmax())
             findings.append(
                 ClassFinding(
                     label,
@@ -148,13 +149,13 @@ def spurious(
                     float(least.distance[members][least.success[members]].median()),
                     divmod(most, columns),
                     float(shares[most]),
-                    float(plain[most]),
-                    divmod(hinge, columns),
-                    float(flip_rates[hinge]),
+                    float(uniform[most]),
+                    divmod(decisive_region, columns),
+                    float(flip_rates[decisive_region]),
                 )
             )
     if not findings:
-        raise ValueError("The search led no input out of its class; give more steps.")
+        raise ValueError("The attack did not succeed on any input; give more steps.")
     return Spurious((rows, columns), torch.stack(energy), torch.stack(swaps), tuple(findings))
 
 
@@ -163,8 +164,8 @@ def _energy_shares(change: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
     masks = _region_masks(cells, change)
     energy = change.square().sum(1).flatten(1) @ masks
     shares = energy / energy.sum(1, keepdim=True)
-    plain = ((change.flatten(2) @ masks).square() / masks.sum(0)).sum(1)
-    return shares.mean(0), (plain / energy.clamp_min(torch.finfo(change.dtype).tiny)).mean(0)
+    uniform = ((change.flatten(2) @ masks).square() / masks.sum(0)).sum(1)
+    return shares.mean(0), (uniform / energy.clamp_min(torch.finfo(change.dtype).tiny)).mean(0)
 
 
 def _swap_rates(net: Frozen, x: Tensor, members: Tensor, cells: Tensor, label: int, seed: int) -> Tensor:

@@ -59,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
     page = jinja2.Template((files("inputopt.cli") / "page.html").read_text(encoding="utf-8"), autoescape=True)
     text = page.render(
         verdict=command_reproduce.verdict(found),
+        small_title=command_reproduce.SMALL_TITLE,
         tables={
             "figures": command_reproduce.figure_table(found),
             "small": command_reproduce.small_table(found),
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
         seconds=f"{time.perf_counter() - started:.0f}",
     )
     write_text(out / "index.html", text)
-    print(f"\nAll of it is shown in {(Path(out) / 'index.html').resolve()}")
+    print(f"\nAll results are shown in {(Path(out) / 'index.html').resolve()}")
     return int(failed)
 
 

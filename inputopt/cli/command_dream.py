@@ -20,9 +20,9 @@ from inputopt.cli.output import provisional, writable, wrote
 from inputopt.cli.parsing import number, seed, whole
 from inputopt.files import FileError, reading, replacing, save_figure
 from inputopt.nets.frozen import Frozen
-from inputopt.pictures.dream import dream, so_far
+from inputopt.pictures.dream import dream, intermediate_dream
 from inputopt.pictures.picture import read_levels, to_image
-from inputopt.pictures.sheet import Journey, sheet
+from inputopt.pictures.sheet import FrameRecorder, sheet
 from inputopt.pictures.zoom import FILMS, film, zoom
 from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.zoo.digits import load_digits
@@ -100,10 +100,10 @@ def run_dream(options: argparse.Namespace) -> int:
     photo = options.photo or str(out / "photo.png")
     settings["seed"] = options.seed
     steps = settings["octaves"] * (settings["steps"] + 1)
-    journey = Journey(0) if defaults is ON_DIGITS and settings["octaves"] == 1 else None
+    journey = FrameRecorder(0) if defaults is ON_DIGITS and settings["octaves"] == 1 else None
 
     def preview(snapshot: Snapshot) -> None:
-        unfinished(so_far(net, photo, snapshot.x), out / "dream-preview.png")
+        unfinished(intermediate_dream(net, photo, snapshot.x), out / "dream-preview.png")
 
     watching = Watching(options.watch, preview)
 
@@ -124,7 +124,7 @@ def run_dream(options: argparse.Namespace) -> int:
     wrote(out / "dream.png")
     if journey is not None:
         path = out / "dream-steps.png"
-        save_figure(sheet([journey], net, f"More of what {', '.join(layers)} sees"), path)
+        save_figure(sheet([journey], net, f"DeepDream of {', '.join(layers)}"), path)
         wrote(path)
     return 0
 
@@ -134,7 +134,7 @@ def run_zoom(options: argparse.Namespace) -> int:
     frame = Path("frames") / "frame-00000.png"
     out = writable(options.out, "photo.png", frame, options.film)
     if options.film.lower().endswith(".mp4") and shutil.which("ffmpeg") is None:
-        raise FileError("An mp4 needs ffmpeg, which is not installed; make a .webp or a .gif.")
+        raise FileError("Writing .mp4 needs ffmpeg, which is not installed; choose .webp or .gif.")
     layers = _layers(options)
     check_photos(options.photo)
     net = find_network(options)
@@ -173,9 +173,9 @@ def weights(text: str) -> dict[str, float]:
         except ValueError:
             value = math.nan
         if not name or not math.isfinite(value):
-            raise argparse.ArgumentTypeError(f"must be names, each alone or as name=weight, not {part[:60]!r}.")
+            raise argparse.ArgumentTypeError(f"must be names or name=weight separated by commas, not {part[:60]!r}.")
         if name in found:
-            raise argparse.ArgumentTypeError(f"has {name} twice; say each once.")
+            raise argparse.ArgumentTypeError(f"has {name} twice; give each only once.")
         found[name] = value
     return found
 
@@ -183,9 +183,7 @@ def weights(text: str) -> dict[str, float]:
 def film_name(text: str) -> str:
     """Parse the file name of a film; the suffix must be one of `FILMS`."""
     if Path(text).suffix.lower() not in FILMS:
-        raise argparse.ArgumentTypeError(
-            f"must be a kind of film that is known, of {', '.join(FILMS)}, not {text[:60]!r}."
-        )
+        raise argparse.ArgumentTypeError(f"must end in one of {', '.join(FILMS)}, not {text[:60]!r}.")
     return text
 
 
@@ -197,10 +195,12 @@ def _layers(options: argparse.Namespace) -> dict[str, float]:
     """
     check_name(options.model)
     if options.photo is None and not options.model.startswith("digits"):
-        raise ValueError("Name a picture with --photo.")
+        raise ValueError(f"{options.model} has no default photo; give one with --photo.")
     found: dict[str, float] | None = options.layers
     if found is None and options.model not in LAYERS:
-        raise ValueError(f"Say which --layers to dream of; `inputopt layers {options.model}` lists them.")
+        raise ValueError(
+            f"{options.model} has no default layers; give --layers (see `inputopt layers {options.model}`)."
+        )
     return {LAYERS[options.model]: 1.0} if found is None else found
 
 

@@ -87,12 +87,12 @@ def distance(options: argparse.Namespace) -> float:
     """
     if options.eps is None and options.norm not in EPS:
         raise ValueError(
-            f"Say --eps for {options.norm}: how far is far there depends on how many numbers an input has; "
-            "`inputopt nearest` measures it."
+            f"--eps has no default in {options.norm}, where a useful value depends on the size of an input; give one "
+            "(`inputopt nearest` measures the distances)."
         )
     eps: float = EPS[options.norm] if options.eps is None else options.eps
     if options.norm == "l0" and eps != round(eps):
-        raise ValueError(f"--eps must be whole in l0, which counts the numbers that change, not {eps:g}.")
+        raise ValueError(f"--eps must be a whole number in l0, which counts changed input elements, not {eps:g}.")
     return eps
 
 
@@ -143,7 +143,7 @@ def _attack(options: argparse.Namespace) -> Attack:
     settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options), "levels": options.levels}
     if options.steps is not None:
         if "steps" not in {field.name for field in fields(kind)}:
-            raise ValueError(f"{options.attack} takes a single step; leave --steps out.")
+            raise ValueError(f"{options.attack} takes a single step; omit --steps.")
         settings["steps"] = options.steps
     made: Attack = kind(**settings)
     return made
@@ -189,7 +189,7 @@ def report_text(report: Report) -> str:
         f"{report.settings['preset']})",
         table(*report_table(report)),
     ]
-    return "\n\n".join([*parts, *(f"Doubt: {warning}" for warning in report.warnings)])
+    return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in report.warnings)])
 
 
 def report_table(report: Report) -> tuple[list[str], list[list[str]]]:
@@ -229,7 +229,7 @@ def _step_bar(title: str) -> Iterator[Callable[[Snapshot], None]]:
     with tqdm(desc=title, unit="step", leave=False, disable=None) as bar:
 
         def watch(snapshot: Snapshot) -> None:
-            bar.set_postfix_str(f"{len(snapshot.ids)} standing", refresh=False)
+            bar.set_postfix_str(f"{len(snapshot.ids)} remaining", refresh=False)
             bar.update()
 
         yield watch
@@ -240,7 +240,7 @@ def _stage_bar() -> Iterator[Callable[[str, int], None]]:
     with tqdm(unit="attack", leave=False, disable=None) as bar:
 
         def progress(name: str, standing: int) -> None:
-            bar.set_description(f"{name}, {standing} standing")
+            bar.set_description(f"{name}, {standing} remaining")
             bar.update()
 
         yield progress

@@ -21,7 +21,7 @@ from inputopt.files import save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.fool import fool
-from inputopt.pictures.sheet import Journey, contact_sheet, sheet, watch_all
+from inputopt.pictures.sheet import FrameRecorder, contact_sheet, sheet, watch_all
 from inputopt.search.loop import Interrupted
 from inputopt.search.network_traits import count_classes
 from inputopt.zoo.digits import load_digits
@@ -68,7 +68,7 @@ def run_fool(options: argparse.Namespace) -> int:
     rows, journeys = [], []
     images: list[Tensor] = []
     for target in targets:
-        journey = Journey(0)
+        journey = FrameRecorder(0)
         noise_seed = options.seed + target  # different noise for each class
         journeys.append(journey)
         try:
@@ -89,16 +89,19 @@ def run_fool(options: argparse.Namespace) -> int:
             ]
         )
     _save_fooled(journeys, images, net, out)
-    print(table(["class", "fooled", "least sure", "forwards an image", "L2 from static"], rows))
+    print(table(["class", "fooled", "lowest probability", "forwards per image", "L2 from noise"], rows))
     done = sum(int(row[1].split()[0]) for row in rows)
-    print(f"\n{done} of {options.count * len(rows)} images of static are now seen as the class asked for.")
+    print(f"\n{done} of {options.count * len(rows)} noise images reached the requested probability of their class.")
     wrote(out / "fool.png", out / "fool-all.png")
     return 0 if done == options.count * len(rows) else 1
 
 
-def _save_fooled(journeys: Sequence[Journey], images: list[Tensor], net: Frozen, out: Path) -> None:
-    save_figure(sheet(journeys, net, "From static down to each class"), out / "fool.png")
-    save_figure(contact_sheet(torch.cat(images), net, "Each of these is a digit to the network"), out / "fool-all.png")
+def _save_fooled(journeys: Sequence[FrameRecorder], images: list[Tensor], net: Frozen, out: Path) -> None:
+    save_figure(sheet(journeys, net, "From noise to each class by gradient descent"), out / "fool.png")
+    save_figure(
+        contact_sheet(torch.cat(images), net, "All images, with predicted class and probability"),
+        out / "fool-all.png",
+    )
 
 
 def run_ascend(options: argparse.Namespace) -> int:
@@ -112,11 +115,11 @@ def run_ascend(options: argparse.Namespace) -> int:
     with torch.no_grad():
         known = (net(x).argmax(1) == data.held_y).nonzero()[:, 0]
     if not len(known):
-        raise ValueError(f"{options.model} recognises none of the digits, so there is nothing to ascend from.")
+        raise ValueError(f"{options.model} classifies none of the digits correctly; give a model trained on digits.")
     generator = torch.Generator().manual_seed(checks.seed(options.seed))
     order = known[torch.randperm(len(known), generator=generator)][: options.count]
-    journeys = [Journey(number) for number in range(min(8, len(order)))]
-    title, path = "Up the cost until unrecognised", out / "ascend.png"
+    journeys = [FrameRecorder(number) for number in range(min(8, len(order)))]
+    title, path = "Gradient ascent on the loss until misclassified", out / "ascend.png"
     try:
         result = ascend(net, x[order], data.held_y[order], watch=watch_all(journeys))
     except Interrupted:
@@ -125,11 +128,11 @@ def run_ascend(options: argparse.Namespace) -> int:
         raise
     save_figure(sheet(journeys, net, title), path)
     moved = (result.x - x[order]).flatten(1)
-    print(f"{int(result.success.sum())} of {len(order)} recognised digits are no longer recognised.\n")
-    sizes = {"L2 distance": result.distance, "largest change of a pixel": moved.abs().amax(1)}
+    print(f"{int(result.success.sum())} of {len(order)} correctly classified digits are now misclassified.\n")
+    sizes = {"L2 distance": result.distance, "largest pixel change": moved.abs().amax(1)}
     rows = [
         [what, *(f"{float(size.quantile(share)):.3f}" for share in (0, 0.5, 0.9, 1))] for what, size in sizes.items()
     ]
-    print(table(["size of the change", "least", "median", "90 %", "most"], rows))
+    print(table(["size of the change", "minimum", "median", "90 %", "maximum"], rows))
     wrote(path)
     return 0 if bool(result.success.all()) else 1

@@ -65,7 +65,7 @@ def run_gradcheck(options: argparse.Namespace) -> int:
     found = gradcheck(options.sizes, options.activation, options.output, options.cost, options.batch, options.seed)
     print(table(*agreement_table(found)))
     print()
-    print("Largest disagreement with autograd, relative to the layer's largest derivative; float64.")
+    print("Largest difference from autograd, relative to the largest gradient entry of the layer, in float64.")
     return 0 if all(way.largest <= LIMITS.get(way.method, float("inf")) for way in found) else 1
 
 
@@ -97,7 +97,7 @@ def random_examples(net: MLP, cost: str, batch: int, seed: int) -> tuple[Tensor,
 def agreement_table(found: list[Agreement]) -> tuple[list[str], list[list[str]]]:
     """Column heads, and one row per method: its disagreement in each layer, and its cost."""
     layers = [f"layer {index + 1}" for index in range(len(found[0].layers))]
-    return ["way", *layers, "inputs", "milliseconds", "evaluations"], [
+    return ["method", *layers, "inputs", "milliseconds", "evaluations"], [
         [
             way.method,
             *(f"{value:.1e}" for value in (*way.layers, way.inputs)),
@@ -113,15 +113,15 @@ def _network_and_example(options: argparse.Namespace) -> tuple[MLP, Tensor, Tens
     if options.sizes is None:
         given = sorted({"activation", "output", "seed"} & options.given)
         if given:
-            raise ValueError(f"--{given[0]} is for a network of your own; say --sizes too, or leave it out.")
+            raise ValueError(f"--{given[0]} only applies with --sizes; give --sizes too, or omit it.")
         example = EXAMPLES[options.example or "4"]
         return example.network(), torch.tensor(example.inputs), torch.tensor(example.targets)
     if options.example is not None:
-        raise ValueError("--example and --sizes name two different networks; say one of them.")
+        raise ValueError("--example and --sizes specify two different networks; give only one of them.")
     count = _parameters(options.sizes)
     if count > MOST_NUMBERS:
         raise ValueError(
-            f"A network of {count:,} numbers is too large to spell out; say --sizes of up to {MOST_NUMBERS}."
+            f"A network of {count:,} parameters is too large to explain; give --sizes with at most {MOST_NUMBERS}."
         )
     net = MLP(options.sizes, options.activation, options.output, seed=options.seed)
     return net, *random_examples(net, options.cost, 1, options.seed)
@@ -136,7 +136,7 @@ def run_explain(options: argparse.Namespace) -> int:
         targets = torch.tensor([options.targets], dtype=torch.float64)
         if find_cost(options.cost, net.output).class_targets:
             if not bool((targets == targets.round()).all()):
-                raise ValueError("--targets must be the number of a class for cross_entropy on identity outputs.")
+                raise ValueError("--targets must be a class index for cross_entropy on identity outputs.")
             targets = targets[0].long()
     print(explain(net, inputs, targets, options.cost, options.learning_rate), end="")
     return 0

@@ -36,7 +36,7 @@ def side_or_shape(text: str) -> tuple[int, ...]:
     except ValueError:
         given = (0,)
     if min(given) < 1:
-        raise argparse.ArgumentTypeError(f"must be whole numbers of at least 1 with x between them, not {text[:60]!r}.")
+        raise argparse.ArgumentTypeError(f"must be whole numbers of at least 1 separated by x, not {text[:60]!r}.")
     return given
 
 
@@ -50,12 +50,14 @@ def run_layers(options: argparse.Namespace) -> int:
         layers = net.layers(x)
     except InputShapeError as error:
         said = first_line(error.__cause__ or error)
-        raise ValueError(f"The model does not take inputs of shape {in_words(shape)} ({said}); say --size.") from error
+        raise ValueError(
+            f"The model does not accept inputs of shape {in_words(shape)} ({said}); give --size."
+        ) from error
     if not layers:
-        raise ValueError(f"{options.model} has no named layers; give a torch module that is made of others.")
+        raise ValueError(f"{options.model} has no named layers; give a torch module that contains submodules.")
     print(f"for inputs of {in_words(shape)}\n")
-    print(table(["layer", "puts out", "kind"], [row for layer in layers for row in _rows(layer)]))
-    print("\nwhat makes the private copy quick, where it proved to say the same as the network itself:\n")
+    print(table(["layer", "output shape", "type"], [row for layer in layers for row in _rows(layer)]))
+    print("\noptimisations of the private copy, used only where they do not change outputs or gradients:\n")
     print("\n".join(f"{change}: {said}" for change, said in net.optimisations.items()))
     return 0
 
@@ -83,6 +85,6 @@ def _rows(layer: Layer) -> list[list[str]]:
     if not layer.shapes:
         return [[indent + layer.name, "never called", layer.kind]]
     return [
-        [indent + call, "several" if shape is None else in_words(shape), layer.kind]
+        [indent + call, "not one tensor" if shape is None else in_words(shape), layer.kind]
         for call, shape in zip(layer.calls(), layer.shapes, strict=True)
     ]

@@ -109,13 +109,13 @@ def _attacks(options: argparse.Namespace) -> dict[str, MinimalNormAttack]:
     """
     twice = next((name for name in options.attack if options.attack.count(name) > 1), None)
     if twice is not None:
-        raise ValueError(f"--attack names {twice} twice; say each once.")
+        raise ValueError(f"--attack names {twice} twice; give each only once.")
     known = {name: {field.name for field in fields(ATTACKS[name])} for name in options.attack}
     taken = {name: "queries" if "queries" in of else "steps" for name, of in known.items()}
     for option in sorted({"queries", "steps"} & options.given):
         if option not in taken.values():
             other = "steps" if option == "queries" else "queries"
-            raise ValueError(f"{' and '.join(taken)} take no --{option}, but --{other}; leave --{option} out.")
+            raise ValueError(f"--{option} does not apply to {' and '.join(taken)}; use --{other} instead.")
     made = {}
     for name, option in taken.items():
         settings: dict[str, Any] = {"norm": options.norm, "levels": options.levels}

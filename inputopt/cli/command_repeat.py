@@ -21,7 +21,7 @@ from inputopt.cli.model_arguments import find_model
 from inputopt.cli.output import writable
 from inputopt.cli.parsing import UsageError
 from inputopt.files import FileError, reading, replacing
-from inputopt.pictures.provenance import read_recipe, remade, versions
+from inputopt.pictures.provenance import make_again, read_recipe, versions
 
 
 def add_commands(commands: Any) -> None:
@@ -47,7 +47,7 @@ def run_repeat(options: argparse.Namespace) -> int:
         recipe = read_recipe(picture)
     out = writable(options.out, picture.name) / picture.name
     if out.exists() and os.path.samefile(out, picture):
-        raise FileError(f"{picture} would be written over; choose another folder with --out.")
+        raise FileError(f"{picture} would be overwritten; choose another folder with --out.")
     given = _moved_files(options.file)
     made = recipe.get("versions")
     before, threads = torch.get_num_threads(), made.get("threads") if isinstance(made, dict) else None
@@ -55,10 +55,10 @@ def run_repeat(options: argparse.Namespace) -> int:
     try:
         if "arguments" in recipe:
             if given or options.model is not None:
-                raise ValueError("A command made this figure, which says all by itself; leave out --model and --file.")
+                raise ValueError("The command stored in this figure already sets all options; omit --model and --file.")
             _run_again(recipe["arguments"], out, options.again)
         else:
-            remade(recipe, lambda name: _find(name, options.model), given).save(out)
+            make_again(recipe, lambda name: _find(name, options.model), given).save(out)
         now = versions()
     finally:
         torch.set_num_threads(before)
@@ -79,7 +79,7 @@ def _moved_files(files: list[str]) -> dict[str, str]:
         if not (name and equals and path):
             raise ValueError(f"--file must be NAME=PATH, such as photo=china.jpg, not {text!r}.")
         if name in given:
-            raise ValueError(f"--file names {name} twice; say it once.")
+            raise ValueError(f"--file names {name} twice; give it only once.")
         given[name] = path
     check_photos(*given.values())
     return given
@@ -92,19 +92,22 @@ def _run_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]) 
         ValueError: the command is invalid, would run code that it names, or does not make that figure.
     """
     if not isinstance(arguments, list) or "repeat" in arguments:
-        raise ValueError("The command that made the figure is no list of words, or repeats one itself; it was changed.")
+        raise ValueError(
+            "The command stored in the figure is not a list of words, or is `repeat` itself, so the file was modified; "
+            "give the original file."
+        )
     words = [str(word) for word in arguments]
     line = f"inputopt {' '.join(words)}"
     if any(":" in word for before, word in pairwise(["", *words]) if "--bounds" not in (before, word.split("=")[0])):
-        raise ValueError(f"The figure was made by a command that runs code of its own; type it yourself: {line}")
+        raise ValueError(f"The command stored in the figure runs Python code; run it yourself if you trust it: {line}")
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
         try:
             run(words, folder)
         except (UsageError, SystemExit) as error:
-            raise ValueError(f"The figure was not made by a command of this version: {line}") from error
+            raise ValueError(f"The command stored in the figure is not valid in this version: {line}") from error
         found = sorted(Path(folder).rglob(out.name))
         if not found:
-            raise ValueError(f"The command does not make {out.name} any more: {line}")
+            raise ValueError(f"The command stored in the figure no longer writes {out.name}: {line}")
         with replacing(out) as temporary:
             temporary.write_bytes(found[0].read_bytes())
 
@@ -112,8 +115,8 @@ def _run_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]) 
 def _find(name: str, given: str | None) -> nn.Module:
     """Load the network of a recipe; a recipe that names code needs `--model`."""
     if given is None and ":" in name:
-        raise ValueError(f"The picture was made by a network that {name} builds; say --model {name} to run that code.")
+        raise ValueError(f"The image was made with a network built by {name}; give --model {name} to run that code.")
     found = find_model(name if given is None else given)
     if not isinstance(found, nn.Module):
-        raise ValueError(f"{given} must be a torch module: the picture says itself how it was frozen.")
+        raise ValueError(f"{given} must be a torch module, because the bounds, mean and std are taken from the image.")
     return found

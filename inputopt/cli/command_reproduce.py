@@ -11,7 +11,7 @@ from typing import Any
 
 from inputopt.cli.output import table, training_bar, writable
 from inputopt.cli.parsing import choice
-from inputopt.derivatives.ways import WAYS
+from inputopt.derivatives.gradient_methods import GRADIENT_METHODS
 from inputopt.document.networks import EXAMPLES
 from inputopt.document.reproduce import METHODS, Reproduction, Row, reproduce, write
 from inputopt.files import save_figure
@@ -19,6 +19,9 @@ from inputopt.training.plots import plot_errors, plot_gradient_sizes
 from inputopt.training.train import Progress
 
 PLOTS = ("error.png", "gradients.png")
+SMALL_TITLE = (
+    "The small networks by the slower methods, and by the genetic algorithm down to the error of gradient descent:"
+)
 
 
 def add_commands(commands: Any) -> None:
@@ -26,8 +29,8 @@ def add_commands(commands: Any) -> None:
     command = commands.add_parser("reproduce", help="train the document's networks and compare every printed figure")
     command.add_argument(
         "--method",
-        type=choice("method", WAYS),
-        help=f"one differentiation method, of {', '.join(WAYS)}; autograd and backprop if not given",
+        type=choice("method", GRADIENT_METHODS),
+        help=f"one differentiation method, of {', '.join(GRADIENT_METHODS)}; autograd and backprop if not given",
     )
     command.add_argument("--out", default="out/reproduce", help="folder for the logs and plots (%(default)s)")
     command.set_defaults(run=run)
@@ -60,7 +63,7 @@ def save(found: Reproduction, out: Path) -> list[Path]:
     method = next(iter(found.histories))[0]
     first = {name: history for (way, name), history in found.histories.items() if way == method}
     titled = {f"network {name}: {EXAMPLES[name].title}": history for name, history in first.items()}
-    plots = (plot_errors(titled), plot_gradient_sizes({"network 4": first["4"]}, "The early layer learns slower"))
+    plots = (plot_errors(titled), plot_gradient_sizes({"network 4": first["4"]}, "The early layer learns more slowly"))
     for name, figure in zip(PLOTS, plots, strict=True):
         save_figure(figure, out / name)
     return [*write(found, out), *(out / name for name in PLOTS)]
@@ -74,7 +77,7 @@ def as_text(found: Reproduction) -> str:
     parts.append("\n".join(f"network {figure.example}, {figure.figure}: {figure.note}" for figure in notes))
     parts.append(verdict(found))
     if found.small:
-        parts.append("The small networks by the slower ways, and by evolution down to the error that descent reached:")
+        parts.append(SMALL_TITLE)
         parts.append(table(*small_table(found)))
     return "\n\n".join(parts)
 
@@ -83,8 +86,8 @@ def verdict(found: Reproduction) -> str:
     """Summary of the comparison in one sentence."""
     contradicted = sum(bool(row.figure.contradicted) for row in found.rows)
     return (
-        f"{len(found.rows) - len(found.mismatches)} of {len(found.rows)} figures derived to the printed digit; "
-        f"in {contradicted} of them the source prints something that its own formulas contradict."
+        f"{len(found.rows) - len(found.mismatches)} of {len(found.rows)} figures reproduced to the last printed digit; "
+        f"for {contradicted} of them the printed value contradicts the document's formulas, whose result is compared."
     )
 
 
@@ -103,8 +106,15 @@ def _cells(row: Row, methods: list[str]) -> list[str]:
 
 def small_table(found: Reproduction) -> tuple[list[str], list[list[str]]]:
     """Column heads and rows of the small networks' runs."""
-    heads = ["network", "way", "trainings", "evaluations", "seconds", "final error"]
+    heads = ["network", "method", "updates or generations", "evaluations", "seconds", "final error"]
     return heads, [
-        [run.example, run.way, f"{run.trainings:,}", f"{run.evaluations:,}", f"{run.seconds:.2f}", f"{run.error:.6f}"]
+        [
+            run.example,
+            run.method,
+            f"{run.trainings:,}",
+            f"{run.evaluations:,}",
+            f"{run.seconds:.2f}",
+            f"{run.error:.6f}",
+        ]
         for run in found.small
     ]

@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     with training_bar(name, recipe.steps) as progress:
         trained = recipe.make(progress)
     write(trained, out)
-    wrote = f"{100 * trained.accuracy:.1f} % of the digits held out; wrote {out}/weights.safetensors and card.md"
+    wrote = f"{100 * trained.accuracy:.1f} % accuracy on held-out digits; wrote {out}/weights.safetensors and card.md"
     print(f"{name}: {wrote}{f'; {trained.cut_short}' if trained.cut_short else ''}")
     if trained.cut_short.startswith("interrupted"):
         raise KeyboardInterrupt

@@ -177,8 +177,8 @@ def run_evolve(options: argparse.Namespace) -> int:
             raise
     written = _save(found.pictures, paths, net, out / "evolve.png")
     rows = [[title, f"{float(sure):.4f}"] for title, sure in zip(titles, found.probability, strict=True)]
-    print(table(["class", "sure"], rows))
-    print(f"\n{found.generations} generations, {found.forwards} images shown")
+    print(table(["class", "probability"], rows))
+    print(f"\n{found.generations} generations, {found.forwards} images evaluated")
     wrote(*written)
     return 0 if bool(found.success.all()) else 1
 
@@ -187,7 +187,7 @@ def _check_size(net: Frozen, options: argparse.Namespace, pictures: int) -> None
     """Refuse images that do not fit into memory."""
     channels = 1 if options.grey else 3
     needed = pictures * bytes_a_picture(net, channels, options.size, options.size)
-    check_memory(f"{pictures:,} pictures of {options.size:,} x {options.size:,}", needed, "a smaller --size, or fewer")
+    check_memory(f"{pictures:,} images of {options.size:,} x {options.size:,}", needed, "a smaller --size, or fewer")
 
 
 def _save(pictures: Sequence[Picture], paths: Sequence[Path], net: Frozen, sheet: Path) -> list[Path]:
@@ -197,7 +197,7 @@ def _save(pictures: Sequence[Picture], paths: Sequence[Path], net: Frozen, sheet
     if len(pictures) == 1:
         return list(paths)
     every = torch.stack([picture.x for picture in pictures])
-    save_figure(contact_sheet(every, net, "Made to please the network", 5), sheet)
+    save_figure(contact_sheet(every, net, "Optimised images, with predicted class and probability", 5), sheet)
     return [*paths, sheet]
 
 
@@ -226,7 +226,7 @@ def _photos(folder: Path) -> list[Path]:
     with reading(folder, "a folder of photos"):
         found = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGES)
     if not found:
-        raise FileError(f"{folder} holds no images; give a folder that does.")
+        raise FileError(f"{folder} contains no images; give a folder with images.")
     for path in found:
         with reading(path, "an image"):
             read_levels(path)
@@ -248,7 +248,7 @@ def run_spurious(options: argparse.Namespace) -> int:
     print(f"{data.described()}\n\n{found.table()}")
     suspicious = found.suspicious()
     named = ", ".join(map(str, suspicious))
-    print(f"\nanswers that hang on the colour of one region: {f'class {named}' if suspicious else 'none'}")
+    print(f"\nclasses whose predictions depend on the colour of one region: {named or 'none'}")
     return 1 if suspicious else 0
 
 
@@ -259,10 +259,10 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 def _objective(options: argparse.Namespace) -> tuple[Objective, list[str]]:
     """The objective, and a name for each of its images."""
     if (options.layer is None) == (options.classes is None):
-        raise ValueError("Say what to show: --layer with or without --channels, or --classes.")
+        raise ValueError("Nothing to visualise; give --layer (and optionally --channels) or --classes.")
     if options.classes is not None:
         if options.channels is not None:
-            raise ValueError("--channels are those of a --layer; leave them out with --classes.")
+            raise ValueError("--channels needs --layer; omit it with --classes.")
         numbers, titles = _classes(options.classes)
         return LogProbability(numbers, TEMPERATURE), titles
     if options.channels is None:
@@ -281,7 +281,7 @@ def _classes(given: Sequence[str]) -> tuple[list[int], list[str]]:
     numbers = [int(name) if name.isdecimal() else class_index(name) for name in given]
     twice = next((name for name, each in zip(given, numbers, strict=True) if numbers.count(each) > 1), None)
     if twice is not None:
-        raise ValueError(f"--classes has {twice} twice; say each once.")
+        raise ValueError(f"--classes has {twice} twice; give each only once.")
     return numbers, [_file_name(name) for name in given]
 
 

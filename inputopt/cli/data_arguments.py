@@ -80,7 +80,7 @@ class Data:
         """
         kept = self.y != label
         if not bool(kept.any()):
-            raise ValueError(f"All chosen inputs of {self.name} are of class {label} already; choose another --target.")
+            raise ValueError(f"All selected inputs of {self.name} already have class {label}; choose another --target.")
         return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept])
 
     def counts(self) -> dict[int, int]:
@@ -112,7 +112,7 @@ def find_data(name: str, count: int, seed: int = 0) -> Data:
     path = Path(name)
     if not path.exists():
         raise FileError(f"There is no file or folder {name}; check the name.")
-    with reading(name, "a folder of classes or an .npz with arrays x and y"):
+    with reading(name, "a folder of classes or an .npz file with arrays x and y"):
         if path.is_dir():
             files, labels = _listed(path)
             return _chosen(name, labels, count, seed, lambda net, rows: _images(net, [files[row] for row in rows]))
@@ -157,7 +157,7 @@ def in_bounds(net: Frozen, x: Tensor) -> Tensor:
     """
     low, high = net.box(x)
     if not bool(torch.isfinite(high - low).all()):
-        raise ValueError("Images need a model of finite bounds; say --bounds.")
+        raise ValueError("Images need a model with finite bounds; give --bounds.")
     return x if bool((low == 0).all()) and bool((high == 1).all()) else low + (high - low) * x
 
 
@@ -169,25 +169,25 @@ def _labels(path: Path) -> tuple[Array, int]:
         FileError: the file is not an .npz archive with matching arrays x and y.
     """
     if not zipfile.is_zipfile(path):
-        raise FileError(f"{path} must be an .npz with arrays x and y, or a folder of classes.")
+        raise FileError(f"{path} must be an .npz file with arrays x and y, or a folder with a subfolder per class.")
     with zipfile.ZipFile(path) as archive:
         shape, dtype = _header(path, archive, "x")
         _header(path, archive, "y")
     if dtype.kind != "f" and dtype != np.uint8:
-        raise FileError(f"x in {path} must be floating-point numbers in the bounds, or uint8 levels, not {dtype}.")
+        raise FileError(f"x in {path} must be floating-point values within the bounds, or uint8 levels, not {dtype}.")
     with np.load(path, allow_pickle=False) as held:
         labels = np.asarray(held["y"])
     if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise FileError(f"y in {path} must be class numbers of shape [B], not {labels.dtype} {list(labels.shape)}.")
+        raise FileError(f"y in {path} must be class indices of shape [B], not {labels.dtype} {list(labels.shape)}.")
     if len(shape) < 1 or shape[0] != len(labels):
         raise FileError(
-            f"x and y in {path} must be of the same inputs, not of shapes {list(shape)} and {list(labels.shape)}."
+            f"x and y in {path} must have the same length, not shapes {list(shape)} and {list(labels.shape)}."
         )
     if not len(labels) or 0 in shape:
-        raise FileError(f"{path} holds no inputs; put some into it.")
+        raise FileError(f"{path} contains no inputs; give a file with at least one.")
     if labels.min() < 0 or labels.max() >= 2**31:
         raise FileError(
-            f"y in {path} must be class numbers from 0 on, and reaches from {labels.min()} to {labels.max()}."
+            f"y in {path} must be class indices from 0 to 2**31 - 1, but ranges from {labels.min()} to {labels.max()}."
         )
     return labels, prod(shape) * max(4, dtype.itemsize)
 
@@ -197,8 +197,8 @@ def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int,
     try:
         file: IO[bytes] = archive.open(f"{name}.npy")
     except KeyError:
-        there = ", ".join(each.removesuffix(".npy") for each in archive.namelist()[: checks.MOST]) or "nothing"
-        raise FileError(f"{path} must hold arrays x and y, and holds {there}; name them so.") from None
+        there = ", ".join(each.removesuffix(".npy") for each in archive.namelist()[: checks.MAX_NAMES]) or "nothing"
+        raise FileError(f"{path} must contain arrays named x and y, but contains {there}; rename its arrays.") from None
     with file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
@@ -207,7 +207,7 @@ def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int,
 
 
 def _arrays(net: Frozen, path: Path, rows: Array) -> Tensor:
-    with reading(path, "an .npz with arrays x and y"), np.load(path, allow_pickle=False) as held:
+    with reading(path, "an .npz file with arrays x and y"), np.load(path, allow_pickle=False) as held:
         x = held["x"][rows]
     made = checks.block(f"x in {path}", x)
     return in_bounds(net, made.float() / 255) if made.dtype == torch.uint8 else made.float()
@@ -225,9 +225,9 @@ def _listed(folder: Path) -> tuple[list[Path], Array]:
         files += found
         labels += [int(name) if numbers else index] * len(found)
     if not files:
-        raise FileError(f"{folder} holds no images in subfolders; make a subfolder for each class.")
+        raise FileError(f"{folder} contains no images in subfolders; put the images of each class into a subfolder.")
     if max(labels) >= 2**31:
-        raise FileError(f"{folder} has a subfolder called {max(labels)}, which is no number of a class; rename it.")
+        raise FileError(f"{folder} has a subfolder {max(labels)}, which is too large for a class index; rename it.")
     return files, np.array(labels)
 
 
@@ -249,7 +249,7 @@ def _images(net: Frozen, files: list[Path]) -> Tensor:
             x = torch.empty(len(files), *image.shape)
         if image.shape != first.shape:
             raise FileError(
-                f"{path} is {_size(image)}, and {files[0]} is {_size(first)}; make all images alike in size and colour."
+                f"{path} is {_size(image)}, but {files[0]} is {_size(first)}; give images of equal size and channels."
             )
         x[index] = image
     return in_bounds(net, x)

@@ -59,4 +59,4 @@ def save_interrupted(pictures: Sequence[Picture], paths: Sequence[Path]) -> None
     """Save the images that exist after Ctrl-C, and print their paths."""
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
-        print(f"wrote {path}, as far as it was")
+        print(f"wrote {path} (unfinished)")

@@ -34,7 +34,7 @@ from inputopt.cli.memory_limits import limit_memory
 from inputopt.cli.model_arguments import using
 from inputopt.cli.parsing import Parser, parse
 from inputopt.errors import one_line, out_of_memory
-from inputopt.files import typed
+from inputopt.files import storing_command
 
 MODULES = (
     command_reproduce,
@@ -78,7 +78,7 @@ def run(words: Sequence[str], out: str | None = None) -> int:
     options.again = run  # for commands that run other commands
     if out is not None:
         options.out = out
-    with typed(words):
+    with storing_command(words):
         try:
             status: int = options.run(options)
         except SystemExit:
@@ -119,14 +119,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def sentence(error: Exception) -> str:
     """The message for an error, in one line."""
     if isinstance(error, BrokenPipeError):
-        return "Nobody reads the output any more, so that the rest of it was not printed."
+        return "The output pipe was closed, so the remaining output was not printed."
     if out_of_memory(error):
-        return "There is not enough memory for this; choose a smaller --size, --count or --batch."
+        return "There is not enough memory; choose a smaller --size, --count or --batch."
     if isinstance(error, (ValueError, TypeError, ModuleNotFoundError)) and str(error):
         return one_line(error)
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}{f': {error.filename}' if error.filename else ''}."
-    where = "`inputopt --traceback ...` shows where it came from"
+    where = "`inputopt --traceback ...` prints the traceback"
     return f"{type(error).__name__}: {one_line(error).rstrip('.')}; {where}."
 
 

@@ -69,7 +69,8 @@ def check_memory(what: str, bytes_needed: float, remedy: str) -> None:
     there = memory()
     if bytes_needed > there:
         raise ValueError(
-            f"{what} would take some {_large(bytes_needed)} of memory, and there are {_large(there)}; choose {remedy}."
+            f"{what} would need about {_large(bytes_needed)} of memory, but only {_large(there)} is available; "
+            f"choose {remedy}."
         )
 
 

@@ -22,6 +22,7 @@ from inputopt.errors import one_line, out_of_memory
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.naming import named
+from inputopt.nets.store import MissingArchitectureError
 from inputopt.zoo.imagenet import SCALES
 from inputopt.zoo.library import load, shipped
 
@@ -57,10 +58,10 @@ def find_network(options: argparse.Namespace) -> Frozen:
     if isinstance(made, Frozen):
         given = [f"--{name}" for name in ("mean", "std", "bounds") if getattr(options, name) is not None]
         if given:
-            raise ValueError(f"{options.model} is frozen with settings of its own already; leave out {given[0]}.")
+            raise ValueError(f"{options.model} is a Frozen, which has its own settings; omit {given[0]}.")
         return made
     if options.mean and options.std and len({len(options.mean), len(options.std)} - {1}) > 1:
-        raise ValueError("--mean and --std must have as many numbers as there are channels.")
+        raise ValueError("--mean and --std have different lengths; give each one number, or one per channel.")
     settings = {name: _single(getattr(options, name)) for name in ("mean", "std") if getattr(options, name)}
     if options.bounds is not None:
         settings["bounds"] = _per_channel(*options.bounds)
@@ -110,19 +111,17 @@ def find_model(name: str) -> Found:
     try:
         with reading(name, "a network"):
             return load(name)
-    except FileError as error:
-        if "into=" not in str(error):
-            raise
+    except MissingArchitectureError as error:
         raise FileError(
-            f"{name} does not say which network it belongs to; write a function that builds the network and loads the "
-            "weights, and name it as --model module:function."
+            f"{name} contains weights without an architecture; write a function that builds the network and loads the "
+            "weights, and give it as module:function."
         ) from error
 
 
 def _built(name: str, place: str, function: str) -> Found:
     """The named object of a module if it is a model, else the result of calling it."""
     if place.endswith(".py"):
-        raise ValueError(f"Name the module without .py: {place[:-3]}:{function}.")
+        raise ValueError(f"The module name must not end in .py; give {place[:-3]}:{function}.")
     with _importable(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results only
         with using(f"Cannot import {place!r}"):
             module = importlib.import_module(place)
@@ -153,7 +152,9 @@ def _check_needs_nothing(name: str, function: Callable[..., Any]) -> None:
     try:
         signature.bind()
     except TypeError as error:
-        raise ValueError(f"{name} needs arguments, {one_line(error)}; name a function that takes none.") from error
+        raise ValueError(
+            f"{name} cannot be called without arguments ({one_line(error)}); give one that can."
+        ) from error
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from inputopt.training.train import Progress
 @contextmanager
 def training_bar(title: str, trainings: int) -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a training run in a bar on stderr."""
-    with tqdm(total=trainings, desc=title, unit="training", unit_scale=True, leave=False, disable=None) as bar:
+    with tqdm(total=trainings, desc=title, unit="update", unit_scale=True, leave=False, disable=None) as bar:
 
         def progress(now: Progress) -> None:
             bar.set_postfix_str(f"error {now.error:.4g}", refresh=False)

@@ -45,12 +45,12 @@ class Parser(argparse.ArgumentParser):
         """
         needed = re.fullmatch(r"the following arguments are required: (.*)", message)
         if needed:
-            raise UsageError(f"Say {needed[1].replace(', ', ' and ')}; `{self.prog} --help` explains.")
+            raise UsageError(f"Missing {needed[1].replace(', ', ' and ')}; see `{self.prog} --help`.")
         message = re.sub(r"^argument \S+: (?=Unknown )", "", message)
         message = re.sub(r"^argument (\S+): ", r"\1 ", message)
         message = re.sub(r"expected (one|at least one) argument$", "needs a value", message)
         message = re.sub(r"ignored explicit argument '.*'$", "takes no value", message)
-        raise UsageError(message if message.endswith(".") else f"{message}; `{self.prog} --help` explains.")
+        raise UsageError(message if message.endswith(".") else f"{message}; see `{self.prog} --help`.")
 
 
 def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
@@ -63,7 +63,7 @@ def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     commands: Any = next(action.choices for action in parser._actions if action.dest == "command")
     first = next((word for word in words if not word.startswith("-")), None)
     if first is None and not set(words) & {"-h", "--help", "--version"}:
-        raise UsageError(f"Say what to do, with one COMMAND of {', '.join(commands)}.")
+        raise UsageError(f"No command given; choose one of {', '.join(commands)}.")
     if first is not None:
         _known("command", first, commands)
     options, unknown = parser.parse_known_args(_joined(words))
@@ -71,11 +71,9 @@ def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
         return options
     known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
     if not unknown[0].startswith("-"):
-        raise UsageError(
-            f"{options.command} does not take {unknown[0]!r}; `inputopt {options.command} --help` explains."
-        )
+        raise UsageError(f"{options.command} does not take {unknown[0]!r}; see `inputopt {options.command} --help`.")
     _known(f"option of {options.command}", unknown[0].partition("=")[0], known)
-    raise UsageError(f"{unknown[0]} cannot stand there; put it behind {options.command}.")
+    raise UsageError(f"{unknown[0]} is in the wrong place; put it after {options.command}.")
 
 
 def _known(what: str, word: str, allowed: Iterable[str]) -> None:
@@ -152,7 +150,7 @@ def numbers(text: str) -> list[float]:
     """
     values = [_float(part) for part in text.split(",")]
     if not all(map(math.isfinite, values)):
-        raise _must("be finite numbers with commas between them", text)
+        raise _must("be finite numbers separated by commas", text)
     return values
 
 
@@ -160,7 +158,7 @@ def positives(text: str) -> list[float]:
     """Parse numbers above 0 separated by commas."""
     values = [_float(part) for part in text.split(",")]
     if not all(math.isfinite(value) and value > 0 for value in values):
-        raise _must("be numbers above 0 with commas between them", text)
+        raise _must("be numbers above 0 separated by commas", text)
     return values
 
 
@@ -175,13 +173,11 @@ def bounds(text: str) -> tuple[list[float], list[float]]:
     if not colon and len(lows) == 2:
         lows, highs = [lows[0]], [lows[1]]
     if len(lows) != len(highs) or not all(a < b for a, b in zip(lows, highs, strict=True)):
-        raise _must("be LOW,HIGH with LOW below HIGH, or so for each channel as LOW,LOW,LOW:HIGH,HIGH,HIGH", text)
+        raise _must("be LOW,HIGH with LOW below HIGH, or one of each per channel as LOW,LOW,LOW:HIGH,HIGH,HIGH", text)
     return lows, highs
 
 
-def sizes(
-    least: int = 1, count: int | None = None, what: str = "whole numbers with commas between them"
-) -> Read[list[int]]:
+def sizes(least: int = 1, count: int | None = None, what: str = "whole numbers separated by commas") -> Read[list[int]]:
     """Parser for whole numbers separated by commas, `count` of them if given.
 
     >>> sizes()("2,3,1")
@@ -207,7 +203,7 @@ def different(read: Read[list[Value]]) -> Read[list[Value]]:
         values = read(text)
         twice = next((value for value in values if values.count(value) > 1), None)
         if twice is not None:
-            raise argparse.ArgumentTypeError(f"has {twice} twice; say each once.")
+            raise argparse.ArgumentTypeError(f"has {twice} twice; give each only once.")
         return values
 
     return each
@@ -221,7 +217,7 @@ def names(text: str) -> list[str]:
     """
     values = [part.strip() for part in text.split(",")]
     if not all(values):
-        raise _must("be names with commas between them", text)
+        raise _must("be names separated by commas", text)
     return different(lambda _: values)(text)
 
 

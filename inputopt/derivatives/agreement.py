@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from inputopt.derivatives.gradient_methods import GRADIENT_METHODS, find_gradient_method, gradients
 from inputopt.derivatives.record import Gradients
-from inputopt.derivatives.ways import WAYS, find_way, gradients
 from inputopt.nets.mlp import MLP
 
 REFERENCE = "autograd"
@@ -42,7 +42,7 @@ class Agreement:
 
 
 def agreements(
-    net: MLP, inputs: Any, targets: Any, cost: str = "mse", methods: Sequence[str] = tuple(WAYS)
+    net: MLP, inputs: Any, targets: Any, cost: str = "mse", methods: Sequence[str] = tuple(GRADIENT_METHODS)
 ) -> list[Agreement]:
     """Compute all gradients by each method and compare them with autograd.
 
@@ -52,7 +52,7 @@ def agreements(
     if isinstance(methods, str):
         raise TypeError(f"methods must be a list of names, not {methods!r}.")
     for method in methods:
-        find_way(method)
+        find_gradient_method(method)
     reference = gradients(net, inputs, targets, cost, REFERENCE)
     results = []
     for method in methods:

@@ -12,7 +12,7 @@ from inputopt.derivatives.record import Gradients
 from inputopt.nets.costs import Cost
 
 
-def in_full(outputs: Tensor) -> Tensor:
+def to_single_precision(outputs: Tensor) -> Tensor:
     """Cast half-precision outputs, such as those of a network with autocast, to float32 for the cost."""
     return outputs.float() if outputs.dtype in HALF else outputs
 
@@ -40,13 +40,15 @@ class Autograd:
         """Return dCost/dParameter averaged over the batch; None for parameters that the cost does not depend on."""
         cost = self._cost.torch(self._logits(inputs), targets)
         if not cost.requires_grad:
-            raise ValueError("The network's output has no derivative by its parameters; let its forward record them.")
+            raise ValueError(
+                "The network's output has no gradient with respect to its parameters; enable gradients in its forward."
+            )
         return torch.autograd.grad(cost, self._trainable, allow_unused=self._plain is None)
 
     def _logits(self, inputs: Tensor) -> Tensor:
         if self._plain is not None:
             return self._plain.logits(inputs)
-        return in_full(self._net(inputs.clone()))
+        return to_single_precision(self._net(inputs.clone()))
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Return all gradients of an MLP by one forward and one backward."""

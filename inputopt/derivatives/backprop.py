@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import Tensor
 
-from inputopt.derivatives.record import Gradients, as_arrays, in_turn, to_gradients, trainable
+from inputopt.derivatives.record import Gradients, as_arrays, interleaved, to_gradients, trainable
 from inputopt.nets.activations import Array
 from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost
@@ -70,7 +70,7 @@ class Backprop:
     def __init__(self, net: MLP, cost: Cost) -> None:
         self.net, self._cost, self._trainable = arrays(net), cost, trainable(net)
         self.evaluations = 2
-        self.parameters = self._trainable(in_turn(self.net.weights, self.net.biases))
+        self.parameters = self._trainable(interleaved(self.net.weights, self.net.biases))
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:
         """Return the batch as arrays."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 from torch import Tensor
 
-from inputopt.derivatives.record import Gradients, as_arrays, in_turn, to_gradients, trainable
+from inputopt.derivatives.record import Gradients, as_arrays, interleaved, to_gradients, trainable
 from inputopt.nets.activations import Array
 from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost
@@ -31,7 +31,7 @@ class Differences:
 
     def __init__(self, net: MLP, cost: Cost, central: bool = True) -> None:
         self._arrays, self._cost, self._central, self._trainable = arrays(net), cost, central, trainable(net)
-        self._values = in_turn(self._arrays.weights, self._arrays.biases)
+        self._values = interleaved(self._arrays.weights, self._arrays.biases)
         self.parameters = self._trainable(self._values)
         self._count = sum(value.size for value in self._values)
         self.evaluations = 2 * self._count if central else 1 + self._count

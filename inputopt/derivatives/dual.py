@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from inputopt.derivatives.record import Gradients, as_arrays, in_turn, to_gradients, trainable
+from inputopt.derivatives.record import Gradients, as_arrays, interleaved, to_gradients, trainable
 from inputopt.nets.activations import Array, erf
 from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost
@@ -205,7 +205,7 @@ class ForwardMode:
     def __init__(self, net: MLP, cost: Cost) -> None:
         self._arrays, self._cost, self._trainable = arrays(net), cost, trainable(net)
         self.evaluations = 1
-        self.parameters = self._trainable(in_turn(self._arrays.weights, self._arrays.biases))
+        self.parameters = self._trainable(interleaved(self._arrays.weights, self._arrays.biases))
 
     def native(self, inputs: Tensor, targets: Tensor) -> tuple[Array, Array]:
         """Return the batch as arrays."""
@@ -220,7 +220,7 @@ class ForwardMode:
     def _split(self, partials: Array) -> tuple[list[Array], list[Array], Array]:
         """Split partials [P, B] into mean weight gradients, mean bias gradients and input gradients [B, n]."""
         mean, shaped, start = partials.mean(1), [], 0
-        for value in in_turn(self._arrays.weights, self._arrays.biases):
+        for value in interleaved(self._arrays.weights, self._arrays.biases):
             shaped.append(mean[start : start + value.size].reshape(value.shape))
             start += value.size
         return shaped[0::2], shaped[1::2], np.ascontiguousarray(partials[start:].T)
@@ -228,7 +228,7 @@ class ForwardMode:
     def step(self, inputs: Array, targets: Array) -> list[Array]:
         """Return dCost/dParameter averaged over the batch."""
         weights, biases, _ = self._split(self._costs(inputs, targets, with_inputs=False).partials)
-        return self._trainable(in_turn(weights, biases))
+        return self._trainable(interleaved(weights, biases))
 
     def report(self, inputs: Tensor, targets: Tensor) -> Gradients:
         """Return all gradients by one evaluation, which carries a partial for each variable."""

@@ -10,19 +10,19 @@ import numpy as np
 
 from inputopt import checks
 from inputopt.derivatives.backprop import Chain, chain, input_derivatives, parameter_derivatives
-from inputopt.derivatives.plain import check_plain, in_single
+from inputopt.derivatives.gradient_methods import check_batch
+from inputopt.derivatives.plain import check_plain, in_single_precision
 from inputopt.derivatives.record import as_arrays
-from inputopt.derivatives.ways import check_batch
 from inputopt.nets.activations import Array
-from inputopt.nets.ambient import ambient
 from inputopt.nets.arrays import Arrays, arrays
 from inputopt.nets.costs import Cost, find_cost
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.mlp import MLP
 
 MOST_NUMBERS = 400
 
 
-@ambient()
+@default_modes()
 def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rate: float = 0.5) -> str:
     """Return the derivation of one training step of a small network: forward, backward and update.
 
@@ -32,10 +32,12 @@ def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rat
         ValueError, TypeError: not a plain MLP of up to 400 weights and biases, or inputs and targets that do not fit.
     """
     rate = checks.positive("learning_rate", learning_rate)
-    net = in_single(check_plain(net))
+    net = in_single_precision(check_plain(net))
     count = sum(value.numel() for value in net.parameters())
     if count > MOST_NUMBERS:
-        raise ValueError(f"A network of {count} numbers is too large to spell out; choose one of up to {MOST_NUMBERS}.")
+        raise ValueError(
+            f"A network of {count} weights and biases is too large to explain; use one of up to {MOST_NUMBERS}."
+        )
     resolved = find_cost(cost, net.output)
     flat, wanted = as_arrays(*check_batch(net, resolved, inputs, targets))
     net_arrays = arrays(net)

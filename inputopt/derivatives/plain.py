@@ -36,15 +36,15 @@ def check_plain(net: nn.Module) -> MLP:
         ValueError: not a plain MLP.
     """
     if not isinstance(net, MLP):
-        raise TypeError(f"A full report of derivatives needs an inputopt.MLP, not {type(net).__name__}.")
+        raise TypeError(f"The network must be an inputopt.MLP, not {type(net).__name__}.")
     if not is_plain(net):
         raise ValueError(
-            "This MLP has a forward, hooks, shared or parametrised weights of its own, which derivatives by hand do "
-            "not see; use a plain inputopt.MLP, or inputopt.train with method='autograd'."
+            "This MLP has an overridden forward, hooks, or shared or parametrised weights, which manual "
+            "differentiation does not support; use a plain inputopt.MLP, or inputopt.train with method='autograd'."
         )
     return net
 
 
-def in_single(net: MLP) -> MLP:
+def in_single_precision(net: MLP) -> MLP:
     """Return `net`, or a float32 copy of it if its weights are in half precision."""
     return copy.deepcopy(net).float() if net.weights[0].dtype in HALF else net

@@ -39,7 +39,7 @@ class Gradients:
         return self.biases
 
 
-class Way(Protocol):
+class GradientMethod(Protocol):
     """A differentiation method bound to a network and a cost.
 
     Attributes:
@@ -61,20 +61,20 @@ class Way(Protocol):
         """Return all gradients, including those of the inputs."""
 
 
-class BindWay(Protocol):
-    """Constructor of a `Way` for a network and a cost."""
+class BindMethod(Protocol):
+    """Constructor of a `GradientMethod` for a network and a cost."""
 
-    def __call__(self, net: MLP, cost: Cost) -> Way: ...
+    def __call__(self, net: MLP, cost: Cost) -> GradientMethod: ...
 
 
-def in_turn(weights: Sequence[Any], biases: Sequence[Any]) -> list[Any]:
+def interleaved(weights: Sequence[Any], biases: Sequence[Any]) -> list[Any]:
     """Return [weights 0, biases 0, weights 1, ...]."""
     return [value for pair in zip(weights, biases, strict=True) for value in pair]
 
 
 def trainable(net: MLP) -> Callable[[list[Any]], list[Any]]:
-    """Return a filter for lists in the order of `in_turn` that keeps the entries of parameters with `requires_grad`."""
-    requires_grad = [parameter.requires_grad for parameter in in_turn(net.weights, net.biases)]
+    """Return a filter of `interleaved` lists that keeps the entries of parameters with `requires_grad`."""
+    requires_grad = [parameter.requires_grad for parameter in interleaved(net.weights, net.biases)]
     if all(requires_grad):
         return lambda values: values
     return lambda values: list(compress(values, requires_grad))

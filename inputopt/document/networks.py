@@ -55,5 +55,5 @@ EXAMPLES = {
         trainings=520_000,
     ),
     "4": _HIDDEN_LAYER,
-    "4 held": replace(_HIDDEN_LAYER, title="a hidden layer, biases held", trainings=10_000, hold_biases=True),
+    "4 held": replace(_HIDDEN_LAYER, title="a hidden layer, fixed biases", trainings=10_000, hold_biases=True),
 }

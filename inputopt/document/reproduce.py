@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from inputopt import checks
-from inputopt.derivatives.ways import find_way, gradients
+from inputopt.derivatives.gradient_methods import find_gradient_method, gradients
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
-from inputopt.document.worker_processes import shared_out
+from inputopt.document.worker_processes import map_in_processes
 from inputopt.nets.activations import find_activation
 from inputopt.nets.costs import find_cost
 from inputopt.training.genetic import evolve
@@ -24,7 +24,7 @@ from inputopt.training.train import Progress, train
 
 METHODS = ("autograd", "backprop")
 SMALL = ("1", "3a", "4")  # also trained by the slower methods
-SMALL_WAYS = ("dual", "differences", "one_sided")
+SMALL_METHODS = ("dual", "differences", "one_sided")
 
 Derived = tuple[dict[str, float], History]
 Watch = Callable[[str, str, int], AbstractContextManager[Callable[[Progress], None] | None]]
@@ -48,7 +48,7 @@ class SmallRun:
     """One small network trained by one method: its cost, and the mean error at the end."""
 
     example: str
-    way: str
+    method: str
     trainings: int
     evaluations: int
     seconds: float
@@ -87,14 +87,14 @@ def reproduce(
         KeyboardInterrupt: on Ctrl-C; partial results are discarded.
     """
     if isinstance(methods, str) or not methods:
-        raise TypeError(f"methods must be a list of names, at least one, not {methods!r}.")
+        raise TypeError(f"methods must be a list of at least one name, not {methods!r}.")
     for method in methods:
-        find_way(method)
+        find_gradient_method(method)
     processes = checks.whole("processes", processes)
     checks.function("watch", watch)
     watch = watch or (lambda example, method, trainings: nullcontext())
     tabled = [(method, name) for method in methods for name in EXAMPLES]
-    slower = [(method, name) for name in SMALL for method in SMALL_WAYS] if small else []
+    slower = [(method, name) for name in SMALL for method in SMALL_METHODS] if small else []
 
     def derive_here(example: Example, method: str, name: str) -> Derived:
         with watch(name, method, example.trainings) as progress:
@@ -102,7 +102,7 @@ def reproduce(
 
     jobs = [(EXAMPLES[name], method, name) for method, name in dict.fromkeys(tabled + slower)]
     jobs.sort(key=lambda job: -job[0].trainings)
-    done = shared_out(derive_here, _derive_in_worker, jobs, processes)
+    done = map_in_processes(derive_here, _derive_in_worker, jobs, processes)
     found = {(method, name): derived for (_, method, name), derived in zip(jobs, done, strict=True)}
     rows = (Row(figure, {method: _number(found, method, figure) for method in methods}) for figure in figures())
     return Reproduction(
@@ -178,12 +178,12 @@ def _warm_up() -> dict[str, float]:
 
 def _small_runs(histories: dict[tuple[str, str], History]) -> Iterator[SmallRun]:
     """Runs of the small networks by the slower methods, and by the genetic algorithm to the error that they reached."""
-    for (way, name), history in histories.items():
+    for (method, name), history in histories.items():
         example, error = EXAMPLES[name], float(history.error[-1])
         net = example.network()
-        each = find_way(way)(net, find_cost("mse", net.output)).evaluations
-        yield SmallRun(name, way, history.trainings, each * history.trainings, history.seconds, error)
-        if way == SMALL_WAYS[-1]:
+        each = find_gradient_method(method)(net, find_cost("mse", net.output)).evaluations
+        yield SmallRun(name, method, history.trainings, each * history.trainings, history.seconds, error)
+        if method == SMALL_METHODS[-1]:
             yield _evolved(name, example, error)
 
 

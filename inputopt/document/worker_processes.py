@@ -14,7 +14,7 @@ Job = tuple[Any, ...]
 Found = TypeVar("Found")
 
 
-def shared_out(
+def map_in_processes(
     here: Callable[..., Found], there: Callable[..., Found], jobs: Sequence[Job], processes: int
 ) -> list[Found]:
     """Run jobs in several processes and return the result of each; a free process takes the next job.

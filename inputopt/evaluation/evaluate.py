@@ -12,29 +12,30 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.attack import Model, bounded, called
+from inputopt.attacks.attack import Model, run_in_batches
 from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
 from inputopt.attacks.reevaluation import CHECKED
+from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.attack_row import AttackRow
-from inputopt.evaluation.final_check import FinalCheck, judge
+from inputopt.evaluation.final_check import FinalCheck, check_final_images
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.indicators.zero_gradient import share_of_zero_gradients
 from inputopt.evaluation.protocols import find_protocol
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.state import EvaluationState
-from inputopt.nets.ambient import ambient
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import check_problem
-from inputopt.search.network_traits import NetworkTraits, same_answers_alone
+from inputopt.search.network_traits import NetworkTraits, same_logits_alone
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 from inputopt.search.rows import take
 
 
-@ambient()
+@default_modes()
 def evaluate(
     model: Model,
     x: Tensor,
@@ -50,25 +51,27 @@ def evaluate(
     eot_samples: int = 1,
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
-    """Run a protocol of attacks, each on the inputs that are still standing, and judge the final images once more.
+    """Measure robust accuracy with a protocol of attacks, each run on the inputs that are still robust.
+
+    The final images are evaluated once more, independently of the attacks.
 
     Args:
-        model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        x: inputs [B, ...] in the bounds, a floating-point tensor or array.
-        y: their classes, [B]; the network's own predictions if not given.
+        model: a network, frozen or not; if not, its inputs are assumed to lie in [0, 1].
+        x: inputs [B, ...] within the bounds, a floating-point tensor or array.
+        y: labels [B]; default: the network's predictions.
         norm: "l0", "l1", "l2" or "linf".
-        eps: the distance, a number or one for each input.
+        eps: radius of the ball: a number, or one per input.
         preset: "quick" (seconds), "standard" (at least as strong as AutoAttack's standard protocol) or "thorough".
-        seed: what all randomness is drawn from, together with the ids.
-        ids: what each input's randomness is keyed by; the position if not given.
-        levels, mask, eot_samples: as for every attack.
-        progress: called with each attack's name and how many inputs are still standing.
+        seed: random seed, combined with the ids.
+        ids: int64 [B], which key the random numbers of each input; default: the position in the batch.
+        levels, mask, eot_samples: as for `AttackConfig`.
+        progress: called with each attack's name and the number of inputs that it is run on.
 
     Returns:
-        For a network that answers at random, accuracies are means over examples and fresh draws.
+        The report. For stochastic networks, accuracies are means over inputs and random draws.
 
     Raises:
-        ValueError, TypeError: anything that does not fit, before any attack.
+        ValueError, TypeError: an invalid argument, before any attack.
     """
     chosen = find_norm(norm)
     stages = [
@@ -77,28 +80,28 @@ def evaluate(
     ]
     distance, where = lengths("eps", eps), None if mask is None else mask_of_numbers("mask", mask)
     net, seed = frozen(model), checks.seed(seed)
-    problem, known = check_problem(net, x, y, ids)
+    problem, traits = check_problem(net, x, y, ids)
     check_levels(levels, net, problem.x0, chosen)
-    problem = replace(problem, region=bounded(net, problem, chosen, distance, where))
-    if known.varies:  # what counts is the mean over draws, which a search brings down until its last step
+    problem = replace(problem, region=ball_region(net, problem, chosen, distance, where))
+    if traits.stochastic:  # the mean over draws counts, which a search lowers up to its last step
         stages = [replace(stage, attack=replace(stage.attack, stop_on_success=False)) for stage in stages]
     zero_gradients = share_of_zero_gradients(net, problem)
     logits = logits_in_batches(net, problem)
-    if not known.varies and not same_answers_alone(net, problem.x0, logits, CHECKED):
-        known = replace(known, batch_dependent=True)  # in batches larger than those of the first look
-    state, rows = EvaluationState.at_start(net, problem, logits, known, seed), []
+    if not traits.stochastic and not same_logits_alone(net, problem.x0, logits, CHECKED):
+        traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
+    state, rows = EvaluationState.at_start(net, problem, logits, traits, seed), []
     nonfinite_clean = state.nonfinite
     for stage in stages:
         tried = (state.robust & stage.where(state)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
-        found = _attacked(stage.attack, net, problem, tried, known, seed)
+        found = _attacked(stage.attack, net, problem, tried, traits, seed)
         state = state.after(tried, found, problem.label[tried])
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
-    final = judge(net, problem, state, known, seed)
+    final = check_final_images(net, problem, state, traits, seed)
     evidence = Evidence(
-        known, eot_samples, zero_gradients, rows, nonfinite_clean, state.nonfinite, final.changed, final.alone
+        traits, eot_samples, zero_gradients, rows, nonfinite_clean, state.nonfinite, final.changed, final.one_by_one
     )
     settings = {
         "norm": norm,
@@ -117,14 +120,16 @@ def evaluate(
 
 
 def _attacked(
-    attack: AttackConfig, net: Frozen, problem: Problem, tried: Tensor, known: NetworkTraits, seed: int
+    attack: AttackConfig, net: Frozen, problem: Problem, tried: Tensor, traits: NetworkTraits, seed: int
 ) -> Result | None:
-    """The attack on the examples `tried`, as it would be called on them; None if there are none."""
+    """The result of the attack on the inputs at positions `tried`, as if called on them alone; None without inputs."""
     if not len(tried):
         return None
     part = take(problem, tried)
     part = replace(part, example=torch.arange(len(tried), device=tried.device))
-    return called(attack, net, part, known, seed, None, check_alone=False)  # as the clean inputs were
+    return run_in_batches(
+        attack, net, part, traits, seed, None, check_batch=False
+    )  # checked above for the clean inputs
 
 
 def _report(
@@ -141,8 +146,8 @@ def _report(
     return Report(clean, accuracy, final.robust > 0.5, x, tuple(rows), found, settings, final.interval)
 
 
-def _row(name: str, standing: Tensor, found: Result | None, seconds: float) -> AttackRow:
+def _row(name: str, tried: Tensor, found: Result | None, seconds: float) -> AttackRow:
     if found is None:
         return AttackRow(name, 0, (), 0, 0, seconds)
-    fooled = tuple(standing[found.success].tolist())
-    return AttackRow(name, len(standing), fooled, int(found.forwards.sum()), int(found.backwards.sum()), seconds)
+    fooled = tuple(tried[found.success].tolist())
+    return AttackRow(name, len(tried), fooled, int(found.forwards.sum()), int(found.backwards.sum()), seconds)

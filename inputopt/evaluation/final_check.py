@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.batches import logits_in_batches
-from inputopt.evaluation.random_accuracy import JUDGING, JUDGING_AGAIN, right, share_right
+from inputopt.evaluation.random_accuracy import JUDGING, JUDGING_AGAIN, is_correct, share_correct
 from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.frozen import Frozen
-from inputopt.search.network_traits import NetworkTraits, same_answers_alone
+from inputopt.search.network_traits import NetworkTraits, same_logits_alone
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
 
@@ -33,14 +33,14 @@ class FinalCheck:
         robust: the same for the final images, [B].
         changed: number of successful adversarial examples that are classified correctly when re-evaluated.
         error: standard error of the mean of `robust` due to the draws.
-        alone: whether each image was evaluated in a batch of one, because the network is batch-dependent.
+        one_by_one: whether each image was evaluated in a batch of one, because the network is batch-dependent.
     """
 
     clean: Tensor
     robust: Tensor
     changed: int
     error: float = 0.0
-    alone: bool = False
+    one_by_one: bool = False
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -53,37 +53,42 @@ class FinalCheck:
 
 
 @torch.no_grad()
-def judge(net: Frozen, problem: Problem, standing: EvaluationState, known: NetworkTraits, seed: int) -> FinalCheck:
+def check_final_images(
+    net: Frozen, problem: Problem, state: EvaluationState, traits: NetworkTraits, seed: int
+) -> FinalCheck:
     """Re-evaluate the clean inputs and the final images, independent of the attacks.
 
     Random networks are evaluated on fresh draws, batch-dependent ones on each image in a batch of one. The final image
     of an input on which all attacks failed may be the input itself.
     """
-    final = replace(problem, x0=standing.x)
-    if known.varies:
-        before = share_right(net, problem, seed, JUDGING)
-        after = share_right(net, final, seed, JUDGING_AGAIN)
-        return FinalCheck(before.shares, after.shares, _changed(standing, after.shares > 0.5), after.error)
-    clean = standing.clean_margin > 0
-    perturbed = (clean & ~standing.robust).nonzero()[:, 0]  # all others are unchanged
-    again, alone = _correct_in_batch(net, take(final, perturbed)) if len(perturbed) else (clean[perturbed], False)
+    final = replace(problem, x0=state.x)
+    if traits.stochastic:
+        before = share_correct(net, problem, seed, JUDGING)
+        after = share_correct(net, final, seed, JUDGING_AGAIN)
+        return FinalCheck(before.shares, after.shares, _changed(state, after.shares > 0.5), after.error)
+    clean = state.clean_margin > 0
+    perturbed = (clean & ~state.robust).nonzero()[:, 0]  # all others are unchanged
+    again, one_by_one = _correct_in_batch(net, take(final, perturbed)) if len(perturbed) else (clean[perturbed], False)
     again = clean.index_copy(0, perturbed, again)
-    if known.batch_dependent or alone:
-        clean, again, alone = *(right(_logits_one_by_one(net, each), problem.label) for each in (problem, final)), True
+    if traits.batch_dependent or one_by_one:
+        clean, again, one_by_one = (
+            *(is_correct(_logits_one_by_one(net, each), problem.label) for each in (problem, final)),
+            True,
+        )
     robust = again & clean
-    changed = _changed(standing, robust)
-    return FinalCheck(clean.to(problem.x0.dtype), robust.to(problem.x0.dtype), changed, alone=alone)
+    changed = _changed(state, robust)
+    return FinalCheck(clean.to(problem.x0.dtype), robust.to(problem.x0.dtype), changed, one_by_one=one_by_one)
 
 
 def _correct_in_batch(net: Frozen, final: Problem) -> tuple[Tensor, bool]:
     """Whether images are classified correctly in a batch, bool [B], and whether their logits depend on the batch."""
     logits = logits_in_batches(net, final)
-    return right(logits, final.label), not same_answers_alone(net, final.x0, logits, CHECKED)
+    return is_correct(logits, final.label), not same_logits_alone(net, final.x0, logits, CHECKED)
 
 
-def _changed(standing: EvaluationState, correct: Tensor) -> int:
+def _changed(state: EvaluationState, correct: Tensor) -> int:
     """Number of successful adversarial examples that are classified correctly after all."""
-    return int((correct & ~standing.robust & (standing.fooled > 0.5)).sum())
+    return int((correct & ~state.robust & (state.fooled > 0.5)).sum())
 
 
 def _logits_one_by_one(net: Frozen, problem: Problem) -> Tensor:

@@ -52,7 +52,7 @@ def legibility(
         ValueError: no judge, or invalid sizes.
     """
     if not judges:
-        raise ValueError("Give at least one judge that had no part in making the pictures.")
+        raise ValueError("judges must hold at least one network that was not used to make the pictures.")
     if photos.shape[2:] != x.shape[2:]:
         raise ValueError(f"photos must be as large as the pictures, {list(x.shape[2:])}, not {list(photos.shape[2:])}.")
     with torch.no_grad():
@@ -89,7 +89,7 @@ def radial_spectrum(x: Tensor) -> Tensor:
     """
     side = x.shape[-1]
     if x.ndim != 4 or x.shape[2] != side or side < 4:
-        raise ValueError(f"Spectra are of square images [B, C, S, S] with S at least 4, not of {list(x.shape)}.")
+        raise ValueError(f"Spectra need square images [B, C, S, S] with S at least 4, not shape {list(x.shape)}.")
     grey = x.double().mean(1)
     window = torch.hann_window(side, periodic=False, dtype=grey.dtype, device=x.device)
     power = torch.fft.fft2((grey - grey.mean((1, 2), keepdim=True)) * window[:, None] * window).abs().square()

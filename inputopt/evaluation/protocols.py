@@ -10,7 +10,7 @@ from inputopt.attacks.attack import Attack
 from inputopt.attacks.multi_targeted import MultiTargeted, Round
 from inputopt.attacks.pgd import PGD
 from inputopt.attacks.square import Square
-from inputopt.evaluation.state import Where, everyone, gained, near
+from inputopt.evaluation.state import Selection, all_robust, margin_below, margin_reduced
 
 WIDE, WIDER = (2.0,), (3.0,)
 
@@ -31,7 +31,7 @@ class Stage:
 
     name: str
     attack: Attack
-    where: Where = everyone
+    where: Selection = all_robust
 
 
 def _quick() -> list[Stage]:
@@ -39,8 +39,8 @@ def _quick() -> list[Stage]:
     again = MultiTargeted(rounds=(Round(1, 40, WIDE),), candidates=3)
     return [
         Stage("PGD, 8 steps", PGD(steps=8)),
-        Stage("likeliest class, from a larger ball", wide, near(0.5)),
-        Stage("likeliest class, where near", again, near(0.06)),
+        Stage("likeliest class, from a larger ball", wide, margin_below(0.5)),
+        Stage("likeliest class, near the boundary", again, margin_below(0.06)),
     ]
 
 
@@ -51,9 +51,9 @@ def _standard() -> list[Stage]:
     return [
         Stage("PGD, 12 steps", PGD(steps=12)),
         Stage("likeliest classes", MultiTargeted(rounds=(Round(3, 10),))),
-        Stage("likeliest classes, from a larger ball", wide, near(0.45)),
-        Stage("all classes, where near", second, near(0.15)),
-        Stage("likeliest classes, where nearest", last, near(0.05)),
+        Stage("likeliest classes, from a larger ball", wide, margin_below(0.45)),
+        Stage("all classes, near the boundary", second, margin_below(0.15)),
+        Stage("likeliest classes, nearest the boundary", last, margin_below(0.05)),
         *_square(40, 5000),
     ]
 
@@ -65,7 +65,7 @@ def _thorough() -> list[Stage]:
         *_standard()[:-2],
         Stage("all classes", every),
         Stage("PGD, 100 steps", PGD(steps=100)),
-        Stage("all classes again, where near", deep, near(0.15)),
+        Stage("all classes again, near the boundary", deep, margin_below(0.15)),
         *_square(1500, 5000),
     ]
 
@@ -74,7 +74,7 @@ def _square(steps: int, extra_steps: int) -> list[Stage]:
     """Square attack; it comes closer to the boundary than the gradient attacks only if gradients are masked."""
     return [
         Stage(f"Square, {steps:,} steps", Square(steps=steps)),
-        Stage(f"Square, {extra_steps:,} steps, where it came closest", Square(steps=extra_steps), gained),
+        Stage(f"Square, {extra_steps:,} steps, where it reduced the margin", Square(steps=extra_steps), margin_reduced),
     ]
 
 

@@ -71,7 +71,7 @@ class RobustnessCurve:
             }
             for name, found in self.results.items()
         ]
-        return [*rows, self._row("all together", self.lowest)]
+        return [*rows, self._row("all attacks", self.lowest)]
 
     def _row(self, name: str, distance: Tensor) -> dict[str, Any]:
         area = robustness_area(distance, self.furthest)
@@ -83,14 +83,14 @@ class RobustnessCurve:
         """A plot of accuracy against distance: one line per attack, and the lower envelope dashed."""
         figure = blank_figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot(xlabel=f"distance ({self.norm})", ylabel="accuracy", title="Robustness curve")
-        right = 1.05 * self.furthest or 1.0
-        for name, distance in {**self.distances, "all together": self.lowest}.items():
-            envelope = name == "all together"
+        correct = 1.05 * self.furthest or 1.0
+        for name, distance in {**self.distances, "all attacks": self.lowest}.items():
+            envelope = name == "all attacks"
             if envelope and len(self.results) == 1:
                 continue
             steps, accuracies = curve_of(distance)
             axes.step(
-                [*steps.tolist(), right],
+                [*steps.tolist(), correct],
                 [*accuracies.tolist(), float(accuracies[-1])],
                 where="post",
                 label=f"{name} (area {robustness_area(distance, self.furthest):.3g})",
@@ -98,7 +98,7 @@ class RobustnessCurve:
                 linestyle="--" if envelope else "-",
                 linewidth=1.2 if envelope else 1.6,
             )
-        axes.set_xlim(0, right)
+        axes.set_xlim(0, correct)
         axes.set_ylim(0, 1)
         axes.legend(fontsize=8)
         return figure
@@ -144,13 +144,15 @@ def robustness_curve(
     """
     chosen = {"MinimalNorm": MinimalNorm(find_norm(norm).name)} if attacks is None else dict(attacks)
     if not chosen:
-        raise ValueError("attacks must hold at least one minimal-norm attack; leave it out for MinimalNorm.")
+        raise ValueError("attacks must hold at least one minimal-norm attack; omit it to use MinimalNorm.")
     for name, attack in chosen.items():
         if not isinstance(attack, MinimalNormAttack):
             kind = type(attack).__name__
-            raise TypeError(f"{name} must be a minimal-norm attack, not {kind}; put it into EpsilonBisection.")
+            raise TypeError(f"{name} must be a minimal-norm attack, not {kind}; wrap it in EpsilonBisection.")
         if attack.norm != norm:
-            raise ValueError(f"{name} searches in {attack.norm}, and the curve is of {norm}; give both the same norm.")
+            raise ValueError(
+                f"{name} searches in {attack.norm}, but the curve is in {norm}; use the same norm for both."
+            )
     net = frozen(model)
     results, seconds = {}, {}
     for name, attack in chosen.items():

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.evaluation.random_accuracy import JUDGING, share_right
+from inputopt.evaluation.random_accuracy import JUDGING, share_correct
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_traits import NetworkTraits
 from inputopt.search.objectives.logits import best_other, logit_of, margin
@@ -27,7 +27,7 @@ class EvaluationState:
         fooled: fraction of draws in which `x` is misclassified, [B]; 0 or 1 for a deterministic network.
         clean_margin: logit of the label minus the highest other logit on the clean input, [B].
         margin: smallest margin that any attack reached, [B].
-        gained: whether the last attack reduced the margin to less than 0.9 of the smallest before, bool [B].
+        margin_reduced: whether the last attack reduced the margin to less than 0.9 of the smallest before, bool [B].
         nonfinite: whether any logit or gradient was NaN or infinite, bool [B].
     """
 
@@ -36,26 +36,26 @@ class EvaluationState:
     fooled: Tensor
     clean_margin: Tensor
     margin: Tensor
-    gained: Tensor
+    margin_reduced: Tensor
     nonfinite: Tensor
 
     @classmethod
     def at_start(
-        cls, net: Frozen, problem: Problem, logits: Tensor, known: NetworkTraits, seed: int
+        cls, net: Frozen, problem: Problem, logits: Tensor, traits: NetworkTraits, seed: int
     ) -> EvaluationState:
         """The state before the first attack; inputs whose highest logit is not finite count as misclassified."""
         most = logits.amax(1)
         finite = (most - most) == 0
         margins = torch.where(finite, margin(logits, problem.x0, problem), -torch.inf)
-        right = finite & (logits.argmax(1) == problem.label)
-        if known.varies:
-            right = share_right(net, problem, seed, JUDGING).shares > 0.5
-        none = torch.zeros_like(right)
-        return cls(right, problem.x0.clone(), (~right).to(margins.dtype), margins, margins, none, ~finite)
+        correct = finite & (logits.argmax(1) == problem.label)
+        if traits.stochastic:
+            correct = share_correct(net, problem, seed, JUDGING).shares > 0.5
+        none = torch.zeros_like(correct)
+        return cls(correct, problem.x0.clone(), (~correct).to(margins.dtype), margins, margins, none, ~finite)
 
     def after(self, tried: Tensor, found: Result | None, label: Tensor) -> EvaluationState:
         """The state after an attack on positions `tried` with labels `label`; `found` is None if none are attacked."""
-        none = torch.zeros_like(self.gained)
+        none = torch.zeros_like(self.margin_reduced)
         if found is None:
             return EvaluationState(
                 self.robust, self.x, self.fooled, self.clean_margin, self.margin, none, self.nonfinite
@@ -75,20 +75,20 @@ class EvaluationState:
         )
 
 
-Where = Callable[[EvaluationState], Tensor]
+Selection = Callable[[EvaluationState], Tensor]
 """Selects the inputs that an attack is run on, bool [B], independently for each input."""
 
 
-def everyone(standing: EvaluationState) -> Tensor:
+def all_robust(state: EvaluationState) -> Tensor:
     """All inputs that are still robust."""
-    return standing.robust
+    return state.robust
 
 
-def near(share: float) -> Where:
+def margin_below(share: float) -> Selection:
     """Inputs whose margin is at most this fraction of the clean margin."""
-    return lambda standing: standing.margin <= share * standing.clean_margin
+    return lambda state: state.margin <= share * state.clean_margin
 
 
-def gained(standing: EvaluationState) -> Tensor:
+def margin_reduced(state: EvaluationState) -> Tensor:
     """Inputs whose margin the last attack reduced to less than 0.9 of the smallest before."""
-    return standing.gained
+    return state.margin_reduced

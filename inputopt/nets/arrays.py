@@ -28,7 +28,9 @@ def arrays(net: MLP) -> Arrays:
         ValueError: the network is not on the CPU.
     """
     if any(parameter.device.type != "cpu" for parameter in net.parameters()):
-        raise ValueError("This way to a derivative works in main memory; move the network with .cpu() or use autograd.")
+        raise ValueError(
+            "This differentiation method runs only on a CPU; move the network with .cpu() or use autograd."
+        )
     kinds = [net.activation] * (len(net.weights) - 1) + [net.output]
     return Arrays(
         [weight.detach().numpy() for weight in net.weights],

@@ -63,7 +63,7 @@ def find_cost(name: str, output: str) -> Cost:
         return _BINARY
     if output == "identity":
         return _SOFTMAX
-    raise ValueError(f"cross_entropy needs sigmoid or identity outputs, not {output!r}; choose one of them or mse.")
+    raise ValueError(f"cross_entropy needs sigmoid or identity outputs, not {output!r}; use one of these, or mse.")
 
 
 def check_targets(cost: Cost, targets: object, examples: int, outputs: int, like: Tensor) -> Tensor:

@@ -11,19 +11,19 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.nets.ambient import isolated
+from inputopt.nets.default_modes import isolated
 from inputopt.nets.inference.folding import prefers_channels_last
 from inputopt.nets.inference.forward import ForwardError, ForwardResult
 from inputopt.nets.inference.memory import keep_freed
 from inputopt.nets.inference.network import Network
 from inputopt.nets.inference.threads import threads_for_operations
-from inputopt.nets.input_range import made_bounds, made_scaling
-from inputopt.nets.layers import WHOLE, Layer, listed
+from inputopt.nets.input_range import parse_bounds, parse_scaling
+from inputopt.nets.layers import WHOLE, Layer, list_layers
 from inputopt.nets.model_checks import check_model
-from inputopt.nets.model_errors import NO_DERIVATIVE, explained, explained_backward
+from inputopt.nets.model_errors import NO_DERIVATIVE, explain_backward_error, explain_error
 from inputopt.nets.naming import name_of
 from inputopt.nets.outputs import checked_layer, checked_logits
-from inputopt.nets.randomness import generator_states, moved_on, next_number, put_back
+from inputopt.nets.randomness import generator_states, generators_used, next_number, restore_generators
 
 
 class Frozen:
@@ -72,8 +72,8 @@ class Frozen:
         std: Any = None,
     ) -> None:
         check_model(model)
-        self._box = made_bounds(bounds)
-        self._scaling = made_scaling(mean, std)
+        self._box = parse_bounds(bounds)
+        self._scaling = parse_scaling(mean, std)
         keep_freed()
         self.bounds: tuple[Any, Any] = (self._box.low, self._box.high)
         self.unit = self._box.unit
@@ -108,9 +108,9 @@ class Frozen:
         network, states = self._network, generator_states()
         was_random = network.is_random
         result = self._run(x, (WHOLE,), observe=True)
-        network.is_random |= moved_on(states)  # a false positive caused by another thread only costs time
+        network.is_random |= generators_used(states)  # a false positive caused by another thread only costs time
         if network.is_random and not was_random:
-            put_back(states)
+            restore_generators(states)
         return checked_logits(result.outputs, x.shape[0], self._out_dtype(x))
 
     def features(self, x: Tensor, layers: Sequence[str]) -> dict[str, Tensor]:
@@ -126,9 +126,9 @@ class Frozen:
             TypeError: a layer returns several tensors.
         """
         if isinstance(layers, str) or not layers:
-            raise ValueError("layers must be a list of names, at least one.")
+            raise ValueError("layers must be a list of at least one layer name.")
         if not self._network.runner.names and any(layer != WHOLE for layer in layers):
-            raise ValueError("This model has no named layers; give a torch module that has.")
+            raise ValueError("This model has no named layers; give a torch module with submodules.")
         unique = tuple(dict.fromkeys(layers))
         result = self._run(x, unique)
         dtype = self._out_dtype(x)
@@ -146,7 +146,7 @@ class Frozen:
             x = x.clone() if x.is_inference() else x
             try:
                 network.decide(x, (WHOLE,))
-                return listed(network.runner.model, lambda: network.runner(x, (WHOLE,)))
+                return list_layers(network.runner.model, lambda: network.runner(x, (WHOLE,)))
             except ForwardError as failure:
                 raise self._explained(failure, x)  # noqa: B904  # the cause is the model's error
 
@@ -171,7 +171,7 @@ class Frozen:
             try:
                 grad = self._network.runner.derive(value, x, keep)
             except Exception as error:
-                raise explained_backward(error, x) from error
+                raise explain_backward_error(error, x) from error
         if grad is None:
             raise ValueError(NO_DERIVATIVE)
         return grad
@@ -246,7 +246,7 @@ class Frozen:
                 f"Inputs must be a tensor [B, ...], not {type(x).__name__}; convert it with torch.as_tensor."
             )
         if self._has_weights and x.device != self.device:
-            raise ValueError(f"The inputs are on {x.device} and the network on {self.device}; move one to the other.")
+            raise ValueError(f"The inputs are on {x.device} and the network on {self.device}; move both to one device.")
         network = self._network
         with self._count_lock:
             self.forwards += x.shape[0]
@@ -266,7 +266,7 @@ class Frozen:
 
     def _explained(self, failure: ForwardError, x: Tensor) -> Exception:
         """Return the model's error on these inputs as an exception with a one-sentence message."""
-        sentence = explained(failure.error, x, self._network.accepts(x.shape[1:]))
+        sentence = explain_error(failure.error, x, self._network.accepts(x.shape[1:]))
         if sentence is not failure.error:  # an error of a nested Frozen is returned unchanged
             sentence.__cause__ = failure.error
         return sentence

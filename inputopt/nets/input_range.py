@@ -46,7 +46,7 @@ class Bounds:
         return self._boxes[key]
 
 
-def made_bounds(bounds: Any) -> Bounds:
+def parse_bounds(bounds: Any) -> Bounds:
     """Convert bounds given as (low, high), each a number, tensor, array or list of numbers.
 
     Raises:
@@ -58,7 +58,7 @@ def made_bounds(bounds: Any) -> Bounds:
         width = _as_tensor(highest).cpu().double() - _as_tensor(lowest).cpu().double()
     except (TypeError, ValueError, RuntimeError) as error:
         raise ValueError(
-            f"bounds must be (low, high), numbers or tensors that fit each other, not {bounds}."
+            f"bounds must be (low, high), numbers or tensors of compatible shapes, not {bounds}."
         ) from error
     if not bool((width > 0).all()):  # also rejects NaN
         raise ValueError(f"bounds must be (low, high) with low below high, not {bounds}.")
@@ -111,7 +111,7 @@ class Scaling:
         return (x - mean) / std
 
 
-def made_scaling(mean: Any, std: Any) -> Scaling:
+def parse_scaling(mean: Any, std: Any) -> Scaling:
     """Convert a given mean and std; None means 0 and 1.
 
     Raises:
@@ -125,7 +125,7 @@ def made_scaling(mean: Any, std: Any) -> Scaling:
         raise TypeError(f"mean and std must be numbers, or tensors or lists of them, not {mean} and {std}.") from error
     checks.finite("mean", mean_tensor)
     if not bool((std_tensor > 0).all()) or not math.isfinite(float(std_tensor.max())):
-        raise ValueError("std must be finite and above 0; leave it out for a model that takes its inputs as they are.")
+        raise ValueError("std must be finite and above 0; omit it for a model without normalisation.")
     return Scaling(mean_tensor, std_tensor, bool((mean_tensor == 0).all()) and bool((std_tensor == 1).all()))
 
 
@@ -148,7 +148,7 @@ def broadcastable(what: str, value: float | Tensor, like: Tensor) -> Tensor:
         fits = False
     if not fits:
         raise ValueError(
-            f"{what} of shape {list(_as_tensor(value).shape)} does not fit inputs of shape {list(shape)}; "
-            "give a number, one for each channel, or what broadcasts to one input."
+            f"{what} of shape {list(_as_tensor(value).shape)} cannot be broadcast to inputs of shape {list(shape)}; "
+            "give a number, one per channel, or a tensor that broadcasts to one input."
         )
     return converted

@@ -76,7 +76,9 @@ def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
     if call == LAST:
         return name, None
     if colon and not (call.isdecimal() and int(call) > 0):
-        raise ValueError(f"Unknown call {layer!r}; say {name}:1 for the first, {name}:2 or {name}:{LAST}.")
+        raise ValueError(
+            f"Unknown call {layer!r}; use {name}:1 for the first call, {name}:2 for the second, or {name}:{LAST}."
+        )
     return name, int(call or 1)
 
 
@@ -138,7 +140,8 @@ class LayerCapture:
         for layer, (name, _) in self._wanted.items():
             if layer not in self.found and name != WHOLE:
                 calls = self.counts[name]
-                calls_made = f"calls {name} only {calls} times" if calls else f"never calls {name}"
+                times = "once" if calls == 1 else f"{calls} times"
+                calls_made = f"calls {name} only {times}" if calls else f"never calls {name}"
                 return f"The model {calls_made}, so there is no {layer}; choose a layer that it calls."
         return None
 
@@ -162,7 +165,7 @@ def _captured(output: Any, copied: bool) -> Captured:
     return Captured(tensor, version_of(tensor), root)
 
 
-def listed(model: nn.Module, run: Callable[[], Any]) -> list[Layer]:
+def list_layers(model: nn.Module, run: Callable[[], Any]) -> list[Layer]:
     """List every module with its output shapes while `run` runs the model, in the order of `named_modules`."""
     known, thread = names(model), threading.get_ident()
     shapes: dict[str, list[tuple[int, ...] | None]] = {name: [] for name in known}

@@ -79,7 +79,7 @@ class MLP(nn.Module):
     ) -> None:
         super().__init__()
         if len(sizes) < 2:
-            raise ValueError(f"sizes must name at least the inputs and one layer, not {list(sizes)}.")
+            raise ValueError(f"sizes must hold at least the numbers of inputs and of outputs, not {list(sizes)}.")
         self.sizes = tuple(checks.whole("each size", size) for size in sizes)
         self.activation = find_activation(activation).name
         self.output = find_activation(activation if output is None else output).name

@@ -24,11 +24,11 @@ class OutOfMemoryError(MemoryError, ValueError):
 
 
 EXPLAINED = (ModelError, InputShapeError, OutOfMemoryError)
-"""Errors whose message is already one sentence; `explained` returns them unchanged."""
+"""Errors whose message is already one sentence; `explain_error` returns them unchanged."""
 
 NO_DERIVATIVE = (
-    "The model's output has no derivative by its input (it is quantised, detached, rounded or computed without "
-    "gradients); use an attack that needs none, such as inputopt.attacks.Square."
+    "The model's output has no gradient with respect to its input (it is quantised, detached, rounded or computed "
+    "without gradients); use a gradient-free attack, such as inputopt.attacks.Square."
 )
 
 _MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)
@@ -55,7 +55,7 @@ def first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {message[0].rstrip('.')}" if message else type(error).__name__
 
 
-def explained(error: Exception, x: Tensor, known_shape: bool) -> Exception:
+def explain_error(error: Exception, x: Tensor, known_shape: bool) -> Exception:
     """Convert an error of a forward on inputs `x` [B, ...] to the exception to raise from it.
 
     Args:
@@ -72,37 +72,40 @@ def explained(error: Exception, x: Tensor, known_shape: bool) -> Exception:
     if is_memory(error):
         return OutOfMemoryError(
             f"There is not enough memory to run the model on {len(x)} inputs of {shape} at once "
-            f"({first_line(error)}); give fewer or smaller ones."
+            f"({first_line(error)}); give fewer or smaller inputs."
         )
     is_shape_error = isinstance(error, (RuntimeError, ValueError, IndexError, AssertionError)) and _SHAPE.search(
         str(error)
     )
     if is_shape_error and not known_shape:
         return InputShapeError(
-            f"The model does not take inputs of shape {shape} ({first_line(error)}); give it those it was made for."
+            f"The model does not accept inputs of shape {shape} ({first_line(error)}); "
+            "give inputs of the shape it was built for."
         )
     return ModelError(
-        f"The model's own forward failed on inputs of shape {shape} ({first_line(error)}); run it alone to see where."
+        f"The model's own forward failed on inputs of shape {shape} ({first_line(error)}); "
+        "run the model without inputopt to find the cause."
     )
 
 
-def explained_backward(error: Exception, x: Tensor) -> Exception:
+def explain_backward_error(error: Exception, x: Tensor) -> Exception:
     """Convert an error of a backward to inputs `x` [B, ...] to the exception to raise from it."""
     message = str(error)
     if is_memory(error):
         return OutOfMemoryError(
-            f"There is not enough memory for the derivative by {len(x)} inputs of {in_words(x.shape[1:])} at once "
-            f"({first_line(error)}); give fewer or smaller ones."
+            f"There is not enough memory for the gradient with respect to {len(x)} inputs of {in_words(x.shape[1:])} "
+            f"at once ({first_line(error)}); give fewer or smaller inputs."
         )
     if "checkpoint" in message:
         return ModelError(
-            "The model checkpoints its forward with use_reentrant=True, which torch derives only where nothing but the "
-            "input wants a gradient; let it use use_reentrant=False."
+            "The model checkpoints its forward with use_reentrant=True, which torch can differentiate only if nothing "
+            "but the input requires a gradient; use use_reentrant=False in the model."
         )
     if _NOT_DIFFERENTIABLE.search(message):
         return ValueError(NO_DERIVATIVE)
     return ModelError(
-        f"The model's own backward failed ({first_line(error)}); derive it by its input by itself to see where."
+        f"The model's own backward failed ({first_line(error)}); "
+        "compute its input gradient without inputopt to find the cause."
     )
 
 

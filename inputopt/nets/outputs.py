@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inputopt.nets.ambient import isolated
+from inputopt.nets.default_modes import isolated
 
 NAMES = ("logits", "last_hidden_state")
 
@@ -48,16 +48,16 @@ def checked_logits(outputs: Any, batch: int, dtype: torch.dtype) -> Tensor:
         return logits.clone() if logits._version else logits  # written in place: may be a buffer of the model
     if not isinstance(logits, Tensor):
         contents = _elements(outputs)
-        what = f" (it returned {type(outputs).__name__} of {', '.join(contents) or 'nothing'})" if contents else ""
+        what = f" (it returned {type(outputs).__name__} with {', '.join(contents)})" if contents else ""
         raise TypeError(
-            "The model must return a tensor of logits [B, n], or something with .logits or with one such tensor in "
-            f"it{what}; wrap it in a function that does."
+            "The model must return logits [B, n]: a tensor, an object with .logits, or a container with exactly one "
+            f"such tensor{what}; wrap it in a function that returns the logits."
         )
     if logits.ndim != 2 or len(logits) != batch:
-        raise ValueError(f"The model must return logits [B, n], not {list(logits.shape)} for {batch} inputs.")
+        raise ValueError(f"The model must return logits [B, n], not shape {list(logits.shape)} for {batch} inputs.")
     raise TypeError(
-        f"The model must return logits, floating-point numbers, not {logits.dtype}; "
-        "give the scores that its answer was chosen by."
+        f"The model must return floating-point logits, not {logits.dtype}; "
+        "return the class scores instead of the predicted class."
     )
 
 
@@ -82,7 +82,7 @@ def checked_layer(layer: str, tensor: Tensor | None, dtype: torch.dtype) -> Tens
         TypeError: `tensor` is None.
     """
     if tensor is None:
-        raise TypeError(f"Layer {layer!r} puts out more than one tensor, or none; choose a layer that puts out one.")
+        raise TypeError(f"Layer {layer!r} returns several tensors or none; choose a layer that returns one tensor.")
     return _converted(tensor, dtype)
 
 

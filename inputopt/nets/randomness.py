@@ -19,7 +19,7 @@ _lock = threading.RLock()
 
 
 class _ForwardCount(threading.local):
-    """Number of forwards of random networks in the current public call; None outside one and inside `drawn_by`."""
+    """Number of forwards of random networks in the current public call; None outside and in `seeded_generators`."""
 
     count: int | None = None
 
@@ -34,14 +34,14 @@ def generator_states() -> States:
     return torch.get_rng_state(), np.random.get_state(), random.getstate()
 
 
-def moved_on(states: States) -> bool:
+def generators_used(states: States) -> bool:
     """Whether numpy's or Python's generator has been used since `states` were taken."""
     _, (_, keys, position, *_), python = states
     now: Any = np.random.get_state()
     return now[2] != position or not np.array_equal(now[1], keys) or random.getstate() != python
 
 
-def put_back(states: States) -> None:
+def restore_generators(states: States) -> None:
     """Restore the states returned by `generator_states`."""
     torch.set_rng_state(states[0])
     np.random.set_state(states[1])
@@ -49,7 +49,7 @@ def put_back(states: States) -> None:
 
 
 @contextmanager
-def drawn_by(key: int) -> Iterator[None]:
+def seeded_generators(key: int) -> Iterator[None]:
     """Context in which the global generators are seeded with `key`; they are restored afterwards."""
     before, _forwards.count = _forwards.count, None
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_available() else []
@@ -69,8 +69,8 @@ def drawn_by(key: int) -> Iterator[None]:
 
 
 @contextmanager
-def numbered() -> Iterator[None]:
-    """Context in which each forward of a random network is seeded with its number within the outermost `numbered`."""
+def numbered_forwards() -> Iterator[None]:
+    """Context in which each forward of a random network is seeded with its number; the outermost one counts."""
     if _forwards.count is not None:
         yield
         return
@@ -83,10 +83,10 @@ def numbered() -> Iterator[None]:
 
 @contextmanager
 def next_number() -> Iterator[None]:
-    """Context for one forward of a random network: seeded inside `numbered`, unseeded elsewhere."""
+    """Context for one forward of a random network: seeded inside `numbered_forwards`, unseeded elsewhere."""
     if _forwards.count is None:
         yield
         return
     _forwards.count += 1
-    with drawn_by(_forwards.count):
+    with seeded_generators(_forwards.count):
         yield

@@ -24,6 +24,10 @@ KINDS: dict[str, type[MLP | DigitsCNN | EfficientNetLite]] = {
 }
 
 
+class MissingArchitectureError(FileError):
+    """A file of weights that does not say which network they belong to."""
+
+
 def save(net: nn.Module, path: str | Path) -> None:
     """Write a network's weights as safetensors, with the architecture if the class is in `KINDS`.
 
@@ -71,7 +75,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | N
             header = (file.metadata() or {}).get("inputopt")
         return load_file(path), None if header is None else json.loads(header)
     except (SafetensorError, OSError, ValueError) as error:
-        raise FileError(f"{path} is not a whole safetensors file ({error}).") from error
+        raise FileError(f"{path} is not a valid safetensors file ({error}).") from error
 
 
 def _read_pt(path: Path) -> dict[str, Tensor]:
@@ -80,13 +84,13 @@ def _read_pt(path: Path) -> dict[str, Tensor]:
     except (pickle.UnpicklingError, RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise FileError(f"{path} is not a file of plain weights; save its state_dict and try again.") from error
     if not isinstance(loaded, dict) or not all(isinstance(value, Tensor) for value in loaded.values()):
-        raise FileError(f"{path} holds something other than a state_dict; save the state_dict and try again.")
+        raise FileError(f"{path} contains something other than a state_dict; save the state_dict and try again.")
     return loaded
 
 
 def _build(path: Path, config: dict[str, Any] | None, tensors: dict[str, Tensor]) -> nn.Module:
     if config is None:
-        raise FileError(f"{path} does not say which network it belongs to; give one with into=.")
+        raise MissingArchitectureError(f"{path} contains no network architecture; pass a network with into=.")
     try:
         with torch.device("meta"):  # allocate memory only once the shapes in an untrusted file fit
             net: nn.Module = KINDS[config.pop("kind")](**config)
@@ -107,4 +111,6 @@ def _mismatch(net: nn.Module, tensors: dict[str, Tensor]) -> str:
 def _check_finite(tensors: dict[str, Tensor], path: str | Path, kind: type[ValueError]) -> None:
     bad = next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
     if bad is not None:
-        raise kind(f"The weights for {path} hold NaN or infinite values in {bad}; train again with a smaller rate.")
+        raise kind(
+            f"The weights for {path} contain NaN or infinite values in {bad}; train again with a smaller learning rate."
+        )

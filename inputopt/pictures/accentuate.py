@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.pictures.invert import _given, activations
+from inputopt.pictures.invert import activations, photo_and_surface
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.picture_search import optimise_picture
 from inputopt.pictures.provenance import FILE, repeatable
@@ -43,7 +43,7 @@ def accentuate(
     Raises:
         ValueError, TypeError, FileError: as for `invert`.
     """
-    net, image, surface = _given(model, photo, steps, canvas)
+    net, image, surface = photo_and_surface(model, photo, steps, canvas)
     seed = checks.seed(seed)
     transform = augmented(surface.within, augment, seed)
     objective = -along_activations(activations(net, image, layers))

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.nets.ambient import ambient
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.fool import by_width
 from inputopt.search.bounds import lengths
@@ -22,7 +22,7 @@ from inputopt.search.result import Result
 from inputopt.search.steps.step import GradientStep
 
 
-@ambient()
+@default_modes()
 def ascend(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Tensor,

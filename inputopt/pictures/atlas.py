@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.files import blank_figure
-from inputopt.nets.ambient import ambient
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
@@ -50,7 +50,7 @@ class Atlas:
         width = 1 + self.patches.shape[1]
         rows = -(-len(self.channels) // columns)
         figure = blank_figure(figsize=(1.15 * columns * width, 1.35 * rows + 0.4), layout="constrained")
-        title = f"{self.layer}: what excites each channel, and the photo patches that excite it most"
+        title = f"{self.layer}: each channel's feature visualisation, and the photo patches that activate it most"
         figure.suptitle(f"{title}\n{self.indexed}" if self.indexed else title)
         grid = figure.subplots(rows, columns * width, squeeze=False)
         for axes in grid.flat:
@@ -63,7 +63,7 @@ class Atlas:
         return figure
 
 
-@ambient()
+@default_modes()
 def atlas(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     layer: str,
@@ -140,7 +140,7 @@ def strongest(
             if shape not in layouts:
                 layouts[shape] = network_geometry(net, image, [layer]).layout(layer, axis)
             output = net.features(image, [layer])[layer]
-        features = _on_grid(checks.finite(f"what {layer} puts out", output), image, layouts[shape])
+        features = _on_grid(checks.finite(f"the output of {layer}", output), image, layouts[shape])
         if max(channels) >= features.shape[1]:
             raise ValueError(f"channel must be at most {features.shape[1] - 1} in {layer}, not {max(channels)}.")
         strength, position = features[0, list(channels)].flatten(1).max(1)
@@ -169,8 +169,8 @@ def _on_grid(features: Tensor, image: Tensor, layout: Layout) -> Tensor:
             return tokens.reshape(*tokens.shape[:2], *grid)
     places = " x ".join(map(str, layout.places)) or "no"
     raise ValueError(
-        f"{layout.layer} has {places} places for an image of {image.shape[2]} x {image.shape[3]}, and they are no grid "
-        "over it; choose a layer that has one."
+        f"The output of {layout.layer} has {places} positions for an image of {image.shape[2]} x {image.shape[3]}, "
+        "which do not form a grid over the image; choose a layer with a spatial output."
     )
 
 

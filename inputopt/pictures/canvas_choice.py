@@ -146,8 +146,8 @@ class Kind:
     Attributes:
         make: builds the canvas from the shape (C, H, W), for images in [0, 1].
         rate: learning rate of a search on it.
-        mixed: (shape, waves) -> function that averages the frequencies of at most `waves` cycles per image over a
-            batch; None for a canvas that has no frequencies.
+        mixed: makes, from (shape, waves), the function that replaces the coefficients of at most `waves` cycles per
+            image by their mean over the batch; None for a canvas without frequencies.
         boxed: whether z must stay in [0, 1].
     """
 
@@ -196,7 +196,9 @@ def canvas_of(name: str, shape: Shape, within: Range, shared: int = 0) -> Surfac
     canvas = kind.make(shape)
     if checks.whole("shared_frequencies", shared, least=0):
         if kind.mixed is None:
-            raise ValueError(f"The canvas {name!r} has no waves to share; choose another, or shared_frequencies=0.")
+            raise ValueError(
+                f"The canvas {name!r} has no frequencies to share; choose another, or shared_frequencies=0."
+            )
         canvas = Shared(canvas, kind.mixed(shape, shared))
     project = Box(0.0, 1.0) if kind.boxed else _unconstrained
     return Surface(canvas if within.is_unit else InRange(canvas, within), project, kind.rate, within)
@@ -210,6 +212,6 @@ def shape_of(size: int | tuple[int, int], colours: int) -> Shape:
     """
     sides = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
     if len(sides) != 2:
-        raise ValueError(f"size must be a side or (height, width), not {size!r}.")
+        raise ValueError(f"size must be a side length or (height, width), not {size!r}.")
     height, width = (checks.whole("size", side) for side in sides)
     return checks.whole("colours", colours), height, width

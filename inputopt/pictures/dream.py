@@ -15,7 +15,7 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.photo import levels_for
 from inputopt.pictures.picture import Photo, Picture, read_levels
-from inputopt.pictures.picture_search import FiniteBounds, check_followed, indexed
+from inputopt.pictures.picture_search import FiniteCheck, channel_entry, check_followed
 from inputopt.pictures.provenance import FILE, repeatable
 from inputopt.search.bounds import picture_range
 from inputopt.search.channel_axes.layout import network_geometry
@@ -112,18 +112,18 @@ def dream(
         if (height, width) == full:
             image = image[:, :, :1, :1].clone()  # the last octave needs it no more: free its memory
         roll = (min(JITTER, min(height, width) // 8) if net.convolves else 0) if jitter is None else jitter
-        finite = FiniteBounds(objective)
+        finite = FiniteCheck(objective)
         oracle, step = _search(net, finite.objective, small, step_size, roll, smoothing, tile, seed, small_mask)
         start = [small]
         del small
         try:
             dreamt = _optimised(oracle, step, start, steps, watch)
         except Interrupted as stopped:
-            stopped.pictures = [so_far(net, photo, stopped.result.x)]
+            stopped.pictures = [intermediate_dream(net, photo, stopped.result.x)]
             raise
         except ValueError as error:
             if (height, width) != full and _takes(net, scaled(net, image, *full), weights):
-                raise ValueError(f"{error} A model of one size wants octaves=1.") from error
+                raise ValueError(f"{str(error).rstrip('.')}, or set octaves=1 for a fixed input size.") from error
             raise
         finite.check(dreamt)
         if (height, width) != full:
@@ -178,7 +178,7 @@ def _unmeasured(change: Tensor) -> Tensor:
     return change.new_zeros(len(change))
 
 
-def so_far(net: Frozen, photo: Photo, x: Tensor) -> Picture:
+def intermediate_dream(net: Frozen, photo: Photo, x: Tensor) -> Picture:
     """The dream at the photo's size, from an intermediate image `x` [1, C, h, w] of any octave."""
     image = levels_for(net, "photo", photo)
     whole = scaled(net, image, *image.shape[2:])
@@ -190,7 +190,7 @@ def so_far(net: Frozen, photo: Photo, x: Tensor) -> Picture:
 def _weights(layers: Layers) -> dict[str, float]:
     """A mapping from layer names to weights; 1 where none are given."""
     if isinstance(layers, str) or not layers:
-        raise ValueError("layers must be a list of names, at least one.")
+        raise ValueError("layers must be a list of at least one layer name.")
     if not isinstance(layers, Mapping):
         return dict.fromkeys(layers, 1.0)
     for weight in layers.values():
@@ -213,7 +213,7 @@ def _objective(
             features = net.features(resized_guide, list(weights))
             geometry = network_geometry(net, resized_guide, list(weights))
         parts = [guided({name: features[name]}, axis=axis).bound(geometry) for name in weights]
-        recipe = indexed(geometry)
+        recipe = channel_entry(geometry)
     parts = [part * weight for part, weight in zip(parts, weights.values(), strict=True)]
     return sum(parts[1:], parts[0]), recipe
 
@@ -253,7 +253,7 @@ def _read_mask(net: Frozen, mask: Photo) -> Tensor:
     levels = read_levels(mask, 1)[None].to(net.device)
     values = levels.to(net.dtype) / (1 if levels.is_floating_point() else 255)
     if values.shape[1] != 1 or float(values.min()) < 0 or float(values.max()) > 1:
-        raise ValueError("mask must be a grey image, or numbers [1, H, W] from 0 to 1.")
+        raise ValueError("mask must be a grey image, or values [1, H, W] from 0 to 1.")
     return values
 
 

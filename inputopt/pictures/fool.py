@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.nets.ambient import ambient
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search import keyed_random
 from inputopt.search.bounds import picture_range
@@ -30,7 +30,7 @@ from inputopt.search.steps.step import GradientStep
 STARTS = ("static", "fourier")
 
 
-@ambient()
+@default_modes()
 def fool(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     target: int,
@@ -98,7 +98,7 @@ def _initial_noise(start: str, sizes: list[int], seed: int, ids: Tensor) -> Tens
     if checks.one_of("start", start, STARTS) == "static":
         return keyed_random.uniform(sizes, seed, ids)
     if len(sizes) != 3:
-        raise ValueError(f"Waves are for images (C, H, W), not for inputs of shape {tuple(sizes)}.")
+        raise ValueError(f"start={start!r} needs images of shape (C, H, W), not inputs of shape {tuple(sizes)}.")
     canvas = Natural(Fourier((sizes[0], sizes[1], sizes[2]), Squash(0, 1)))
     z = canvas.start(seed, ids)
     return canvas(z, Problem(z, ids, ids))

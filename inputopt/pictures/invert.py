@@ -59,7 +59,7 @@ def invert(
         FileError: the photo cannot be read.
     """
     weight = checks.positive("smooth", smooth) if smooth else 0.0
-    net, image, surface = _given(model, photo, steps, canvas)
+    net, image, surface = photo_and_surface(model, photo, steps, canvas)
     seed = checks.seed(seed)
     target = activations(net, image, layers)
     distance = activation_distance(target)
@@ -71,7 +71,7 @@ def invert(
     return Picture(x[0], {"distance": remaining}, net.bounds)
 
 
-def _given(
+def photo_and_surface(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor], photo: Photo, steps: int, canvas: str
 ) -> tuple[Frozen, Tensor, Surface]:
     """The frozen network, the photo [1, C, H, W] and a canvas of its shape; the network is not run yet."""

@@ -67,7 +67,7 @@ class MapElites:
         checks.whole("population", self.population)
         for what in ("wander", "mixing", "mutation"):
             if not 0 <= getattr(self, what) <= 1:
-                raise ValueError(f"{what} must be a share between 0 and 1, not {getattr(self, what)}.")
+                raise ValueError(f"{what} must be a fraction between 0 and 1, not {getattr(self, what)}.")
         for what in ("reach", "spread"):
             checks.positive(what, getattr(self, what))
 
@@ -174,7 +174,7 @@ def evolve_images(
     checks.whole("depth", depth)
     requested = [checks.whole("targets", target, least=0) for target in targets]
     if not requested:
-        raise ValueError("targets must name at least one class.")
+        raise ValueError("targets must contain at least one class.")
     sizes = (channels, height, width)
     within = picture_range(net, sizes)
     plain = FittedCPPN(CPPN(sizes, Squash(0, 1), hidden, depth))
@@ -210,7 +210,7 @@ def _log_probabilities(logits: Tensor) -> Tensor:
     found = logits.log_softmax(1)
     invalid = found.isnan().any(1)
     if bool(invalid.all()):
-        raise ValueError("The model's logits are NaN or infinite for every image; check what its inputs should be.")
+        raise ValueError("The model's logits are NaN or infinite for every image; check its bounds, mean and std.")
     return found.masked_fill(invalid[:, None], -torch.inf)
 
 

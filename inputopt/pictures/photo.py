@@ -56,5 +56,5 @@ def in_range(net: Frozen, what: str, numbers: Tensor) -> Tensor:
     black, white = (torch.as_tensor(end).abs().max() for end in (within.low, within.high))
     slack = max(torch.finfo(each.dtype).eps for each in (numbers, x)) * float(torch.maximum(black, white))
     if max(float((within.low - x).max()), float((x - within.high).max())) > slack:
-        raise ValueError(f"{what} must lie in the model's bounds {within}; scale it, or freeze the model with others.")
+        raise ValueError(f"{what} must lie in the model's bounds {within}; scale it, or give Frozen other bounds.")
     return within.clamp(x)

@@ -47,7 +47,7 @@ class Picture:
             FileError: the path cannot be written to, or does not end in .png.
         """
         if Path(path).suffix.lower() != ".png":
-            raise FileError(f"Pictures are saved as PNG; give {path} a name that ends in .png.")
+            raise FileError(f"Images are saved as PNG; give a path that ends in .png, not {path}.")
         text = PngImagePlugin.PngInfo()
         text.add_itxt("inputopt", json.dumps(dict(self.recipe)))
         with replacing(path) as temporary:
@@ -60,7 +60,7 @@ STRIP = 256  # rows converted to levels at a time, so that a large picture is ne
 def to_image(x: Tensor, bounds: Bounds = (0.0, 1.0)) -> Image.Image:
     """Convert a tensor [C, H, W] with one channel or three to an 8-bit image, rounded to the nearest level."""
     if len(x) not in (1, 3):
-        raise ValueError(f"A picture has one channel or three, not {len(x)}.")
+        raise ValueError(f"An image must have one channel or three, not {len(x)}.")
     low, high = ends(x, bounds)
     levels = torch.empty(*x.shape[1:], len(x), dtype=torch.uint8)
     for top in range(0, x.shape[1], STRIP):
@@ -118,7 +118,7 @@ def _numbers(photo: Tensor | np.ndarray[Any, Any]) -> Tensor:
     if numbers.ndim != 3 or 0 in numbers.shape:
         raise ValueError(f"photo must have shape [C, H, W], not {list(numbers.shape)}.")
     if not numbers.is_floating_point():
-        raise TypeError(f"photo must hold floating-point numbers in the bounds, not {numbers.dtype}.")
+        raise TypeError(f"photo must contain floating-point values within the bounds, not {numbers.dtype}.")
     if numbers.element_size() == 1:  # torch has no minimum for 8-bit floats
         numbers = numbers.float()
     # autograd cannot use tensors that were made in inference mode
@@ -138,7 +138,7 @@ def _channels_last(levels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     if levels.ndim == 3 and levels.shape[2] == 1:
         levels = levels[..., 0]
     if 0 in levels.shape or not (levels.ndim == 2 or (levels.ndim == 3 and levels.shape[2] in COLOURS)):
-        raise ValueError(f"An image of uint8 must have shape [H, W, C] or [C, H, W], not {list(levels.shape)}.")
+        raise ValueError(f"A uint8 image must have shape [H, W, C] or [C, H, W], not {list(levels.shape)}.")
     return np.ascontiguousarray(levels)
 
 

@@ -24,7 +24,7 @@ from inputopt.search.steps.step import GradientStep, HalfCosine
 from inputopt.search.transforms import Transform
 
 
-def bound_to(net: Frozen, objective: Objective, x: Tensor) -> tuple[Objective, dict[str, Any]]:
+def bind_objective(net: Frozen, objective: Objective, x: Tensor) -> tuple[Objective, dict[str, Any]]:
     """Bind an objective to the network by one forward of `x` [1, ...].
 
     Returns:
@@ -34,10 +34,10 @@ def bound_to(net: Frozen, objective: Objective, x: Tensor) -> tuple[Objective, d
         return objective, {}
     geometry = network_geometry(net, x, objective.layers)
     found = objective.bound(geometry)
-    return found, indexed(geometry)
+    return found, channel_entry(geometry)
 
 
-def indexed(to: NetworkGeometry) -> dict[str, Any]:
+def channel_entry(to: NetworkGeometry) -> dict[str, Any]:
     """The recipe entry "channels", which describes the layers whose channels were used; empty if there are none."""
     recipe: dict[str, list[str]] = {}
     for layout in to.used:
@@ -45,7 +45,7 @@ def indexed(to: NetworkGeometry) -> dict[str, Any]:
     return {"channels": {layer: "; ".join(texts) for layer, texts in recipe.items()}} if recipe else {}
 
 
-class FiniteBounds:
+class FiniteCheck:
     """Check that an objective returns one finite value per image; otherwise a search yields a grey picture.
 
     Attributes:
@@ -59,8 +59,9 @@ class FiniteBounds:
             found = objective(outputs, x, problem)
             if found.shape != x.shape[:1]:
                 raise ValueError(
-                    f"The objective must be one number for each image, not {list(found.shape)} for {len(x)}; where the "
-                    "first axis of a layer's output is not the batch (but windows, or tokens), choose another layer."
+                    f"The objective must return one value per image, not shape {list(found.shape)} for a batch of "
+                    f"{len(x)}; if the first axis of the layer's output is not the batch (but windows or tokens), "
+                    "choose another layer."
                 )
             first, self._value = self._value is None, found.detach()
             if first:
@@ -77,8 +78,8 @@ class FiniteBounds:
         """
         if not all(bool(each.isfinite().all()) for each in (self._value, x) if each is not None):
             raise ValueError(
-                "The objective is NaN or infinite, so that it leads to no picture; check what the model expects its "
-                "inputs to be (bounds, mean and std of Frozen) and its activations."
+                "The objective is NaN or infinite, so no image can be optimised; check the inputs that the model "
+                "expects (bounds, mean and std of Frozen) and its activations."
             )
 
 
@@ -90,8 +91,8 @@ def check_followed(found: Result) -> None:
     """
     if bool(found.nonfinite.any()):
         raise ValueError(
-            "The objective's derivative is NaN or infinite at the picture, so that the search cannot follow it; check "
-            "for square roots, logarithms and divisions at 0 in the model."
+            "The gradient of the objective is NaN or infinite at the image, so the image cannot be optimised; check "
+            "the model for square roots, logarithms and divisions at 0."
         )
 
 
@@ -129,8 +130,8 @@ def optimise_picture(
     """
     with torch.no_grad():
         start = surface.canvas(z, Problem(z, label, ids))
-    objective, recipe = bound_to(net, objective, start[:1])
-    finite = FiniteBounds(objective)
+    objective, recipe = bind_objective(net, objective, start[:1])
+    finite = FiniteCheck(objective)
     oracle = Autograd(net, finite.objective, never, transform, surface.canvas)
     step = GradientStep(Adam(), HalfCosine(surface.rate, surface.rate / 10, steps))
     problem = Problem(start, label, ids)

@@ -9,7 +9,7 @@ A function that makes pictures only needs the decorator:
 
 The first argument is the model; every other one is written to the recipe under its name, including defaults, except
 those in `EXCLUDED_SETTINGS`, which do not affect the picture. An argument that is not a JSON value needs a `Kind` that
-serialises and deserialises it. `remade` calls the function with the arguments in a recipe.
+serialises and deserialises it. `make_again` calls the function with the arguments in a recipe.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.files import FileError
-from inputopt.nets.ambient import ambient
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.nets.naming import fingerprint, name_of
 from inputopt.pictures.picture import Photo, Picture
@@ -82,7 +82,7 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
 
     def decorate(function: Callable[Arguments, Made]) -> Callable[Arguments, Made]:
         @functools.wraps(function)
-        @ambient()
+        @default_modes()
         def recorded(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Made:
             try:
                 found = function(*args, **kwargs)
@@ -162,7 +162,7 @@ def _plain(value: Any) -> Any:
     """Convert numpy and torch values for JSON; any other type raises a TypeError."""
     if isinstance(value, (np.generic, np.ndarray, Tensor)):
         return value.tolist()
-    raise TypeError(f"A recipe holds plain values, and not {type(value).__name__}.")
+    raise TypeError(f"A recipe can only store plain values, not {type(value).__name__}.")
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
@@ -186,11 +186,13 @@ def _read_file(value: Any) -> Path:
     try:
         path, digest = value["file"], value["sha256"]
     except (TypeError, KeyError) as error:
-        raise FileError("The recipe does not say which file it was made from; it has been changed.") from error
+        raise FileError(
+            "The recipe does not name its source file, so it was modified; use the original image."
+        ) from error
     if path is None:
-        raise FileError("The picture was made from numbers and not from a file; name a file that holds them.")
+        raise FileError("The image was made from a tensor or array, not a file; give a file with the same values.")
     if not Path(path).is_file() or _digest(path) != digest:
-        raise FileError(f"{path}, which the picture was made from, is gone or has changed; name the file to use.")
+        raise FileError(f"{path}, which the image was made from, is missing or has changed; give the file to use.")
     return Path(path)
 
 
@@ -218,11 +220,11 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise FileError(f"The recipe in {path} is damaged ({error}).") from error
     wanted = ({"made by", "model", "settings"}, {"made by", "arguments"})
     if not isinstance(recipe, dict) or not any(keys <= recipe.keys() for keys in wanted):
-        raise FileError(f"{path} carries no recipe that leads to it; give a PNG that inputopt wrote.")
+        raise FileError(f"{path} contains no inputopt recipe; give a PNG written by inputopt.")
     return recipe
 
 
-def remade(
+def make_again(
     recipe: Mapping[str, Any],
     find: Callable[[str], nn.Module],
     given: Mapping[str, Any] | None = None,
@@ -241,7 +243,7 @@ def remade(
         FileError: a file that the picture was made from is missing or has changed.
     """
     if recipe.get("interrupted"):
-        raise ValueError("The picture was interrupted while it was made, so that its recipe does not lead to it.")
+        raise ValueError("The image was interrupted before it was finished, so its recipe cannot reproduce it.")
     maker = MAKERS[checks.one_of("picture function", recipe["made by"], MAKERS)]
     net = _network(recipe["model"], find)
     known = [name for name in inspect.signature(maker.function).parameters if name not in EXCLUDED_SETTINGS][1:]
@@ -260,7 +262,9 @@ def remade(
 def _number(recipe: Mapping[str, Any], count: int) -> int:
     number = recipe.get("picture")
     if not isinstance(number, int) or not 0 <= number < count:
-        raise ValueError(f"The recipe does not say which of {count} pictures it is; it has been changed.")
+        raise ValueError(
+            f"The recipe does not give the image's index among {count}, so it was modified; use the original image."
+        )
     return number
 
 
@@ -268,11 +272,15 @@ def _network(model: Any, find: Callable[[str], nn.Module]) -> Frozen:
     try:
         name, weights, bounds, mean, std = (model[key] for key in ("name", "weights", "bounds", "mean", "std"))
     except (TypeError, KeyError) as error:
-        raise ValueError("The recipe does not describe its network; it has been changed.") from error
+        raise ValueError(
+            "The recipe does not describe its network, so it was modified; use the original image."
+        ) from error
     if name is None:
-        raise ValueError("The picture was made by a network without a name; load it by one, and make the picture anew.")
+        raise ValueError(
+            "The image was made with an unnamed network; load the network by name and make the image again."
+        )
     net = find(name)
     if fingerprint(net) != weights:
-        raise ValueError(f"{name} has other weights now than when the picture was made.")
+        raise ValueError(f"{name} has other weights than when the image was made; give the original network.")
     low, high = (torch.tensor(bound, dtype=torch.float64) if isinstance(bound, list) else bound for bound in bounds)
     return Frozen(net, (low, high), mean, std)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Journey:
+class FrameRecorder:
     """A watcher that records every image of the example `id`, as `frames` of (step, [C, H, W])."""
 
     id: int
@@ -36,7 +36,7 @@ class Journey:
         return [self.frames[place] for place in dict.fromkeys(places.tolist())]
 
 
-def watch_all(journeys: Sequence[Journey]) -> Watch:
+def watch_all(journeys: Sequence[FrameRecorder]) -> Watch:
     """Combine several journeys into one watcher."""
 
     def watch(snapshot: Snapshot) -> None:
@@ -46,17 +46,17 @@ def watch_all(journeys: Sequence[Journey]) -> Watch:
     return watch
 
 
-def belief(logits: Tensor) -> str:
+def prediction_text(logits: Tensor) -> str:
     """The predicted class of one input and its probability, as text, from the logits [n].
 
-    >>> belief(torch.tensor([0.0, 5.0]))
+    >>> prediction_text(torch.tensor([0.0, 5.0]))
     '1 at 99.3 %'
     """
     probability, best = logits.softmax(0).max(0)
     return f"{int(best)} at {100 * float(probability):.1f} %"
 
 
-def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3) -> Figure:
+def sheet(journeys: Sequence[FrameRecorder], net: Frozen, title: str, between: int = 3) -> Figure:
     """A figure with one row per journey: the first image, `between` intermediate ones, the last, and last minus first.
 
     The difference is magnified to the full range. The title of each image is the predicted class and its probability.
@@ -73,7 +73,7 @@ def sheet(journeys: Sequence[Journey], net: Frozen, title: str, between: int = 3
             logits = net(torch.stack([image for _, image in frames]))
         places = [*range(len(frames) - 1), columns - 2]
         for place, (index, image), logit in zip(places, frames, logits, strict=True):
-            show(row[place], image, net.bounds, f"step {index}\n{belief(logit)}")
+            show(row[place], image, net.bounds, f"step {index}\n{prediction_text(logit)}")
         _show_difference(row[-1], frames[-1][1] - frames[0][1], net.bounds)
     return figure
 
@@ -88,8 +88,8 @@ def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figur
     with torch.no_grad():
         logits_before, logits_after = net(before), net(after)
     for column in range(len(before)):
-        show(grid[0, column], before[column], net.bounds, belief(logits_before[column]))
-        show(grid[1, column], after[column], net.bounds, belief(logits_after[column]))
+        show(grid[0, column], before[column], net.bounds, prediction_text(logits_before[column]))
+        show(grid[1, column], after[column], net.bounds, prediction_text(logits_after[column]))
         _show_difference(grid[2, column], after[column] - before[column], net.bounds)
     return figure
 
@@ -99,7 +99,7 @@ def _show_difference(axes: Axes, difference: Tensor, bounds: Bounds) -> None:
     parts = difference.detach().cpu() / (high - low)
     factor = 0.5 / max(float(parts.abs().max()), torch.finfo(torch.float32).tiny)
     most, size = float(difference.abs().max()), float(difference.norm())
-    caption = f"difference x {factor:.3g}\nL2 {size:.2f}, most {most:.2f}"
+    caption = f"difference x {factor:.3g}\nL2 {size:.2f}, max {most:.2f}"
     show(axes, 0.5 + parts * factor, (0.0, 1.0), caption)
 
 
@@ -114,7 +114,7 @@ def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> 
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, image, logit in zip(grid.flat, images, logits, strict=False):
-        show(axes, image, net.bounds, belief(logit))
+        show(axes, image, net.bounds, prediction_text(logit))
     return figure
 
 

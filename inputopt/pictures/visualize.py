@@ -20,13 +20,13 @@ from inputopt.pictures.provenance import Kind, repeatable
 from inputopt.pictures.successive_halving import SuccessiveHalving
 from inputopt.search.bounds import Range, picture_range
 from inputopt.search.loop import Watch, at_the_end
-from inputopt.search.objectives.features import only, rebuilt
+from inputopt.search.objectives.features import objective_from_plain, plain_of_one
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
 from inputopt.search.transforms import mirror as mirrored_at_random
 
-OBJECTIVE = Kind(lambda objective: objective.plain or "one that cannot be written down", rebuilt)
+OBJECTIVE = Kind(lambda objective: objective.plain or "an objective without a JSON form", objective_from_plain)
 """An objective, recorded in its JSON form."""
 
 
@@ -65,8 +65,8 @@ def visualize(
         shared_frequencies: frequencies up to this many cycles over the image are shared by all pictures, so that they
             are spatially aligned; 0 for none. Not for "cppn".
         restarts: number of searches per picture. In rounds over the first half of the steps the half with the worse
-            objective is dropped until one remains: it costs more, and avoids bad initialisations. Not for pictures that
-            depend on each other.
+            objective is dropped until one remains: it costs more, and avoids bad initialisations. Not supported for
+            pictures that are optimised jointly.
         initial_scale: scale at which the network is first run on the picture, a fraction of each side, at most 1; it
             rises to 1 over the first half of the steps. Faster, and better for whole scenes, such as those of classes.
             For networks that accept images of any size.
@@ -152,7 +152,7 @@ def _plan(
     skip_gradient: float,
 ) -> Plan:
     if not isinstance(objective, Objective):
-        raise TypeError(f"objective must be made by Channel, Class or the like, not {type(objective).__name__}.")
+        raise TypeError(f"objective must be an Objective such as Channel or Class, not {type(objective).__name__}.")
     shape = shape_of(size, colours)
     checks.whole("steps", steps)
     checks.share("skip_gradient", skip_gradient)
@@ -162,16 +162,16 @@ def _plan(
         picture_range(net, (shape[0], 1, 1))  # per-pixel bounds do not fit smaller images
     surface = canvas_of(canvas, shape, within, shared_frequencies)
     if checks.whole("restarts", restarts) > 1 and (objective.together or shared_frequencies):
-        raise ValueError("Pictures that depend on each other have one start each; set restarts to 1.")
+        raise ValueError("Images that are optimised jointly do not support restarts; set restarts=1.")
     seed = checks.seed(seed)
     return Plan(surface, augmented(within, augment, seed, look, mirror), seed)
 
 
 def _reproduction(objective: Objective, number: int, shared_frequencies: int) -> dict[str, Any]:
-    """Recipe entry that reproduces one of several pictures: alone, or by its index where they depend on each other."""
+    """Recipe entry that reproduces one of several pictures: alone, or by its index if they are optimised jointly."""
     if objective.count > 1 and (objective.together or shared_frequencies):
         return {"picture": number}
-    return {} if objective.plain is None else {"settings": {"objective": only(objective.plain, number)}}
+    return {} if objective.plain is None else {"settings": {"objective": plain_of_one(objective.plain, number)}}
 
 
 def augmented(
@@ -199,7 +199,7 @@ def augmented(
     )
 
 
-GRAIN = 32
+SIDE_MULTIPLE = 32
 """Downscaled sides are multiples of this, since networks halve them up to five times."""
 
 
@@ -211,7 +211,9 @@ def growing(share: float, steps: int) -> Transform:
 
     def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
         fraction = share + (1 - share) * min(1.0, index / steps)
-        height, width = (min(side, max(1, round(fraction * side / GRAIN)) * GRAIN) for side in x.shape[2:])
+        height, width = (
+            min(side, max(1, round(fraction * side / SIDE_MULTIPLE)) * SIDE_MULTIPLE) for side in x.shape[2:]
+        )
         if fraction == 1 or (height, width) == x.shape[2:]:
             return x
         return functional.interpolate(x, (height, width), mode="bilinear", antialias=True)

@@ -90,7 +90,7 @@ def zoom(
     if not paths[0].is_file():
         first.save(paths[0])
     elif not torch.equal(read_photo(paths[0]), read_photo(to_image(first.x, first.bounds))):
-        raise FileError(f"{folder} holds the frames of another photo; choose another folder.")
+        raise FileError(f"{folder} contains the frames of another photo; choose another folder.")
     for index, (before, path) in enumerate(pairwise(paths), start=1):
         arguments = (net, before, layers)
         keywords = {**settings, "seed": seed + index}
@@ -118,7 +118,7 @@ def film(frames: Sequence[Path], path: str | Path, rate: float = 20.0) -> None:
     path = Path(path)
     suffix = path.suffix.lower()
     if suffix not in FILMS:
-        raise FileError(f"A film is a {', '.join(FILMS)}; give {path} one of these endings.")
+        raise FileError(f"The path of a film must end in one of {', '.join(FILMS)}, not {path.name}.")
     if suffix == ".mp4":
         return _mp4(frames, path, rate)
 
@@ -136,7 +136,7 @@ def film(frames: Sequence[Path], path: str | Path, rate: float = 20.0) -> None:
 def _mp4(frames: Sequence[Path], path: Path, rate: float) -> None:
     program = shutil.which("ffmpeg")
     if program is None:
-        raise FileError("An mp4 needs ffmpeg, which is not installed; make a .webp or a .gif.")
+        raise FileError("Writing .mp4 needs ffmpeg, which is not installed; choose .webp or .gif.")
     pattern = str(frames[0].parent / "frame-%05d.png")
     even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # yuv420p needs even sides
     with replacing(path) as temporary:

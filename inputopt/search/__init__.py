@@ -1,7 +1,8 @@
-"""The toolkit that every attack and picture is made of: one loop, and the parts that are put into it.
+"""The toolkit that every attack and picture is built from: one optimisation loop and its components.
 
-`optimise` moves each example of a `Problem` by a `Step`, inside the set of a `Project`, as an `Oracle` scores it,
-and returns a `Result`. An oracle is made of a frozen network, an `Objective`, a `Goal` and a `Canvas`.
+`optimise` updates each example of a `Problem` by a `Step`, projects it onto the set of a `Project`, evaluates it with
+an `Oracle`, and returns a `Result`. The standard oracle, `Autograd`, combines a frozen network, an `Objective`, a
+`Goal` and a `Canvas`.
 
 Stability: the names listed here are public. Until version 1.0 a signature may change in a minor version, with a line in
 the release notes; modules below this package that are not exported here may change at any time. `docs/extending.md`
@@ -22,7 +23,7 @@ from inputopt.search.projections import Box, Project, ball, in_box
 from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
-from inputopt.search.steps.directions import Direction, adam, chain, descent, sign, steepest, unit
+from inputopt.search.steps.directions import Direction, adam, ascent, chain, sign, steepest, unit
 from inputopt.search.steps.step import GradientStep, HalfCosine, Step
 from inputopt.search.transforms import Transform, unchanged
 
@@ -55,6 +56,7 @@ __all__ = [
     "Vjp",
     "Watch",
     "adam",
+    "ascent",
     "at_the_end",
     "attack_cross_entropy",
     "ball",
@@ -64,7 +66,6 @@ __all__ = [
     "check_problem",
     "confident",
     "cross_entropy",
-    "descent",
     "dlr",
     "find_norm",
     "in_box",

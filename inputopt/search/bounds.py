@@ -48,7 +48,7 @@ class Range:
     def __str__(self) -> str:
         if isinstance(self.low, float):
             return f"{self.low:g}..{self.high:g}"
-        return f"{float(self.low.min()):g}..{float(self.high.max()):g}, which differ from number to number"
+        return f"{float(self.low.min()):g}..{float(self.high.max()):g} (different for each element)"
 
 
 def range_of(net: Frozen, like: Tensor) -> Range:
@@ -69,12 +69,13 @@ def picture_range(net: Frozen, shape: Sequence[int]) -> Range:
     found = range_of(net, like)
     ends = [torch.as_tensor(end) for end in (found.low, found.high)]
     if not all(bool(end.isfinite().all()) for end in ends):
-        raise ValueError("Pictures need finite bounds, a black and a white; give Frozen(model, bounds=(low, high)).")
+        raise ValueError("Pictures need finite bounds for black and white; use Frozen(model, bounds=(low, high)).")
     fits = all(_broadcasts(end.shape, like.shape) for end in ends)
     if not fits:
         raise ValueError(
-            f"The model's bounds, {list(ends[0].shape)}, do not fit pictures of shape {list(shape)}; give one for each "
-            "channel, [C, 1, 1], or make pictures of the one size that they are for (octaves=1, initial_scale=1)."
+            f"The model's bounds of shape {list(ends[0].shape)} cannot be broadcast to pictures of shape "
+            f"{list(shape)}; give one per channel, [C, 1, 1], or make pictures only in the size of the bounds "
+            "(octaves=1, initial_scale=1)."
         )
     return found
 

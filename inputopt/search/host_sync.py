@@ -58,7 +58,7 @@ def known_finite(values: Tensor) -> bool:
 
 
 def known_finite_each(values: Tensor) -> bool:
-    """As `known_finite`, for a few values [B] that are checked one by one."""
+    """As `known_finite` for short tensors [B]: tests each value instead of their sum, which may overflow."""
     return immediate(values) and all(map(math.isfinite, values.tolist()))
 
 
@@ -80,7 +80,7 @@ class Departures:
         if immediate(done):
             rows = done.tolist()  # tolist(), unlike numpy(), is not a tensor operation
             return np.array(rows) if any(rows) else None
-        known, self._pending = self._pending, _Copy.begun(done)
+        known, self._pending = self._pending, _Copy.start(done)
         if known is None:
             return None
         mask = known.read()
@@ -101,7 +101,7 @@ class _Copy:
     kept: Mask | None = None
 
     @staticmethod
-    def begun(mask: Tensor) -> _Copy:
+    def start(mask: Tensor) -> _Copy:
         if mask.device.type != "cuda":
             return _Copy(mask.clone(), None)  # read one step later
         host = torch.empty(mask.shape, dtype=torch.bool, pin_memory=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
-from inputopt.search.network_traits import NetworkTraits, look
+from inputopt.search.network_traits import NetworkTraits, find_traits
 from inputopt.search.problem import Problem, Region
 
 SLACK = 8
@@ -39,7 +39,7 @@ def floats(what: str, value: Any) -> Tensor:
     if value.layout != torch.strided or value.is_nested or value.is_meta:
         raise TypeError(f"{what} must be a dense tensor with values; convert it with .to_dense().")
     if value.ndim and not value.numel() and len(value):
-        raise ValueError(f"{what} must hold numbers, not shape {list(value.shape)}.")
+        raise ValueError(f"{what} must not be empty, but has shape {list(value.shape)}.")
     made = value.detach().to(torch.float64 if value.dtype == torch.float64 else torch.float32, copy=True)
     return checks.batch(what, checks.finite(what, made))
 
@@ -60,7 +60,7 @@ def float_tensor(what: str, value: Any, net: Frozen) -> Tensor:
     value = floats(what, value)
     if value.ndim < 2:
         raise ValueError(
-            f"{what} must have shape [B, ...], an example a row, not {list(value.shape)}; give numbers as [B, 1]."
+            f"{what} must have shape [B, ...], one example per row, not {list(value.shape)}; give scalars as [B, 1]."
         )
     wide = torch.float64 if torch.float64 in (value.dtype, net.dtype) else torch.float32
     return value.to(device=value.device if net.first_weights() is None else net.device, dtype=wide)
@@ -84,7 +84,7 @@ def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
     if bool(outside.any()):
         lowest, highest = float(net.box(x)[0].min()), float(net.box(x)[1].max())
         raise ValueError(
-            f"x must lie in the model's bounds {lowest:g}..{highest:g}, but reaches from {float(x.min()):g} to "
+            f"x must lie in the model's bounds {lowest:g}..{highest:g}, but ranges from {float(x.min()):g} to "
             f"{float(x.max()):g}; scale it, or freeze the model with other bounds."
         )
     return torch.minimum(low, x), torch.maximum(high, x)
@@ -111,18 +111,18 @@ def check_problem(
     ids = torch.arange(len(x), device=x.device) if ids is None else integers("ids", ids, x)
     label = None if label is None else integers("labels", label, x)
     target = None if target is None else integers("targets", target, x)
-    known = look(net, x)  # the first run of the network
-    label = _predictions(net, x) if label is None else checks.classes("labels", label, known.classes)
-    target = None if target is None else checks.classes("targets", target, known.classes)
+    traits = find_traits(net, x)  # the first run of the network
+    label = _predictions(net, x) if label is None else checks.classes("labels", label, traits.classes)
+    target = None if target is None else checks.classes("targets", target, traits.classes)
     region = Region(Region.everywhere(x).eps, low, high, unit=net.unit)
-    return Problem(x, label, ids, target, region), known
+    return Problem(x, label, ids, target, region), traits
 
 
 @torch.no_grad()
 def _predictions(net: Frozen, x: Tensor) -> Tensor:
     logits = torch.cat([net(part) for part in torch.split(x, 512)])
     if bool(logits.isnan().any()):
-        raise ValueError("The model's logits are NaN for some inputs, so it predicts nothing there; give their labels.")
+        raise ValueError("The model's logits are NaN for some inputs, so it predicts no class there; give labels.")
     return logits.argmax(1)
 
 
@@ -141,5 +141,5 @@ def integers(what: str, given: Any, x: Tensor) -> Tensor:
         raise ValueError(f"{what} must be {kind}: whole numbers, not {made.dtype}; convert them with .long().")
     made = made.expand(len(x)) if made.ndim == 0 and what == "targets" else made
     if made.shape != (len(x),):
-        raise ValueError(f"{what} must be {len(x)} {kind}, one an input, not shape {list(made.shape)}.")
+        raise ValueError(f"{what} must be {len(x)} {kind}, one per input, not shape {list(made.shape)}.")
     return made.detach().to(device=x.device, dtype=torch.int64, copy=True)  # results must not share memory

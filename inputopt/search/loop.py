@@ -42,7 +42,9 @@ def by_distance(seen: Evaluation, problem: Problem) -> Tensor:
         ValueError: the search does not measure distances; pass this function itself to `optimise` as `score`.
     """
     if seen.distance is None:
-        raise ValueError("The nearest can be kept only where distances are measured; use by_distance as the score.")
+        raise ValueError(
+            "Scoring by distance needs a search that computes distances; pass by_distance itself as the score."
+        )
     return torch.where(seen.success, seen.distance, seen.loss)
 
 
@@ -170,8 +172,8 @@ def optimise(
                     departures.drop(~done)
                 seen = replace(seen, grad=None if grad is None else problem.region.masked(grad))
                 z, state = step.update(z, seen, state, problem, project)
-                if seen.answered is not None:
-                    z = _best_where_invalid(z, seen.answered, best.x)
+                if seen.valid is not None:
+                    z = _best_where_invalid(z, seen.valid, best.x)
                 del seen, vjp, grad  # free memory before the next step: copies of a large image are expensive
     except KeyboardInterrupt as stopped:
         if best is None:
@@ -220,7 +222,7 @@ def _better(
         return replace(best, done=done)
     if known_all(better):
         return _Best(seen.x, seen.outputs, score, seen.success, done)
-    if seen.answered is None:
+    if seen.valid is None:
         x = chosen(better, seen.x, best.x)
     else:  # points not chosen may be non-finite, which `chosen` does not allow
         x = torch.where(per_example(better, seen.x), seen.x, best.x)
@@ -231,17 +233,17 @@ def _better(
 
 def _x0_where_invalid(seen: Evaluation, problem: Problem) -> Tensor:
     """The starting points, replaced by x0 where the logits are not valid."""
-    if seen.answered is None or seen.x.shape != problem.x0.shape:
+    if seen.valid is None or seen.x.shape != problem.x0.shape:
         return seen.x
-    return torch.where(per_example(seen.answered, seen.x), seen.x, problem.x0)
+    return torch.where(per_example(seen.valid, seen.x), seen.x, problem.x0)
 
 
-def _best_where_invalid(next_z: Tensor, answered: Tensor, best: Tensor) -> Tensor:
-    """Replace the next point by the best one where the logits were not valid (`answered` false).
+def _best_where_invalid(next_z: Tensor, valid: Tensor, best: Tensor) -> Tensor:
+    """Replace the next point by the best one where the logits were not valid (`valid` false).
 
     On canvases where z has another shape than the input this is not possible: the gradient there is 0, so z stays.
     """
-    return next_z if best.shape != next_z.shape else torch.where(per_example(answered, next_z), next_z, best)
+    return next_z if best.shape != next_z.shape else torch.where(per_example(valid, next_z), next_z, best)
 
 
 class _Collected:

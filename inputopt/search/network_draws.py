@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from inputopt.nets.randomness import drawn_by
+from inputopt.nets.randomness import seeded_generators
 from inputopt.search.keyed_random import word
 
 Draws = Callable[[int], AbstractContextManager[None]]
@@ -26,6 +26,6 @@ def keyed(seed: int, purpose: int = 0) -> Draws:
     """
 
     def draws(draw: int) -> AbstractContextManager[None]:
-        return drawn_by(word(seed, purpose, draw))
+        return seeded_generators(word(seed, purpose, draw))
 
     return draws

@@ -10,18 +10,18 @@ from torch import Tensor
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_draws import keyed
 
-PROBABILITIES = "The model seems to return probabilities: attacks want logits, whose gradients do not fade."
+PROBABILITIES = "The model seems to return probabilities: attacks need logits, whose gradients do not vanish."
 
 
-LOOKED_AT = 8
+EXAMPLES_RUN = 8
 """Number of inputs that the network is run on before a search."""
 
 
-TIMES = 3
+REPEATS = 3
 """Repeated runs on one input before a search: a network with equal logits in all is taken to be deterministic."""
 
 
-MOST = 512
+MAX_INPUTS = 512
 """Number of inputs on which a network that draws random numbers is checked for an effect of them on the logits."""
 
 
@@ -48,7 +48,7 @@ class NetworkTraits:
     batch_dependent: bool = False
 
     @property
-    def varies(self) -> bool:
+    def stochastic(self) -> bool:
         """Whether another forward pass may give other logits, so that a single one is not conclusive."""
         return self.random or self.stateful
 
@@ -60,7 +60,7 @@ def looks_like_probabilities(logits: Tensor) -> bool:
 
 
 @torch.no_grad()
-def look(net: Frozen, x: Tensor) -> NetworkTraits:
+def find_traits(net: Frozen, x: Tensor) -> NetworkTraits:
     """Find a network's traits by running it on the first rows of x [B, ...] as a batch and repeatedly on one alone.
 
     Raises:
@@ -70,23 +70,23 @@ def look(net: Frozen, x: Tensor) -> NetworkTraits:
     classes = logits.shape[1]
     if classes < 2:
         raise ValueError(
-            "The model has a single output, so there is no class to leave or reach; give one with two or more."
+            "The model has a single output, but at least two classes are needed; give a model with two or more outputs."
         )
-    known = NetworkTraits(classes, looks_like_probabilities(logits))
-    repeated = torch.cat([_first_row_logits(net, rows) for _ in range(TIMES)])
-    unchanged = same_answers(repeated, logits[:1].expand_as(repeated))
+    traits = NetworkTraits(classes, looks_like_probabilities(logits))
+    repeated = torch.cat([_first_row_logits(net, rows) for _ in range(REPEATS)])
+    unchanged = same_logits(repeated, logits[:1].expand_as(repeated))
     if len(rows) == 1:
         unchanged = unchanged and _same_in_batch_of_two(net, rows, logits)
-    return known if unchanged and not net.is_random else _varying_traits(net, rows, x[:MOST], known)
+    return traits if unchanged and not net.is_random else _varying_traits(net, rows, x[:MAX_INPUTS], traits)
 
 
 def _first_logits(net: Frozen, x: Tensor) -> tuple[Tensor, Tensor]:
-    """The first `LOOKED_AT` rows of x, or the next ones whose logits are not all NaN, and their logits."""
-    for rows in torch.split(x, LOOKED_AT):
+    """The first `EXAMPLES_RUN` rows of x, or the next ones whose logits are not all NaN, and their logits."""
+    for rows in torch.split(x, EXAMPLES_RUN):
         logits = net.observed(rows.clone())  # the model may modify its input in place
         if not bool(logits.isnan().all()):
             return rows.clone(), logits
-    raise ValueError("The model's logits are NaN; check its weights and what it expects its inputs to be.")
+    raise ValueError("The model's logits are NaN; check its weights and the inputs that it expects.")
 
 
 def _first_row_logits(net: Frozen, rows: Tensor) -> Tensor:
@@ -97,8 +97,8 @@ def _first_row_logits(net: Frozen, rows: Tensor) -> Tensor:
         if isinstance(error, MemoryError):
             raise
         raise ValueError(
-            f"The model takes these inputs together but not one alone ({error}); use batch norms with running "
-            "statistics, so that an input's class does not depend on its neighbours."
+            f"The model accepts these inputs as a batch but not a single input ({error}); use batch norms with running "
+            "statistics, so that an input's class does not depend on the rest of the batch."
         ) from error
 
 
@@ -106,18 +106,18 @@ def count_classes(net: Frozen, x: Tensor) -> int:
     """Number of classes of the network for inputs like x [B, ...].
 
     Raises:
-        ValueError: as `look`.
+        ValueError: as `find_traits`.
     """
-    return look(net, x).classes
+    return find_traits(net, x).classes
 
 
 def _same_in_batch_of_two(net: Frozen, row: Tensor, logits_alone: Tensor) -> bool:
     """Whether a row has the same logits in a batch with a second row, made of its own elements in reverse order."""
     other = row.flatten(1).flip(1).reshape(row.shape)
-    return same_answers(net(torch.cat([row, other]))[:1], logits_alone)
+    return same_logits(net(torch.cat([row, other]))[:1], logits_alone)
 
 
-def _varying_traits(net: Frozen, rows: Tensor, more_rows: Tensor, known: NetworkTraits) -> NetworkTraits:
+def _varying_traits(net: Frozen, rows: Tensor, more_rows: Tensor, traits: NetworkTraits) -> NetworkTraits:
     """Test whether the logits vary between calls, between random draws or with the batch."""
     one, several = rows[:1], rows if len(rows) > 1 else torch.cat([rows, rows.flatten(1).flip(1).reshape(rows.shape)])
     draws = keyed(0, purpose=1)
@@ -126,27 +126,27 @@ def _varying_traits(net: Frozen, rows: Tensor, more_rows: Tensor, known: Network
         with draws(draw):
             return net(x.clone())
 
-    stateful = not same_answers(logits(rows, 0), logits(rows, 0))
+    stateful = not same_logits(logits(rows, 0), logits(rows, 0))
     random = not stateful and not (
-        all(same_answers(logits(rows, 0), logits(rows, draw)) for draw in range(1, DRAWS))
-        and same_answers(logits(more_rows, 0), logits(more_rows, 1))  # the model may be random for some inputs only
+        all(same_logits(logits(rows, 0), logits(rows, draw)) for draw in range(1, DRAWS))
+        and same_logits(logits(more_rows, 0), logits(more_rows, 1))  # the model may be random for some inputs only
     )
-    batch_dependent = not stateful and not random and not same_answers(logits(several, 0)[:1], logits(one, 0))
-    return NetworkTraits(known.classes, known.probabilities, random, stateful, batch_dependent)
+    batch_dependent = not stateful and not random and not same_logits(logits(several, 0)[:1], logits(one, 0))
+    return NetworkTraits(traits.classes, traits.probabilities, random, stateful, batch_dependent)
 
 
-def same_answers_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> bool:
+def same_logits_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> bool:
     """Whether `count` evenly spaced rows of x [B, ...], including the last, have alone the logits in `logits` [B, n].
 
-    A network may depend on its batch only for large batches or for some inputs, which `look` cannot detect.
+    A network may depend on its batch only for large batches or for some inputs, which `find_traits` cannot detect.
     """
     if not len(x):
         return True
     rows = torch.linspace(0, len(x) - 1, min(count, len(x))).round().long().tolist()
-    return same_answers(torch.cat([net(x[row : row + 1].clone()) for row in rows]), logits[rows])
+    return same_logits(torch.cat([net(x[row : row + 1].clone()) for row in rows]), logits[rows])
 
 
-def same_answers(one: Tensor, other: Tensor) -> bool:
+def same_logits(one: Tensor, other: Tensor) -> bool:
     """Whether logits [B, n] are equal up to the rounding differences between batch sizes.
 
     The tolerance scales with the highest logit and the lower quartile of the absolute logits. It does not scale with

@@ -91,10 +91,10 @@ class Evaluation:
         x: the inputs, [B, ...].
         outputs: the logits, [B, n]; [B, 0] if the network was not run to its last layer.
         loss: the value that the search minimises, [B]; finite.
-        success: whether the goal is reached, bool [B]; false where the logits are not valid (see `answered`).
+        success: whether the goal is reached, bool [B]; false where the logits are not valid (see `valid`).
         grad: d loss / dz, in the shape of z, with NaN and infinity replaced by 0; None if it was not computed.
         distance: distance of x from x0, [B], if the search keeps the nearest input.
-        answered: whether the logits are valid, bool [B]: no NaN, and a finite largest logit; None if all are.
+        valid: whether the logits are valid, bool [B]: no NaN, and a finite largest logit; None if all are.
     """
 
     x: Tensor
@@ -103,7 +103,7 @@ class Evaluation:
     success: Tensor
     grad: Tensor | None = None
     distance: Tensor | None = None
-    answered: Tensor | None = None
+    valid: Tensor | None = None
 
     @property
     def gradient(self) -> Tensor:

@@ -95,21 +95,22 @@ def lower_loss(new: Result, old: Result) -> Tensor:
 
 
 def smaller_margin(new: Result, old: Result) -> Tensor:
-    """Success is better than failure; then the larger `winning_lead` of two successes, or the smaller of two failures.
+    """Success is better than failure; then the larger `top_two_difference` for successes, the smaller for failures.
 
     For searches with different targets, whose losses are not comparable.
     """
-    better_lead = torch.where(old.success, winning_lead(new) > winning_lead(old), winning_lead(new) < winning_lead(old))
+    ahead, before = top_two_difference(new), top_two_difference(old)
+    better_lead = torch.where(old.success, ahead > before, ahead < before)
     return torch.where(new.success == old.success, better_lead, new.success)
 
 
 def nearer(new: Result, old: Result) -> Tensor:
-    """Success is better than failure; then the smaller distance, or for failures the smaller `winning_lead`."""
-    closer = torch.where(old.success, new.distance < old.distance, winning_lead(new) < winning_lead(old))
+    """Success is better than failure; then the smaller distance, or for failures the smaller `top_two_difference`."""
+    closer = torch.where(old.success, new.distance < old.distance, top_two_difference(new) < top_two_difference(old))
     return torch.where(new.success == old.success, closer, new.success)
 
 
-def winning_lead(found: Result) -> Tensor:
+def top_two_difference(found: Result) -> Tensor:
     """Difference between the highest and the second highest logit, [B]."""
     return found.logits.amax(1) - best_other(found.logits, found.logits.argmax(1))
 

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 from inputopt import checks
+from inputopt.derivatives.gradient_methods import check_batch
 from inputopt.derivatives.plain import HALF, check_plain
-from inputopt.derivatives.ways import check_batch
 from inputopt.nets.activations import Array
-from inputopt.nets.ambient import ambient
 from inputopt.nets.arrays import Arrays, arrays, forward
 from inputopt.nets.costs import Cost, find_cost
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.mlp import MLP
 
 
@@ -119,7 +119,7 @@ class Evolution:
     seconds: float
 
 
-@ambient()
+@default_modes()
 @np.errstate(all="ignore")
 def evolve(
     net: MLP,
@@ -157,7 +157,7 @@ def evolve(
     generations, stop = checks.whole("generations", generations), checks.not_negative("stop_error", stop_error)
     resolved = find_cost(cost, check_plain(net).output)
     made, wanted = check_batch(net, resolved, inputs, targets)
-    held = _held(net)
+    held = _frozen_genes(net)
     shared = arrays(net)
     flat, goals = made.flatten(1).numpy(), wanted.numpy()
     start, best = _genome(shared), []
@@ -165,7 +165,7 @@ def evolve(
     stopped, started = "all generations done", time.perf_counter()
     for _ in range(generations):
         genomes = np.where(held, start, rules.ask(generation))
-        costs = judge(shared, resolved, genomes, flat, goals)
+        costs = mean_costs(shared, resolved, genomes, flat, goals)
         winner = int(costs.argmin())
         best.append(float(costs[winner]))
         if np.isfinite(best[-1]):
@@ -183,7 +183,7 @@ def evolve(
     return Evolution(error, np.array(best), len(best), len(best) * rules.population, stopped, seconds)
 
 
-def judge(shape: Arrays, cost: Cost, genomes: Array, inputs: Array, targets: Array) -> Array:
+def mean_costs(shape: Arrays, cost: Cost, genomes: Array, inputs: Array, targets: Array) -> Array:
     """Mean cost of each genome, [population], in one batched run; infinite if the cost or the genome is not finite."""
     weights, biases, start = [], [], 0
     for weight, bias in zip(shape.weights, shape.biases, strict=True):
@@ -197,7 +197,7 @@ def judge(shape: Arrays, cost: Cost, genomes: Array, inputs: Array, targets: Arr
     return np.where(np.isfinite(costs) & np.isfinite(genomes).all(1), costs, np.inf)
 
 
-def _held(net: MLP) -> Array:
+def _frozen_genes(net: MLP) -> Array:
     """Mask of the genes of parameters with `requires_grad=False`, bool [genes].
 
     Raises:
@@ -206,9 +206,11 @@ def _held(net: MLP) -> Array:
     pairs = [value for pair in zip(net.weights, net.biases, strict=True) for value in pair]
     held = np.concatenate([np.full(value.numel(), not value.requires_grad) for value in pairs])
     if held.all():
-        raise ValueError("The network has no parameters that may move, so there is nothing to train.")
+        raise ValueError("The network has no parameters that require gradients, so there is nothing to train.")
     if pairs[0].dtype in HALF:
-        raise ValueError("Weights in half precision cannot evolve; use net.float(), and convert it after.")
+        raise ValueError(
+            "Weights in half precision cannot be evolved; use net.float(), and convert the network back afterwards."
+        )
     return held
 
 

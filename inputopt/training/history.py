@@ -81,7 +81,9 @@ class History:
             ValueError: there is no such column; larger networks have none.
         """
         if not self.samples[0].details:
-            raise ValueError("The samples hold no details: those are of an MLP of up to 64 weights and biases.")
+            raise ValueError(
+                "The samples have no details: these are recorded only for an MLP of up to 64 weights and biases."
+            )
         checks.one_of("column", column, self.samples[0].details)
         return np.array([sample.details[column] for sample in self.samples])
 

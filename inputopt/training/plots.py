@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def plot_errors(histories: Mapping[str, History], title: str = "Error over time") -> Figure:
     """Plot the error of each training run against the update index, on logarithmic axes."""
     figure = blank_figure(figsize=(8, 4.5))
-    axes = figure.add_subplot(title=title, xlabel="training", ylabel="error (length of target - output)")
+    axes = figure.add_subplot(title=title, xlabel="training", ylabel="error (norm of target - output)")
     for name, history in histories.items():
         axes.loglog(history.index + 1, history.error, label=name)
     axes.legend()

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from inputopt.derivatives.autograd import in_full
+from inputopt.derivatives.autograd import to_single_precision
 from inputopt.derivatives.plain import is_plain
-from inputopt.derivatives.record import Way
+from inputopt.derivatives.record import GradientMethod
 from inputopt.nets.inference.modes import evaluating
 from inputopt.training.history import History, Sample, named_numbers
 from inputopt.training.task import Task, forward_of
@@ -21,7 +21,7 @@ TINY = 64  # parameters; samples of networks up to this size hold every number
 class Recorder:
     """Measures a network on all training examples and collects the samples."""
 
-    def __init__(self, net: nn.Module, way: Way, task: Task) -> None:
+    def __init__(self, net: nn.Module, way: GradientMethod, task: Task) -> None:
         self._net, self._way, self._task = net, way, task
         self._plain = net if is_plain(net) else None
         self._batch = way.native(task.inputs, task.targets)
@@ -67,7 +67,7 @@ class Recorder:
         """Current mean error and cost, in one forward; the cost is computed from the error if it is defined by it."""
         cost, inputs, targets = self._task.cost, self._task.inputs, self._task.targets
         with evaluating(self._net), forward_of(len(inputs)):
-            outputs = in_full(self._net(inputs if self._plain else inputs.clone()))
+            outputs = to_single_precision(self._net(inputs if self._plain else inputs.clone()))
             logits = outputs if self._plain is None or cost.of_error else self._plain.logits(inputs)
         errors = cost.error(outputs, targets)
         costs = cost.torch(logits, targets) if cost.of_error is None else cost.of_error(errors).mean()
@@ -83,8 +83,8 @@ class Recorder:
         self._now = None
         if not index and not (math.isfinite(error) and math.isfinite(cost)):
             raise ValueError(
-                f"The cost is {cost} before the first training, so that it has no derivative; scale the inputs or the "
-                "targets, or start from smaller weights."
+                f"The cost is {cost} before the first update, so it has no gradient; scale the inputs or the targets, "
+                "or start from smaller weights."
             )
         with evaluating(self._net), forward_of(len(self._task.inputs)):
             norms, details = self._norms(), self._details()
@@ -100,7 +100,7 @@ class Recorder:
 
     def history(self, trainings: int, stopped: str, seconds: float) -> History:
         """The finished record; a run that stopped early gets one more sample at its end."""
-        if not self._samples or trainings > self._samples[-1].index + (stopped == "all trainings done"):
+        if not self._samples or trainings > self._samples[-1].index + (stopped == "all steps done"):
             with np.errstate(all="ignore"):
                 self.record(trainings)
         return History(tuple(self._samples), self._layers, trainings, stopped, seconds)

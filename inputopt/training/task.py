@@ -13,9 +13,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.parameter import is_lazy
 
 from inputopt import checks
-from inputopt.derivatives.autograd import in_full
+from inputopt.derivatives.autograd import to_single_precision
+from inputopt.derivatives.gradient_methods import GRADIENT_METHODS, check_batch
 from inputopt.derivatives.plain import HALF, check_plain, is_plain
-from inputopt.derivatives.ways import WAYS, check_batch
 from inputopt.errors import one_line, out_of_memory
 from inputopt.nets.costs import Cost, check_targets, find_cost
 from inputopt.nets.inference.modes import evaluating
@@ -37,7 +37,7 @@ def check_task(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str
     Raises:
         ValueError, TypeError: see `train`.
     """
-    checks.one_of("method", method, WAYS)
+    checks.one_of("method", method, GRADIENT_METHODS)
     _check_weights(net)
     if is_plain(net):
         resolved = find_cost(cost, net.output)
@@ -45,10 +45,13 @@ def check_task(net: nn.Module, inputs: Any, targets: Any, cost: str, method: str
     if method != "autograd":
         if isinstance(net, MLP):
             check_plain(net)
-        raise ValueError(f"method {method!r} works on inputopt.MLP only; use method='autograd' for other networks.")
+        raise ValueError(f"method {method!r} supports inputopt.MLP only; use method='autograd' for other networks.")
     resolved = find_cost(cost, "identity")
     if isinstance(net, MLP) and net.output != "identity" and resolved.class_targets:
-        raise ValueError("cross_entropy on this MLP needs identity outputs, since it is no plain one; or choose mse.")
+        raise ValueError(
+            "cross_entropy needs identity outputs on an MLP with an overridden forward, hooks, or shared or "
+            "parametrised weights; use output='identity' or cost='mse'."
+        )
     made, outputs = _accepted(net, checks.batch("inputs", checks.finite("inputs", checks.block("inputs", inputs))))
     return Task(
         resolved, made, check_targets(resolved, checks.block("targets", targets), len(made), outputs.shape[1], outputs)
@@ -59,16 +62,19 @@ def _check_weights(net: nn.Module) -> None:
     if not isinstance(net, nn.Module):
         raise TypeError(f"The network must be a torch module, not {type(net).__name__}.")
     if any(is_lazy(parameter) for parameter in net.parameters()):
-        raise ValueError("The network's weights have no shape yet; run it once on an input before it is trained.")
+        raise ValueError("The network has lazy layers that have no weights yet; run it once on an input first.")
     moving = [parameter for parameter in net.parameters() if parameter.requires_grad]
     if not moving:
-        raise ValueError("The network has no parameters that may move, so there is nothing to train.")
+        raise ValueError("The network has no parameters that require gradients, so there is nothing to train.")
     if any(parameter.dtype in HALF for parameter in moving):
         raise ValueError(
-            "Weights in half precision lose most small steps; train in float32, by net.float(), and convert it after."
+            "Weights in half precision lose most small steps; train in float32 with net.float(), and convert the "
+            "network back afterwards."
         )
     if any(parameter.is_inference() for parameter in moving):
-        raise ValueError("The network was made in inference mode and cannot move; make it outside, or copy it there.")
+        raise ValueError(
+            "The network was created in inference mode and cannot be trained; create or copy it outside inference mode."
+        )
     for parameter in net.parameters():
         checks.finite("the network's weights", parameter)
 
@@ -94,10 +100,12 @@ def _accepted(net: nn.Module, inputs: Tensor) -> tuple[Tensor, Tensor]:
         if not isinstance(outputs, Tensor) or outputs.ndim != 2 or len(outputs) != 1:
             raise ValueError("The network must return one tensor of logits [B, n]; wrap it in a module that does.")
         if not outputs.requires_grad:
-            raise ValueError("The network's output has no derivative by its parameters; let its forward record them.")
-        return made, in_full(outputs.detach())
+            raise ValueError(
+                "The network's output has no gradient with respect to its parameters; enable gradients in its forward."
+            )
+        return made, to_single_precision(outputs.detach())
     assert failed is not None
-    raise _as_value_error(failed, f"The network does not take inputs of shape {list(inputs.shape[1:])}") from failed
+    raise _as_value_error(failed, f"The network does not accept inputs of shape {list(inputs.shape[1:])}") from failed
 
 
 @contextmanager
@@ -124,7 +132,7 @@ def _as_value_error(error: Exception, what: str) -> ValueError:
     return ValueError(f"{what} ({type(error).__name__}: {one_line(error)}).")
 
 
-def cuts(net: nn.Module, examples: int, size: int) -> list[slice]:
+def epoch_slices(net: nn.Module, examples: int, size: int) -> list[slice]:
     """Slices of one epoch into batches of `size`; the last one may be smaller.
 
     A last batch of a single example is merged into the batch before it if the network has batch norms in training mode,

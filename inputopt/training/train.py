@@ -15,14 +15,14 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.derivatives.record import Way
-from inputopt.derivatives.ways import find_way
-from inputopt.nets.ambient import ambient
+from inputopt.derivatives.gradient_methods import find_gradient_method
+from inputopt.derivatives.record import GradientMethod
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.inference.modes import modes_kept
 from inputopt.training.fast.repeated import repeated as fixed_batch_step
 from inputopt.training.history import History, sampled
 from inputopt.training.recorder import Recorder
-from inputopt.training.task import Task, check_task, cuts, failure, forward_of
+from inputopt.training.task import Task, check_task, epoch_slices, failure, forward_of
 from inputopt.training.updates import MakeOptimiser, Update, find_update, training_of
 
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
@@ -42,7 +42,7 @@ class Progress:
     cost: float
 
 
-@ambient()
+@default_modes()
 def train(
     net: nn.Module,
     inputs: Any,
@@ -100,26 +100,32 @@ def train(
     checks.function("perturb", perturb)
     checks.function("progress", progress)
     task = check_task(net, inputs, targets, cost, method)
-    way: Way = find_way(method)(net, task.cost)  # type: ignore[arg-type]  # autograd takes any module
-    update = find_update(optimiser, way.parameters, rate)
-    recorder = Recorder(net, way, task)
+    bound_method: GradientMethod = find_gradient_method(method)(net, task.cost)  # type: ignore[arg-type]  # autograd takes any module
+    update = find_update(optimiser, bound_method.parameters, rate)
+    recorder = Recorder(net, bound_method, task)
     started = time.perf_counter()
     with modes_kept(net), np.errstate(all="ignore"):
         if not net.training:  # else submodules in evaluation mode are so on purpose
             net.train()
-        training = _training(net, way, update, task, size, seed, perturb)
+        training = _training(net, bound_method, update, task, size, seed, perturb)
         done, stopped = Run(training, steps, update, recorder, stop, progress)()
     return recorder.history(done, stopped, time.perf_counter() - started)
 
 
 def _training(
-    net: nn.Module, way: Way, update: Update, task: Task, size: int | None, seed: int, perturb: Perturb | None
+    net: nn.Module,
+    bound_method: GradientMethod,
+    update: Update,
+    task: Task,
+    size: int | None,
+    seed: int,
+    perturb: Perturb | None,
 ) -> Callable[[int], Any]:
     """A function that makes update `index`; the batch depends on the index only, so that it can be repeated."""
     examples = len(task.inputs)
     if size is None and perturb is None:
         with forward_of(examples):
-            step = training_of(fixed_batch_step(way, *way.native(task.inputs, task.targets)), update)
+            step = training_of(fixed_batch_step(bound_method, *bound_method.native(task.inputs, task.targets)), update)
 
         def repeated(index: int) -> None:
             try:
@@ -128,7 +134,7 @@ def _training(
                 raise failure(error, examples) from error
 
         return repeated
-    parts = cuts(net, examples, examples if size is None else size)
+    parts = epoch_slices(net, examples, examples if size is None else size)
 
     @functools.lru_cache(maxsize=1)
     def order(number: int) -> Tensor:
@@ -142,17 +148,17 @@ def _training(
         if perturb is not None:
             inputs = _like(inputs, perturb(net, inputs, targets, index))
         with forward_of(len(inputs)):
-            update(way.step(*way.native(inputs, targets)))
+            update(bound_method.step(*bound_method.native(inputs, targets)))
 
     return training
 
 
 def _like(inputs: Tensor, perturbed: Any) -> Tensor:
     """The result of `perturb`, checked, in the dtype and on the device of the inputs."""
-    made = checks.block("what perturb returns", perturbed).to(inputs)
+    made = checks.block("the return value of perturb", perturbed).to(inputs)
     if made.shape != inputs.shape:
         raise ValueError(f"perturb must return inputs of shape {list(inputs.shape)}, not {list(made.shape)}.")
-    return checks.finite("what perturb returns", made)
+    return checks.finite("the return value of perturb", made)
 
 
 @dataclass(frozen=True)
@@ -176,7 +182,7 @@ class Run:
             done, stopped = self._updates(start, end)
             if stopped:
                 return done, stopped
-        return self.steps, "all trainings done"
+        return self.steps, "all steps done"
 
     def _updates(self, start: int, end: int) -> tuple[int, str]:
         """Run updates `start` to `end` - 1; return the number done, and the reason for stopping or an empty text.
@@ -212,7 +218,7 @@ class Run:
             if not self.recorder.finite():
                 self._restore(before)
                 warnings.warn(
-                    f"The training diverged after {index} trainings and keeps the last finite weights; "
+                    f"The training diverged in update {index + 1} and keeps the last finite weights; "
                     "try a smaller learning rate.",
                     DivergenceWarning,
                     stacklevel=6,

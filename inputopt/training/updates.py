@@ -78,10 +78,10 @@ class TorchOptimiser:
         self._tensors = [torch.as_tensor(parameter) for parameter in parameters]
         self._optimiser = make(self._tensors, rate)
         if not isinstance(self._optimiser, torch.optim.Optimizer):
-            raise TypeError(f"optimiser must make an optimiser of torch.optim, not {type(self._optimiser).__name__}.")
+            raise TypeError(f"optimiser must return a torch.optim.Optimizer, not {type(self._optimiser).__name__}.")
         if isinstance(self._optimiser, torch.optim.LBFGS):
             raise ValueError(
-                "LBFGS evaluates the cost by itself, which train does not offer; choose another optimiser."
+                "LBFGS re-evaluates the cost in each step, which train does not support; choose another optimiser."
             )
 
     def __call__(self, derivatives: Sequence[Any]) -> None:
@@ -100,7 +100,7 @@ class TorchOptimiser:
 
 
 def find_update(optimiser: str | MakeOptimiser, parameters: list[Any], rate: float) -> Update:
-    """The update named "descent", "momentum" or "adam", or of a function that makes a torch.optim optimiser."""
+    """The update "descent", "momentum" or "adam", or that of an optimiser made by (parameters, rate) -> torch.optim."""
     if callable(optimiser):
         return TorchOptimiser(parameters, rate, optimiser)
     checks.one_of("optimiser", optimiser, ["descent", *OPTIMISERS])

@@ -46,10 +46,10 @@ GROUPS: dict[str, Sequence[int]] = {
 """Class indices by word, in the singular."""
 
 
-def meant(word: str, names: Sequence[str]) -> list[int]:
+def matching_classes(word: str, names: Sequence[str]) -> list[int]:
     """Indices of `names` that a word, singular or plural, may mean: its group, or the names that contain it.
 
-    >>> meant("piano", ["grand piano", "violin", "upright piano"])
+    >>> matching_classes("piano", ["grand piano", "violin", "upright piano"])
     [0, 2]
     """
     lower = word.lower().strip()

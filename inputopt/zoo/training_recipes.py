@@ -60,7 +60,7 @@ def _digits(name: str, net: nn.Module, words: str, watch: Watch | None, perturb:
         perturb=perturb,
         progress=watch,
     )
-    recipe = f"{words}, softmax cross-entropy, Adam at 0.001, {steps:,} batches of 50, seed 0"
+    recipe = f"{words}, softmax cross-entropy, Adam with learning rate 0.001, {steps:,} batches of 50, seed 0"
     cut_short = (
         "" if history.trainings == steps else f"{history.stopped} after {history.trainings:,} of {steps:,} batches"
     )
@@ -89,7 +89,7 @@ def _pgd_inputs(net: nn.Module, x: torch.Tensor, y: torch.Tensor, index: int) ->
 
 def _digits_cnn_robust(watch: Watch | None = None) -> Trained:
     """The same network, adversarially trained with PGD (Madry et al., 2018)."""
-    words = f"as digits-cnn, on inputs moved by PGD of 7 steps, Linf {ROBUST_EPS}, reached after 1,000 batches"
+    words = f"as digits-cnn, adversarial training with PGD, 7 steps, Linf {ROBUST_EPS} reached after 1,000 batches"
     return _digits("digits-cnn-robust", DigitsCNN(seed=0), words, watch, _pgd_inputs)
 
 
@@ -119,7 +119,7 @@ def write(trained: Trained, folder: str | Path) -> Path:
 
 | | |
 |---|---|
-| data | {digits_data.SOURCE}; 4,000 to train on, 1,000 held out (100 a class) |
+| data | {digits_data.SOURCE}; 4,000 for training, 1,000 held out (100 per class) |
 | input | `[B, 1, 28, 28]` in `[0, 1]`, ink is 1 |
 | recipe | {trained.recipe}{f"; NOT FINISHED: {trained.cut_short}" if trained.cut_short else ""} |
 | made with | torch {torch.__version__}, by `inputopt train {trained.name}` |
@@ -127,7 +127,7 @@ def write(trained: Trained, folder: str | Path) -> Path:
 | accuracy, held out | {100 * trained.accuracy:.1f} % |
 | sha256 of the weights | `{digest}` |
 
-Another processor or torch may give other last digits, and so another hash.
+Another processor or torch version may round differently, which changes the hash.
 """,
     )
     return folder

@@ -78,7 +78,7 @@ def test_the_average_of_a_class_is_the_mean_of_its_inputs():
     assert_same(found[2], x[[1, 2, 5]].mean(0), 1e-12)
     assert_same(found[[1, 3]], torch.zeros(2, 2, 3, dtype=torch.float64))
     assert len(inputopt.average(x, y)) == 3
-    with pytest.raises(ValueError, match="one an input"):
+    with pytest.raises(ValueError, match="one per input"):
         inputopt.average(x, y[:3])
 
 
@@ -90,7 +90,7 @@ def test_the_average_of_a_class_is_the_mean_of_its_inputs():
         ({"baseline": torch.zeros(5)}, ValueError, "baseline"),
         ({"baseline": float("nan")}, ValueError, "finite"),
         ({"method": "smoothgrad", "deviation": 0.0}, ValueError, "deviation"),
-        ({"method": "occlusion"}, ValueError, "squares"),
+        ({"method": "occlusion"}, ValueError, "occlusion needs images"),
         ({"y": [CLASSES] * 5}, ValueError, "0..5"),
     ],
 )

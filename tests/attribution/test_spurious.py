@@ -36,10 +36,10 @@ def test_a_network_that_looks_at_the_sky_is_found_out():
     found = inputopt.spurious(Eye(SKY), x, y)
     assert found.suspicious() == [0, 1]
     for row in found.findings:
-        assert (row.region, row.hinge) == ((0, 0), (0, 0))
+        assert (row.region, row.decisive_region) == ((0, 0), (0, 0))
         assert row.share > 0.99
-        assert row.plain > 0.99  # all one way
-        assert row.swapped == 1.0
+        assert row.uniform > 0.99  # all one way
+        assert row.swap_rate == 1.0
         assert row.inputs == row.flipped == 20
     assert_same(found.energy.sum((1, 2)), torch.ones(2), 1e-5)
     assert_same(found.swaps[:, 1:], torch.zeros(2, 2, 1))
@@ -53,7 +53,7 @@ def test_a_network_that_looks_at_the_thing_is_not():
     for row in found.findings:
         assert row.region == (2, 0)
         assert row.share > 0.99
-        assert row.plain < 0.1  # one pixel of many
+        assert row.uniform < 0.1  # one pixel of many
     assert "suspicious" not in found.table()
 
 

@@ -58,7 +58,7 @@ def files(folder):
 def test_gradcheck_prints_the_agreement(run, monkeypatch):
     text = run("gradcheck", "--sizes", "3,4,2", "--activation", "tanh", "--batch", 2)
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
-    assert rows["way"][1:] == ["layer", "1", "layer", "2", "inputs", "milliseconds", "evaluations"]
+    assert rows["method"][1:] == ["layer", "1", "layer", "2", "inputs", "milliseconds", "evaluations"]
     assert {"autograd", "backprop", "dual", "differences"} <= set(rows)
     for way, limit in {"backprop": 1e-10, "dual": 1e-10, "differences": 1e-6}.items():
         assert max(float(cell) for cell in rows[way][1:4]) <= limit
@@ -88,7 +88,7 @@ def test_explain_takes_any_network_and_example(run):
 def test_fool_makes_pictures_of_every_target(run):
     before = chance_state()
     text = run("fool", "--target", 3, "--count", 2, "--out", "o")
-    assert "2 of 2 images" in text
+    assert "2 of 2 noise images" in text
     assert files("o") == ["fool-all.png", "fool.png"]
     for name in files("o"):
         with Image.open(Path("o") / name) as image:
@@ -100,12 +100,12 @@ def test_fool_makes_pictures_of_every_target(run):
 def test_fool_says_when_an_image_missed(run):
     blind = inputopt.MLP([784, 10], "identity", weights=[np.zeros((10, 784))])
     inputopt.save(blind, "blind.safetensors")
-    assert "0 of 2 images" in run("fool", "--target", 3, "--count", 2, "--model", "./blind.safetensors", status=1)
+    assert "0 of 2 noise images" in run("fool", "--target", 3, "--count", 2, "--model", "./blind.safetensors", status=1)
 
 
 def test_ascend_leaves_the_digits(run):
     text = run("ascend", "--count", 5, "--out", "o", "--seed", 3)
-    assert "5 of 5 recognised digits" in text
+    assert "5 of 5 correctly classified digits" in text
     sizes = [float(cell) for cell in re.search(r"L2 distance +(.*)", text)[1].split()]
     assert 0 < sizes[0] <= sizes[1] <= sizes[2] <= sizes[3]
     assert files("o") == ["ascend.png"]
@@ -116,7 +116,7 @@ def test_ascend_says_when_a_digit_stays(run):
     bias = np.eye(10)[3]
     fixed = inputopt.MLP([784, 10], "identity", weights=[np.zeros((10, 784))], biases=[bias])
     inputopt.save(fixed, "fixed.safetensors")
-    assert "0 of 4 recognised" in run("ascend", "--count", 4, "--model", "./fixed.safetensors", status=1)
+    assert "0 of 4 correctly classified" in run("ascend", "--count", 4, "--model", "./fixed.safetensors", status=1)
 
 
 def test_dream_writes_the_dream_and_the_way_there(run):
@@ -170,8 +170,8 @@ def test_demo_shows_everything_on_one_page(run, short):
         with Image.open(Path("o") / name) as image:
             image.load()
     assert "http" not in page
-    assert "16 of 16 images" in page
-    assert "200 of 200 recognised" in page
+    assert "16 of 16 noise images" in page
+    assert "200 of 200 correctly classified" in page
     assert "{{" not in page
     assert str(Path("o/index.html").resolve()) in text
 
@@ -229,7 +229,7 @@ def test_nearest_draws_a_curve_and_says_what_it_found(run, tmp_path):
     with Image.open("out/curve.png") as image:
         assert min(image.size) > 300
     plain = json.loads(run("nearest", "--count", 4, "--queries", 60, "--out", "out", "--json"))
-    assert [row["attack"] for row in plain] == ["minimalnorm", "all together"]
+    assert [row["attack"] for row in plain] == ["minimalnorm", "all attacks"]
 
 
 def test_nearest_refuses_a_norm_that_an_attack_is_not_defined_in(capsys):

@@ -171,7 +171,9 @@ def test_what_does_not_fit_is_refused_before_it_is_tried(monkeypatch):
     assert 2**20 < memory() < 2**62
     monkeypatch.setattr(memory_limits, "memory", lambda: 2**30)
     check_memory("It", 2**30, "less")
-    with pytest.raises(ValueError, match=r"^It would take some 2 GiB of memory, and there are 1 GiB; choose less\.$"):
+    with pytest.raises(
+        ValueError, match=r"^It would need about 2 GiB of memory, but only 1 GiB is available; choose less\.$"
+    ):
         check_memory("It", 2**31, "less")
 
 
@@ -189,10 +191,10 @@ def test_a_picture_is_measured_by_what_the_layers_put_out():
     [
         (MemoryError(), "There is not enough memory"),
         (torch.OutOfMemoryError("CUDA out of memory"), "There is not enough memory"),
-        (BrokenPipeError(), "Nobody reads the output"),
+        (BrokenPipeError(), "The output pipe was closed"),
         (OSError(errno.ENOSPC, "No space left on device", "a.png"), "No space left on device: a.png."),
         (ValueError("one\ntwo"), "one"),
-        (ValueError(), "ValueError: ValueError; `inputopt --traceback ...` shows where it came from."),
+        (ValueError(), "ValueError: ValueError; `inputopt --traceback ...` prints the traceback."),
         (ZeroDivisionError("division by zero."), "ZeroDivisionError: division by zero; `inputopt --traceback"),
     ],
 )
@@ -216,7 +218,10 @@ class Closed:
 
 @pytest.mark.parametrize(
     ("error", "said"),
-    [(BrokenPipeError(), "Nobody reads"), (OSError(errno.ENOSPC, "No space left on device"), "No space left")],
+    [
+        (BrokenPipeError(), "The output pipe was closed"),
+        (OSError(errno.ENOSPC, "No space left on device"), "No space left"),
+    ],
 )
 def test_output_that_is_not_taken_is_a_sentence(error, said, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdout", Closed(error))
@@ -225,7 +230,9 @@ def test_output_that_is_not_taken_is_a_sentence(error, said, monkeypatch, capsys
     assert re.fullmatch(rf"inputopt: {said}[^\n]*\n", capsys.readouterr().err)
 
 
-@pytest.mark.parametrize(("takes", "said"), [("| true", "Nobody reads the output"), ("> /dev/full", "No space left")])
+@pytest.mark.parametrize(
+    ("takes", "said"), [("| true", "The output pipe was closed"), ("> /dev/full", "No space left")]
+)
 def test_output_that_is_not_taken_leaves_no_complaint_of_pythons_behind(takes, said):
     command = f"{sys.executable} -m inputopt explain {takes}; exit ${{PIPESTATUS[0]}}"
     buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}

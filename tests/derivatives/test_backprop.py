@@ -7,12 +7,12 @@ from torch import nn
 
 from inputopt import MLP, gradients
 from inputopt.derivatives.backprop import chain, input_derivatives
-from inputopt.derivatives.ways import WAYS
+from inputopt.derivatives.gradient_methods import GRADIENT_METHODS
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.arrays import arrays
 from inputopt.nets.costs import find_cost
 
-METHODS = list(WAYS)
+METHODS = list(GRADIENT_METHODS)
 
 
 def rand(*shape, seed=0):
@@ -136,9 +136,9 @@ def test_far_out_the_derivatives_are_finite_and_agree(cost, output, z, method, d
 
 
 BAD = [
-    ([[1.0, 2.0]], [[0.0]], {}, "inputs must have 3 numbers an example, not "),
-    ([], [[0.0, 0.0]], {}, "inputs must hold at least one example"),
-    (torch.zeros(0, 3), torch.zeros(0, 2), {}, "inputs must hold at least one example"),
+    ([[1.0, 2.0]], [[0.0]], {}, "inputs must have 3 numbers per example, not "),
+    ([], [[0.0, 0.0]], {}, "inputs must have at least one example"),
+    (torch.zeros(0, 3), torch.zeros(0, 2), {}, "inputs must have at least one example"),
     ([[1.0, 2.0, math.nan]], [[0.0, 0.0]], {}, "inputs must be finite"),
     ([[1.0, 2.0, math.inf]], [[0.0, 0.0]], {}, "inputs must be finite"),
     ([[1.0, 2.0, 3.0]], [[0.0, math.nan]], {}, "targets must be finite"),

@@ -113,8 +113,11 @@ def test_a_saturated_network_is_told_without_a_warning():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((MLP([20, 20]), [[0.0] * 20], [[0.0] * 20]), "A network of 420 numbers is too large to spell out; .* 400"),
-        ((MLP([2, 1]), [[0.0]], [[0.0]]), "inputs must have 2 numbers an example"),
+        (
+            (MLP([20, 20]), [[0.0] * 20], [[0.0] * 20]),
+            "A network of 420 weights and biases is too large to explain; .* 400",
+        ),
+        ((MLP([2, 1]), [[0.0]], [[0.0]]), "inputs must have 2 numbers per example"),
         ((MLP([2, 1]), [], []), "at least one example"),
         ((MLP([2, 1]), [[0.0, 1.0]], [[math.nan]]), "targets must be finite"),
         ((MLP([2, 1]), [[0.0, 1.0]], [[0.0]], "mee"), "Unknown cost"),

@@ -31,7 +31,7 @@ def test_every_printed_digit_is_derived(example, method):
     found, history = derive(EXAMPLES[example], method)
     assert disagreements(example, found) == []
     assert history.trainings == EXAMPLES[example].trainings
-    assert history.stopped == "all trainings done"
+    assert history.stopped == "all steps done"
 
 
 @pytest.mark.parametrize("method", ["autograd", "dual"])
@@ -115,17 +115,17 @@ def test_the_slower_ways_and_evolution_have_a_table_of_their_own(monkeypatch):
     monkeypatch.setattr(module, "EXAMPLES", SHORT)
     table = reproduce(("backprop",)).small
     ways = ("dual", "differences", "one_sided", "genetic")
-    assert [(row.example, row.way) for row in table] == [(name, way) for name in ("1", "3a", "4") for way in ways]
+    assert [(row.example, row.method) for row in table] == [(name, way) for name in ("1", "3a", "4") for way in ways]
     by_descent = {name: derive(SHORT[name], "backprop")[1].error[-1] for name in ("1", "3a", "4")}
     parameters = {"1": 2, "3a": 6, "4": 12}
     for row in table:
         nudges = {"dual": 1, "differences": 2 * parameters[row.example], "one_sided": 1 + parameters[row.example]}
         assert row.seconds > 0
-        if row.way == "genetic":
+        if row.method == "genetic":
             assert row.evaluations == 200 * row.trainings
             assert row.error <= by_descent[row.example] * 1.01, "it stops at the error that descent reached"
         else:
-            assert (row.trainings, row.evaluations) == (60, 60 * nudges[row.way])
+            assert (row.trainings, row.evaluations) == (60, 60 * nudges[row.method])
             assert row.error == pytest.approx(by_descent[row.example], rel=1e-2)
 
 
@@ -133,8 +133,8 @@ def test_the_slower_ways_and_evolution_have_a_table_of_their_own(monkeypatch):
     ("given", "kind", "words"),
     [
         ({"methods": ("autograd", "guess")}, ValueError, "Unknown method 'guess'"),
-        ({"methods": "autograd"}, TypeError, "methods must be a list of names"),
-        ({"methods": ()}, TypeError, "at least one"),
+        ({"methods": "autograd"}, TypeError, "methods must be a list of at least one name"),
+        ({"methods": ()}, TypeError, "at least one name"),
         ({"processes": 0}, ValueError, "processes must be at least 1"),
         ({"watch": "bar"}, TypeError, "watch must be a function"),
     ],

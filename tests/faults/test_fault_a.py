@@ -10,13 +10,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from at_once import PATIENCE, at_once
+from in_threads import PATIENCE, at_once
 from kinds.network import Convolutional, small
+from model_state import state_of
 from networks import find
-from plainly import case_of
+from reference import case_of
 from torch import Tensor, nn
 from torch.nn.modules import module as torch_modules
-from untouched import state_of
 
 import inputopt
 

@@ -11,7 +11,7 @@ import torch
 from attack_table import FEW, each
 from contracts import drawn, known_inputs, small_net
 from networks import find
-from plainly import case_of
+from reference import case_of
 from torch import Tensor, nn
 
 import inputopt

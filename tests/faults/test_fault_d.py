@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import torch
-from at_once import at_once
 from contracts import leaves
+from in_threads import at_once
 from kinds.network import Convolutional, small
 from networks import find
-from plainly import case_of
+from reference import case_of
 from torch import Tensor, nn
 
 import inputopt
@@ -116,11 +116,11 @@ def assert_usual(use: str, net: nn.Module, usual: dict[str, list[Tensor]]) -> No
 
 
 @pytest.mark.parametrize("ambient", AMBIENT)
-def test_what_surrounds_a_call_changes_nothing_and_is_not_changed(ambient, usual):
+def test_what_surrounds_a_call_changes_nothing_and_is_not_changed(default_modes, usual):
     failed = []
     for use in USES:
         net = made()
-        with AMBIENT[ambient]():
+        with AMBIENT[default_modes]():
             before = mode()
             try:
                 assert_usual(use, net, usual)

@@ -13,10 +13,10 @@ import oracles
 import pytest
 import torch
 from attack_table import FEW, each, short_attacks
+from error_sentences import refused
 from kinds.network import perceptron
 from networks import find
-from plainly import case_of
-from sentences import refused
+from reference import case_of
 from torch import Tensor, nn
 
 import inputopt
@@ -110,7 +110,7 @@ def test_a_quantised_network_is_attacked_without_gradients_and_refused_by_what_n
         lambda: inputopt.evaluate(model, this.x, this.y, preset="quick"),
         lambda: inputopt.fool(model, 1, (3, 8, 8), count=1, steps=2),
     ):
-        refused(job, r"derivative.*Square")
+        refused(job, r"gradient with respect to its input.*Square")
     found = inputopt.attacks.Square("linf", 0.3, steps=30)(model, this.x, this.y)
     with torch.no_grad():
         alone = torch.cat([model(row[None]) for row in found.x])  # its scales depend on the other rows of a batch

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 from contracts import known_inputs, small_net
+from error_sentences import refused
 from kinds.network import perceptron
-from sentences import refused
 from torch import Tensor, nn
 
 import inputopt

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import torch
 from kinds.network import CLASSES, Convolutional, perceptron
+from model_state import state_of
 from networks import find
-from plainly import case_of
+from reference import case_of
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from untouched import state_of
 
 import inputopt
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from contracts import chance_state
-from sentences import refused
+from error_sentences import refused
 from torch import nn
 
 import inputopt
@@ -114,13 +114,13 @@ class Masked(nn.Module):
 
 SIGNS = torch.tensor([1.0, -1, 1, -1])
 SPOILED = {
-    "noise": (lambda h: h + 0.5 * torch.randn_like(h), "at random"),
-    "noise where it is bright": (lambda h: h + torch.randn_like(h) * (h.sum(1, keepdim=True) > 0), "at random"),
-    "mean of the batch": (lambda h: h - h.mean(0), "neighbours"),
-    "mean of a large batch": (lambda h: h - h.mean(0) if len(h) >= 16 else h, "neighbours"),
+    "noise": (lambda h: h + 0.5 * torch.randn_like(h), "logits are random"),
+    "noise where it is bright": (lambda h: h + torch.randn_like(h) * (h.sum(1, keepdim=True) > 0), "logits are random"),
+    "mean of the batch": (lambda h: h - h.mean(0), "rest of the batch"),
+    "mean of a large batch": (lambda h: h - h.mean(0) if len(h) >= 16 else h, "rest of the batch"),
     "its place": (
         lambda h: h + 0.3 * (torch.arange(len(h)) // 8)[:, None] * torch.tensor([1.0, -1, 1, -1]),
-        "neighbours",
+        "rest of the batch",
     ),
 }
 
@@ -136,7 +136,7 @@ def test_answers_that_depend_on_more_than_the_input_are_found(name):
         y = torch.cat([model(row[None]) for row in x]).argmax(1)
     report = inputopt.evaluate(model, x, y, eps=0.03, preset="quick")
     assert any(words in said for said in report.warnings), report.warnings
-    if words == "neighbours":
+    if words == "rest of the batch":
         found = A.PGD(eps=0.03, steps=5)(model, x, y)
         with torch.no_grad():
             alone = torch.cat([model(row[None]) for row in found.x])
@@ -206,7 +206,7 @@ CALLBACKS = {
     "half the batch": (lambda net: A.PGD(steps=2, transform=lambda x, problem, draw: x[:1])(net, X, Y), "transform"),
     "of one argument": (lambda net: A.PGD(steps=2, transform=lambda x: x)(net, X, Y), "transform failed"),
     "sparse": (lambda net: A.PGD(steps=2)(net, X.to_sparse(), Y), "dense"),
-    "no pixels": (lambda net: A.PGD(steps=2)(net, X[:, :0], Y), "must hold numbers"),
+    "no pixels": (lambda net: A.PGD(steps=2)(net, X[:, :0], Y), "must not be empty"),
     "endless step": (lambda net: A.PGD(steps=2, step_size=1e39)(net, X, Y), "step_size"),
     "words for a mean": (lambda net: inputopt.Frozen(net, mean="a"), "mean and std must be numbers"),
 }

@@ -179,8 +179,8 @@ def test_unknown_names_are_answered_with_the_nearest(name, output, words):
         ("cross_entropy", "identity", [0], r"2 class indices, one per input, not shape \[1\]"),
         ("cross_entropy", "identity", [[0, 1]] * 2, r"2 class indices, one per input, not shape \[2, 2\]"),
         ("cross_entropy", "identity", [0.0, 1.0], "whole numbers"),
-        ("cross_entropy", "identity", [0, 2], r"must lie in 0\.\.1, but they reach from 0 to 2"),
-        ("cross_entropy", "identity", [-1, 1], "reach from -1 to 1"),
+        ("cross_entropy", "identity", [0, 2], r"must lie in 0\.\.1, but range from 0 to 2"),
+        ("cross_entropy", "identity", [-1, 1], "range from -1 to 1"),
     ],
 )
 def test_targets_that_the_cost_does_not_allow_are_refused(name, output, targets, words):

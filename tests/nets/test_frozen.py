@@ -357,9 +357,9 @@ def test_a_call_that_is_not_made():
     with pytest.raises(ValueError, match="did you mean 'act'"):
         frozen.features(X, ["akt:2"])
     for wrong in ("act:", "act:0", "act:two", "act:-1"):
-        with pytest.raises(ValueError, match=r"say act:1 for the first, act:2 or act:last"):
+        with pytest.raises(ValueError, match=r"use act:1 for the first call, act:2 for the second, or act:last"):
             frozen.features(X, [wrong])
-    with pytest.raises(ValueError, match="list of names"):
+    with pytest.raises(ValueError, match="list of at least one layer name"):
         frozen.features(X, "act")
 
 

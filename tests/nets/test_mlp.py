@@ -33,9 +33,9 @@ def test_given_weights_and_biases_are_kept_exactly_and_are_the_networks_own():
 
 def test_weights_and_biases_are_the_parameters_in_the_documents_order():
     net = MLP([4, 3, 2])
-    in_turn = [net.weights[0], net.biases[0], net.weights[1], net.biases[1]]
-    assert [id(own) for own in net.parameters()] == [id(parameter) for parameter in in_turn]
-    assert [tuple(own.shape) for own in in_turn] == [(3, 4), (3,), (2, 3), (2,)]
+    interleaved = [net.weights[0], net.biases[0], net.weights[1], net.biases[1]]
+    assert [id(own) for own in net.parameters()] == [id(parameter) for parameter in interleaved]
+    assert [tuple(own.shape) for own in interleaved] == [(3, 4), (3,), (2, 3), (2,)]
 
 
 @pytest.mark.parametrize("output", ACTIVATIONS)
@@ -106,15 +106,15 @@ def test_arrays_share_the_networks_memory_and_run_the_same_network():
 
 
 def test_networks_outside_main_memory_have_no_arrays():
-    with pytest.raises(ValueError, match=r"works in main memory; move the network with \.cpu\(\)"):
+    with pytest.raises(ValueError, match=r"runs only on a CPU; move the network with \.cpu\(\)"):
         arrays(MLP([2, 1]).to("meta"))
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"sizes": [3]}, "sizes must name at least the inputs and one layer"),
-        ({"sizes": []}, "sizes must name at least"),
+        ({"sizes": [3]}, "sizes must hold at least the numbers of inputs and of outputs"),
+        ({"sizes": []}, "sizes must hold at least"),
         ({"sizes": [3, 0]}, "each size must be at least 1, not 0"),
         ({"sizes": [-2, 1]}, "each size must be at least 1, not -2"),
         ({"sizes": [2, 1], "activation": "sigmod"}, "did you mean 'sigmoid'"),

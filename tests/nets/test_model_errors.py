@@ -4,14 +4,14 @@ import contextlib
 
 import pytest
 import torch
-from odd import Net, X, seeded
+from odd_networks import Net, X, seeded
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import inputopt
 from inputopt.nets.model_errors import InputShapeError, ModelError, OutOfMemoryError
 
-NO_DERIVATIVE = "has no derivative by its input.*Square"
+NO_DERIVATIVE = "has no gradient with respect to its input.*Square"
 
 
 class Fails(Net):
@@ -83,7 +83,7 @@ def test_memory_that_is_really_not_there():
     def large(x):
         return x.flatten(1)[:, :1].expand(-1, 2**45).contiguous()
 
-    with pytest.raises(OutOfMemoryError, match="give fewer or smaller ones"):
+    with pytest.raises(OutOfMemoryError, match="give fewer or smaller inputs"):
         inputopt.Frozen(large)(X)
 
 
@@ -104,7 +104,7 @@ def test_memory_that_is_really_not_there():
 )
 def test_inputs_of_another_shape(make, x):
     shape = " x ".join(map(str, x.shape[1:]))
-    with pytest.raises(InputShapeError, match=rf"does not take inputs of shape {shape} \(") as one:
+    with pytest.raises(InputShapeError, match=rf"does not accept inputs of shape {shape} \(") as one:
         inputopt.Frozen(seeded(make))(x)
     assert isinstance(one.value, ValueError)
 
@@ -121,7 +121,7 @@ def test_shapes_that_people_check_themselves():
         raise ValueError("Input image size (8*8) doesn't match model (32*32).")
 
     for model, x in ((unpacked, X.flatten(1)), (asserted, X), (raised, X)):
-        with pytest.raises(InputShapeError, match="does not take inputs of shape"):
+        with pytest.raises(InputShapeError, match="does not accept inputs of shape"):
             inputopt.Frozen(model)(x)
 
 
@@ -316,7 +316,7 @@ def test_a_backward_that_fails():
 
 # --------------------------------------------------------------------------------------------------------- found before
 def test_what_is_found_before_anything_runs():
-    with pytest.raises(TypeError, match="the class Linear; make one of it"):
+    with pytest.raises(TypeError, match="the class Linear; create an instance"):
         inputopt.Frozen(nn.Linear)
     with pytest.raises(ValueError, match=r"lazy layers.*run it once"):
         inputopt.Frozen(nn.Sequential(nn.LazyLinear(3)))
@@ -328,5 +328,5 @@ def test_what_is_found_before_anything_runs():
         inputopt.Frozen(seeded(Net))([[1.0]])
     with pytest.raises(ValueError, match="The inputs are on meta and the network on cpu"):
         inputopt.Frozen(seeded(Net))(X.to("meta"))
-    with pytest.raises(ValueError, match=r"mean of shape \[2\] does not fit inputs of shape \[3, 8, 8\]"):
+    with pytest.raises(ValueError, match=r"mean of shape \[2\] cannot be broadcast to inputs of shape \[3, 8, 8\]"):
         inputopt.Frozen(seeded(Net), mean=[0.1, 0.2])(X)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from odd import Net, X, seeded
+from odd_networks import Net, X, seeded
 from torch import Tensor, nn
 
 import inputopt
@@ -65,18 +65,18 @@ def test_clear_outputs(kind):
 @pytest.mark.parametrize(
     ("model", "kind", "words"),
     [
-        (lambda x: (logits(x), logits(x)), TypeError, r"tuple of 0, 1\); wrap it in a function"),
-        (lambda x: {"a": logits(x), "b": logits(x)}, TypeError, "of a, b"),
-        (lambda x: Said(x, x), TypeError, "of scores, other"),
-        (lambda x: (), TypeError, "must return a tensor of logits"),
-        (lambda x: None, TypeError, "must return a tensor of logits"),
-        (lambda x: "cat", TypeError, "must return a tensor of logits"),
+        (lambda x: (logits(x), logits(x)), TypeError, r"tuple with 0, 1\); wrap it in a function"),
+        (lambda x: {"a": logits(x), "b": logits(x)}, TypeError, "with a, b"),
+        (lambda x: Said(x, x), TypeError, "with scores, other"),
+        (lambda x: (), TypeError, r"must return logits \[B, n\]: a tensor"),
+        (lambda x: None, TypeError, r"must return logits \[B, n\]: a tensor"),
+        (lambda x: "cat", TypeError, r"must return logits \[B, n\]: a tensor"),
         (lambda x: SimpleNamespace(logits=[1.0]), TypeError, "logits"),
-        (lambda x: logits(x).argmax(1), ValueError, r"\[B, n\], not \[5\] for 5 inputs"),
-        (lambda x: logits(x) > 1, TypeError, "floating-point numbers, not torch.bool"),
+        (lambda x: logits(x).argmax(1), ValueError, r"\[B, n\], not shape \[5\] for 5 inputs"),
+        (lambda x: logits(x) > 1, TypeError, "floating-point logits, not torch.bool"),
         (lambda x: logits(x).long(), TypeError, "not torch.int64"),
-        (lambda x: logits(x)[..., None, None], ValueError, r"not \[5, 4, 1, 1\]"),
-        (lambda x: logits(x).sum(0, keepdim=True), ValueError, r"not \[1, 4\] for 5 inputs"),
+        (lambda x: logits(x)[..., None, None], ValueError, r"not shape \[5, 4, 1, 1\]"),
+        (lambda x: logits(x).sum(0, keepdim=True), ValueError, r"not shape \[1, 4\] for 5 inputs"),
     ],
 )
 def test_outputs_that_are_refused(model, kind, words):
@@ -131,7 +131,7 @@ def test_of_a_layer_that_puts_out_a_tuple_the_first_tensor_is_meant():
 def test_a_layer_that_puts_out_several_is_refused():
     net = seeded(lambda: Layered(lambda y: {"one": y, "other": 2 * y}, lambda out: out["one"]))
     frozen = inputopt.Frozen(net)
-    with pytest.raises(TypeError, match="Layer 'layer' puts out more than one tensor"):
+    with pytest.raises(TypeError, match="Layer 'layer' returns several tensors"):
         frozen.features(X, ["layer"])
     assert {layer.name: layer.shapes for layer in frozen.layers(X)}["layer"] == (None,)
 

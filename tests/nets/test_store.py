@@ -127,13 +127,21 @@ INFINITE_WEIGHTS = {**MLP([3, 2]).state_dict(), "layers.0.bias": torch.tensor([0
 BAD_FILES = {
     "missing": ("a.safetensors", lambda path: None, "There is no file .*; check the name"),
     "a folder": ("a.safetensors", lambda path: path.mkdir(), "There is no file"),
-    "empty": ("a.safetensors", write_raw(b""), "is not a whole safetensors file"),
-    "text": ("a.safetensors", write_raw(b"weights = 3\n" * 50), "is not a whole safetensors file"),
-    "cut in the header": ("a.safetensors", write_cut(0.1, ".safetensors"), "is not a whole safetensors file"),
-    "cut in the weights": ("a.safetensors", write_cut(0.95, ".safetensors"), "is not a whole safetensors file"),
-    "foreign": ("a.safetensors", write_header(None), "does not say which network it belongs to; give one with into="),
-    "header of another tool": ("a.safetensors", write_header({"format": "pt"}), "does not say which network"),
-    "broken header": ("a.safetensors", write_header({"inputopt": "{"}), "is not a whole safetensors file"),
+    "empty": ("a.safetensors", write_raw(b""), "is not a valid safetensors file"),
+    "text": ("a.safetensors", write_raw(b"weights = 3\n" * 50), "is not a valid safetensors file"),
+    "cut in the header": ("a.safetensors", write_cut(0.1, ".safetensors"), "is not a valid safetensors file"),
+    "cut in the weights": ("a.safetensors", write_cut(0.95, ".safetensors"), "is not a valid safetensors file"),
+    "foreign": (
+        "a.safetensors",
+        write_header(None),
+        "contains no network architecture; pass a network with into=",
+    ),
+    "header of another tool": (
+        "a.safetensors",
+        write_header({"format": "pt"}),
+        "contains no network architecture",
+    ),
+    "broken header": ("a.safetensors", write_header({"inputopt": "{"}), "is not a valid safetensors file"),
     "header without a kind": ("a.safetensors", write_header({"inputopt": "{}"}), "cannot build"),
     "header that is a list": ("a.safetensors", write_header({"inputopt": "[1]"}), "cannot build"),
     "unknown kind": ("a.safetensors", write_header(described(kind="transformer")), "cannot build"),
@@ -153,7 +161,11 @@ BAD_FILES = {
     ),
     "NaN": ("a.safetensors", write_header(described(), NAN_WEIGHTS), "NaN or infinite values in layers.0.bias"),
     "infinite": ("a.safetensors", write_header(described(), INFINITE_WEIGHTS), "NaN or infinite values"),
-    "no architecture in .pt": ("a.pt", lambda path: torch.save(MLP([3, 2]).state_dict(), path), "give one with into="),
+    "no architecture in .pt": (
+        "a.pt",
+        lambda path: torch.save(MLP([3, 2]).state_dict(), path),
+        "pass a network with into=",
+    ),
     "a whole module in .pt": ("a.pt", lambda path: torch.save(nn.Linear(3, 2), path), "is not a file of plain weights"),
     "a tensor in .pt": ("a.pt", lambda path: torch.save(torch.ones(3), path), "something other than a state_dict"),
     "more than weights in .pt": ("a.pt", lambda path: torch.save({"epoch": 3}, path), "something other than"),
@@ -191,7 +203,7 @@ def test_a_network_is_not_touched_by_weights_that_do_not_fit_it(tmp_path, tensor
 def test_a_network_with_nan_weights_is_not_saved(tmp_path, bad):
     net = MLP([3, 2])
     net.biases[0].data[1] = bad
-    with pytest.raises(ValueError, match=r"hold NaN or infinite values in layers\.0\.bias"):
+    with pytest.raises(ValueError, match=r"contain NaN or infinite values in layers\.0\.bias"):
         inputopt.save(net, tmp_path / "new" / "net.safetensors")
     assert list(tmp_path.iterdir()) == []
 
@@ -200,7 +212,7 @@ def test_an_unwritable_place_is_refused_and_nothing_half_written_is_left(tmp_pat
     (tmp_path / "file").write_text("x")
     (tmp_path / "folder.safetensors").mkdir()
     for place in (tmp_path / "file" / "net.safetensors", tmp_path / "folder.safetensors"):
-        with pytest.raises(FileError, match=r"^Cannot write .*; choose another place\.$"):
+        with pytest.raises(FileError, match=r"^Cannot write .*; choose another path\.$"):
             inputopt.save(MLP([3, 2]), place)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["file", "folder.safetensors"]
 

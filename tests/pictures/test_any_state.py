@@ -206,7 +206,7 @@ def test_an_array_of_levels_is_an_image(order):
 
 @pytest.mark.parametrize("shape", [(5, 4, 2), (2, 4, 5), (0, 4, 3), (4,), (1, 3, 4, 4)])
 def test_arrays_that_are_no_images(shape):
-    with pytest.raises(ValueError, match=r"uint8 must have shape \[H, W, C\] or \[C, H, W\]"):
+    with pytest.raises(ValueError, match=r"uint8 image must have shape \[H, W, C\] or \[C, H, W\]"):
         inputopt.dream(eye(), np.zeros(shape, np.uint8), ["1"])
     with pytest.raises(TypeError, match="floating-point"):
         inputopt.dream(eye(), np.zeros((3, 4, 4), np.int64), ["1"])

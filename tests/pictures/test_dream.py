@@ -11,7 +11,7 @@ from torch import nn
 import inputopt
 from inputopt.files import FileError
 from inputopt.pictures import picture as picture_module
-from inputopt.pictures.dream import so_far
+from inputopt.pictures.dream import intermediate_dream
 from inputopt.pictures.picture import read_photo, to_image
 
 
@@ -111,9 +111,9 @@ def test_the_picture_so_far_has_the_photos_size():
     shown = []
     found = inputopt.dream(eye(), image(), ["3"], octaves=2, steps=2, watch=shown.append)
     net = inputopt.Frozen(eye())
-    assert so_far(net, image(), shown[0].x).x.shape == (3, 24, 20)
-    assert_same(so_far(net, image(), shown[0].x).x, image(), 1e-6)  # nothing is dreamt yet
-    assert_same(so_far(net, image(), shown[-1].x).x, found.x, 1e-6)
+    assert intermediate_dream(net, image(), shown[0].x).x.shape == (3, 24, 20)
+    assert_same(intermediate_dream(net, image(), shown[0].x).x, image(), 1e-6)  # nothing is dreamt yet
+    assert_same(intermediate_dream(net, image(), shown[-1].x).x, found.x, 1e-6)
 
 
 @pytest.mark.parametrize("tile", [None, 32])

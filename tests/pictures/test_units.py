@@ -170,7 +170,7 @@ def test_what_hangs_on_a_region_hangs_on_it_in_any_range(bounds):
 
     plain, other = found(*UNIT), found(*bounds)
     assert_same(other.swaps, plain.swaps, 1e-9)
-    assert [(row.region, row.hinge) for row in other.findings] == [((0, 0), (0, 0))] * 2
+    assert [(row.region, row.decisive_region) for row in other.findings] == [((0, 0), (0, 0))] * 2
 
 
 INF = float("inf")
@@ -206,5 +206,5 @@ def test_without_bounds_inputs_are_moved_and_attributed_all_the_same():
 @pytest.mark.parametrize("shape", [(2, 1, 1), (3, 9, 8)])
 def test_bounds_that_do_not_fit_a_picture_say_so(shape):
     model = inputopt.Frozen(Parts(*UNIT), (torch.zeros(shape), torch.ones(shape)))
-    with pytest.raises(ValueError, match=r"fit (pictures|inputs) of shape"):
+    with pytest.raises(ValueError, match=r"cannot be broadcast to (pictures|inputs) of shape"):
         inputopt.visualize(model, SEEN, SIDE, 1)

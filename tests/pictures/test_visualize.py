@@ -8,7 +8,7 @@ from torch import nn
 
 import inputopt
 from inputopt.pictures.canvas_choice import CANVASES, canvas_of
-from inputopt.pictures.provenance import remade
+from inputopt.pictures.provenance import make_again
 from inputopt.pictures.successive_halving import SuccessiveHalving
 from inputopt.pictures.visualize import growing
 from inputopt.search.bounds import Range
@@ -85,8 +85,8 @@ def test_activations_and_styles_are_matched(make):
 
     picture = inputopt.visualize(net, -distance, **LOOKS | {"steps": 80, "augment": 0.0})
     assert float(apart(picture.x[None])) < 0.5 * float(apart(drawn[1:]).min())
-    with pytest.raises(ValueError, match="does not say which objective"):
-        remade(picture.recipe | {"model": picture.recipe["model"] | {"name": "eye"}}, lambda name: net)
+    with pytest.raises(ValueError, match="does not describe a known objective"):
+        make_again(picture.recipe | {"model": picture.recipe["model"] | {"name": "eye"}}, lambda name: net)
 
 
 def test_a_channel_that_is_dead_at_the_start_comes_alive():
@@ -160,7 +160,7 @@ def test_sharing_nothing_changes_nothing_and_a_formula_has_no_waves():
     pair = inputopt.Channel("1", [1, 2])
     plain, none = (inputopt.visualize(eye(), pair, **LOOKS, **more) for more in ({}, {"shared_frequencies": 0}))
     assert_same([picture.x for picture in none], [picture.x for picture in plain])
-    with pytest.raises(ValueError, match="no waves to share"):
+    with pytest.raises(ValueError, match="no frequencies to share"):
         inputopt.visualize(eye(), pair, canvas="cppn", shared_frequencies=2, **LOOKS)
 
 
@@ -173,11 +173,11 @@ def test_pictures_that_depend_on_each_other_are_made_again_together():
         made = inputopt.visualize(net, objective, 28, 6, colours=1, **more)
         for number, picture in enumerate(made):
             assert picture.recipe["picture"] == number
-            assert_same(remade(picture.recipe, inputopt.load).x, picture.x)
+            assert_same(make_again(picture.recipe, inputopt.load).x, picture.x)
         assert not torch.equal(made[0].x, made[1].x)
     spoilt = {**made[0].recipe, "picture": 3}
-    with pytest.raises(ValueError, match="which of 3 pictures"):
-        remade(spoilt, inputopt.load)
+    with pytest.raises(ValueError, match="index among 3"):
+        make_again(spoilt, inputopt.load)
 
 
 def test_less_variation_is_smoother():
@@ -235,7 +235,7 @@ def test_a_class_of_a_real_network():
         ({"augment": -1.0}, ValueError, "augment"),
         ({"initial_scale": 0.0}, ValueError, "initial_scale"),
         ({"initial_scale": 1.1}, ValueError, "initial_scale"),
-        ({"colours": 1}, ValueError, "does not take inputs"),
+        ({"colours": 1}, ValueError, "does not accept inputs"),
         ({"model": 3}, TypeError, "model"),
         ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
     ],
@@ -334,7 +334,7 @@ def test_pictures_that_depend_on_each_other_have_one_start():
     objective = inputopt.Class([0, 1])
     for more in ({"shared_frequencies": 2}, {}):
         dependent = objective if more else objective + inputopt.diversity("0")
-        with pytest.raises(ValueError, match="have one start each"):
+        with pytest.raises(ValueError, match="do not support restarts"):
             inputopt.visualize(eye(), dependent, restarts=2, **more, **LOOKS)
 
 

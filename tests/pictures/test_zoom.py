@@ -72,7 +72,7 @@ def test_films_hold_every_frame(tmp_path, photo, suffix):
 
 def test_an_mp4_needs_ffmpeg(tmp_path, photo, monkeypatch):
     frames = zoom(eye(), photo, ["1"], tmp_path / "a", 1, **SETTINGS)
-    with pytest.raises(FileError, match="one of these endings"):
+    with pytest.raises(FileError, match="must end in one of"):
         film(frames, tmp_path / "film.avi")
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(FileError, match="needs ffmpeg"):

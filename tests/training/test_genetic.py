@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from inputopt import MLP, Evolution, Genetic, evolve, gradients
 from inputopt.nets.arrays import arrays
 from inputopt.nets.costs import find_cost
-from inputopt.training.genetic import Generation, judge
+from inputopt.training.genetic import Generation, mean_costs
 
 GATES = {
     "NOT": ([1, 1], [[0], [1]], [[1], [0]]),
@@ -132,7 +132,7 @@ def test_a_whole_generation_is_judged_as_each_network_alone(cost, output):
     shape, inputs = MLP([3, 4, 2], "tanh", output).double(), random.normal(size=(5, 3))
     targets = random.integers(2, size=5) if (cost, output) == ("cross_entropy", "identity") else random.random((5, 2))
     genomes = random.normal(size=(7, 26))
-    found = judge(arrays(shape), find_cost(cost, output), genomes, inputs, targets)
+    found = mean_costs(arrays(shape), find_cost(cost, output), genomes, inputs, targets)
     for genome, together in zip(genomes, found, strict=True):
         parts = np.split(genome, [12, 16, 24])
         net = MLP([3, 4, 2], "tanh", output).double()
@@ -185,7 +185,7 @@ def test_networks_that_overflow_are_neither_warned_about_nor_preferred():
     net = MLP([1, 1, 1], "identity", weights=[[[3e38]], [[3e38]]])
     assert np.isinf(evolve(net, [[1.0]], [[0.5]], generations=5, rules=Genetic(population=10)).cost).all()
     genomes, one = np.array([[3e38] * 4, [0.0] * 4], np.float32), np.ones((1, 1), np.float32)
-    costs = judge(arrays(net), find_cost("mse", "identity"), genomes, one, one / 2)
+    costs = mean_costs(arrays(net), find_cost("mse", "identity"), genomes, one, one / 2)
     assert not np.isfinite(costs[0])
     assert costs[1] == 0.125
 
@@ -197,9 +197,9 @@ def test_networks_that_overflow_are_neither_warned_about_nor_preferred():
         (TypeError, {"population": 10.0}, "population must be a whole number"),
         (ValueError, {"elite": 0}, "elite must be at least 1"),
         (ValueError, {"population": 10, "elite": 10}, "elite must be smaller than the population, not 10 of 10"),
-        (ValueError, {"winners": 0}, "winners must be a share above 0 and up to 1, not 0"),
-        (ValueError, {"losers": 1.1}, "losers must be a share"),
-        (ValueError, {"mutation": math.nan}, "mutation must be a share"),
+        (ValueError, {"winners": 0}, "winners must be a fraction above 0 and at most 1, not 0"),
+        (ValueError, {"losers": 1.1}, "losers must be a fraction"),
+        (ValueError, {"mutation": math.nan}, "mutation must be a fraction"),
         (ValueError, {"spread": 0.0}, "spread must be a finite number above 0"),
     ],
 )
@@ -211,7 +211,7 @@ def test_impossible_rules_are_refused(kind, settings, words):
 @pytest.mark.parametrize(
     ("kind", "options", "words"),
     [
-        (ValueError, {"inputs": [[1.0, 2.0]]}, "inputs must have 1 numbers an example"),
+        (ValueError, {"inputs": [[1.0, 2.0]]}, "inputs must have 1 numbers per example"),
         (ValueError, {"inputs": [[math.nan]]}, "inputs must be finite"),
         (ValueError, {"inputs": [], "targets": []}, "at least one example"),
         (ValueError, {"targets": [[1.0, 0.0]]}, "targets must have shape"),

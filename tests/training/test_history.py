@@ -91,7 +91,7 @@ def test_the_log_of_more_neurons_has_error_and_cost_and_more_if_asked(tmp_path):
 def test_an_unwritable_log_is_refused(tmp_path):
     (tmp_path / "file").write_text("x")
     history = train(neuron(), [[1.0]], [[0.0]], steps=2)
-    with pytest.raises(FileError, match=r"^Cannot write .*choose another place"):
+    with pytest.raises(FileError, match=r"^Cannot write .*choose another path"):
         history.write_csv(tmp_path / "file" / "log.csv")
 
 
@@ -142,7 +142,7 @@ def test_progress_is_told_at_each_sample_and_at_the_end():
 
 def test_a_training_that_runs_out_says_so():
     history = train(neuron(), [[1.0]], [[0.0]], steps=123)
-    assert (history.trainings, history.stopped) == (123, "all trainings done")
+    assert (history.trainings, history.stopped) == (123, "all steps done")
     assert history.seconds > 0
 
 
@@ -213,20 +213,18 @@ def runaway(**options):
 @pytest.mark.parametrize("options", [{}, {"optimiser": "momentum"}, {"batch_size": 1}, {"steps": 99}])
 @pytest.mark.parametrize("method", ["autograd", "backprop", "dual"])
 def test_a_diverging_training_warns_and_keeps_the_last_finite_weights(method, options):
-    with pytest.warns(
-        DivergenceWarning, match=r"diverged after \d+ trainings .* try a smaller learning rate"
-    ) as warned:
+    with pytest.warns(DivergenceWarning, match=r"diverged in update \d+ .* try a smaller learning rate") as warned:
         net, history = runaway(method=method, **options)
     done = history.trainings
     assert history.stopped == "diverged"
-    assert f"after {done} trainings" in str(warned[0].message)
+    assert f"in update {done + 1} " in str(warned[0].message)
     assert warned[0].filename == __file__, "the warning points at the caller's line"
     assert torch.isfinite(numbers(net)).all()
     assert numbers(net).abs().max() > 1e18, "the last finite weights, not some earlier ones"
     again, finished = runaway(method=method, **(options | {"steps": done}))  # one training fewer: no warning
-    assert finished.stopped == "all trainings done"
+    assert finished.stopped == "all steps done"
     assert torch.equal(numbers(net), numbers(again)), "exactly those after that many trainings"
-    with pytest.warns(DivergenceWarning, match=f"after {done} trainings"):
+    with pytest.warns(DivergenceWarning, match=f"after {done} updates"):
         runaway(method=method, **(options | {"steps": done + 1}))
 
 

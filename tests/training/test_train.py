@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from inputopt import MLP, train
-from inputopt.derivatives.ways import WAYS
+from inputopt.derivatives.gradient_methods import GRADIENT_METHODS
 
-METHODS = list(WAYS)
+METHODS = list(GRADIENT_METHODS)
 WITHIN = {"differences": 1e-8, "one_sided": 1e-6}  # of numbers about 1; the others are exact
 EXACT = 1e-12
 
@@ -236,7 +236,7 @@ def test_a_training_works_where_torch_is_told_not_to_track():
 
 GOOD = {"inputs": [[0.0, 1.0, 2.0]], "targets": [[0.0, 1.0]], "steps": 3}
 BAD = [
-    ({"inputs": [[0.0, 1.0]]}, "inputs must have 3 numbers an example, not "),
+    ({"inputs": [[0.0, 1.0]]}, "inputs must have 3 numbers per example, not "),
     ({"inputs": [], "targets": []}, "at least one example"),
     ({"inputs": [[0.0, math.nan, 0.0]]}, "inputs must be finite"),
     ({"targets": [[0.0, math.inf]]}, "targets must be finite"),
@@ -279,7 +279,7 @@ def test_bad_settings_are_refused_in_one_sentence_before_anything_moves(kind, op
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"method": "backprop"}, "works on inputopt.MLP only; use method='autograd'"),
+        ({"method": "backprop"}, "supports inputopt.MLP only; use method='autograd'"),
         ({"targets": rand(6, 2)}, r"targets must have shape \[6, 3\]"),
         ({"targets": [0, 1, 2, 3, 0, 0], "cost": "cross_entropy"}, r"must lie in 0\.\.2"),
         ({"inputs": rand(6, 1, 5, 5)}, "inputs"),

@@ -138,7 +138,7 @@ def test_the_recipe_never_sees_what_is_held_out(monkeypatch):
 
     def watched(net, x, y, **settings):
         seen.append((x, y, settings))
-        return History((), (), settings["steps"], "all trainings done", 0.0)
+        return History((), (), settings["steps"], "all steps done", 0.0)
 
     monkeypatch.setattr(training_recipes, "train", watched)
     trained = RECIPES["digits-mlp"].make(None)

@@ -124,4 +124,4 @@ class ALMA(MinimalNormAttack):
     steps: int = setting(1000, whole())
 
     def _search(self, run: AttackRun) -> Result:
-        return run.search_nearest(relative_margin, ALMAStep(run.norm, self.steps), run.begin, self.steps)
+        return run.search_nearest(relative_margin, ALMAStep(run.norm, self.steps), run.starting_points, self.steps)

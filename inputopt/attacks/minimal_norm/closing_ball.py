@@ -76,7 +76,7 @@ class ClosingBallStep:
         radius = eps * width
         length = radius * HalfCosine(self.size, 0.01, self.steps)(state.index)
         length = length * region.unit if self.norm.counts else length
-        direction = self.norm.descent(self.noisy(seen.gradient, problem, state.index))
+        direction = self.norm.ascent(self.noisy(seen.gradient, problem, state.index))
         change = z - x0 - per_example(length, z) * direction
         change = self.norm.project_fast(change, radius, problem.down, problem.up)
         return project(x0 + change, problem), FMNState(eps, nearest, state.index + 1)

@@ -73,4 +73,4 @@ class DDN(MinimalNormAttack):
     steps: int = setting(100, whole())
 
     def _search(self, run: AttackRun) -> Result:
-        return run.search_nearest(attack_cross_entropy, DDNStep(self.steps), run.begin, self.steps)
+        return run.search_nearest(attack_cross_entropy, DDNStep(self.steps), run.starting_points, self.steps)

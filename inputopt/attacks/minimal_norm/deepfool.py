@@ -21,10 +21,10 @@ from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.transforms import unchanged
 
-HAIR = 1e-4
+EXTRA_STEP = 1e-4
 """Length added to the distance to the hyperplane, as a fraction of the bounds' width."""
 
-MOST = 1e12
+MAX_STEP = 1e12
 """Maximum step length, likewise: where the gradient is zero, the linearised boundary is infinitely far away."""
 
 
@@ -33,7 +33,7 @@ class DeepFoolStep:
     """DeepFool's step to the linearised boundary (Moosavi-Dezfooli et al., 2016), with overshoot, in every norm.
 
     The step to the hyperplane ignores the box, as in the paper: later, smaller steps make up for what the box cuts off,
-    and adding `HAIR` to the distance makes these steps terminate.
+    and adding `EXTRA_STEP` to the distance makes these steps terminate.
 
     Attributes:
         norm: the norm in which the step to the hyperplane is shortest.
@@ -54,7 +54,8 @@ class DeepFoolStep:
         self, z: Tensor, seen: Evaluation, state: tuple[()], problem: Problem, project: Project
     ) -> tuple[Tensor, tuple[()]]:
         slope = self.norm.dual(seen.gradient).clamp_min(torch.finfo(z.dtype).tiny)
-        distance = (seen.loss.abs() / slope).clamp(max=MOST * problem.region.unit) + HAIR * problem.region.unit
+        bounds_width = problem.region.unit
+        distance = (seen.loss.abs() / slope).clamp(max=MAX_STEP * bounds_width) + EXTRA_STEP * bounds_width
         length = (1 + self.overshoot) * distance * seen.loss.sign()
         new = z - per_example(length, z) * self.norm.steepest(seen.gradient)
         if self.project_back:
@@ -83,7 +84,9 @@ class DeepFool(MinimalNormAttack):
 
     def _search(self, run: AttackRun) -> Result:
         step = DeepFoolStep(run.norm, self.overshoot)
-        return run.search_nearest(nearest_boundary(run, self.classes), step, run.begin, self.steps, stop=on_success)
+        return run.search_nearest(
+            nearest_boundary(run, self.classes), step, run.starting_points, self.steps, stop=on_success
+        )
 
 
 def nearest_boundary(run: AttackRun, classes: int) -> Oracle:
@@ -100,7 +103,7 @@ def nearest_boundary(run: AttackRun, classes: int) -> Oracle:
         attack.transform or unchanged,
         run.canvas,
         attack.eot_samples,
-        keyed(run.seed, SEARCHING) if run.random else unseeded,
+        keyed(run.seed, SEARCHING) if run.stochastic else unseeded,
         run.meter,
     )
     return run.confirming(oracle, goal)

@@ -10,7 +10,12 @@ from torch import Tensor
 
 from inputopt.attacks.config import not_negative, number, setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
-from inputopt.attacks.minimal_norm.weight_bisection import Bisection, WeightedLossState, search_weighed, steps_a_round
+from inputopt.attacks.minimal_norm.weight_bisection import (
+    Bisection,
+    WeightedLossState,
+    search_weighted_loss,
+    steps_per_round,
+)
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import L1
 from inputopt.search.problem import Evaluation, Problem
@@ -38,7 +43,7 @@ class EADStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> WeightedLossState:
-        return WeightedLossState(Bisection.begun(self.first, z), z, torch.zeros_like(z), 0)
+        return WeightedLossState(Bisection.initial(self.first, z), z, torch.zeros_like(z), 0)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: WeightedLossState, problem: Problem, project: Project
@@ -77,5 +82,5 @@ class EAD(MinimalNormAttack):
     beta: float = setting(0.01, number)
 
     def _search(self, run: AttackRun) -> Result:
-        step = EADStep(steps_a_round(self.steps, self.rounds), self.weight, self.rate, self.beta)
-        return search_weighed(run, step, self.steps, self.confidence)
+        step = EADStep(steps_per_round(self.steps, self.rounds), self.weight, self.rate, self.beta)
+        return search_weighted_loss(run, step, self.steps, self.confidence)

@@ -8,20 +8,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inputopt.attacks.attack import Attack, resized
+from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack, at_the_start
 from inputopt.attacks.pgd import PGD
+from inputopt.attacks.regions import region_of_radius
 from inputopt.attacks.run import AttackRun
 from inputopt.search.norms import Norm
 from inputopt.search.oracles.linearised import boundary_distances, distance_in_box
 from inputopt.search.result import Result, failures_at_infinity, nearer, scatter
 from inputopt.search.rows import take
 
-LEAST = 1e-6
+MIN_EPS = 1e-6
 """Minimum initial eps, as a fraction of the bounds' width."""
 
-MOST = 1e6
+MAX_EPS = 1e6
 """Maximum eps, likewise: where the gradient is zero, the linearised boundary is infinitely far away."""
 
 
@@ -51,8 +52,8 @@ class EpsilonBisection(MinimalNormAttack):
         object.__setattr__(self, "norm", self.attack.norm)
 
     @property
-    def rows(self) -> int:
-        return self.attack.rows
+    def rows_per_example(self) -> int:
+        return self.attack.rows_per_example
 
     def _search(self, run: AttackRun) -> Result:
         attack = replace(
@@ -66,7 +67,7 @@ class EpsilonBisection(MinimalNormAttack):
             if not len(rows):
                 break
             problem = take(run.problem, rows)
-            problem = replace(problem, region=resized(problem, eps[rows], run.norm, run.net))
+            problem = replace(problem, region=region_of_radius(problem, eps[rows], run.norm, run.net))
             new = failures_at_infinity(attack._search(replace(run, attack=attack, problem=problem)))
             low = low.index_put((rows,), torch.where(new.success, low[rows], eps[rows]))
             found = scatter(found, rows, new, nearer)
@@ -84,6 +85,6 @@ def _next_eps(norm: Norm, low: Tensor, found: Result, estimate: Tensor, unit: fl
     """The next eps of each example, [B]; not above `low` where nothing is left to try."""
     if norm.counts:
         eps = torch.where(found.success, (low + found.distance) / 2, torch.where(low > 0, 2 * low, estimate))
-        return eps.clamp(max=MOST).floor().clamp_min(1)
-    first = estimate.clamp(LEAST * unit, MOST * unit)
+        return eps.clamp(max=MAX_EPS).floor().clamp_min(1)
+    first = estimate.clamp(MIN_EPS * unit, MAX_EPS * unit)
     return torch.where(found.success, (low + found.distance) / 2, torch.where(low > 0, 2 * low, first))

@@ -78,7 +78,9 @@ class FAB(MinimalNormAttack):
     classes: int = setting(9, whole())
 
     def _search(self, run: AttackRun) -> Result:
-        return run.search_nearest(nearest_boundary(run, self.classes), FABStep(run.norm), run.begin, self.steps)
+        return run.search_nearest(
+            nearest_boundary(run, self.classes), FABStep(run.norm), run.starting_points, self.steps
+        )
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ class TargetedFAB(MinimalNormAttack):
     classes: int = setting(9, whole())
 
     @property
-    def rows(self) -> int:
+    def rows_per_example(self) -> int:
         return self.classes
 
     def _search(self, run: AttackRun) -> Result:

@@ -19,11 +19,11 @@ from inputopt.search.result import Result
 from inputopt.search.rows import per_example
 from inputopt.search.steps.step import HalfCosine
 
-LEAST = 1e-3
+MIN_EPS = 1e-3
 """Minimum initial eps, as a fraction of the bounds' width: with eps 0 an example on the boundary could not move."""
 
 
-MOST = 1e12
+MAX_EPS = 1e12
 """Maximum eps, likewise: where the gradient is zero, the linearised boundary is infinitely far away."""
 
 
@@ -83,7 +83,7 @@ class FMNStep:
             more = torch.maximum(eps + 1, (eps * (1 + factor)).floor())
             return torch.where(seen.success, fewer, more).clamp_min(0)
         slope = self.norm.dual(seen.gradient).clamp_min(torch.finfo(eps.dtype).tiny)
-        estimate = (distance + seen.loss.abs() / slope).clamp(LEAST * unit, MOST * unit)
+        estimate = (distance + seen.loss.abs() / slope).clamp(MIN_EPS * unit, MAX_EPS * unit)
         wider = torch.where(torch.isinf(nearest), estimate, eps) * (1 + factor)  # just beyond the estimated boundary
         return torch.where(seen.success, torch.minimum(eps * (1 - factor), nearest), wider)
 
@@ -99,4 +99,4 @@ class FMN(MinimalNormAttack):
     steps: int = setting(100, whole())
 
     def _search(self, run: AttackRun) -> Result:
-        return run.search_nearest(margin, FMNStep(run.norm, self.steps), run.begin, self.steps)
+        return run.search_nearest(margin, FMNStep(run.norm, self.steps), run.starting_points, self.steps)

@@ -68,4 +68,4 @@ class JSMA(MinimalNormAttack):
 
     def _search(self, run: AttackRun) -> Result:
         step = JSMAStep(self.pixels)
-        return run.search_nearest(attack_cross_entropy, step, run.begin, self.steps, stop=on_success)
+        return run.search_nearest(attack_cross_entropy, step, run.starting_points, self.steps, stop=on_success)

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.attack import Model, bounded, called, checked
+from inputopt.attacks.attack import Model, check_arguments, run_in_batches
 from inputopt.attacks.config import AttackConfig
+from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import AttackRun
-from inputopt.nets.ambient import ambient
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import frozen
 from inputopt.search.inputs import float_tensor
 from inputopt.search.loop import Watch
@@ -34,7 +35,7 @@ class MinimalNormAttack(AttackConfig):
 
     norm: str = "l2"
 
-    @ambient()
+    @default_modes()
     def __call__(
         self,
         model: Model,
@@ -60,10 +61,10 @@ class MinimalNormAttack(AttackConfig):
             ValueError, TypeError: an invalid argument, before any computation.
         """
         net, seed = frozen(model), checks.seed(seed)
-        problem, traits = checked(self, net, x, y, target, ids)
-        problem = replace(problem, region=bounded(net, problem, find_norm(self.norm), torch.inf, self.mask))
-        begin = None if start is None else _inside(float_tensor("start", start, net), problem)
-        return failures_at_infinity(called(self, net, problem, traits, seed, watch, start=begin))
+        problem, traits = check_arguments(self, net, x, y, target, ids)
+        problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), torch.inf, self.mask))
+        starting_points = None if start is None else _inside(float_tensor("start", start, net), problem)
+        return failures_at_infinity(run_in_batches(self, net, problem, traits, seed, watch, start=starting_points))
 
 
 def _inside(start: Tensor, problem: Problem) -> Tensor:

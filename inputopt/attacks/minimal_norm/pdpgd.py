@@ -27,7 +27,7 @@ class PDGDState:
     """State of PDPGD and PDGD.
 
     Attributes:
-        mean, square: Adam's running averages, like z.
+        mean, square: Adam's running averages, shaped like z.
         weight: dual variable: log-odds of the margin against the norm, [B].
         shares: running mean of the margin's weight, between 0 and 1, [B].
         index: index of the step.
@@ -63,7 +63,7 @@ class PDPGDStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> PDGDState:
-        return begun(z)
+        return initial_state(z)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: PDGDState, problem: Problem, project: Project
@@ -108,7 +108,7 @@ class PDGDStep:
     uses_gradient: ClassVar[bool] = True
 
     def init(self, z: Tensor, problem: Problem) -> PDGDState:
-        return begun(z)
+        return initial_state(z)
 
     def update(
         self, z: Tensor, seen: Evaluation, state: PDGDState, problem: Problem, project: Project
@@ -122,7 +122,7 @@ class PDGDStep:
         return new_z, PDGDState(mean, square, odds, shares, state.index + 1)
 
 
-def begun(z: Tensor) -> PDGDState:
+def initial_state(z: Tensor) -> PDGDState:
     """Initial state: odds of 100 for the margin."""
     weight = torch.full(z.shape[:1], 4.6, dtype=z.dtype, device=z.device)
     return PDGDState(torch.zeros_like(z), torch.zeros_like(z), weight, weight.sigmoid(), 0)
@@ -152,7 +152,7 @@ class PDPGD(MinimalNormAttack):
     halvings: int = setting(10, whole())
 
     def _search(self, run: AttackRun) -> Result:
-        found = run.search_nearest(margin, PDPGDStep(run.norm, self.steps), run.begin, self.steps)
+        found = run.search_nearest(margin, PDPGDStep(run.norm, self.steps), run.starting_points, self.steps)
         if run.norm.convex:
             walked = run.search_nearest(margin, BoundaryWalkStep(run.norm), found.x, self.walk)
             found = best_of(found, walked, nearer)
@@ -173,4 +173,4 @@ class PDGD(MinimalNormAttack):
     steps: int = setting(500, whole())
 
     def _search(self, run: AttackRun) -> Result:
-        return run.search_nearest(margin, PDGDStep(self.steps), run.begin, self.steps)
+        return run.search_nearest(margin, PDGDStep(self.steps), run.starting_points, self.steps)

@@ -24,10 +24,10 @@ CLASSES = 9
 HALVINGS = 5
 """Bisection steps on the last 2 % of the way to the nearest success, after each leg."""
 
-LEAST = 5
+MIN_QUERIES = 5
 """Queries of the initial evaluation with one class: at x0 and at a starting point, and a backward for the class."""
 
-FAR = 1e30
+NOT_REACHED = 1e30
 """Rank of a class that has not been reached yet: above every distance at which a class was reached."""
 
 
@@ -92,15 +92,15 @@ class MinimalNorm(MinimalNormAttack):
         queries: maximum number of forwards plus backwards per example.
     """
 
-    queries: int = setting(2000, whole(LEAST))
+    queries: int = setting(2000, whole(MIN_QUERIES))
 
     @property
-    def rows(self) -> int:
+    def rows_per_example(self) -> int:
         return CLASSES
 
     def _search(self, run: AttackRun) -> Result:
         found = at_the_start(run)
-        candidates = _initial_candidates(run, min(CLASSES, self.queries - LEAST + 1))
+        candidates = _initial_candidates(run, min(CLASSES, self.queries - MIN_QUERIES + 1))
         drawn = 0
         for leg in phases():
             remaining = self.queries - _queries_used(run) - HALVINGS - 1
@@ -126,7 +126,7 @@ def _initial_candidates(run: AttackRun, count: int) -> Candidates:
     classes, distance = boundary_distances(run.net, problem, count, distance_in_box(run.norm, problem), run.meter)
     order = distance.argsort(1)
     points = problem.x0[:, None].expand(-1, classes.shape[1], *problem.x0.shape[1:])
-    ranks = FAR * (1 + distance.gather(1, order).clamp(max=1e6))
+    ranks = NOT_REACHED * (1 + distance.gather(1, order).clamp(max=1e6))
     return Candidates(classes.gather(1, order), ranks, points)
 
 

@@ -87,7 +87,7 @@ class SigmaZero(MinimalNormAttack):
     sigma: float = setting(0.001, number)
 
     def _search(self, run: AttackRun) -> Result:
-        return run.search_nearest(smooth_count(self.sigma), SigmaZeroStep(self.steps), run.begin, self.steps)
+        return run.search_nearest(smooth_count(self.sigma), SigmaZeroStep(self.steps), run.starting_points, self.steps)
 
 
 def smooth_count(sigma: float) -> Objective:

@@ -35,5 +35,5 @@ class SuperDeepFool(MinimalNormAttack):
 
     def _search(self, run: AttackRun) -> Result:
         step = DeepFoolStep(run.norm, self.overshoot, project_back=True)
-        found = run.search_nearest(nearest_boundary(run, self.classes), step, run.begin, self.steps)
+        found = run.search_nearest(nearest_boundary(run, self.classes), step, run.starting_points, self.steps)
         return onto_boundary(run, found, self.halvings)

@@ -22,14 +22,14 @@ def towards_classes(run: AttackRun, classes: int) -> tuple[Problem, Tensor, int]
     """
     problem = run.problem
     if problem.target is not None:
-        return problem, run.begin, 1
+        return problem, run.starting_points, 1
     run.meter.forward(problem.example)
     with torch.no_grad():
         logits = run.net(problem.x0)
     count = min(classes, logits.shape[1] - 1)
     rows = torch.arange(len(logits), device=logits.device).repeat(count)
     target = others_first(logits, problem.label, count).T.reshape(-1)
-    return replace(take(problem, rows), target=target), run.begin[rows], count
+    return replace(take(problem, rows), target=target), run.starting_points[rows], count
 
 
 def towards_nearest(run: AttackRun, count: int) -> Problem:

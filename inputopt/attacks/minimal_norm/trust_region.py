@@ -95,6 +95,6 @@ class TrustRegion(MinimalNormAttack):
         problem = towards_nearest(run, self.classes) if untargeted else run.problem
         step = TrustRegionStep(run.norm, self.radius)
         found = run.search_nearest(
-            logit_difference, step, run.begin, self.steps, problem, untargeted=untargeted, stop=on_success
+            logit_difference, step, run.starting_points, self.steps, problem, untargeted=untargeted, stop=on_success
         )
         return onto_boundary(run, found, self.halvings)

@@ -31,7 +31,7 @@ class Bisection:
     enough: Tensor
 
     @staticmethod
-    def begun(first: float, like: Tensor) -> Bisection:
+    def initial(first: float, like: Tensor) -> Bisection:
         """Initial state: the constant is `first`, between 0 and infinity."""
         weight = torch.full(like.shape[:1], first, dtype=like.dtype, device=like.device)
         return Bisection(weight, 0 * weight, weight + torch.inf, torch.zeros_like(weight, dtype=torch.bool))
@@ -60,12 +60,12 @@ class WeightedLossState:
         return (new.next() if number == steps else new), number
 
 
-def steps_a_round(steps: int, rounds: int) -> int:
-    """Number of steps per round, without the one that returns to x0."""
+def steps_per_round(steps: int, rounds: int) -> int:
+    """Number of optimisation steps per round, not counting the one that resets z to x0 for the next round."""
     return max(1, steps // rounds - 1)
 
 
-def search_weighed(run: AttackRun, step: Step, steps: int, confidence: float) -> Result:
+def search_weighted_loss(run: AttackRun, step: Step, steps: int, confidence: float) -> Result:
     """Run all rounds; a success needs a wrong class with a lead of at least `confidence`, in logits."""
     stop = at_the_end if confidence else at_x0
-    return run.search_nearest(hinge(confidence), step, run.begin, steps, confidence=confidence, stop=stop)
+    return run.search_nearest(hinge(confidence), step, run.starting_points, steps, confidence=confidence, stop=stop)

@@ -12,5 +12,5 @@ def batch_dependence(evidence: Evidence) -> Indicator | None:
     return Indicator(
         "batch_dependence",
         1.0,
-        "The model's answer to an input depends on its neighbours in the batch: each final image was judged alone.",
+        "The model's logits for an input depend on the rest of the batch: each final image was evaluated alone.",
     )

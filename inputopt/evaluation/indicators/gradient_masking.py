@@ -13,5 +13,5 @@ def gradient_masking(evidence: Evidence) -> Indicator | None:
     return Indicator(
         "gradient_masking",
         fooled,
-        f"A search without gradients fooled {fooled} more: the gradients hide something.",
+        f"A gradient-free attack fooled {fooled} more inputs: this indicates gradient masking.",
     )

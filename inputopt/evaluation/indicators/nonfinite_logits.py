@@ -13,6 +13,6 @@ def nonfinite_logits(evidence: Evidence) -> Indicator | None:
     return Indicator(
         "nonfinite_logits",
         share,
-        f"The model's logits are NaN or infinite for {100 * share:.1f} % of the inputs: they count as wrong, and were "
-        "not attacked.",
+        f"The model's logits are NaN or infinite for {100 * share:.1f} % of the inputs: they count as "
+        "misclassified and were not attacked.",
     )

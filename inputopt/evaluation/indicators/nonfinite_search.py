@@ -15,5 +15,5 @@ def nonfinite_search(evidence: Evidence) -> Indicator | None:
         "nonfinite_search",
         share,
         f"The attacks met logits or gradients that are NaN or infinite at {100 * share:.1f} % of the inputs; no such "
-        "point counts as fooled.",
+        "point counts as a success.",
     )

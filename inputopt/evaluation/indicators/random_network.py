@@ -9,7 +9,7 @@ def random_network(evidence: Evidence) -> Indicator | None:
     """A random model: single gradients and single verdicts mislead (Athalye et al., 2018)."""
     if not evidence.traits.random:
         return None
-    remedy = "" if evidence.eot_samples > 1 else "Attack it with eot_samples=20 or so: single gradients lead astray."
+    remedy = "" if evidence.eot_samples > 1 else "Attack it with eot_samples=20 or so: single gradients are misleading."
     return Indicator(
-        "random_network", 1.0, "The model answers at random: all figures are means over fresh draws.", remedy
+        "random_network", 1.0, "The model's logits are random: all accuracies are means over fresh draws.", remedy
     )

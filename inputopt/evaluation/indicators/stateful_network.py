@@ -12,6 +12,6 @@ def stateful_network(evidence: Evidence) -> Indicator | None:
     return Indicator(
         "stateful_network",
         1.0,
-        "The model's answers change from call to call, by a state of its own or at random: all figures are means "
-        "over further calls, and cannot be had again exactly.",
+        "The model's logits change from call to call, because of internal state or randomness: all accuracies are "
+        "means over further calls and cannot be reproduced exactly.",
     )

@@ -13,5 +13,5 @@ def unconfirmed_success(evidence: Evidence) -> Indicator | None:
     return Indicator(
         "unconfirmed_success",
         count,
-        f"{count} images fooled the model in an attack but not when judged again: they count as robust.",
+        f"{count} images fooled the model in an attack but not when evaluated again: they count as robust.",
     )

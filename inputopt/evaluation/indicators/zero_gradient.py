@@ -22,7 +22,8 @@ def zero_gradient(evidence: Evidence) -> Indicator | None:
     return Indicator(
         "zero_gradient",
         share,
-        f"The gradient is exactly zero at {100 * share:.1f} % of the inputs: attacks by it are blind there.",
+        f"The gradient is exactly zero at {100 * share:.1f} % of the inputs: gradient-based attacks cannot make "
+        "progress there.",
     )
 
 

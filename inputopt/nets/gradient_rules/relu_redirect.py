@@ -12,7 +12,7 @@ from inputopt.nets.dispatch_mode import DispatchMode
 _RELU_BACKWARDS = {torch.ops.aten.threshold_backward.default, torch.ops.aten.hardtanh_backward.default}
 
 
-class Redirected(DispatchMode):
+class ReLURedirect(DispatchMode):
     """Mode in which ReLU and ReLU6 pass the gradient through unchanged, like the identity (after Olah et al., 2017).
 
     Where all units are inactive the gradient is zero and gives a search no direction; the redirected one points to

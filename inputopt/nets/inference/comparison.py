@@ -99,10 +99,10 @@ def difference(plain: Evaluation, other: Evaluation, allowed: Tolerance) -> str:
     for expected, actual in zip(plain.outputs, other.outputs, strict=True):
         error = _relative_difference(expected, actual)
         if error > allowed.outputs:
-            return f"outputs differ by {error:.1g}, where rounding explains {allowed.outputs:.1g}"
+            return f"outputs differ by {error:.1g}, but rounding explains only {allowed.outputs:.1g}"
     error = _relative_difference(plain.gradient, other.gradient)
     if error > allowed.gradient:
-        return f"derivatives by the input differ by {error:.1g}, where rounding explains {allowed.gradient:.1g}"
+        return f"input gradients differ by {error:.1g}, but rounding explains only {allowed.gradient:.1g}"
     return ""
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inputopt.nets.ambient import isolated
+from inputopt.nets.default_modes import isolated
 
 Memo = dict[int, Any]
 """The memo of `copy.deepcopy`: maps the id of an object to its counterpart in the copy."""

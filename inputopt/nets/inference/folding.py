@@ -1,4 +1,4 @@
-"""Finds batch norms that can be folded into the preceding convolution, and ReLUs that can run in index.
+"""Finds batch norms that can be folded into the preceding convolution, and ReLUs that can run in place.
 
 They are found in the observed operations of one forward, by module object and not by name: a module may have several
 names, and its forward may be written in any way.
@@ -44,7 +44,8 @@ class Pair:
 def pairs(observation: Observation, is_plain: Callable[[nn.Module], bool]) -> tuple[list[Pair], set[int]]:
     """The foldable pairs of an observed forward, and the ids of its convolutions that must not be folded.
 
-    Each module of a pair is called once, is plain, and its output is read only by the next module. A convolution whose
+    Each module of a pair is called once, runs the standard forward of its class (`is_plain`), and only the next module
+    reads its output. A convolution whose
     output was not read before the forward was stopped early is in neither result.
     """
     times = Counter(id(call.module) for call in observation.calls)

@@ -24,8 +24,8 @@ from inputopt.nets.outputs import logits_in
 HALF = (torch.float16, torch.bfloat16)
 
 WROTE = (
-    "The model wrote to its inputs, which it did not do the first time, so that the inputs given are changed; have it "
-    "copy what it writes to."
+    "The model wrote to its inputs, which it did not do on the first call, so the given inputs have been modified; "
+    "change the model to copy its inputs before it writes to them."
 )
 
 
@@ -154,8 +154,8 @@ class Runner:
             yield
         if changed and not self.is_private:
             raise ValueError(
-                f"The model cannot be copied and its forward writes to its buffer {changed[0]!r}, so that using it "
-                "would change it; make it a model that copy.deepcopy can copy."
+                f"The model cannot be copied and its forward writes to its buffer {changed[0]!r}, so running it would "
+                "change it; make the model copyable by copy.deepcopy."
             )
 
     def freeze(self, frozen: bool = True) -> None:

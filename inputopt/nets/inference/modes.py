@@ -56,7 +56,9 @@ def evaluate(net: nn.Module) -> None:
     except NotImplementedError:  # exported modules have a fixed mode
         pass
     except Exception as error:
-        raise ModelError(f"The model's own eval() failed ({first_line(error)}); let it take no arguments.") from error
+        raise ModelError(
+            f"The model's own eval() failed ({first_line(error)}); make it callable without arguments."
+        ) from error
 
 
 @contextmanager

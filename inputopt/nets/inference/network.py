@@ -194,7 +194,7 @@ class Network:
                 result, operations = self._observed_forward(x, layers, hooks, state)
             self._verified_operations.add(operations)
         if state.broken or not self._verifier.agrees(result, x, layers, self._rows, graded=False):
-            self._rewrites.drop(KINDS, "its forward without gradients is another one")
+            self._rewrites.drop(KINDS, "its forward without gradients differs from the one with gradients")
             return None
         self._trusted_without_gradients.add((layers, x.shape, x.dtype))
         return result
@@ -277,7 +277,7 @@ class Network:
         with self._lock:
             self._paths_checked += 1
             if self._paths_checked > MAX_PATHS:
-                self._rewrites.drop(KINDS, "its operations change from call to call, or its derivative was zero")
+                self._rewrites.drop(KINDS, "its operations change from call to call, or its gradient was zero")
                 return False
             return self._verify(self._probe(x, layers), layers)
 
@@ -296,5 +296,5 @@ class Network:
                 except ForwardError:  # e.g. the last layers need another input size
                     self._branches = branches(probe(self.runner, self._first_rows(x), layers).observation)
             if not self._branches:
-                raise ValueError("This model has no residual branches that its forward shows; leave branches at 1.")
+                raise ValueError("No residual branches were found in this model's forward; leave branches at 1.")
             return self._branches

@@ -19,7 +19,7 @@ from inputopt.nets.inference.comparison import Evaluation, difference, tolerance
 from inputopt.nets.inference.forward import HALF, ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.observation import Observation
 from inputopt.nets.model_errors import first_line, is_memory
-from inputopt.nets.randomness import generator_states, moved_on, put_back
+from inputopt.nets.randomness import generator_states, generators_used, restore_generators
 
 _ABOUT_DTYPE = re.compile(r"dtype|scalar type|\b(c?float|half|double|bfloat16)\b|should be the same", re.IGNORECASE)
 _ABOUT_GRADIENTS = re.compile(r"require.?s?[_ ]grad|does not have a grad_fn|differentiated", re.IGNORECASE)
@@ -88,12 +88,12 @@ def probe(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> Probe:
     if probed.observation.uses_autograd and runner.is_private and not runner.weights_require_grad:
         runner.freeze(False)  # it may need gradients of its weights, and silently skip them if frozen
         probed = _probe_once(runner, rows, layers)
-    if moved_on(states):  # by the model or another thread: a second run tells, since another thread rarely draws twice
+    if generators_used(states):  # by the model or, rarely twice in a row, by another thread: run again
         before = generator_states()
         probed = _probe_once(runner, rows, layers)
-        probed = replace(probed, observation=replace(probed.observation, random=moved_on(before)))
+        probed = replace(probed, observation=replace(probed.observation, random=generators_used(before)))
     if probed.observation.random:
-        put_back(states)
+        restore_generators(states)
     return probed
 
 
@@ -148,6 +148,6 @@ def _candidates(dtypes: list[torch.dtype], given: torch.dtype) -> list[torch.dty
 
 def _compare(half: Probe, wide: Probe, layers: tuple[str, ...], dtype: torch.dtype) -> str:
     if half.observation.random:
-        return "its forward draws random numbers, so that two runs cannot be compared"
+        return "its forward draws random numbers, so two runs cannot be compared"
     narrow, wider = (Evaluation(probed.result.tensors(layers, len(probed.leaf))) for probed in (half, wide))
     return difference(narrow, wider, tolerance(half.observation, dtype, half.leaf.device))

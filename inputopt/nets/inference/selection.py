@@ -24,13 +24,13 @@ from inputopt.nets.inference.rewriting import (
 )
 
 NOTHING = {
-    FOLDED_NORMS: "no batch norm alone follows a convolution",
-    INPLACE_RELUS: "no ReLU alone follows a folded batch norm",
-    CHANNELS_LAST: "it has no convolution of images",
-    FEW_CHANNELS: "it has no plain convolution of few channels on a CPU",
+    FOLDED_NORMS: "no convolution output is read by a batch norm only",
+    INPLACE_RELUS: "no output of a folded batch norm is read by a ReLU only",
+    CHANNELS_LAST: "it has no 2-D convolution",
+    FEW_CHANNELS: "it has no plain 2-D convolution with few input channels on a CPU",
 }
 
-DECIDES = "its forward decides by numbers, so that other inputs may go another way"
+DECIDES = "its control flow depends on values, so other inputs may take another path"
 
 
 class Rewrites:
@@ -131,14 +131,16 @@ def _is_written(module: nn.Module, seen: Observation) -> bool:
 def reason_against(runner: Runner, seen: Observation) -> str:
     """Reason why the network cannot be rewritten at all; empty if it can."""
     if not runner.is_private:
-        what = "cannot be copied" if runner.modules else "is a function, whose inside is not known"
+        what = "cannot be copied" if runner.modules else "is a function, whose layers are not known"
         return f"the model {what}"
     if seen.error:
         return f"its operations cannot be observed: {seen.error}"
     if seen.hooks_tensors:
-        return "its forward hooks what its modules put out, which other operations would derive otherwise"
+        return (
+            "its forward puts gradient hooks on module outputs, which would see other gradients in rewritten operations"
+        )
     if seen.random:
-        return "its forward draws random numbers, so that two runs cannot be compared"
+        return "its forward draws random numbers, so two runs cannot be compared"
     if any(module._backward_hooks or module._backward_pre_hooks for module in runner.modules):
-        return "its own hooks watch derivatives, which shall see none but those that are asked for"
-    return "its forward takes derivatives of its own" if seen.uses_autograd else ""
+        return "its backward hooks would also be called by the verification"
+    return "its forward computes gradients itself" if seen.uses_autograd else ""

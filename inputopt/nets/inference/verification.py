@@ -21,7 +21,7 @@ Layers = tuple[str, ...]
 
 NOT_VERIFIED = Tolerance(0.0, 0.0)
 
-CHANGING = "its answers to the same inputs differ from call to call"
+CHANGING = "its outputs for the same inputs differ from call to call"
 
 
 @dataclass
@@ -146,7 +146,7 @@ class Verifier:
             except ForwardError as failure:
                 return f"raised {first_line(failure.error)}", None
             if state.broken or result.missing:
-                return "what a convolution put out did not go to its batch norm", None
+                return "the output of a convolution was not passed to its batch norm", None
             try:
                 seen = self._evaluate(result, probed.leaf, layers, strict=plain.gradient is not None)
             except Exception as error:  # a user-defined backward may raise anything

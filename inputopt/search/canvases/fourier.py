@@ -72,10 +72,10 @@ class Fourier:
         return self.squash(torch.fft.irfft2(spectrum, s=self.shape[1:], norm="ortho"))
 
     def _amplitude(self, like: Tensor) -> Tensor:
-        return _falling(self.shape, self.fall).to(dtype=like.dtype, device=like.device)
+        return falling_spectrum(self.shape, self.fall).to(dtype=like.dtype, device=like.device)
 
 
 @functools.lru_cache(maxsize=8)
-def _falling(shape: Shape, fall: float) -> Tensor:
+def falling_spectrum(shape: Shape, fall: float) -> Tensor:
     found = frequencies(*shape[1:]).clamp_min(1.0) ** -fall
     return found / found.square().mean().sqrt()

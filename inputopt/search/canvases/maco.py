@@ -11,7 +11,7 @@ from torch import Tensor
 from inputopt.search import keyed_random
 from inputopt.search.canvases.colours import Squash
 from inputopt.search.canvases.fourier import FALL, Shape
-from inputopt.search.canvases.natural import _rings
+from inputopt.search.canvases.natural import radial_bins
 from inputopt.search.problem import Problem
 
 
@@ -44,7 +44,7 @@ class MACO:
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
-        bins = _rings(self.shape, self.fall, self.contrast, z.device)
+        bins = radial_bins(self.shape, self.fall, self.contrast, z.device)
         counts = torch.zeros_like(bins.power).index_add(0, bins.number, bins.members.flatten())
         amplitude = (bins.power / counts).sqrt()[bins.number].reshape(self.shape[1], -1)
         spectrum = torch.polar(amplitude.to(z).expand_as(z).contiguous(), _hermitian(z, self.shape[2]))

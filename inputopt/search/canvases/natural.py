@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from inputopt.search.canvases.fourier import FALL, Fourier, Shape, _falling, frequencies
-from inputopt.search.canvases.radial_spectrum import RadialBins, held
+from inputopt.search.canvases.fourier import FALL, Fourier, Shape, falling_spectrum, frequencies
+from inputopt.search.canvases.radial_spectrum import RadialBins, with_fixed_power
 from inputopt.search.problem import Problem
 
 
@@ -42,12 +42,12 @@ class Natural:
 
     def __call__(self, z: Tensor, problem: Problem) -> Tensor:
         """Images [B, C, H, W]."""
-        bins = _rings(self.free.shape, self.fall, self.contrast, z.device, self.free.fall)
-        return self.free.squash(held(z, bins))
+        bins = radial_bins(self.free.shape, self.fall, self.contrast, z.device, self.free.fall)
+        return self.free.squash(with_fixed_power(z, bins))
 
 
 @functools.lru_cache(maxsize=8)
-def _rings(shape: Shape, fall: float, contrast: float, device: torch.device, free_fall: float = 0.0) -> RadialBins:
+def radial_bins(shape: Shape, fall: float, contrast: float, device: torch.device, free_fall: float = 0.0) -> RadialBins:
     """Radial bins with the power of a photo of that contrast in each; bin 0, the image's mean, has none.
 
     Coefficients are given relative to frequency to -`free_fall`.
@@ -62,5 +62,5 @@ def _rings(shape: Shape, fall: float, contrast: float, device: torch.device, fre
     power = (torch.where(frequency > 0, frequency.clamp_min(0.5), torch.inf) ** (-2 * fall) * members).flatten()
     wanted = power.new_zeros(int(bins.max()) + 1).index_add(0, bins, power)
     wanted = contrast**2 * wanted / wanted.sum().clamp_min(1e-20) * (height * width)
-    scale = _falling(shape, free_fall)
+    scale = falling_spectrum(shape, free_fall)
     return RadialBins(bins.to(device), members.to(device), scale.to(device), wanted.to(device), width)

@@ -31,12 +31,12 @@ class RadialBins:
     width: int
 
 
-def held(z: Tensor, rings: RadialBins) -> Tensor:
-    """Images [B, C, H, W] from coefficients [B, C, H, W // 2 + 1, 2], rescaled to the power of each bin in `rings`.
+def with_fixed_power(z: Tensor, bins: RadialBins) -> Tensor:
+    """Images [B, C, H, W] from coefficients [B, C, H, W // 2 + 1, 2], rescaled to the power of each bin in `bins`.
 
     The power of a bin is summed over all its coefficients and all channels.
     """
-    return _FixedSpectrum.apply(z, rings)  # type: ignore[no-untyped-call]
+    return _FixedSpectrum.apply(z, bins)  # type: ignore[no-untyped-call]
 
 
 class _FixedSpectrum(torch.autograd.Function):

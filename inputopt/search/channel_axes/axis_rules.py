@@ -80,13 +80,13 @@ def _transpose(call: Call, out: Tensor) -> Axes:
 
 def _view(call: Call, out: Tensor) -> Axes:
     old = tuple(call.named["self"].shape)
-    return call.axes("self").moved(lambda axis: landed(old, tuple(out.shape), axis))
+    return call.axes("self").moved(lambda axis: axis_after_reshape(old, tuple(out.shape), axis))
 
 
-def landed(old: Sequence[int], new: Sequence[int], axis: int) -> int | None:
+def axis_after_reshape(old: Sequence[int], new: Sequence[int], axis: int) -> int | None:
     """Position of an axis after a reshape from `old` to `new`; None if it is split or merged with another axis.
 
-    >>> landed((1, 16, 8, 8), (1, 16, 64), 1), landed((1, 16, 8, 8), (1, 1024), 1)
+    >>> axis_after_reshape((1, 16, 8, 8), (1, 16, 64), 1), axis_after_reshape((1, 16, 8, 8), (1, 1024), 1)
     (1, None)
     """
     before = math.prod(old[:axis])

@@ -51,9 +51,9 @@ class Layout:
     def __str__(self) -> str:
         shape = ", ".join(["B", *map(str, self.shape[1:])])
         added = self.before + self.after
-        more = f", {added} of them not the input's (class tokens)" if added else ""
+        more = f", {added} of them not from the input (class tokens)" if added else ""
         places = math.prod(self.places)
-        number = f"{places} place{'s' if places != 1 else ''}"
+        number = f"{places} position{'s' if places != 1 else ''}"
         return f"{self.channels} channels on axis {self.axis} of [{shape}], {number}{more}"
 
 
@@ -81,7 +81,7 @@ class NetworkGeometry:
         """
         found, shape, stated = self.layouts[layer], self.shapes[layer], axis_of(layer, axis)
         if stated is not None:
-            place = counted(layer, stated, len(shape))
+            place = nonnegative_axis(layer, stated, len(shape))
             found = found if found is not None and found.axis == place else Layout(layer, shape, place)
         if found is None:
             raise ValueError(unknown_axis(layer, shape))
@@ -110,8 +110,8 @@ def _layout(layer: str, seen: Tensor, follower: Follower) -> Layout | None:
     shape = tuple(seen.shape)
     if seen.ndim < 2 or len(seen) != 1:
         raise ValueError(
-            f"Layer {layer!r} puts out {list(shape)} for one input, and not one row [1, ...] an input: its first axis "
-            "holds windows or something else with the batch; choose another layer."
+            f"The output of layer {layer!r} for one input has shape {list(shape)} instead of [1, ...]: its first axis "
+            "combines the batch with something else, such as windows; choose another layer."
         )
     axes = follower.axes(seen)
     known = axes.channels if seen.ndim > 2 else {1}
@@ -139,7 +139,7 @@ MOST_AXES = 64
 """More axes than a torch tensor can have."""
 
 
-def counted(layer: str, axis: int, ndim: int) -> int:
+def nonnegative_axis(layer: str, axis: int, ndim: int) -> int:
     """A possibly negative axis of a tensor with `ndim` axes as a non-negative index.
 
     Raises:
@@ -147,9 +147,7 @@ def counted(layer: str, axis: int, ndim: int) -> int:
     """
     place = axis + ndim if axis < 0 else axis
     if not 0 < place < ndim:
-        raise ValueError(
-            f"axis must be one of 1 to {ndim - 1} (or negative) in {layer}, and not {axis}: 0 is the batch."
-        )
+        raise ValueError(f"axis must be 1 to {ndim - 1} (or negative) in {layer}, not {axis}: axis 0 is the batch.")
     return place
 
 
@@ -157,8 +155,8 @@ def unknown_axis(layer: str, shape: Sequence[int]) -> str:
     """Error message that asks the user for the channel axis of a layer."""
     sizes = ", ".join(["B", *map(str, shape[1:])])
     return (
-        f"Which axis of what {layer!r} puts out, [{sizes}], holds its channels cannot be told; say it with axis=, such "
-        "as axis=1 for [B, C, H, W] or axis=-1 for tokens [B, N, C]."
+        f"The channel axis of the output of {layer!r}, [{sizes}], cannot be determined; give it with axis=, such as "
+        "axis=1 for [B, C, H, W] or axis=-1 for tokens [B, N, C]."
     )
 
 
@@ -170,7 +168,7 @@ def channels_second(seen: Tensor, layer: str, axis: int | None) -> Tensor:
     """
     if axis is None and seen.ndim != 2:
         raise ValueError(unknown_axis(layer, seen.shape))
-    place = 1 if axis is None else counted(layer, axis, seen.ndim)
+    place = 1 if axis is None else nonnegative_axis(layer, axis, seen.ndim)
     return seen if place == 1 else seen.movedim(place, 1)
 
 

@@ -1,4 +1,4 @@
-"""Norms that a change is measured in, one file each; everything norm-dependent in the library is asked of them."""
+"""Norms of perturbations, one file each; all norm-dependent computations of the library are their methods."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class _L0:
     def steepest(self, grad: Tensor) -> Tensor:
         return one_hot(grad)
 
-    def descent(self, grad: Tensor) -> Tensor:
+    def ascent(self, grad: Tensor) -> Tensor:
         return over_largest(grad)  # the projection selects the elements that stay changed
 
     def outward(self, change: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class _L2:
     def steepest(self, grad: Tensor) -> Tensor:
         return unit_length(grad)
 
-    def descent(self, grad: Tensor) -> Tensor:
+    def ascent(self, grad: Tensor) -> Tensor:
         return unit_length(grad)
 
     def outward(self, change: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ class _LInf:
     def steepest(self, grad: Tensor) -> Tensor:
         return grad.sign()
 
-    def descent(self, grad: Tensor) -> Tensor:
+    def ascent(self, grad: Tensor) -> Tensor:
         return grad.sign()
 
     def outward(self, change: Tensor) -> Tensor:

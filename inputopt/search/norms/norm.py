@@ -21,7 +21,7 @@ class Norm(Protocol):
         counts: whether sizes are integers, the number of changed elements.
         convex: whether balls are convex.
         is_box: whether balls are boxes; `box` then returns exactly the ball.
-        travel: total step length, in multiples of eps, for searches with a fixed total.
+        total_step: total step length, in multiples of eps, for searches with a fixed total.
         enlarged_radii: radii of the larger balls to search before the ball of eps, in multiples of eps.
     """
 
@@ -58,8 +58,9 @@ class Norm(Protocol):
     def steepest(self, grad: Tensor) -> Tensor:
         """Steepest ascent: the change of size 1 along which a loss rises fastest; 0 for a zero gradient."""
 
-    def descent(self, grad: Tensor) -> Tensor:
-        """Step direction for long searches: `steepest`, or a rescaled gradient where that moves a single element."""
+    def ascent(self, grad: Tensor) -> Tensor:
+        """Ascent direction for long searches, which a descent step subtracts: `steepest`, or where that moves a single
+        element only, a rescaled gradient."""
 
     def outward(self, change: Tensor) -> Tensor:
         """The gradient of `size`; 0 where it has none."""

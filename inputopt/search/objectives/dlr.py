@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from inputopt.search.objectives.logits import _margin, _pairwise
+from inputopt.search.objectives.logits import logit_difference_value, margin_value
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 
 
 def _relative_margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
     ranked = outputs.topk(min(3, outputs.shape[1]), dim=1).values
-    difference, spread = _margin(outputs, x, problem), ranked[:, 0] - ranked[:, -1]
+    difference, spread = margin_value(outputs, x, problem), ranked[:, 0] - ranked[:, -1]
     return torch.where(constant(difference, spread), difference, difference / spread.clamp_min(1e-12))
 
 
@@ -24,11 +24,11 @@ def _dlr(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
     """Untargeted: margin / (1st - 3rd). Targeted: (label - target logit) / (1st - mean of 3rd and 4th)."""
     ranked = outputs.topk(min(4, outputs.shape[1]), dim=1).values
     if problem.target is None:
-        difference = _margin(outputs, x, problem)
+        difference = margin_value(outputs, x, problem)
         spread = ranked[:, 0] - ranked[:, min(2, ranked.shape[1] - 1)]
         usable = outputs.shape[1] >= 3
     else:
-        difference = _pairwise(outputs, x, problem)
+        difference = logit_difference_value(outputs, x, problem)
         spread = ranked[:, 0] - ranked[:, 2:].mean(1) if outputs.shape[1] >= 4 else ranked[:, 0]
         usable = outputs.shape[1] >= 4
     if not usable:

@@ -51,12 +51,12 @@ def Neuron(
         if number is not None:
             checks.whole(what, number, least=0)
     if place is not None and (y is not None or x is not None):
-        raise ValueError("Say a neuron's place either by y and x or by place, not by both.")
+        raise ValueError("Give a neuron's position either as y and x or as place, not as both.")
 
     def value(seen: Tensor, image: Tensor, problem: Problem, known: Layout | None) -> Tensor:
         found = _selected(seen, channels, layer, problem)
         if found.ndim == 1 and (y, x, place) != (None, None, None):
-            raise ValueError(f"Layer {layer!r} has no places, only channels; leave y, x and place out.")
+            raise ValueError(f"Layer {layer!r} has no positions, only channels; omit y, x and place.")
         if found.ndim == 1:
             return found
         if place is not None:
@@ -80,8 +80,8 @@ def _as_grid(found: Tensor, image: Tensor, layer: str, known: Layout | None) -> 
     grid = grid_of(patches.shape[1], *image.shape[2:]) if image.ndim == 4 else None
     if grid is None:
         raise ValueError(
-            f"The {patches.shape[1]} places of {layer!r} are no grid of rows and columns over inputs "
-            f"{list(image.shape[1:])}; say which one by place=, 0 to {found.shape[1] - 1}."
+            f"The {patches.shape[1]} positions of {layer!r} do not form a grid of rows and columns over inputs "
+            f"{list(image.shape[1:])}; choose one with place=, 0 to {found.shape[1] - 1}."
         )
     return patches.reshape(len(patches), *grid)
 
@@ -123,14 +123,14 @@ def Direction(layer: str, direction: Any, *, axis: int | None = None) -> Objecti
     vectors = checks.tensor("direction", given, torch.float64, torch.device("cpu"))
     vectors = vectors if vectors.ndim == 2 else vectors[None]
     if vectors.ndim != 2 or not bool(vectors.any(1).all()):
-        raise ValueError("direction must be numbers [C], or [n, C] for n pictures, and not all of them 0.")
+        raise ValueError("direction must be a non-zero vector [C], or [n, C] for n pictures.")
     unit = vectors / vectors.norm(dim=1, keepdim=True)
 
     def value(seen: Tensor, image: Tensor, problem: Problem, known: Layout | None) -> Tensor:
         mean = seen.flatten(2).mean(2) if seen.ndim > 2 else seen
         if mean.shape[1] != unit.shape[1]:
             raise ValueError(
-                f"Layer {layer!r} has {mean.shape[1]} channels, so direction cannot have {unit.shape[1]} numbers."
+                f"Layer {layer!r} has {mean.shape[1]} channels, but direction has {unit.shape[1]} elements."
             )
         directions = unit.to(mean)[problem.label if len(unit) > 1 else torch.zeros_like(problem.label)]
         return (mean * directions).sum(1)
@@ -182,11 +182,11 @@ FEATURES: dict[str, Callable[..., Objective]] = {
     "diversity": diversity,
     "total_variation": total_variation,
 }
-SEVERAL = {"Neuron": 2, "Channel": 2, "Direction": 2, "Class": 1, "LogProbability": 1}
+LIST_ENTRY = {"Neuron": 2, "Channel": 2, "Direction": 2, "Class": 1, "LogProbability": 1}
 """Index, in each plain form, of the entry that may be a list with one item for each picture."""
 
 
-def rebuilt(plain: Any) -> Objective:
+def objective_from_plain(plain: Any) -> Objective:
     """Rebuild an objective from its `plain`; a dict at the end of a plain form holds keyword arguments.
 
     Raises:
@@ -194,26 +194,26 @@ def rebuilt(plain: Any) -> Objective:
     """
     match plain:
         case ["+", first, second]:
-            return rebuilt(first) + rebuilt(second)
+            return objective_from_plain(first) + objective_from_plain(second)
         case ["*", first, factor]:
-            return rebuilt(first) * factor
+            return objective_from_plain(first) * factor
         case [str(name), *given, dict(keywords)]:
             return FEATURES[checks.one_of("objective", name, FEATURES)](*given, **keywords)
         case [str(name), *given]:
             return FEATURES[checks.one_of("objective", name, FEATURES)](*given)
-    raise ValueError(f"{plain!r} does not say which objective it was; make the picture anew.")
+    raise ValueError(f"{plain!r} does not describe a known objective; make the picture again.")
 
 
-def only(plain: Any, number: int) -> Any:
+def plain_of_one(plain: Any, number: int) -> Any:
     """The plain form of picture `number`, from the plain form for several pictures."""
     if plain is None:
         return None
     name, *rest = plain
     if name == "+":
-        return [name, *(only(part, number) for part in rest)]
+        return [name, *(plain_of_one(part, number) for part in rest)]
     if name == "*":
-        return [name, only(rest[0], number), rest[1]]
-    place = SEVERAL.get(name)
+        return [name, plain_of_one(rest[0], number), rest[1]]
+    place = LIST_ENTRY.get(name)
     if place is None or not isinstance(plain[place], list):
         return plain
     several = name != "Direction" or isinstance(plain[place][0], list)
@@ -254,7 +254,7 @@ def _numbers(what: str, given: int | Sequence[int]) -> tuple[int, ...]:
     listed: Any = given.tolist() if isinstance(given, (np.ndarray, Tensor)) else given
     several: Sequence[Any] = listed if isinstance(listed, (list, tuple, range)) else [listed]
     if not several:
-        raise ValueError(f"{what} must name at least one.")
+        raise ValueError(f"{what} must hold at least one index.")
     return tuple(checks.whole(what, number, least=0) for number in several)
 
 

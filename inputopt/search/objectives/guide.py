@@ -12,7 +12,7 @@ from inputopt.search.channel_axes.layout import Axis, NetworkGeometry, axis_of, 
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 
-MOST = 400  # maximum number of guide positions to compare with
+MAX_POSITIONS = 400  # maximum number of guide positions to compare with
 
 
 def guided(guide: Mapping[str, Tensor], *, axis: Axis = None) -> Objective:
@@ -32,7 +32,7 @@ def guided(guide: Mapping[str, Tensor], *, axis: Axis = None) -> Objective:
             matches = []
             for layer, seen in guide.items():
                 guide_vectors = _positions(seen, layer, axes[layer])[0]
-                guide_vectors = guide_vectors[:: -(-len(guide_vectors) // MOST)]
+                guide_vectors = guide_vectors[:: -(-len(guide_vectors) // MAX_POSITIONS)]
                 vectors = _positions(outputs[layer], layer, axes[layer])
                 matches.append((vectors @ guide_vectors.to(vectors).T / guide_vectors.shape[1]).amax(2).mean(1))
             return -torch.stack(matches).sum(0)

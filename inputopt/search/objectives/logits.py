@@ -52,7 +52,10 @@ def _attack_cross_entropy(outputs: Tensor, x: Tensor, problem: Problem) -> Tenso
 
 
 attack_cross_entropy = Objective(_attack_cross_entropy)
-"""Minus the cross-entropy of the label, or with a target the cross-entropy of the target, as log-odds."""
+"""Loss that attacks minimise: the log-odds of the label, or with a target minus the log-odds of the target.
+
+Its gradient has the direction of that of cross-entropy, and does not vanish for large logits (see `log_odds`).
+"""
 
 
 def logit_of(outputs: Tensor, classes: Tensor) -> Tensor:
@@ -98,24 +101,30 @@ def lead(outputs: Tensor, classes: Tensor, sign: float = 1.0) -> Tensor:
     return found
 
 
-def _margin(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+def margin_value(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    """The value of `margin`, [B]."""
     return lead(outputs, problem.label) if problem.target is None else lead(outputs, problem.target, -1.0)
 
 
-margin = Objective(_margin)
+margin = Objective(margin_value)
 """Label logit minus the highest other, or with a target the highest other minus the target; below 0 is a success."""
 
 
-def _pairwise(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+def logit_difference_value(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    """The value of `logit_difference`, [B].
+
+    Raises:
+        ValueError: the problem has no targets.
+    """
     if problem.target is None:
-        raise ValueError("The difference to a target needs a problem with targets.")
+        raise ValueError("logit_difference needs a target class for each example; give target.")
     return logit_of(outputs, problem.label) - logit_of(outputs, problem.target)
 
 
-logit_difference = Objective(_pairwise)
+logit_difference = Objective(logit_difference_value)
 """Label logit minus target logit; it leads towards one class, also in searches where any other class is a success."""
 
 
 def hinge(confidence: float = 0.0) -> Objective:
     """Hinge loss: max(margin + confidence, 0)."""
-    return Objective(lambda outputs, x, problem: (_margin(outputs, x, problem) + confidence).clamp(min=0))
+    return Objective(lambda outputs, x, problem: (margin_value(outputs, x, problem) + confidence).clamp(min=0))

@@ -124,9 +124,9 @@ def _count(goals: Layers) -> int:
 
 
 def _checked_goal(layer: str, goal: Tensor) -> Tensor:
-    goal = checks.finite(f"the activations wanted of {layer}", goal.detach())
+    goal = checks.finite(f"the target activations of {layer}", goal.detach())
     if not bool(goal.flatten(1).any(1).all()):
-        raise ValueError(f"The activations wanted of {layer!r} are all 0; choose a layer that answers to the image.")
+        raise ValueError(f"The target activations of {layer!r} are all 0; choose a layer that responds to the image.")
     return goal
 
 
@@ -135,8 +135,8 @@ def _goal_per_example(goal: Tensor, seen: Tensor, problem: Problem) -> Tensor:
     goal = goal.to(seen)
     if goal.shape[1:] != seen.shape[1:]:
         raise ValueError(
-            f"The layer's activations have shape {list(seen.shape[1:])} and the wanted ones {list(goal.shape[1:])}; "
-            "show the model images of one size."
+            f"The layer's activations have shape {list(seen.shape[1:])} and the target activations "
+            f"{list(goal.shape[1:])}; use images of the same size for both."
         )
     return goal[problem.label] if len(goal) > 1 else goal.expand_as(seen)
 

@@ -28,7 +28,7 @@ class Objective:
         logits: whether it needs logits; if not, the network is run only up to the last of the layers.
         count: number of pictures it is for: example i of a batch is for picture `problem.label[i]`.
         together: whether an example's loss depends on the other examples of the batch.
-        plain: a description in plain values from which `rebuilt` builds it again; None if there is none.
+        plain: a description in plain values from which `objective_from_plain` builds it again; None if there is none.
         bind: returns the same objective for one network, given its `NetworkGeometry` (channel axes of its layers and
             width of its input bounds); None if it needs neither.
     """
@@ -52,7 +52,9 @@ class Objective:
 
     def __add__(self, other: Objective) -> Objective:
         if self.count != other.count and 1 not in (self.count, other.count):
-            raise ValueError(f"Objectives for {self.count} and {other.count} pictures cannot be added; give as many.")
+            raise ValueError(
+                f"Objectives for {self.count} and {other.count} pictures cannot be added; use the same number for both."
+            )
         return Objective(
             lambda outputs, x, problem: self(outputs, x, problem) + other(outputs, x, problem),
             tuple(dict.fromkeys(self.layers + other.layers)),

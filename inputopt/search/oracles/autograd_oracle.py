@@ -13,7 +13,7 @@ from inputopt.search.goals import Goal
 from inputopt.search.network_draws import Draws, unseeded
 from inputopt.search.objectives.objective import LOGITS, Objective
 from inputopt.search.oracles.eot import expectation
-from inputopt.search.oracles.oracle import Vjp, active_examples, finite_gradient, judged, of_rows
+from inputopt.search.oracles.oracle import Vjp, active_examples, evaluation, finite_gradient, of_rows
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.query_counter import QueryCounter
 from inputopt.search.transforms import Transform, unchanged
@@ -60,7 +60,7 @@ class Autograd:
             return finite_gradient(of_rows(grad, active), examples, self.meter)
 
         x = z if x is variable else x.detach()
-        return judged(x, outputs, loss, self.goal, problem, self.meter), vjp
+        return evaluation(x, outputs, loss, self.goal, problem, self.meter), vjp
 
     def _forward_once(self, x: Tensor, problem: Problem, draw: int) -> tuple[Tensor, Tensor]:
         transformed = self.transform(x, problem, draw)

@@ -15,7 +15,7 @@ from inputopt.search.hyperplanes import to_hyperplane
 from inputopt.search.network_draws import Draws, unseeded
 from inputopt.search.norms import Norm
 from inputopt.search.objectives.logits import logit_of, margin, others_first
-from inputopt.search.oracles.oracle import Vjp, active_examples, finite_gradient, judged, of_rows
+from inputopt.search.oracles.oracle import Vjp, active_examples, evaluation, finite_gradient, of_rows
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.query_counter import QueryCounter
 from inputopt.search.rows import chosen, per_example
@@ -105,7 +105,7 @@ class NearestBoundary:
         self.meter.forward(problem.example, self.eot_samples)
         logits = outputs.detach()
         x = z if x is variable else x.detach()
-        seen = judged(x, logits, margin(logits, x, problem), self.goal, problem, self.meter)
+        seen = evaluation(x, logits, margin(logits, x, problem), self.goal, problem, self.meter)
 
         def vjp(active: Tensor | None) -> Tensor:
             self.meter.backward(active_examples(problem, active), self.classes * self.eot_samples)

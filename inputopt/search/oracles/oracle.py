@@ -37,7 +37,9 @@ LARGE = 1e30
 """Replacement for a NaN or infinite loss: large, and finite in every dtype that searches run in."""
 
 
-def judged(x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Problem, meter: QueryCounter) -> Evaluation:
+def evaluation(
+    x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Problem, meter: QueryCounter
+) -> Evaluation:
     """Build an evaluation; rows with invalid outputs count as failures with loss `LARGE`.
 
     Outputs of a row are invalid if the largest logit is NaN or infinite. A logit of minus infinity for some classes is
@@ -50,9 +52,9 @@ def judged(x: Tensor, outputs: Tensor, loss: Tensor, goal: Goal, problem: Proble
     most = outputs.amax(1) if outputs.shape[1] else loss
     zero_or_nan = most - most  # NaN for rows with invalid outputs
     meter.note_nonfinite(problem.example, zero_or_nan)
-    answered = zero_or_nan == 0
-    loss = torch.where(answered, loss.nan_to_num(LARGE, LARGE, -LARGE), LARGE)
-    return Evaluation(x, outputs, loss, success & answered, answered=None if known_all(answered) else answered)
+    valid = zero_or_nan == 0
+    loss = torch.where(valid, loss.nan_to_num(LARGE, LARGE, -LARGE), LARGE)
+    return Evaluation(x, outputs, loss, success & valid, valid=None if known_all(valid) else valid)
 
 
 def finite_gradient(grad: Tensor, examples: Tensor, meter: QueryCounter) -> Tensor:

@@ -44,7 +44,7 @@ class Tiled:
         grad, loss = torch.empty_like(z), z.new_zeros(len(z))
         whole = z.shape[2] * z.shape[3]
         for row in range(len(z)):  # one image at a time is enough work
-            for down, right in self.cuts(z.shape[2], z.shape[3], problem.ids[row : row + 1], index):
+            for down, right in self.tiles_of(z.shape[2], z.shape[3], problem.ids[row : row + 1], index):
                 part = z[row : row + 1, :, down.shown, right.shown]
                 seen, vjp = self.oracle(part, _of_tile(problem, row, part), index)
                 slope = vjp(None)[:, :, down.inner, right.inner]
@@ -54,7 +54,7 @@ class Tiled:
         seen = Evaluation(z.detach(), z.new_empty(len(z), 0), loss, success)
         return seen, lambda active: of_rows(grad, active)
 
-    def cuts(self, height: int, width: int, ids: Tensor, index: int) -> Iterator[tuple[Part, Part]]:
+    def tiles_of(self, height: int, width: int, ids: Tensor, index: int) -> Iterator[tuple[Part, Part]]:
         """Yield the tiles of an image as (rows, columns) at step `index`, for one id [1]."""
         first = keyed_random.uniform((2,), self.seed, ids, index)[0].tolist()
         for down in parts(height, self.tile, first[0]):
@@ -102,9 +102,9 @@ def parts(length: int, tile: int, first: float) -> list[Part]:
     """
     if length <= tile:
         return [Part(slice(0, length), slice(0, length))]
-    cuts = range(1 + int(first * tile), length, tile)
+    tiles_of = range(1 + int(first * tile), length, tile)
     made = []
-    for start, end in pairwise([0, *cuts, length]):
+    for start, end in pairwise([0, *tiles_of, length]):
         left = min(max(0, end - tile if start == 0 else start), length - tile)
         made.append(Part(slice(left, left + tile), slice(start, end)))
     return made

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from inputopt.nets.gradient_rules.relu_redirect import Redirected
+from inputopt.nets.gradient_rules.relu_redirect import ReLURedirect
 from inputopt.search.host_sync import known_none
 from inputopt.search.oracles.oracle import Oracle, Vjp, of_rows
 from inputopt.search.problem import Evaluation, Problem
@@ -65,7 +65,7 @@ def with_relu_redirect(oracle: Oracle) -> WrappedOracle:
             if known_none(dead):
                 return grad
             _, again = oracle(z, problem, index)
-            with Redirected():
+            with ReLURedirect():
                 other = again(active)
             return grad + torch.where(per_example(dead, grad), other, 0)
 

@@ -78,9 +78,9 @@ def steepest(norm: Norm) -> Stateless:
     return Stateless(norm.steepest)
 
 
-def descent(norm: Norm) -> Stateless:
-    """The direction for long searches in this norm; see `Norm.descent`."""
-    return Stateless(norm.descent)
+def ascent(norm: Norm) -> Stateless:
+    """The ascent direction for long searches in this norm; see `Norm.ascent`."""
+    return Stateless(norm.ascent)
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ class GradientStep:
         direction, inner = self.direction.update(seen.gradient, inner)
         length = self._size(index, problem)
         eps = per_example(problem.region.eps, z) if self.of_eps else None
+        # moved = z - length * eps * direction, in one operation where possible
         if isinstance(length, Tensor):
             moved = torch.addcmul(z, direction, length if eps is None else eps * length, value=-1)
         elif eps is not None:

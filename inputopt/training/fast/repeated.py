@@ -9,13 +9,13 @@ from typing import Any
 
 from inputopt.derivatives.autograd import Autograd
 from inputopt.derivatives.backprop import Backprop
-from inputopt.derivatives.record import Way
+from inputopt.derivatives.record import GradientMethod
 from inputopt.nets.activations import Array
 from inputopt.training.fast.replay import recorded_graph
 from inputopt.training.fast.tape import Tape, taped
 
 
-def repeated(way: Way, inputs: Any, targets: Any) -> Callable[[], Sequence[Any]]:
+def repeated(way: GradientMethod, inputs: Any, targets: Any) -> Callable[[], Sequence[Any]]:
     """Return `way.step` on a fixed batch; its results are valid until the next call.
 
     A whole `inputopt reproduce` takes half the time with `recorded_graph`, and four fifths of it with `taped`.

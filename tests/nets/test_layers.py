@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from odd import Net, X, assert_as_plain, seeded
+from odd_networks import Net, X, assert_as_plain, seeded
 from torch import nn
 
 import inputopt
@@ -222,7 +222,7 @@ def test_nothing_is_copied_for_a_model_that_does_not_write():
     frozen = inputopt.Frozen(lambda x: (seen.append(x.data_ptr()), x.flatten(1)[:, :3])[1])
     frozen(X)
     assert seen[-1] == X.data_ptr()
-    assert seen[0] != X.data_ptr(), "not the first time"
+    assert seen[0] != X.data_ptr(), "not do on the first call"
 
 
 def test_a_model_that_writes_later_is_an_error_and_never_silent():

@@ -10,7 +10,7 @@ import weakref
 import pytest
 import torch
 from contracts import fingerprint
-from odd import Net, X, assert_as_plain, seeded
+from odd_networks import Net, X, assert_as_plain, seeded
 from torch import nn
 
 import inputopt
@@ -320,7 +320,7 @@ def test_weights_keep_their_gradients_where_a_forward_derives_by_them():
         torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
         torch.testing.assert_close(slope, torch.autograd.grad(expected[:, 1].sum(), z)[0], rtol=1e-4, atol=1e-6)
         assert not torch.allclose(found, Net.forward(net, X), atol=1e-3), "the step is not nothing"
-        assert frozen.optimisations["channels last"] == "not used: its forward takes derivatives of its own"
+        assert frozen.optimisations["channels last"] == "not used: its forward computes gradients itself"
 
 
 # ------------------------------------------------------------------------------------------------------ wrapped modules

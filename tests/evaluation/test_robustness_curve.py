@@ -30,10 +30,10 @@ def test_a_curve_holds_what_its_attacks_found():
     assert curve.accuracy(middle) == pytest.approx(0.4)  # three of five are that near
     assert curve.accuracy(middle, "DDN") >= curve.accuracy(middle)
     rows = {row["attack"]: row for row in curve.rows()}
-    assert rows["all together"]["median"] == middle
-    assert rows["all together"]["area"] <= min(rows["few"]["area"], rows["DDN"]["area"])
+    assert rows["all attacks"]["median"] == middle
+    assert rows["all attacks"]["area"] <= min(rows["few"]["area"], rows["DDN"]["area"])
     assert rows["few"]["forwards"] + rows["few"]["backwards"] <= 60
-    assert [line.get_label().split(" (")[0] for line in curve.figure().axes[0].lines] == [*chosen, "all together"]
+    assert [line.get_label().split(" (")[0] for line in curve.figure().axes[0].lines] == [*chosen, "all attacks"]
 
 
 def test_failures_count_as_robust_at_every_distance():

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 
 import torch
 
-from inputopt.nets.randomness import numbered
+from inputopt.nets.randomness import numbered_forwards
 
 _DEVICES = ("cpu", "cuda", "mps", "xpu", "hpu", "xla", "mtia")
 """Device types that autocast supports."""
@@ -47,7 +47,7 @@ def _isolated() -> Iterator[None]:
 
 
 @contextmanager
-def ambient() -> Iterator[None]:
+def default_modes() -> Iterator[None]:
     """Context for public functions: gradients on, inference mode and autocast off, whatever the caller's modes are.
 
     Each forward of a network that draws random numbers is seeded with its number within the call, so that the same call
@@ -55,12 +55,12 @@ def ambient() -> Iterator[None]:
 
     Also usable as a decorator, which keeps the signature and docstring:
 
-    >>> @ambient()
+    >>> @default_modes()
     ... def records() -> bool:
     ...     return torch.is_grad_enabled()
     >>> with torch.no_grad():
     ...     records()
     True
     """
-    with isolated(), torch.enable_grad(), numbered():
+    with isolated(), torch.enable_grad(), numbered_forwards():
         yield

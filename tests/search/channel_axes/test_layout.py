@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 import inputopt
-from inputopt.search.channel_axes.axis_rules import landed
+from inputopt.search.channel_axes.axis_rules import axis_after_reshape
 from inputopt.search.channel_axes.follower import Follower
 from inputopt.search.channel_axes.layout import grid_of, network_geometry
 
@@ -220,11 +220,11 @@ def test_a_layer_whose_axis_is_ambiguous_asks_for_it_and_takes_it():
             return self.sum(x + self.other(x.permute(0, 2, 3, 1))).mean((2, 3))
 
     net = inputopt.Frozen(Both())
-    with pytest.raises(ValueError, match=r"Which axis of what 'sum' puts out, \[B, 8, 8, 8\].*axis="):
+    with pytest.raises(ValueError, match=r"The channel axis of the output of 'sum', \[B, 8, 8, 8\].*axis="):
         inputopt.visualize(net, inputopt.Channel("sum", 1), SIDE, 1)
     pictures = [inputopt.visualize(net, inputopt.Channel("sum", 1, axis=axis), SIDE, 2) for axis in (1, 3, -1)]
     assert [picture.recipe["channels"]["sum"] for picture in pictures] == [
-        f"8 channels on axis {axis} of [B, 8, 8, 8], 64 places" for axis in (1, 3, 3)
+        f"8 channels on axis {axis} of [B, 8, 8, 8], 64 positions" for axis in (1, 3, 3)
     ]
     assert torch.equal(pictures[1].x, pictures[2].x)
     assert not torch.equal(pictures[0].x, pictures[1].x)
@@ -233,10 +233,10 @@ def test_a_layer_whose_axis_is_ambiguous_asks_for_it_and_takes_it():
 @pytest.mark.parametrize(
     ("layer", "axis", "words"),
     [
-        ("inside", None, r"\[4, 16, 8\] for one input.*another layer"),
-        ("block", 0, r"axis must be one of 1 to 3 \(or negative\) in block, and not 0"),
-        ("block", 4, "and not 4"),
-        ("block", -4, "and not -4"),
+        ("inside", None, r"for one input has shape \[4, 16, 8\].*another layer"),
+        ("block", 0, r"axis must be 1 to 3 \(or negative\) in block, not 0"),
+        ("block", 4, "in block, not 4"),
+        ("block", -4, "in block, not -4"),
     ],
 )
 def test_axes_and_layers_that_cannot_be(layer, axis, words):
@@ -266,7 +266,7 @@ def test_a_reshape_is_followed_as_values_move(sizes, data):
     cut = data.draw(st.integers(1, len(sizes)))
     new = [math.prod(sizes[:cut]), *sizes[cut:]] if data.draw(st.booleans()) else [*sizes[:cut], math.prod(sizes[cut:])]
     along = torch.arange(sizes[axis]).reshape(-1, *(1,) * (len(sizes) - axis - 1)).expand(sizes)
-    found, moved = landed(sizes, new, axis), along.reshape(new)
+    found, moved = axis_after_reshape(sizes, new, axis), along.reshape(new)
     alone = [
         place
         for place, size in enumerate(new)

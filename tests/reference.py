@@ -16,8 +16,8 @@ import oracles
 import torch
 from contracts import chance_state
 from kinds.network import Network, Plain
+from model_state import state_of
 from torch import Tensor
-from untouched import state_of
 
 import inputopt
 

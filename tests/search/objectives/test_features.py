@@ -6,7 +6,16 @@ from torch import nn
 import inputopt
 from inputopt.search.channel_axes.layout import network_geometry
 from inputopt.search.goals import never
-from inputopt.search.objectives.features import Channel, Class, Direction, Layer, LogProbability, Neuron, only, rebuilt
+from inputopt.search.objectives.features import (
+    Channel,
+    Class,
+    Direction,
+    Layer,
+    LogProbability,
+    Neuron,
+    objective_from_plain,
+    plain_of_one,
+)
 from inputopt.search.objectives.matching import activation_distance, along_activations, diversity, gram, style_distance
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.objectives.total_variation import total_variation
@@ -81,18 +90,20 @@ def test_an_objective_can_be_rebuilt_from_plain_values():
     objective = -2 * (Channel("a", [1, 2, 5, 0, 1, 2], axis=-3) + 0.5 * Direction("b", [1.0, 2, 3, 4, 5, 6])) + Layer(
         "a"
     )
-    assert_same(of(rebuilt(objective.plain)), of(objective))
+    assert_same(of(objective_from_plain(objective.plain)), of(objective))
     for row, label in enumerate(PROBLEM.label.tolist()):
-        alone = rebuilt(only(objective.plain, label))
+        alone = objective_from_plain(plain_of_one(objective.plain, label))
         assert alone.count == 1
         assert_same(of(alone)[row], of(objective)[row], 1e-12)
     soft = LogProbability([3, 2, 1, 0, 4, 5], 4.0)
-    assert_same(of(rebuilt(soft.plain), LOGITS), of(soft, LOGITS), 1e-12)
-    assert_same(of(rebuilt(only(soft.plain, 2)), LOGITS), of(LogProbability(1, 4.0), LOGITS), 1e-12)
+    assert_same(of(objective_from_plain(soft.plain), LOGITS), of(soft, LOGITS), 1e-12)
+    assert_same(
+        of(objective_from_plain(plain_of_one(soft.plain, 2)), LOGITS), of(LogProbability(1, 4.0), LOGITS), 1e-12
+    )
     assert LogProbability(3).plain == ["LogProbability", 3]
     assert (Channel("a", 1) + activation_distance({"a": SEEN["a"][:1]})).plain is None
     with pytest.raises(ValueError, match="did you mean 'Channel'"):
-        rebuilt(["Chanel", "a", 1])
+        objective_from_plain(["Chanel", "a", 1])
 
 
 @pytest.mark.parametrize(
@@ -114,12 +125,16 @@ def test_an_objective_can_be_rebuilt_from_plain_values():
         (lambda: of(Neuron("a", 1, y=3, axis=1)), ValueError, "at most 2"),
         (lambda: of(Class(6), LOGITS), ValueError, "at most 5"),
         (lambda: of(Channel("a", 1)), ValueError, r"\[B, 6, 3, 4\].*axis="),
-        (lambda: of(Channel("a", 1, axis=4)), ValueError, "axis must be one of 1 to 3"),
+        (lambda: of(Channel("a", 1, axis=4)), ValueError, "axis must be 1 to 3"),
         (lambda: Channel("a", 1, axis=1.0), TypeError, "axis"),
-        (lambda: Neuron("a", 1, 0, 0, place=3), ValueError, "by both"),
-        (lambda: of(Neuron("b", 1, place=0)), ValueError, "no places"),
+        (lambda: Neuron("a", 1, 0, 0, place=3), ValueError, "not as both"),
+        (lambda: of(Neuron("b", 1, place=0)), ValueError, "no positions"),
         (lambda: of(Neuron("a", 1, place=12, axis=1)), ValueError, "at most 11"),
-        (lambda: of(Neuron("a", 1, axis=1), {"a": SEEN["a"].flatten(2)[..., :7]}), ValueError, "no grid.*place="),
+        (
+            lambda: of(Neuron("a", 1, axis=1), {"a": SEEN["a"].flatten(2)[..., :7]}),
+            ValueError,
+            "not form a grid.*place=",
+        ),
         (lambda: of(Direction("a", [1.0, 2.0], axis=1)), ValueError, "6 channels"),
         (lambda: of(activation_distance({"a": torch.ones(1, 6, 2, 2)})), ValueError, "shape"),
     ],

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from odd import Net, X, seeded
+from odd_networks import Net, X, seeded
 from torch import nn
 
 import inputopt
@@ -33,7 +33,7 @@ def test_bounds_are_what_broadcasts_to_one_input():
         found, _ = boxed((low, 5.0))
         assert torch.equal(found.expand_as(X), low.expand(3, 8, 8).expand_as(X))
     for wrong in (torch.zeros(2), torch.zeros(3, 8), torch.zeros(2, 3, 8, 8), torch.zeros(4, 1, 1)):
-        with pytest.raises(ValueError, match=r"bounds of shape .* does not fit inputs of shape \[3, 8, 8\]"):
+        with pytest.raises(ValueError, match=r"bounds of shape .* cannot be broadcast to inputs of shape \[3, 8, 8\]"):
             boxed((wrong, 5.0))
 
 

@@ -12,7 +12,8 @@ from inputopt.search.rows import chosen, per_example
 
 modest = settings(max_examples=80, derandomize=True, deadline=None)
 SHAPES = [(6,), (2, 3), (1, 2, 3), (1, 3, 2, 1)]
-every_norm = pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+REFERENCES = [NORMS[name] for name in oracles.NORMS]
+every_norm = pytest.mark.parametrize("norm", REFERENCES, ids=oracles.NORMS)
 
 # steps of a sixteenth: ties, zeros and numbers exactly at their bound come up often, as they do in images
 numbers = st.integers(-64, 64).map(lambda number: number / 16)
@@ -242,3 +243,28 @@ def test_norms_are_found_by_name():
     assert [find_norm(name) for name in oracles.NORMS] == [L0, L1, L2, LINF]
     with pytest.raises(ValueError, match="did you mean 'linf'"):
         find_norm("lin")
+
+
+@pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+@modest
+@given(task=tasks())
+def test_the_operations_of_a_norm_agree_with_its_own_size(norm, task):
+    """Whatever norm is registered: what follows from the definitions alone, without a reference answer."""
+    change, radius, low, high = rows(*task)
+    eps = radius.reshape(1)
+    for found in (norm.project(change, eps, low, high), norm.project_fast(change, eps, low, high)):
+        assert float(norm.size(found)) <= float(eps) * (1 + 1e-9) + 1e-12
+        assert bool(((found >= low) & (found <= high)).all())
+    assert_close(
+        norm.project(norm.project(change, eps, low, high), eps, low, high), norm.project(change, eps, low, high)
+    )
+    steepest = norm.steepest(change)
+    assert float(norm.size(steepest)) <= 1 + 1e-9
+    if norm.convex:
+        assert_close(torch.linalg.vecdot(steepest.flatten(1), change.flatten(1)), norm.dual(change))
+    drawn_change = norm.sample(change, eps, 1.0, 0, torch.zeros(1, dtype=torch.int64), 0)
+    assert float(norm.size(drawn_change)) <= float(eps) * (1 + 1e-6) + 1e-9
+
+
+def assert_close(found, expected):
+    torch.testing.assert_close(found, expected, rtol=1e-7, atol=1e-7)

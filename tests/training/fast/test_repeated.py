@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from inputopt import MLP, train
-from inputopt.derivatives.ways import WAYS
+from inputopt.derivatives.gradient_methods import GRADIENT_METHODS
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.costs import find_cost
 from inputopt.training.fast.repeated import repeated
@@ -27,7 +27,7 @@ def bound(method, cost, output, activation="tanh", hold=False):
     net = MLP([3, 4, 3, 2], activation, output, biases=[rand(4), rand(3), rand(2)], seed=1)
     net.biases[1].requires_grad_(not hold)
     targets = torch.tensor([0, 1, 1, 0, 1]) if output == "identity" and cost != "mse" else rand(5, 2, seed=2).sigmoid()
-    way = WAYS[method](net, find_cost(cost, output))
+    way = GRADIENT_METHODS[method](net, find_cost(cost, output))
     return net, way, way.native(rand(5, 3), targets)
 
 
@@ -58,7 +58,7 @@ def assert_follows(net, way, batch, held):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=0, equal_nan=True)
 
 
-@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
 def test_every_way_may_be_repeated(method):
     net, way, batch = bound(method, "mse", "sigmoid")
     again = repeated(way, *batch)

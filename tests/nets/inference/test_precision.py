@@ -4,7 +4,7 @@ import copy
 
 import pytest
 import torch
-from odd import Net, X, seeded, slope
+from odd_networks import Net, X, seeded, slope
 from torch import nn
 
 import inputopt

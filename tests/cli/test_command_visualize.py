@@ -59,7 +59,7 @@ def test_visualize_shows_classes_and_whole_layers(run):
 def test_what_is_interrupted_is_kept_and_says_so(monkeypatch, capsys):
     stopped(monkeypatch, command_visualize, "visualize", 2)
     assert main([str(part) for part in ("visualize", *DIGITS, "--classes", "3,5")]) == 130
-    assert "wrote o/visualize-5.png, as far as it was" in capsys.readouterr().out
+    assert "wrote o/visualize-5.png (unfinished)" in capsys.readouterr().out
     assert read_recipe("o/visualize-5.png")["interrupted"]
     with Image.open("o/visualize-5.png") as image:
         assert image.size == (28, 28)
@@ -110,7 +110,7 @@ def test_an_interrupted_atlas_keeps_its_pictures(monkeypatch, capsys):
     stopped(monkeypatch, command_visualize, "atlas", 1)
     given = ("atlas", *DIGITS, "--layer", "conv1", "--channels", "0,3", "--photos", "photos")
     assert main([str(part) for part in given]) == 130
-    assert "wrote o/atlas-3.png, as far as it was" in capsys.readouterr().out
+    assert "wrote o/atlas-3.png (unfinished)" in capsys.readouterr().out
     assert read_recipe("o/atlas-3.png")["interrupted"]
 
 
@@ -147,7 +147,7 @@ def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
 
     monkeypatch.setattr(command_visualize, "evolve_images", interrupted)
     assert main([str(part) for part in (*EVOLVE, "--population", 6)]) == 130
-    assert "wrote o/evolve-7.png, as far as it was" in capsys.readouterr().out
+    assert "wrote o/evolve-7.png (unfinished)" in capsys.readouterr().out
     assert read_recipe("o/evolve-7.png")["interrupted"]
 
 
@@ -164,4 +164,4 @@ def test_spurious_reads_a_model_and_data(run):
     np.savez("data.npz", x=data.held_x[:300].numpy(), y=data.held_y[:300].numpy())
     text = run("spurious", "digits-cnn", "data.npz", "--count", 300, "--steps", 10, "--grid", "2,2")
     assert text.startswith("300 of 300 inputs of data.npz: 3 classes, 100 of each\n\nclass 0: ")
-    assert "answers that hang on the colour of one region: none" in text
+    assert "classes whose predictions depend on the colour of one region: none" in text

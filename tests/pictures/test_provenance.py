@@ -9,7 +9,7 @@ from PIL import Image, PngImagePlugin
 import inputopt
 from inputopt.files import FileError
 from inputopt.pictures.picture import Picture
-from inputopt.pictures.provenance import MAKERS, read_recipe, remade
+from inputopt.pictures.provenance import MAKERS, make_again, read_recipe
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_a_recipe_holds_every_setting(dreamt, photo):
 
 
 def test_the_same_bytes_again(dreamt, tmp_path):
-    remade(read_recipe(dreamt), inputopt.load).save(tmp_path / "again.png")
+    make_again(read_recipe(dreamt), inputopt.load).save(tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == dreamt.read_bytes()
 
 
@@ -47,7 +47,7 @@ def test_a_frozen_network_is_frozen_alike(tmp_path, photo):
     net = inputopt.Frozen(inputopt.load("digits-mlp"), bounds=(-1, 2), mean=0.5, std=2)
     picture = inputopt.dream(net, photo, ["layers.0"], octaves=1, steps=2)
     picture.save(tmp_path / "a.png")
-    again = remade(read_recipe(tmp_path / "a.png"), inputopt.load)
+    again = make_again(read_recipe(tmp_path / "a.png"), inputopt.load)
     assert torch.equal(again.x, picture.x)
     assert again.bounds == (-1, 2)
 
@@ -55,35 +55,35 @@ def test_a_frozen_network_is_frozen_alike(tmp_path, photo):
 def test_a_photo_that_moved_may_be_given(dreamt, photo, tmp_path):
     recipe = read_recipe(dreamt)
     with pytest.raises(ValueError, match="Unknown setting of dream 'foto'; did you mean 'photo'"):
-        remade(recipe, inputopt.load, {"foto": photo})
+        make_again(recipe, inputopt.load, {"foto": photo})
     moved = photo.rename(tmp_path / "moved.png")
-    with pytest.raises(FileError, match=r"photo\.png, which the picture was made from, is gone"):
-        remade(recipe, inputopt.load)
-    remade(recipe, inputopt.load, {"photo": moved}).save(tmp_path / "again.png")
+    with pytest.raises(FileError, match=r"photo\.png, which the image was made from, is missing"):
+        make_again(recipe, inputopt.load)
+    make_again(recipe, inputopt.load, {"photo": moved}).save(tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == dreamt.read_bytes()
 
 
 def test_what_cannot_be_made_again_says_why(dreamt, photo):
     recipe = read_recipe(dreamt)
     with pytest.raises(ValueError, match="other weights"):
-        remade(recipe, lambda name: inputopt.load("digits-cnn"))
-    with pytest.raises(ValueError, match="without a name"):
-        remade(recipe | {"model": recipe["model"] | {"name": None}}, inputopt.load)
+        make_again(recipe, lambda name: inputopt.load("digits-cnn"))
+    with pytest.raises(ValueError, match="unnamed network"):
+        make_again(recipe | {"model": recipe["model"] | {"name": None}}, inputopt.load)
     with pytest.raises(ValueError, match="interrupted"):
-        remade(recipe | {"interrupted": True}, inputopt.load)
+        make_again(recipe | {"interrupted": True}, inputopt.load)
     with pytest.raises(ValueError, match="did you mean 'dream'"):
-        remade(recipe | {"made by": "dram"}, inputopt.load)
+        make_again(recipe | {"made by": "dram"}, inputopt.load)
     with pytest.raises(ValueError, match="Unknown setting"):
-        remade(recipe | {"settings": {"watch": 1}}, inputopt.load)
+        make_again(recipe | {"settings": {"watch": 1}}, inputopt.load)
     photo.write_bytes(photo.read_bytes() + b"x")
     with pytest.raises(FileError, match="has changed"):
-        remade(recipe, inputopt.load)
+        make_again(recipe, inputopt.load)
 
 
 def test_numbers_need_a_file(photo):
     picture = inputopt.dream(inputopt.load("digits-mlp"), torch.rand(1, 28, 28), ["layers.0"], octaves=1, steps=1)
-    with pytest.raises(FileError, match="made from numbers"):
-        remade(picture.recipe, inputopt.load)
+    with pytest.raises(FileError, match="made from a tensor or array"):
+        make_again(picture.recipe, inputopt.load)
 
 
 @pytest.mark.parametrize("text", [None, "{", "[]", '{"made by": "dream"}'])
@@ -101,7 +101,7 @@ def test_a_network_changed_after_loading_is_noticed(photo):
     net.weights[0].data[0, 0] += 1
     picture = inputopt.dream(net, photo, ["layers.0"], octaves=1, steps=1)
     with pytest.raises(ValueError, match="other weights"):
-        remade(picture.recipe, inputopt.load)
+        make_again(picture.recipe, inputopt.load)
 
 
 def test_every_picture_function_can_be_repeated():

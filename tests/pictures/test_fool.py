@@ -302,7 +302,7 @@ def test_a_model_of_one_size_wants_one_octave():
         ({"photo": photo()[:, :0]}, ValueError, r"\[C, H, W\]"),
         ({"photo": photo() * NAN}, ValueError, "finite"),
         ({"photo": photo() * 2}, ValueError, "bounds 0..1"),
-        ({"photo": photo(channels=2)}, ValueError, "does not take inputs"),
+        ({"photo": photo(channels=2)}, ValueError, "does not accept inputs"),
         ({"photo": 3}, TypeError, "photo"),
         ({"model": lambda x: x.flatten(1)}, ValueError, "named layers"),
     ],

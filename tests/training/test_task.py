@@ -14,11 +14,11 @@ from torch.utils.checkpoint import checkpoint
 
 import inputopt
 from inputopt import MLP, DivergenceWarning, evolve, train
-from inputopt.derivatives.ways import WAYS
+from inputopt.derivatives.gradient_methods import GRADIENT_METHODS
 from inputopt.nets.arrays import arrays
 from inputopt.nets.costs import find_cost
-from inputopt.training.genetic import judge
-from inputopt.training.task import cuts
+from inputopt.training.genetic import mean_costs
+from inputopt.training.task import epoch_slices
 
 X = np.random.default_rng(0).random((9, 2))
 Y = np.array([0, 1] * 4 + [0])
@@ -165,9 +165,9 @@ def test_a_last_batch_of_one_joins_the_one_before_it_only_where_there_are_batch_
     norm, none = nn.BatchNorm1d(2).train(), nn.Linear(2, 2)
     lengths = {9: (norm, [4, 5]), 10: (norm, [4, 4, 2]), 8: (norm, [4, 4])}
     for examples, (net, wanted) in lengths.items():
-        assert [part.stop - part.start for part in cuts(net, examples, 4)] == wanted
-    assert [part.stop - part.start for part in cuts(none, 9, 4)] == [4, 4, 1]
-    assert [part.stop - part.start for part in cuts(norm.eval(), 9, 4)] == [4, 4, 1]
+        assert [part.stop - part.start for part in epoch_slices(net, examples, 4)] == wanted
+    assert [part.stop - part.start for part in epoch_slices(none, 9, 4)] == [4, 4, 1]
+    assert [part.stop - part.start for part in epoch_slices(norm.eval(), 9, 4)] == [4, 4, 1]
 
 
 def test_batch_norm_trains_on_every_example_of_a_round_whose_last_batch_would_be_one():
@@ -201,7 +201,7 @@ AROUND = {
 }
 
 
-@pytest.mark.parametrize("method", WAYS)
+@pytest.mark.parametrize("method", GRADIENT_METHODS)
 def test_no_mode_around_the_call_changes_what_comes_out(method):
     net = MLP([2, 3, 2], "tanh", "identity")
 
@@ -310,9 +310,9 @@ class Fails(nn.Linear):
         (
             0,
             RuntimeError("first line\nsecond line"),
-            r"does not take inputs of shape \[2\] \(RuntimeError: first line\)",
+            r"does not accept inputs of shape \[2\] \(RuntimeError: first line\)",
         ),
-        (0, KeyError("key"), "does not take inputs .*KeyError: 'key'"),
+        (0, KeyError("key"), "does not accept inputs .*KeyError: 'key'"),
         (4, RuntimeError("a bug"), r"failed on a batch of 9 in training \(RuntimeError: a bug\)"),
         (4, MemoryError(), "not enough memory .* smaller batch_size"),
         (4, RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: ..."), "not enough memory"),
@@ -343,15 +343,19 @@ class Detached(nn.Linear):
     [
         (lambda: nn.Linear(2, 2).half(), {}, r"half precision .* net\.float\(\)"),
         (lambda: MLP([2, 2], "identity").bfloat16(), {"method": "backprop"}, "half precision"),
-        (inside_inference, {}, "made in inference mode"),
-        (lambda: nn.LazyLinear(2), {}, "no shape yet"),
-        (lambda: Detached(2, 2), {}, "no derivative by its parameters"),
+        (inside_inference, {}, "created in inference mode"),
+        (lambda: nn.LazyLinear(2), {}, "no weights yet"),
+        (lambda: Detached(2, 2), {}, "no gradient with respect to its parameters"),
         (lambda: Tripled([2, 1]), {"y": np.ones((9, 1))}, "needs identity outputs"),
         (lambda: nn.Linear(2, 2), {"x": X * 1e30, "y": np.ones((9, 2)), "cost": "mse"}, "cost is inf before the first"),
-        (lambda: nn.Linear(2, 2), {"y": -Y}, r"must lie in 0\.\.1, but they reach from -1"),
+        (lambda: nn.Linear(2, 2), {"y": -Y}, r"must lie in 0\.\.1, but range from -1"),
         (lambda: nn.Linear(2, 2), {"y": Y.astype(float)}, "whole numbers"),
         (lambda: nn.Linear(2, 2), {"perturb": lambda net, x, y, index: x[:, :1]}, r"perturb must return .*\[9, 2\]"),
-        (lambda: nn.Linear(2, 2), {"perturb": lambda net, x, y, index: x * np.nan}, "perturb returns must be finite"),
+        (
+            lambda: nn.Linear(2, 2),
+            {"perturb": lambda net, x, y, index: x * np.nan},
+            "the return value of perturb must be finite",
+        ),
         (lambda: nn.Linear(2, 2), {"optimiser": lambda given, rate: torch.optim.LBFGS(given, rate)}, "LBFGS"),
     ],
 )
@@ -391,7 +395,7 @@ def test_a_network_that_diverges_gets_its_batch_statistics_back_too():
 def test_weights_that_are_finite_but_whose_cost_is_not_have_diverged():
     net = nn.Linear(1, 1, bias=False)
     net.weight.data.fill_(1.0)
-    with pytest.warns(DivergenceWarning, match="diverged after 1 trainings"):
+    with pytest.warns(DivergenceWarning, match="diverged in update 2"):
         history = train(
             net, [[1e5]], [[0.0]], learning_rate=1.0, steps=2
         )  # 1, -1e10, 1e20: the cost of which overflows
@@ -462,6 +466,6 @@ def test_evolution_holds_what_is_held_and_never_settles_on_what_is_not_finite():
 
 def test_a_genome_with_infinite_weights_is_worst_even_where_its_cost_is_finite():
     net, one = MLP([1, 1], "tanh"), np.ones((1, 1), np.float32)
-    costs = judge(arrays(net), find_cost("mse", "tanh"), np.array([[np.inf, 0], [3, 0]], np.float32), one, one)
+    costs = mean_costs(arrays(net), find_cost("mse", "tanh"), np.array([[np.inf, 0], [3, 0]], np.float32), one, one)
     assert costs[0] == np.inf
     assert costs[1] < 1e-4

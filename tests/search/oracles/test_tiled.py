@@ -57,7 +57,7 @@ def test_tiles_say_what_the_whole_says_away_from_their_borders(guide, index):
     exact, found = vjp(ALL), vjp_tiled(None)
     inside = 0
     for row in range(2):
-        for down, right in tiled.cuts(50, 41, problem.ids[row : row + 1], index):
+        for down, right in tiled.tiles_of(50, 41, problem.ids[row : row + 1], index):
             rows, columns = ([*range(side)][part.kept] for side, part in ((50, down), (41, right)))
             rows = [place for place in rows if far(place, down.shown, 50)]
             columns = [place for place in columns if far(place, right.shown, 41)]
@@ -75,7 +75,9 @@ def far(place, shown, length, reach=6):
 
 def test_the_cuts_move_with_the_step_and_belong_to_an_example():
     tiled = Tiled(Autograd(net(), -layer_energy(["3"]), never), 24, seed=1)
-    cuts = {(seed, index): list(tiled.cuts(50, 41, torch.tensor([seed]), index)) for seed in (0, 1) for index in (0, 1)}
+    cuts = {
+        (seed, index): list(tiled.tiles_of(50, 41, torch.tensor([seed]), index)) for seed in (0, 1) for index in (0, 1)
+    }
     assert len({str(each) for each in cuts.values()}) == 4
     x, problem = task()
     seen, vjp = tiled(x, problem, 2)

@@ -12,13 +12,13 @@ from inputopt.derivatives.autograd import Autograd
 from inputopt.derivatives.backprop import Backprop
 from inputopt.derivatives.differences import Differences
 from inputopt.derivatives.dual import ForwardMode
-from inputopt.derivatives.plain import check_plain, in_single
-from inputopt.derivatives.record import BindWay, Gradients
-from inputopt.nets.ambient import ambient
+from inputopt.derivatives.plain import check_plain, in_single_precision
+from inputopt.derivatives.record import BindMethod, Gradients
 from inputopt.nets.costs import Cost, check_targets, find_cost
+from inputopt.nets.default_modes import default_modes
 from inputopt.nets.mlp import MLP
 
-WAYS: dict[str, BindWay] = {
+GRADIENT_METHODS: dict[str, BindMethod] = {
     "autograd": Autograd,
     "backprop": Backprop,
     "dual": ForwardMode,
@@ -27,13 +27,13 @@ WAYS: dict[str, BindWay] = {
 }
 
 
-def find_way(method: str) -> BindWay:
+def find_gradient_method(method: str) -> BindMethod:
     """Return the differentiation method called `method`.
 
     Raises:
         ValueError: unknown name; the message suggests the nearest one.
     """
-    return WAYS[checks.one_of("method", method, WAYS)]
+    return GRADIENT_METHODS[checks.one_of("method", method, GRADIENT_METHODS)]
 
 
 def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor, Tensor]:
@@ -47,14 +47,16 @@ def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor
     for parameter in net.parameters():
         checks.finite("the network's weights", parameter)
         if parameter.dtype != like.dtype or parameter.device != like.device:
-            raise ValueError("The network's weights must be of one type and on one device; move it with net.to(...).")
+            raise ValueError(
+                "The network's weights must have one dtype and be on one device; convert it with net.to(...)."
+            )
     made = checks.batch("inputs", checks.tensor("inputs", inputs, like.dtype, like.device))
     if made.ndim < 2 or made[0].numel() != net.sizes[0]:
-        raise ValueError(f"inputs must have {net.sizes[0]} numbers an example, not shape {list(made.shape[1:])}.")
+        raise ValueError(f"inputs must have {net.sizes[0]} numbers per example, not shape {list(made.shape[1:])}.")
     return made, check_targets(cost, checks.block("targets", targets), len(made), net.sizes[-1], like)
 
 
-@ambient()
+@default_modes()
 def gradients(net: MLP, inputs: Any, targets: Any, cost: str = "mse", method: str = "backprop") -> Gradients:
     """Compute all gradients of the cost: of the weights, the biases (the neuron errors) and the inputs.
 
@@ -73,8 +75,8 @@ def gradients(net: MLP, inputs: Any, targets: Any, cost: str = "mse", method: st
     >>> gradients(net, [[1.0, 0.0]], [[0.0]]).biases[0]
     tensor([0.1476])
     """
-    net = in_single(check_plain(net))
+    net = in_single_precision(check_plain(net))
     resolved = find_cost(cost, net.output)
-    way = find_way(method)
+    way = find_gradient_method(method)
     made, wanted = check_batch(net, resolved, inputs, targets)
     return way(net, resolved).report(made, wanted)

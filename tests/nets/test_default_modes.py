@@ -6,10 +6,10 @@ import threading
 
 import pytest
 import torch
-from odd import Net, X, seeded
+from odd_networks import Net, X, seeded
 
 import inputopt
-from inputopt.nets.ambient import ambient, isolated
+from inputopt.nets.default_modes import default_modes, isolated
 
 OUTSIDE = {
     "no_grad": torch.no_grad,
@@ -25,7 +25,7 @@ def modes():
 
 
 class Asked:
-    @ambient()
+    @default_modes()
     def method(self, first: int, *, second: str = "2") -> tuple[bool, bool, bool]:
         """What is said of it."""
         return modes()
@@ -35,13 +35,13 @@ class Asked:
 def test_inside_gradients_are_recorded_and_nothing_else_is_on(outside):
     with OUTSIDE[outside]():
         before = modes()
-        with ambient():
+        with default_modes():
             assert modes() == (True, False, False)
-            with torch.no_grad(), ambient():
+            with torch.no_grad(), default_modes():
                 assert modes() == (True, False, False)
         assert modes() == before
         assert Asked().method(1) == (True, False, False)
-        with pytest.raises(KeyError), ambient():
+        with pytest.raises(KeyError), default_modes():
             raise KeyError
         assert modes() == before
         with isolated():
@@ -56,7 +56,7 @@ def test_what_is_decorated_keeps_its_name_and_signature():
 
 def test_it_holds_for_the_calling_thread_alone():
     seen = []
-    with ambient():
+    with default_modes():
         thread = threading.Thread(target=lambda: seen.append((modes(), torch.get_autocast_dtype("cpu"))))
         thread.start()
         thread.join()
@@ -80,7 +80,7 @@ def test_a_frozen_network_says_the_same_whatever_is_on(made, outside):
             torch.testing.assert_close(found, layer, rtol=1e-5, atol=1e-5)
             assert not logits.is_inference()
             assert not logits.requires_grad
-        with ambient():
+        with default_modes():
             y = torch.empty_like(X).copy_(given).requires_grad_()
             slope = frozen.gradient(frozen(y).sum(1), y)
     z = X.clone().requires_grad_()

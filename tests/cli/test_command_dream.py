@@ -58,8 +58,8 @@ def test_what_a_repeat_finds_changed_it_says(small, capsys):
     assert typed("repeat o/dream.png --out again --file photo=other.png") == 1
     assert "differs from" in capsys.readouterr().out
     for wrong, words in {
-        "repeat o/dream.png --out o": "written over",
-        "repeat small.png": "carries no recipe",
+        "repeat o/dream.png --out o": "overwritten",
+        "repeat small.png": "contains no inputopt recipe",
         "repeat gone.png": "no file gone.png",
         "repeat o/dream.png --file photo": "NAME=PATH",
         "repeat o/dream.png --model digits-mlp": "other weights",
@@ -74,7 +74,7 @@ def test_a_recipe_does_not_run_code_that_it_names(small, capsys, monkeypatch):
     found["model"]["name"] = "os:getcwd"
     monkeypatch.setattr(command_repeat, "read_recipe", lambda path: found)
     assert typed("repeat o/dream.png") == 2
-    assert "say --model os:getcwd to run that code" in capsys.readouterr().err
+    assert "give --model os:getcwd to run that code" in capsys.readouterr().err
 
 
 def test_previews_are_written(small):
@@ -94,7 +94,7 @@ def test_a_stopped_dream_keeps_what_there_is(small, monkeypatch, capsys):
 
     monkeypatch.setattr(command_dream.Watching, "__call__", stop)
     assert typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o --octaves 2") == 130
-    assert "as far as it was" in capsys.readouterr().out
+    assert "wrote o/dream.png (unfinished)" in capsys.readouterr().out
     with Image.open("o/dream.png") as image, Image.open(small) as before:
         assert image.size == before.size
         assert image.tobytes() != before.tobytes()
@@ -157,13 +157,13 @@ def test_a_figures_command_runs_no_code_and_must_lead_to_it(capsys):
     from matplotlib.figure import Figure
 
     from inputopt.files import save_figure
-    from inputopt.files import typed as typing
+    from inputopt.files import storing_command as typing
 
     for arguments, words in {
-        "dream --model os:getcwd": "type it yourself",
-        "dreem": "not made by a command of this version",
-        "dream --steps 1": "does not make a.png any more",
-        "repeat a.png": "repeats one itself",
+        "dream --model os:getcwd": "run it yourself",
+        "dreem": "not valid in this version",
+        "dream --steps 1": "no longer writes a.png",
+        "repeat a.png": "is `repeat` itself",
     }.items():
         with typing(arguments.split()):
             save_figure(Figure(figsize=(1, 1)), "a.png")

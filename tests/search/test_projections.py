@@ -9,14 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import inputopt
-from inputopt.attacks.attack import bounded, widened
+from inputopt.attacks.regions import ball_region, enlarged_region
 from inputopt.search.canvases.quantised import Levels
 from inputopt.search.norms import L0, LINF, NORMS
 from inputopt.search.problem import Problem, Region
 from inputopt.search.projections import Box, ball
 
 modest = settings(max_examples=60, derandomize=True, deadline=None)
-every_norm = pytest.mark.parametrize("norm", NORMS.values(), ids=NORMS)
+REFERENCES = [NORMS[name] for name in oracles.NORMS]
+every_norm = pytest.mark.parametrize("norm", REFERENCES, ids=oracles.NORMS)
 every_dtype = pytest.mark.parametrize("dtype", DTYPES)
 NET = inputopt.Frozen(lambda x: x.flatten(1)[:, :2])
 
@@ -30,7 +31,7 @@ def bounded_problem(x, norm, eps, mask=None, net=NET):
     low, high = (bound.expand(x.shape) for bound in net.box(x))
     everywhere = Region(torch.full((len(x),), torch.inf, dtype=x.dtype), low, high, unit=net.unit)
     plain = Problem(x, torch.zeros(len(x), dtype=torch.int64), torch.arange(len(x)), region=everywhere)
-    return replace(plain, region=bounded(net, plain, norm, eps, mask))
+    return replace(plain, region=ball_region(net, plain, norm, eps, mask))
 
 
 # ------------------------------------------------------------------------------------------------------- box and bounds
@@ -118,7 +119,7 @@ def test_a_mask_holds_what_may_not_move_bit_for_bit(norm, own):
     held = ~mask.expand_as(x)
     assert torch.equal(found[held], x[held])
     assert bool((found != x).flatten(1).any(1).all())
-    wider = replace(problem, region=widened(problem.region, problem, 3.0, norm, NET))
+    wider = replace(problem, region=enlarged_region(problem.region, problem, 3.0, norm, NET))
     outer = ball(norm)(x + drawn(6, 3, 4, seed=6, dtype=x.dtype), wider)
     assert torch.equal(outer[held], x[held])
     assert bool((norm.size(outer - x) <= 3 * problem.region.eps).all())

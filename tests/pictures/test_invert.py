@@ -4,7 +4,7 @@ from contracts import assert_same, digits
 from torch import nn
 
 import inputopt
-from inputopt.pictures.provenance import remade
+from inputopt.pictures.provenance import make_again
 
 
 def eye():
@@ -72,14 +72,14 @@ def test_pictures_are_made_again_from_their_recipes(tmp_path):
     inputopt.Frozen(net)
     made = inputopt.visualize(net, inputopt.Class([3, 5]) - 0.1 * inputopt.total_variation(), 28, 5, colours=1)
     for picture in made:
-        again = remade(picture.recipe, inputopt.load)
+        again = make_again(picture.recipe, inputopt.load)
         torch.testing.assert_close(again.x, picture.x, rtol=0, atol=1e-5)  # a batch of one instead of two
-    alone = remade(made[1].recipe, inputopt.load)
-    assert_same(remade(made[1].recipe, inputopt.load).x, alone.x)
+    alone = make_again(made[1].recipe, inputopt.load)
+    assert_same(make_again(made[1].recipe, inputopt.load).x, alone.x)
     file = tmp_path / "digit.png"
     inputopt.Picture(digits().held_x[3]).save(file)
     recalled = inputopt.invert(net, file, ["layers.0"], steps=5)
-    assert_same(remade(recalled.recipe, inputopt.load).x, recalled.x)
+    assert_same(make_again(recalled.recipe, inputopt.load).x, recalled.x)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_pictures_are_made_again_from_their_recipes(tmp_path):
         ({"layers": ["7"]}, ValueError, "layer"),
         ({"layers": []}, ValueError, "at least one"),
         ({"photo": photo() * 2}, ValueError, "bounds 0..1"),
-        ({"photo": photo()[:2]}, ValueError, "does not take inputs"),
+        ({"photo": photo()[:2]}, ValueError, "does not accept inputs"),
         ({"steps": 0}, ValueError, "steps"),
         ({"smooth": -1.0}, ValueError, "smooth"),
         ({"canvas": "oil"}, ValueError, "canvas"),

@@ -9,8 +9,8 @@ from PIL import Image
 import inputopt
 from inputopt import FileError, Picture
 from inputopt.pictures.picture import read_photo, to_image
-from inputopt.pictures.provenance import remade
-from inputopt.pictures.sheet import Journey, contact_sheet, sheet
+from inputopt.pictures.provenance import make_again
+from inputopt.pictures.sheet import FrameRecorder, contact_sheet, sheet
 from inputopt.pictures.zoom import nearer
 
 RECIPE = {"made by": "a test", "layers": ["a", "b"], "seed": -3, "rate": 0.1, "name": "Größe 3 × 4"}
@@ -103,7 +103,7 @@ def test_every_picture_that_is_interrupted_is_kept_and_says_that_it_is_not_done(
         picture.save(tmp_path / "a.png")
         assert (picture.recipe["made by"], picture.recipe["interrupted"]) == (name, True)
         with pytest.raises(ValueError, match="interrupted"):
-            remade(picture.recipe, inputopt.load)
+            make_again(picture.recipe, inputopt.load)
 
 
 @pytest.mark.parametrize("channels", [2, 4])
@@ -238,7 +238,7 @@ def test_files_that_are_no_images(tmp_path, saved):
 
 # --------------------------------------------------------------------------------------------------------------- sheets
 def test_a_sheet_shows_start_steps_end_and_difference():
-    net, journeys = inputopt.Frozen(digits_net()), [Journey(0), Journey(1)]
+    net, journeys = inputopt.Frozen(digits_net()), [FrameRecorder(0), FrameRecorder(1)]
     x, y = digits().held_x[:2], digits().held_y[:2]
     y = net(x).argmax(1)
     inputopt.ascend(net, x, y, watch=lambda snapshot: [journey(snapshot) for journey in journeys])
@@ -260,11 +260,11 @@ def test_a_sheet_shows_start_steps_end_and_difference():
 
 
 def test_a_journey_has_as_many_stops_as_frames():
-    journey = Journey(0, [(index, torch.zeros(1, 1, 1)) for index in range(9)])
+    journey = FrameRecorder(0, [(index, torch.zeros(1, 1, 1)) for index in range(9)])
     assert [index for index, _ in journey.stops(1)] == [0, 4, 8]
     assert [index for index, _ in journey.stops(3)] == [0, 2, 4, 6, 8]
-    assert [index for index, _ in Journey(0, journey.frames[:2]).stops(3)] == [0, 1]
-    assert [index for index, _ in Journey(0, journey.frames[:1]).stops(3)] == [0]
+    assert [index for index, _ in FrameRecorder(0, journey.frames[:2]).stops(3)] == [0, 1]
+    assert [index for index, _ in FrameRecorder(0, journey.frames[:1]).stops(3)] == [0]
 
 
 def test_a_contact_sheet_names_every_image():

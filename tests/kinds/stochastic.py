@@ -12,10 +12,10 @@ from torch.nn import functional
 
 from kinds.network import CLASSES, Convolutional, Kind, small
 
-CHANCE = Kind("answers at random")
+STOCHASTIC = Kind("answers at random")
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class DropoutKeptActive(Convolutional):
     """`eval()` keeps the dropout in training mode, as Monte Carlo dropout does."""
 
@@ -32,19 +32,19 @@ class DropoutKeptActive(Convolutional):
         return super().read(self.drop(h))
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class DropoutByAFunction(Convolutional):
     def read(self, h: Tensor) -> Tensor:
         return self.head(functional.dropout(h.mean((2, 3)), 0.5, training=True))
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class NoiseOnTheInput(Convolutional):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x + 0.3 * torch.randn_like(x))
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class NoiseFromItsOwnGenerator(Convolutional):
     def __init__(self) -> None:
         super().__init__()
@@ -55,13 +55,13 @@ class NoiseFromItsOwnGenerator(Convolutional):
         return super().forward(x + 0.3 * noise.to(x))
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class NoiseFromNumpy(Convolutional):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x + 0.3 * torch.from_numpy(np.random.standard_normal(tuple(x.shape))).to(x))
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class MemberOfAnEnsembleDrawn(nn.Module):
     """One member answers the whole batch, drawn once a call."""
 
@@ -73,7 +73,7 @@ class MemberOfAnEnsembleDrawn(nn.Module):
         return self.members[int(torch.randint(3, ()))](x)
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class MemberDrawnByPython(nn.Module):
     def __init__(self) -> None:
         super().__init__()
@@ -83,7 +83,7 @@ class MemberDrawnByPython(nn.Module):
         return random.choice(self.members)(x)
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class ResizedAndPadded(Convolutional):
     """Random resizing and padding (Xie et al., 2018), one size a call."""
 
@@ -94,7 +94,7 @@ class ResizedAndPadded(Convolutional):
         return super().forward(functional.pad(x, (left, 8 - side - left, top, 8 - side - top)))
 
 
-@CHANCE.add(random=True)
+@STOCHASTIC.add(random=True)
 class BlocksLeftOut(Convolutional):
     """Stochastic depth that is not switched off: each example by itself."""
 
@@ -107,7 +107,7 @@ class BlocksLeftOut(Convolutional):
         return super().read(h + 4 * kept.to(h) * torch.tanh(self.block(h)))
 
 
-@CHANCE.add(random=True, layers=False)
+@STOCHASTIC.add(random=True, layers=False)
 def noise_in_a_function() -> Any:
     net = small().eval()
     return lambda x: net.to(x.dtype)(x + 0.3 * torch.rand_like(x))
