@@ -116,11 +116,11 @@ def assert_usual(use: str, net: nn.Module, usual: dict[str, list[Tensor]]) -> No
 
 
 @pytest.mark.parametrize("ambient", AMBIENT)
-def test_what_surrounds_a_call_changes_nothing_and_is_not_changed(default_modes, usual):
+def test_what_surrounds_a_call_changes_nothing_and_is_not_changed(ambient, usual):
     failed = []
     for use in USES:
         net = made()
-        with AMBIENT[default_modes]():
+        with AMBIENT[ambient]():
             before = mode()
             try:
                 assert_usual(use, net, usual)

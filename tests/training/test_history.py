@@ -224,7 +224,7 @@ def test_a_diverging_training_warns_and_keeps_the_last_finite_weights(method, op
     again, finished = runaway(method=method, **(options | {"steps": done}))  # one training fewer: no warning
     assert finished.stopped == "all steps done"
     assert torch.equal(numbers(net), numbers(again)), "exactly those after that many trainings"
-    with pytest.warns(DivergenceWarning, match=f"after {done} updates"):
+    with pytest.warns(DivergenceWarning, match=f"in update {done + 1} "):
         runaway(method=method, **(options | {"steps": done + 1}))
 
 
