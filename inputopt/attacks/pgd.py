@@ -24,7 +24,8 @@ class PGD(Attack):
     """Projected gradient descent from random points of the ball (Madry et al., 2018).
 
     Each step is x <- project(x - step size * direction(gradient of the loss)), with the gradient's sign as the
-    direction in Linf and the norm's `ascent` in others, projected to the ball and the bounds.
+    direction in Linf and the norm's `ascent` in others, projected to the ball and the bounds: `run.search` calls
+    `optimise` (search/loop.py), which calls `GradientStep.update` (search/steps/step.py) at every step.
 
     Attributes:
         steps: number of steps.
@@ -50,6 +51,7 @@ class PGD(Attack):
             step = decaying_step(run, self.steps)
         else:
             step = pgd_step(run, run.each("step_size", self.step_size))
+        # minimised: the log-odds of the label (of the target: negated), with the gradient direction of -cross-entropy
         start = random_start(candidates, run.norm, run.seed) if self.random_start else candidates.x0
         found = run.search(attack_cross_entropy, step, start, self.steps, candidates, stop=self.stop_on_success)
         return best_restart(found, self.restarts, lower_loss)

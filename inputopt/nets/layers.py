@@ -83,7 +83,7 @@ def parsed(layer: str, known: Sequence[str]) -> tuple[str, int | None]:
 
 
 class StopForward(BaseException):
-    """Raised in a hook to end a forward once all requested layers are captured; models that catch Exception miss it."""
+    """Ends a forward once all requested layers are captured; `except Exception` in a model does not catch it."""
 
 
 @dataclass(frozen=True)

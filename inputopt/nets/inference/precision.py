@@ -48,7 +48,7 @@ def find_precision(runner: Runner, rows: Tensor, layers: tuple[str, ...]) -> tup
     """Find the dtype in which the model accepts inputs such as `rows` and store it in `runner.dtypes`.
 
     Returns:
-        The probe in that dtype, and "used" or the reason why half-precision weights are not held in float32.
+        The forward in that dtype, and whether half-precision weights are held in float32: "used" or the reason why not.
 
     Raises:
         ForwardError: the model runs in no dtype; the error of the first dtype tried.

@@ -1,4 +1,4 @@
-"""Verifies the rewritten forward of a network against the plain one and remembers the verified paths."""
+"""Verifies the rewritten forward of a network against the plain one and remembers the verified autograd graphs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHANGING = "its outputs for the same inputs differ from call to call"
 
 @dataclass
 class Verifier:
-    """Verifies the rewrites of a network and stores the paths that were verified.
+    """Verifies the rewritten forwards of a network, and stores the autograd graphs for which they agreed.
 
     Attributes:
         runner: runs the model.

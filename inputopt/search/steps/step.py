@@ -94,7 +94,7 @@ class GradientStep:
 class Stride:
     """Gradient descent with a mean absolute change of `size` per element, clipped to `low` and `high`.
 
-    Equivalent to Descend(over_mean, size) inside a Box, but with a single copy of the input, to save memory on large
+    Equivalent to GradientStep(over_mean, size) inside a Box, but with a single copy of the input, to save memory on large
     images.
 
     Attributes:
