@@ -94,8 +94,8 @@ class GradientStep:
 class Stride:
     """Gradient descent with a mean absolute change of `size` per element, clipped to `low` and `high`.
 
-    Equivalent to GradientStep(over_mean, size) inside a Box, but with a single copy of the input, to save memory on large
-    images.
+    Equivalent to GradientStep(over_mean, size) inside a Box, but with a single copy of the input, to save memory on
+    large images.
 
     Attributes:
         size: mean absolute change of an element.
