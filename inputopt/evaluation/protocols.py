@@ -20,8 +20,8 @@ class Stage:
     """One attack of a protocol; norm and eps are filled in later.
 
     Margins predict well on which inputs a further attack may succeed. If a few steps towards the likeliest classes,
-    also from an enlarged ball, leave an input far from the boundary, hundreds more steps do not succeed either. On inputs
-    nearer to it, one long run from an enlarged ball towards the likeliest class finds most adversarial examples.
+    also from an enlarged ball, leave an input far from the boundary, hundreds more steps do not succeed either. Nearer
+    to it, one long run from an enlarged ball towards the likeliest class finds most adversarial examples.
 
     Attributes:
         name: name of the stage in the report.
