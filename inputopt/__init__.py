@@ -1,84 +1,27 @@
-"""Train a network with checked gradients, then hold its weights still and move the input."""
+"""Train networks with checked gradients, and optimise the inputs of frozen networks."""
 
-from inputopt import attacks
-from inputopt.attribution.class_means import average
-from inputopt.attribution.saliency import saliency
-from inputopt.attribution.spurious import spurious
-from inputopt.derivatives.gradient_methods import gradients
-from inputopt.derivatives.record import Gradients
-from inputopt.evaluation.evaluate import evaluate
-from inputopt.evaluation.report import Report
-from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
-from inputopt.files import FileError
-from inputopt.nets.frozen import Frozen
-from inputopt.nets.mlp import MLP
-from inputopt.nets.model_errors import ModelError
-from inputopt.nets.store import save
-from inputopt.pictures.accentuate import accentuate
-from inputopt.pictures.ascend import ascend
-from inputopt.pictures.atlas import atlas
-from inputopt.pictures.dream import dream
-from inputopt.pictures.fool import fool
-from inputopt.pictures.invert import invert
-from inputopt.pictures.map_elites import evolve_images
-from inputopt.pictures.picture import Picture
-from inputopt.pictures.visualize import visualize
-from inputopt.search.inputs import InputoptWarning
-from inputopt.search.loop import Interrupted
-from inputopt.search.objectives.features import Channel, Class, Direction, Layer, LogProbability, Neuron
-from inputopt.search.objectives.matching import activation_distance, diversity, style_distance
-from inputopt.search.objectives.total_variation import total_variation
-from inputopt.search.result import Result
-from inputopt.training.genetic import Evolution, Genetic, evolve
-from inputopt.training.history import History
-from inputopt.training.train import DivergenceWarning, train
-from inputopt.zoo.library import load
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inputopt.api import *  # noqa: F403  # for type checkers and editors
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "MLP",
-    "Channel",
-    "Class",
-    "Direction",
-    "DivergenceWarning",
-    "Evolution",
-    "FileError",
-    "Frozen",
-    "Genetic",
-    "Gradients",
-    "History",
-    "InputoptWarning",
-    "Interrupted",
-    "Layer",
-    "LogProbability",
-    "ModelError",
-    "Neuron",
-    "Picture",
-    "Report",
-    "Result",
-    "RobustnessCurve",
-    "accentuate",
-    "activation_distance",
-    "ascend",
-    "atlas",
-    "attacks",
-    "average",
-    "diversity",
-    "dream",
-    "evaluate",
-    "evolve",
-    "evolve_images",
-    "fool",
-    "gradients",
-    "invert",
-    "load",
-    "robustness_curve",
-    "saliency",
-    "save",
-    "spurious",
-    "style_distance",
-    "total_variation",
-    "train",
-    "visualize",
-]
+
+def __getattr__(name: str) -> Any:
+    """Load the public names and the subpackages at first use, so that `inputopt --help` does not import torch."""
+    if name == "__all__" or not name.startswith("_"):
+        if find_spec(f"{__name__}.{name}") is not None:
+            return import_module(f"{__name__}.{name}")
+        api = import_module(f"{__name__}.api")
+        if name == "__all__" or name in api.__all__:
+            return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *import_module(f"{__name__}.api").__all__]

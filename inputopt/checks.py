@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import numbers
-from collections.abc import Iterable
 from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-MAX_NAMES = 20
-"""The largest number of names listed in an error message."""
-
-
-def one_of(what: str, value: object, allowed: Iterable[str]) -> str:
-    """Return `value` if it is one of `allowed`; otherwise raise a ValueError that suggests the nearest name."""
-    names = list(allowed)
-    if isinstance(value, str) and value in names:
-        return value
-    near = difflib.get_close_matches(str(value), names, n=1)
-    some = ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} others" if len(names) > MAX_NAMES else "")
-    hint = f"did you mean {near[0]!r}?" if near else f"choose one of {some}."
-    raise ValueError(f"Unknown {what} {value!r}; {hint}")
+from inputopt.errors import MAX_NAMES as MAX_NAMES
+from inputopt.errors import one_of as one_of
 
 
 def as_tensor(value: Any) -> Tensor:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import inputopt
+from inputopt import api
 
 FOLDER = Path(inputopt.__file__).parent
 SOURCES = sorted(FOLDER.rglob("*.py"))
@@ -23,10 +24,20 @@ def modules():
 
 
 def test_all_is_what_the_package_exports():
-    inside = {module.__name__.split(".")[1] for module in modules()} - set(inputopt.__all__)
-    exported = {name for name in vars(inputopt) if not name.startswith("_")} - inside
+    exported = {name for name in vars(api) if not name.startswith("_")}
     assert exported == set(inputopt.__all__)
     assert len(set(inputopt.__all__)) == len(inputopt.__all__)
+    assert exported <= set(dir(inputopt))
+    assert all(getattr(inputopt, name) is getattr(api, name) for name in exported)
+
+
+def test_subpackages_are_loaded_at_first_use():
+    code = "import inputopt; assert inputopt.search.optimise; assert inputopt.attacks.PGD; inputopt.nothing"
+    assert "AttributeError: module 'inputopt' has no attribute 'nothing'" in python("-c", code).stderr
+
+
+def test_importing_the_package_does_not_import_torch():
+    assert python("-c", "import inputopt, sys; assert not {'torch', 'numpy'} & set(sys.modules)").returncode == 0
 
 
 def test_the_contract_is_exported():
@@ -114,6 +125,7 @@ def state():
             numpy.geterr())
 before = state()
 import inputopt
+inputopt.MLP
 assert state() == before
 assert not {"mlxtend", "matplotlib.pyplot", "sklearn"} & set(sys.modules)
 """
