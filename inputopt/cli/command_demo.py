@@ -18,6 +18,7 @@ import torch
 from inputopt import __version__
 from inputopt.cli import command_dream, command_fool, command_gradcheck, command_reproduce
 from inputopt.cli.output import table, writable
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.document.reproduce import reproduce
 from inputopt.files import write_text
 
@@ -31,10 +32,8 @@ FILES = (
 
 def add_commands(commands: Any) -> None:
     """Add `demo`."""
-    command = commands.add_parser(
-        "demo", help="run reproduce, gradcheck, fool, ascend, dream and evaluate, shown on one page"
-    )
-    command.add_argument("--out", default="out", help="folder for the page and its images (%(default)s)")
+    command = add_verb(commands, "demo")
+    add_common(command, "out")
     command.set_defaults(run=run)
 
 
@@ -49,12 +48,12 @@ def run(options: argparse.Namespace) -> int:
     print(table(*command_gradcheck.agreement_table(agreed)))
     failed = bool(found.mismatches)
     texts = {}
-    for name in PICTURES:
-        status, texts[name] = _captured(options.again, [name, "--out", str(out)])
+    for name, words in PICTURES.items():
+        status, texts[name] = _captured(options.again, [*words, "--out", str(out)])
         failed |= status != 0
     evaluations = {}
     for name, eps in EVALUATED.items():
-        arguments = ["evaluate", "--model", name, "--eps", str(eps), "--count", str(COUNT), "--out", str(out / name)]
+        arguments = ["evaluate", name, "digits", "--eps", str(eps), "--count", str(COUNT), "--out", str(out / name)]
         _, evaluations[name] = _captured(options.again, arguments)
     page = jinja2.Template((files("inputopt.cli") / "page.html").read_text(encoding="utf-8"), autoescape=True)
     text = page.render(
@@ -76,7 +75,11 @@ def run(options: argparse.Namespace) -> int:
     return int(failed)
 
 
-PICTURES = ("fool", "ascend", "dream")
+PICTURES = {
+    "fool": ["fool", "digits-mlp"],
+    "ascend": ["ascend", "digits-mlp", "digits"],
+    "dream": ["dream", "digits-mlp"],
+}
 COUNT = 500
 EVALUATED = {"digits-mlp": 0.1, "digits-cnn-robust": 0.2}
 """The networks evaluated in the demo, each on `COUNT` digits, and the Linf eps of each."""

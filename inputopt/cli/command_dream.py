@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from inputopt.cli.data_arguments import in_bounds
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, answer, check_name, find_network
-from inputopt.cli.output import provisional, writable, wrote
-from inputopt.cli.parsing import number, seed, whole
+from inputopt.cli.output import finish, progress_bar, provisional, writable
+from inputopt.cli.parsing import number, whole
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.dream import dream, intermediate_dream
@@ -43,7 +43,7 @@ ON_PHOTOS = {"steps": 10, "octaves": 4, "octave_scale": 1.4, "step_size": 0.015,
 
 def add_commands(commands: Any) -> None:
     """Add `dream` and `zoom`."""
-    command = commands.add_parser("dream", help="DeepDream: amplify the features that layers find in a photo")
+    command = add_verb(commands, "dream")
     _add_common(command)
     command.add_argument("--steps", type=whole(), help="steps at each octave (10; on digits 60)")
     command.add_argument("--octaves", type=whole(1, 100), help="number of image sizes (4; on digits 1)")
@@ -63,7 +63,7 @@ def add_commands(commands: Any) -> None:
     add_watch(command)
     command.set_defaults(run=run_dream)
 
-    command = commands.add_parser("zoom", help="make a film that zooms into a dream; an interrupted run is continued")
+    command = add_verb(commands, "zoom")
     _add_common(command)
     command.add_argument("--frames", type=whole(1, MOST_FRAMES), default=60, help="number of frames (%(default)s)")
     command.add_argument("--factor", type=number(above=1), default=1.04, help="zoom factor per frame (%(default)s)")
@@ -75,15 +75,19 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_common(command: argparse.ArgumentParser) -> None:
-    add_network(command, "digits-mlp")
-    command.add_argument("--photo", help="an image file; for digits networks a digit if not given")
+    add_network(command)
+    add_photo(command)
     command.add_argument(
         "--layers",
         type=weights,
         help="layer names separated by commas, each with an optional weight: blocks.5,blocks.8=0.5",
     )
-    command.add_argument("--seed", type=seed, default=0, help="random seed (%(default)s)")
-    command.add_argument("--out", default="out", help="folder for the images (%(default)s)")
+    add_common(command, "out")
+
+
+def add_photo(command: argparse.ArgumentParser) -> None:
+    """Add the photo as a positional argument."""
+    command.add_argument("photo", nargs="?", help="an image file (for digits networks: a digit)")
 
 
 def run_dream(options: argparse.Namespace) -> int:
@@ -121,11 +125,12 @@ def run_dream(options: argparse.Namespace) -> int:
             save_interrupted(stopped.pictures, [out / "dream.png"])
             raise
     picture.save(out / "dream.png")
-    wrote(out / "dream.png")
+    written = [out / "dream.png"]
     if journey is not None:
         path = out / "dream-steps.png"
         save_figure(sheet([journey], net, f"DeepDream of {', '.join(layers)}"), path)
-        wrote(path)
+        written.append(path)
+    finish(options, f"DeepDream of {', '.join(layers)}", {"layers": layers, **settings}, written)
     return 0
 
 
@@ -141,13 +146,13 @@ def run_zoom(options: argparse.Namespace) -> int:
     photo = options.photo or str(out / "photo.png")
     digits = {"octaves": 1} if options.model.startswith("digits") else {}
     settings = {"factor": options.factor, "steps": options.steps, "seed": options.seed, **digits}
-    bar = tqdm(total=options.frames - 1, desc="zoom", unit="frame", leave=False, disable=None)
+    bar = progress_bar(total=options.frames - 1, desc="zoom", unit="frame")
     with bar, provisional(out / "photo.png", out / frame):
         if options.photo is None:
             _write_digit(net, layers, options.seed, out / "photo.png")
         frames = zoom(net, photo, layers, out / "frames", options.frames, progress=lambda _: bar.update(1), **settings)
     film(frames, out / options.film)
-    print(f"wrote {out / options.film}, {len(frames)} frames")
+    finish(options, f"{len(frames)} frames", {"frames": len(frames), **settings}, [out / options.film])
     return 0
 
 
@@ -195,7 +200,7 @@ def _layers(options: argparse.Namespace) -> dict[str, float]:
     """
     check_name(options.model)
     if options.photo is None and not options.model.startswith("digits"):
-        raise ValueError(f"{options.model} has no default photo; give one with --photo.")
+        raise ValueError(f"{options.model} has no default photo; give an image file.")
     found: dict[str, float] | None = options.layers
     if found is None and options.model not in LAYERS:
         raise ValueError(

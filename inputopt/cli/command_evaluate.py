@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
-from inputopt.cli.data_arguments import Data, add_data, find_data
+from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import table, writable, wrote
+from inputopt.cli.output import finish, progress_bar, table, writable
 from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.protocols import PRESETS
 from inputopt.evaluation.report import Report
@@ -39,7 +39,9 @@ EPS = {"linf": 0.1}
 
 def add_commands(commands: Any) -> None:
     """Add `attack` and `evaluate`."""
-    command = commands.add_parser("attack", help="run one attack within a fixed distance")
+    command = add_verb(commands, "attack")
+    add_network(command)
+    add_data(command, count=100)
     command.add_argument(
         "--attack",
         type=choice("attack", sorted(ATTACKS)),
@@ -48,35 +50,29 @@ def add_commands(commands: Any) -> None:
     )
     command.add_argument("--steps", type=whole(), help="number of steps; the attack's default if not given")
     command.add_argument("--target", type=whole(0), help="target class; untargeted if not given")
-    _add_common(command, count=100)
+    _add_distance(command)
     command.set_defaults(run=run_attack)
 
-    command = commands.add_parser("evaluate", help="measure robust accuracy with a protocol of attacks")
+    command = add_verb(commands, "evaluate")
+    add_network(command)
+    add_data(command, count=1000)
     command.add_argument(
         "--preset",
         type=choice("preset", PRESETS),
         default="standard",
         help=f"one of {', '.join(PRESETS)} (%(default)s)",
     )
-    _add_common(command, count=1000)
+    _add_distance(command)
     command.set_defaults(run=run_evaluate)
 
 
-def _add_common(command: argparse.ArgumentParser, count: int) -> None:
+def _add_distance(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
     command.add_argument("--eps", type=number(0), help="maximum distance (0.1 in linf; required in other norms)")
     command.add_argument("--levels", type=whole(2), help="search quantised inputs with this many levels: 256 for PNG")
-    add_network(command, "digits-mlp")
-    add_data(command, count)
-    add_output(command)
-
-
-def add_output(command: argparse.ArgumentParser) -> None:
-    """Add `--out` and `--json`."""
-    command.add_argument("--out", default="out", help="folder for images and reports (%(default)s)")
-    command.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    add_common(command, "out")
 
 
 def distance(options: argparse.Namespace) -> float:
@@ -100,7 +96,7 @@ def run_attack(options: argparse.Namespace) -> int:
     """Run the attack; print a table and save a sheet of image pairs."""
     attack = _attack(options)
     out = writable(options.out, "attack.png")
-    data = find_data(options.data, options.count, options.seed)
+    data = chosen_data(options)
     if options.target is not None:  # inputs of the target class are left out
         data = data.without(options.target)
     paths = _places(data, out) if options.levels == 256 else []
@@ -128,13 +124,8 @@ def run_attack(options: argparse.Namespace) -> int:
     for image, path in zip(found.x, paths, strict=bool(paths)):
         with replacing(path) as temporary:
             to_image(image, net.bounds).save(temporary)
-    if options.json:
-        print(json.dumps(values | data.plain(), indent=2))
-        return 0
-    print(f"{data.described()}\n\n{table(['', 'value'], _rows(values))}")
-    wrote(*written)
-    if paths:
-        print(f"wrote {len(paths)} images under {out / 'attack'}")
+    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}"
+    finish(options, text, values | data.plain(), [*written, *([out / "attack"] if paths else [])])
     return 0
 
 
@@ -160,7 +151,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs."""
     eps = distance(options)
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
-    data = find_data(options.data, options.count, options.seed)
+    data = chosen_data(options)
     net = find_network(options)
     x = data.inputs(net)
     with _stage_bar() as progress:
@@ -173,11 +164,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
     fooled = (report.x != x).flatten(1).any(1)
     title = f"{options.norm} {eps:g}, {options.preset}: before, after, difference"
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
-    if options.json:
-        print(json.dumps(plain, indent=2))
-        return 0
-    print(f"{data.described()}\n\n{report_text(report)}")
-    wrote(*written)
+    text = f"{data.described()}\n\n{report_text(report)}"
+    finish(options, text, plain, [*written, out / "evaluation"])
     return 0
 
 
@@ -226,7 +214,7 @@ def save_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str,
 
 @contextmanager
 def _step_bar(title: str) -> Iterator[Callable[[Snapshot], None]]:
-    with tqdm(desc=title, unit="step", leave=False, disable=None) as bar:
+    with progress_bar(desc=title, unit="step") as bar:
 
         def watch(snapshot: Snapshot) -> None:
             bar.set_postfix_str(f"{len(snapshot.ids)} remaining", refresh=False)
@@ -237,7 +225,7 @@ def _step_bar(title: str) -> Iterator[Callable[[Snapshot], None]]:
 
 @contextmanager
 def _stage_bar() -> Iterator[Callable[[str, int], None]]:
-    with tqdm(unit="attack", leave=False, disable=None) as bar:
+    with progress_bar(unit="attack") as bar:
 
         def progress(name: str, standing: int) -> None:
             bar.set_description(f"{name}, {standing} remaining")

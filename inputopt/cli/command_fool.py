@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.data_arguments import in_bounds
+from inputopt.cli.command_layers import input_shape, side_or_shape
+from inputopt.cli.data_arguments import add_data, chosen_data, in_bounds
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, answer, find_network
-from inputopt.cli.output import table, writable, wrote
-from inputopt.cli.parsing import probability, seed, whole
+from inputopt.cli.output import finish, table, writable
+from inputopt.cli.parsing import probability, whole
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
@@ -24,9 +26,8 @@ from inputopt.pictures.fool import fool
 from inputopt.pictures.sheet import FrameRecorder, contact_sheet, sheet, watch_all
 from inputopt.search.loop import Interrupted
 from inputopt.search.network_traits import count_classes
-from inputopt.zoo.digits import load_digits
 
-SHAPE = (1, 28, 28)
+DIGIT = (1, 28, 28)
 FILES = ("fool.png", "fool-all.png", "ascend.png")
 COPIES = 20  # rough memory per image, in copies of it
 CLASSES = 10
@@ -34,65 +35,73 @@ CLASSES = 10
 
 def add_commands(commands: Any) -> None:
     """Add `fool` and `ascend`."""
-    command = commands.add_parser("fool", help="optimise noise until the network is confident of a class")
+    command = add_verb(commands, "fool")
+    add_network(command)
     command.add_argument("--target", type=whole(0), help="target class; classes 0 to 9 if not given")
     command.add_argument("--count", type=whole(), default=8, help="images per class (%(default)s)")
     command.add_argument(
         "--confidence", type=probability, default=0.99, help="target probability that counts as success (%(default)s)"
     )
-    _add_common(command, run_fool)
+    command.add_argument("--size", type=side_or_shape, help="size of an image, such as 28 or 3x64x64")
+    add_common(command, "out")
+    command.set_defaults(run=run_fool)
 
-    command = commands.add_parser(
-        "ascend", help="raise the loss of correctly classified digits until they are misclassified"
-    )
-    command.add_argument("--count", type=whole(), default=200, help="number of digits (%(default)s)")
-    _add_common(command, run_ascend)
-
-
-def _add_common(command: argparse.ArgumentParser, run: Any) -> None:
-    add_network(command, "digits-mlp")
-    command.add_argument("--seed", type=seed, default=0, help="random seed (%(default)s)")
-    command.add_argument("--out", default="out", help="folder for the images (%(default)s)")
-    command.set_defaults(run=run)
+    command = add_verb(commands, "ascend")
+    add_network(command)
+    add_data(command, count=200)
+    add_common(command, "out")
+    command.set_defaults(run=run_ascend)
 
 
 def run_fool(options: argparse.Namespace) -> int:
     """Print the results per class; return 1 if an image does not reach its class."""
     out = writable(options.out, *FILES[:2])
-    check_memory(f"{options.count:,} images", 4.0 * COPIES * prod(SHAPE) * options.count, "a smaller --count")
     net = find_network(options)
-    classes = answer(net, torch.zeros(1, *SHAPE)).shape[1]
+    shape = DIGIT if options.size is None and options.model.startswith("digits") else input_shape(net, options.size)
+    check_memory(f"{options.count:,} images", 4.0 * COPIES * prod(shape) * options.count, "a smaller --count")
+    classes = answer(net, in_bounds(net, torch.zeros(1, *shape))).shape[1]
     targets = range(min(CLASSES, classes)) if options.target is None else [options.target]
     if targets[-1] >= classes:
         raise ValueError(f"--target must lie in 0..{classes - 1}, not {options.target}.")
-    rows, journeys = [], []
+    rows: list[dict[str, Any]] = []
+    journeys = []
     images: list[Tensor] = []
     for target in targets:
         journey = FrameRecorder(0)
         noise_seed = options.seed + target  # different noise for each class
         journeys.append(journey)
         try:
-            result = fool(net, target, SHAPE, options.count, noise_seed, confidence=options.confidence, watch=journey)
+            result = fool(net, target, shape, options.count, noise_seed, confidence=options.confidence, watch=journey)
         except Interrupted as stopped:
             _save_fooled(journeys, [*images, stopped.result.x], net, out)
-            wrote(out / "fool.png", out / "fool-all.png")
             raise
         images.append(result.x)
         sure = result.logits.softmax(1)[:, target]
         rows.append(
-            [
-                str(target),
-                f"{int(result.success.sum())} of {options.count}",
-                f"{float(sure.min()):.4f}",
-                f"{float(result.forwards.double().mean()):.1f}",
-                f"{float(result.distance.mean()):.2f}",
-            ]
+            {
+                "class": target,
+                "fooled": int(result.success.sum()),
+                "lowest_probability": float(sure.min()),
+                "forwards": float(result.forwards.double().mean()),
+                "distance": float(result.distance.mean()),
+            }
         )
     _save_fooled(journeys, images, net, out)
-    print(table(["class", "fooled", "lowest probability", "forwards per image", "L2 from noise"], rows))
-    done = sum(int(row[1].split()[0]) for row in rows)
-    print(f"\n{done} of {options.count * len(rows)} noise images reached the requested probability of their class.")
-    wrote(out / "fool.png", out / "fool-all.png")
+    heads = ["class", "fooled", "lowest probability", "forwards per image", "L2 from noise"]
+    done = sum(row["fooled"] for row in rows)
+    cells = [
+        [
+            str(row["class"]),
+            f"{row['fooled']} of {options.count}",
+            f"{row['lowest_probability']:.4f}",
+            f"{row['forwards']:.1f}",
+            f"{row['distance']:.2f}",
+        ]
+        for row in rows
+    ]
+    verdict = f"{done} of {options.count * len(rows)} noise images reached the requested probability of their class."
+    values = {"count": options.count, "confidence": options.confidence, "classes": rows}
+    finish(options, f"{table(heads, cells)}\n\n{verdict}", values, [out / "fool.png", out / "fool-all.png"])
     return 0 if done == options.count * len(rows) else 1
 
 
@@ -105,34 +114,42 @@ def _save_fooled(journeys: Sequence[FrameRecorder], images: list[Tensor], net: F
 
 
 def run_ascend(options: argparse.Namespace) -> int:
-    """Print how far the digits had to move; return 1 if some are still classified correctly."""
+    """Print how far the inputs had to move; return 1 if some are still classified correctly."""
     out = writable(options.out, FILES[2])
+    data = chosen_data(options)
     net = find_network(options)
-    data = load_digits()
-    x = in_bounds(net, data.held_x)
-    answer(net, x)
+    x, y = data.inputs(net), data.y
     count_classes(net, x)
     with torch.no_grad():
-        known = (net(x).argmax(1) == data.held_y).nonzero()[:, 0]
-    if not len(known):
-        raise ValueError(f"{options.model} classifies none of the digits correctly; give a model trained on digits.")
+        order = (net(x).argmax(1).cpu() == y).nonzero()[:, 0]
+    if not len(order):
+        raise ValueError(
+            f"{options.model} classifies none of these inputs of {data.name} correctly; give data of its classes."
+        )
     generator = torch.Generator().manual_seed(checks.seed(options.seed))
-    order = known[torch.randperm(len(known), generator=generator)][: options.count]
+    order = order[torch.randperm(len(order), generator=generator)]
     journeys = [FrameRecorder(number) for number in range(min(8, len(order)))]
     title, path = "Gradient ascent on the loss until misclassified", out / "ascend.png"
     try:
-        result = ascend(net, x[order], data.held_y[order], watch=watch_all(journeys))
+        result = ascend(net, x[order], y[order], watch=watch_all(journeys))
     except Interrupted:
-        save_figure(sheet(journeys, net, title), path)
-        wrote(path)
+        _save_sheet(journeys, net, title, path)
         raise
-    save_figure(sheet(journeys, net, title), path)
+    written = _save_sheet(journeys, net, title, path)
     moved = (result.x - x[order]).flatten(1)
-    print(f"{int(result.success.sum())} of {len(order)} correctly classified digits are now misclassified.\n")
+    verdict = f"{int(result.success.sum())} of {len(order)} correctly classified inputs are now misclassified."
     sizes = {"L2 distance": result.distance, "largest pixel change": moved.abs().amax(1)}
-    rows = [
-        [what, *(f"{float(size.quantile(share)):.3f}" for share in (0, 0.5, 0.9, 1))] for what, size in sizes.items()
-    ]
-    print(table(["size of the change", "minimum", "median", "90 %", "maximum"], rows))
-    wrote(path)
+    shares = {"minimum": 0.0, "median": 0.5, "90 %": 0.9, "maximum": 1.0}
+    found = {what: {name: float(size.quantile(at)) for name, at in shares.items()} for what, size in sizes.items()}
+    rows = [[what, *(f"{value:.3f}" for value in each.values())] for what, each in found.items()]
+    values = {"inputs": len(order), "misclassified": int(result.success.sum()), **found, **data.plain()}
+    finish(options, f"{verdict}\n\n{table(['size of the change', *shares], rows)}", values, written)
     return 0 if bool(result.success.all()) else 1
+
+
+def _save_sheet(journeys: Sequence[FrameRecorder], net: Frozen, title: str, path: Path) -> list[Path]:
+    """Save a sheet of the steps if the inputs are images; return the paths written."""
+    if journeys[0].frames[0][1].ndim != 3 or journeys[0].frames[0][1].shape[0] not in (1, 3):
+        return []
+    save_figure(sheet(journeys, net, title), path)
+    return [path]

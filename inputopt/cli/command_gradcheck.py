@@ -12,8 +12,10 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.cli.memory_limits import check_memory
-from inputopt.cli.output import table
-from inputopt.cli.parsing import choice, number, numbers, seed, sizes, whole
+from inputopt.cli.model_arguments import check_cpu
+from inputopt.cli.output import finish, table
+from inputopt.cli.parsing import choice, number, numbers, sizes, whole
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.derivatives.agreement import Agreement, agreements
 from inputopt.derivatives.explain import MOST_NUMBERS, explain
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE
@@ -26,12 +28,13 @@ LIMITS = {"backprop": 1e-10, "dual": 1e-10, "differences": 1e-6}
 
 def add_commands(commands: Any) -> None:
     """Add `gradcheck` and `explain`."""
-    check = commands.add_parser("gradcheck", help="compare the differentiation methods on a random network, in float64")
+    check = add_verb(commands, "gradcheck")
     _add_network(check, "20,30,20,10")
     check.add_argument("--batch", type=whole(), default=7, help="number of examples (%(default)s)")
+    add_common(check)
     check.set_defaults(run=run_gradcheck)
 
-    command = commands.add_parser("explain", help="print the calculation of one training step with its numbers")
+    command = add_verb(commands, "explain")
     _add_network(command, None)
     command.add_argument("--inputs", type=numbers, help="inputs of one example: 0.05,0.1")
     command.add_argument(
@@ -45,6 +48,7 @@ def add_commands(commands: Any) -> None:
         type=choice("example", EXAMPLES),
         help=f"a network of the document, one of {', '.join(EXAMPLES)} (4 if --sizes is not given)",
     )
+    add_common(command)
     command.set_defaults(run=run_explain)
 
 
@@ -57,15 +61,18 @@ def _add_network(command: argparse.ArgumentParser, default_sizes: str | None) ->
     command.add_argument(
         "--cost", type=choice("cost", COSTS), default="mse", help=f"one of {', '.join(COSTS)} (%(default)s)"
     )
-    command.add_argument("--seed", type=seed, default=0, help="seed of the random weights and examples (%(default)s)")
 
 
 def run_gradcheck(options: argparse.Namespace) -> int:
     """Print the disagreement of each method; return 1 if one exceeds its limit."""
+    check_cpu(options)
     found = gradcheck(options.sizes, options.activation, options.output, options.cost, options.batch, options.seed)
-    print(table(*agreement_table(found)))
-    print()
-    print("Largest difference from autograd, relative to the largest gradient entry of the layer, in float64.")
+    what = "Largest difference from autograd, relative to the largest gradient entry of the layer, in float64."
+    methods = [
+        {"method": each.method, "layers": list(each.layers), "inputs": each.inputs, "seconds": each.seconds}
+        for each in found
+    ]
+    finish(options, f"{table(*agreement_table(found))}\n\n{what}", {"methods": methods})
     return 0 if all(way.largest <= LIMITS.get(way.method, float("inf")) for way in found) else 1
 
 
@@ -129,6 +136,7 @@ def _network_and_example(options: argparse.Namespace) -> tuple[MLP, Tensor, Tens
 
 def run_explain(options: argparse.Namespace) -> int:
     """Print one training step."""
+    check_cpu(options)
     net, inputs, targets = _network_and_example(options)
     if options.inputs is not None:
         inputs = torch.tensor([options.inputs], dtype=torch.float64)
@@ -138,5 +146,6 @@ def run_explain(options: argparse.Namespace) -> int:
             if not bool((targets == targets.round()).all()):
                 raise ValueError("--targets must be a class index for cross_entropy on identity outputs.")
             targets = targets[0].long()
-    print(explain(net, inputs, targets, options.cost, options.learning_rate), end="")
+    text = explain(net, inputs, targets, options.cost, options.learning_rate).rstrip("\n")
+    finish(options, text, {"explanation": text.splitlines()})
     return 0

@@ -10,7 +10,8 @@ import torch
 
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import table
+from inputopt.cli.output import finish, table
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.layers import Layer
 from inputopt.nets.model_errors import InputShapeError, first_line, in_words
@@ -19,9 +20,10 @@ from inputopt.zoo.imagenet import TRAINED_AT
 
 def add_commands(commands: Any) -> None:
     """Add `layers`."""
-    command = commands.add_parser("layers", help="list the names and output shapes of a network's layers")
+    command = add_verb(commands, "layers")
     add_network(command)
     command.add_argument("--size", type=side_or_shape, help="size of the input, such as 224, 224x160, 3x224x160 or 784")
+    add_common(command)
     command.set_defaults(run=run_layers)
 
 
@@ -55,10 +57,22 @@ def run_layers(options: argparse.Namespace) -> int:
         ) from error
     if not layers:
         raise ValueError(f"{options.model} has no named layers; give a torch module that contains submodules.")
-    print(f"for inputs of {in_words(shape)}\n")
-    print(table(["layer", "output shape", "type"], [row for layer in layers for row in _rows(layer)]))
-    print("\noptimisations of the private copy, used only where they do not change outputs or gradients:\n")
-    print("\n".join(f"{change}: {said}" for change, said in net.optimisations.items()))
+    text = [
+        f"for inputs of {in_words(shape)}",
+        table(["layer", "output shape", "type"], [row for layer in layers for row in _rows(layer)]),
+        "optimisations of the private copy, used only where they do not change outputs or gradients:",
+        "\n".join(f"{change}: {said}" for change, said in net.optimisations.items()),
+    ]
+    values = {
+        "input": list(shape),
+        "layers": [
+            {"name": call, "shape": None if size is None else list(size), "type": layer.kind}
+            for layer in layers
+            for call, size in zip(layer.calls(), layer.shapes, strict=True)
+        ],
+        "optimisations": dict(net.optimisations),
+    }
+    finish(options, "\n\n".join(text), values)
     return 0
 
 

@@ -10,15 +10,15 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from inputopt import attacks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
-from inputopt.cli.command_evaluate import add_output, save_pairs
-from inputopt.cli.data_arguments import add_data, find_data
+from inputopt.cli.command_evaluate import save_pairs
+from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import table, writable, wrote
+from inputopt.cli.output import finish, progress_bar, table, writable
 from inputopt.cli.parsing import choice, whole
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
 from inputopt.search.norms import NORMS
@@ -33,9 +33,9 @@ FILES = ("nearest.json", "curve.png", "nearest.png")
 
 def add_commands(commands: Any) -> None:
     """Add `nearest`."""
-    command = commands.add_parser(
-        "nearest", help="find the nearest adversarial examples, and draw accuracy against distance"
-    )
+    command = add_verb(commands, "nearest")
+    add_network(command)
+    add_data(command, count=100)
     command.add_argument(
         "--attack",
         type=choice("attack", sorted(ATTACKS)),
@@ -53,9 +53,7 @@ def add_commands(commands: Any) -> None:
         "--steps", type=whole(), help="number of steps of the other attacks; their defaults if not given"
     )
     command.add_argument("--levels", type=whole(2), help="search quantised inputs with this many levels: 256 for PNG")
-    add_network(command, "digits-mlp")
-    add_data(command, count=100)
-    add_output(command)
+    add_common(command, "out")
     command.set_defaults(run=run_nearest)
 
 
@@ -63,7 +61,7 @@ def run_nearest(options: argparse.Namespace) -> int:
     """Run the attacks; print a table, and save the results, the curve and a sheet of image pairs."""
     chosen = _attacks(options)
     out = writable(options.out, *FILES)
-    data = find_data(options.data, options.count, options.seed)
+    data = chosen_data(options)
     net = find_network(options)
     x, y = data.inputs(net), data.y
     with _attack_bar() as progress:
@@ -77,11 +75,8 @@ def run_nearest(options: argparse.Namespace) -> int:
         known = net(x).argmax(1) == y
     title = f"{options.attack[0]}, {options.norm}: before, after, difference"
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
-    if options.json:
-        print(json.dumps(rows, indent=2))
-        return 0
-    print(f"{data.described()}\n\n{table(*curve_table(curve))}")
-    wrote(*written, out / "curve.png", out / "nearest.json")
+    text = f"{data.described()}\n\n{table(*curve_table(curve))}"
+    finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json"])
     return 0
 
 
@@ -127,7 +122,7 @@ def _attacks(options: argparse.Namespace) -> dict[str, MinimalNormAttack]:
 
 @contextmanager
 def _attack_bar() -> Iterator[Callable[[str], None]]:
-    with tqdm(unit="attack", leave=False, disable=None) as bar:
+    with progress_bar(unit="attack") as bar:
 
         def progress(name: str) -> None:
             bar.set_description(name)

@@ -18,15 +18,16 @@ from torch import nn
 from inputopt import checks
 from inputopt.cli.command_dream import check_photos
 from inputopt.cli.model_arguments import find_model
-from inputopt.cli.output import writable
+from inputopt.cli.output import finish, writable
 from inputopt.cli.parsing import UsageError
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing
 from inputopt.pictures.provenance import make_again, read_recipe, versions
 
 
 def add_commands(commands: Any) -> None:
     """Add `repeat`."""
-    command = commands.add_parser("repeat", help="make an image again from the recipe stored in its file")
+    command = add_verb(commands, "repeat")
     command.add_argument("picture", help="a PNG file written by inputopt")
     command.add_argument("--model", help="the network, if its name in the recipe is not enough to load it")
     command.add_argument(
@@ -36,12 +37,14 @@ def add_commands(commands: Any) -> None:
         metavar="NAME=PATH",
         help="new path of a file that the recipe uses: photo=china.jpg",
     )
-    command.add_argument("--out", default="again", help="folder for the image (%(default)s)")
+    add_common(command, "again")
     command.set_defaults(run=run_repeat)
 
 
 def run_repeat(options: argparse.Namespace) -> int:
     """Make an image again; return 0 if the bytes are the same, else 1."""
+    if {"seed", "device"} & options.given:
+        raise ValueError("The recipe stored in the picture sets the seed and the device; omit --seed and --device.")
     picture = Path(options.picture)
     with reading(picture, "a picture"):
         recipe = read_recipe(picture)
@@ -63,12 +66,13 @@ def run_repeat(options: argparse.Namespace) -> int:
     finally:
         torch.set_num_threads(before)
     if out.read_bytes() == picture.read_bytes():
-        print(f"wrote {out}, the same bytes as {picture}")
+        finish(options, f"{out} has the same bytes as {picture}", {"picture": str(picture), "same": True}, [out])
         return 0
-    others = [f"{name} {made[name]} and now {now[name]}" for name in now if isinstance(made, dict) and name in made]
-    changed = [text for text in others if text.split()[1] != text.split()[-1]]
-    why = f": it was made with {', '.join(changed)}" if changed else ""
-    print(f"wrote {out}, which differs from {picture}{why}")
+    before_now = {name: (made[name], now[name]) for name in now if isinstance(made, dict) and name in made}
+    changed = {name: pair for name, pair in before_now.items() if pair[0] != pair[1]}
+    why = ", ".join(f"{name} {then} and now {today}" for name, (then, today) in changed.items())
+    text = f"{out} differs from {picture}{f': it was made with {why}' if why else ''}"
+    finish(options, text, {"picture": str(picture), "same": False, "changed": changed}, [out])
     return 1
 
 

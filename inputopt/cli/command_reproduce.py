@@ -9,8 +9,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from inputopt.cli.output import table, training_bar, writable
+from inputopt.cli.model_arguments import check_cpu
+from inputopt.cli.output import finish, table, training_bar, writable
 from inputopt.cli.parsing import choice
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.derivatives.gradient_methods import GRADIENT_METHODS
 from inputopt.document.networks import EXAMPLES
 from inputopt.document.reproduce import METHODS, Reproduction, Row, reproduce, write
@@ -26,25 +28,26 @@ SMALL_TITLE = (
 
 def add_commands(commands: Any) -> None:
     """Add `reproduce`."""
-    command = commands.add_parser("reproduce", help="train the document's networks and compare every printed figure")
+    command = add_verb(commands, "reproduce")
     command.add_argument(
         "--method",
         type=choice("method", GRADIENT_METHODS),
         help=f"one differentiation method, of {', '.join(GRADIENT_METHODS)}; autograd and backprop if not given",
     )
-    command.add_argument("--out", default="out/reproduce", help="folder for the logs and plots (%(default)s)")
+    add_common(command, "out/reproduce")
     command.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables; return 1 if a derived figure differs from the printed one."""
+    check_cpu(options)
     out = writable(options.out, *PLOTS)
     methods = METHODS if options.method is None else (options.method,)
     found = reproduce(methods, small=options.method is None, watch=bar, processes=processes())
     written = save(found, out)
-    print(as_text(found))
-    for path in written:
-        print(f"wrote {path}")
+    heads, rows = figure_table(found)
+    values = {"figures": [dict(zip(heads, row, strict=True)) for row in rows], "mismatches": len(found.mismatches)}
+    finish(options, as_text(found), values, written)
     return 1 if found.mismatches else 0
 
 

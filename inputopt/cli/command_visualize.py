@@ -1,4 +1,4 @@
-"""`inputopt visualize`, `evolve`, `atlas` and `spurious`: feature visualisation and detection of shortcuts."""
+"""`inputopt visualize`, `evolve` and `atlas`: feature visualisation."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from inputopt import checks
-from inputopt.attribution.spurious import spurious
-from inputopt.cli.data_arguments import IMAGES, add_data, find_data
+from inputopt.cli.data_arguments import IMAGES
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.memory_limits import bytes_a_picture, check_memory
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import table, writable, wrote
-from inputopt.cli.parsing import choice, different, names, number, probability, seed, sizes, whole
+from inputopt.cli.output import finish, progress_bar, table, writable
+from inputopt.cli.parsing import choice, different, names, number, probability, sizes, whole
+from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.atlas import atlas
@@ -38,8 +37,9 @@ TEMPERATURE = 4.0
 
 
 def add_commands(commands: Any) -> None:
-    """Add `visualize`, `evolve`, `atlas` and `spurious`."""
-    command = commands.add_parser("visualize", help="make images that maximise a channel, a layer or a class")
+    """Add `visualize`, `evolve` and `atlas`."""
+    command = add_verb(commands, "visualize")
+    add_network(command)
     command.add_argument("--layer", help="layer name; see `inputopt layers`")
     command.add_argument(
         "--channels", type=different(sizes(0)), help="channel numbers separated by commas; the whole layer if not given"
@@ -65,7 +65,8 @@ def add_commands(commands: Any) -> None:
     add_watch(command)
     _add_common(command, run_visualize, 224, 256)
 
-    command = commands.add_parser("evolve", help="evolve images until the network assigns them to classes")
+    command = add_verb(commands, "evolve")
+    add_network(command)
     command.add_argument("--classes", type=names, required=True, help="class names or numbers separated by commas")
     command.add_argument(
         "--generations", type=whole(), default=1000, help="maximum number of generations (%(default)s)"
@@ -75,33 +76,21 @@ def add_commands(commands: Any) -> None:
     _add_model(command, 96)
     command.set_defaults(run=run_evolve)
 
-    command = commands.add_parser(
-        "atlas", help="visualise channels of a layer, beside the photo patches that activate them most"
-    )
+    command = add_verb(commands, "atlas")
+    add_network(command)
+    command.add_argument("photos", help="a folder of photos")
     command.add_argument("--layer", required=True, help="layer name; see `inputopt layers`")
     command.add_argument(
         "--channels", type=different(sizes(0)), required=True, help="channel numbers separated by commas"
     )
-    command.add_argument("--photos", required=True, help="a folder of photos")
     command.add_argument("--top", type=whole(), default=3, help="photo patches per channel (%(default)s)")
     _add_common(command, run_atlas, 128, 128)
 
-    command = commands.add_parser("spurious", help="find which image region drives the predictions of each class")
-    add_network(command)
-    add_data(command, count=500, positional=True)
-    command.add_argument(
-        "--grid", type=sizes(1, 2, "rows,columns"), default=[3, 3], help="rows,columns of the grid of regions (3,3)"
-    )
-    command.add_argument("--steps", type=whole(), default=100, help="steps of the minimal-norm search (%(default)s)")
-    command.set_defaults(run=run_spurious)
-
 
 def _add_model(command: argparse.ArgumentParser, size: int) -> None:
-    add_network(command, "efficientnet-lite0")
     command.add_argument("--size", type=whole(), default=size, help="side of an image in pixels (%(default)s)")
     command.add_argument("--grey", action="store_true", help="make grey images, for networks with one input channel")
-    command.add_argument("--seed", type=seed, default=0, help="random seed (%(default)s)")
-    command.add_argument("--out", default="out", help="folder for the images (%(default)s)")
+    add_common(command, "out")
 
 
 def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int) -> None:
@@ -149,7 +138,8 @@ def run_visualize(options: argparse.Namespace) -> int:
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, paths)
             raise
-    wrote(*_save(made if isinstance(made, list) else [made], paths, net, out / "visualize.png"))
+    written = _save(made if isinstance(made, list) else [made], paths, net, out / "visualize.png")
+    finish(options, f"{len(paths)} images of {', '.join(titles)}", {"images": titles, **settings}, written)
     return 0
 
 
@@ -163,7 +153,7 @@ def run_evolve(options: argparse.Namespace) -> int:
     net = find_network(options)
     _check_size(net, options, options.population)
     shape = (1 if options.grey else 3, options.size, options.size)
-    with tqdm(total=options.generations, desc="evolve", unit="generation", leave=False, disable=None) as bar:
+    with progress_bar(total=options.generations, desc="evolve", unit="generation") as bar:
 
         def progress(generation: int, sure: Tensor) -> None:
             bar.set_postfix_str(f"{int((sure >= options.confidence).sum())} of {len(sure)} reached", refresh=False)
@@ -177,9 +167,12 @@ def run_evolve(options: argparse.Namespace) -> int:
             raise
     written = _save(found.pictures, paths, net, out / "evolve.png")
     rows = [[title, f"{float(sure):.4f}"] for title, sure in zip(titles, found.probability, strict=True)]
-    print(table(["class", "probability"], rows))
-    print(f"\n{found.generations} generations, {found.forwards} images evaluated")
-    wrote(*written)
+    text = (
+        f"{table(['class', 'probability'], rows)}\n\n{found.generations} generations, {found.forwards} images evaluated"
+    )
+    probability = dict(zip(titles, map(float, found.probability), strict=True))
+    values = {"probability": probability, "generations": found.generations, "evaluated": int(found.forwards)}
+    finish(options, text, values, written)
     return 0 if bool(found.success.all()) else 1
 
 
@@ -217,7 +210,15 @@ def run_atlas(options: argparse.Namespace) -> int:
             save_interrupted(stopped.pictures, [out / f"atlas-{channel}.png" for channel in options.channels])
             raise
     save_figure(found.sheet(), out / "atlas.png")
-    print(f"wrote {out / 'atlas.png'}")
+    text = (
+        f"{len(options.channels)} channels of {options.layer}, each with {options.top} patches of {len(photos)} photos"
+    )
+    finish(
+        options,
+        text,
+        {"layer": options.layer, "channels": options.channels, "photos": len(photos)},
+        [out / "atlas.png"],
+    )
     return 0
 
 
@@ -231,25 +232,6 @@ def _photos(folder: Path) -> list[Path]:
         with reading(path, "an image"):
             read_levels(path)
     return found
-
-
-def run_spurious(options: argparse.Namespace) -> int:
-    """Print one line per class; return 1 if a class is suspicious."""
-    data = find_data(options.data, options.count, options.seed)
-    net = find_network(options)
-    x = data.inputs(net)
-    grid = (options.grid[0], options.grid[1])
-    if x.ndim != 4 or grid[0] > x.shape[2] or grid[1] > x.shape[3]:
-        shape = " x ".join(map(str, x.shape[1:]))
-        raise ValueError(
-            f"--grid {grid[0]},{grid[1]} needs images with at least as many rows and columns, not {shape}."
-        )
-    found = spurious(net, x, data.y, grid, steps=options.steps, seed=options.seed)
-    print(f"{data.described()}\n\n{found.table()}")
-    suspicious = found.suspicious()
-    named = ", ".join(map(str, suspicious))
-    print(f"\nclasses whose predictions depend on the colour of one region: {named or 'none'}")
-    return 1 if suspicious else 0
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:

@@ -19,30 +19,27 @@ from torch import Tensor
 from inputopt import checks
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import answer
-from inputopt.cli.parsing import seed, whole
+from inputopt.cli.parsing import whole
+from inputopt.cli.table_data import read_table
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.picture import read_photo
 from inputopt.zoo.digits import HELD_OUT, load_digits
 
 IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
-HELP = "digits, an .npz file with arrays x and y, or a folder with a subfolder per class"
+HELP = "digits, an .npz file with arrays x and y, a .csv table, or a folder with a subfolder per class"
 
 Array = NDArray[Any]
 Read = Callable[[Frozen, Array], Tensor]
 """(network, positions) -> inputs [B, ...] at these positions, scaled to the network's bounds."""
 
 
-def add_data(command: argparse.ArgumentParser, count: int, positional: bool = False) -> None:
-    """Add the options for the data, the number of inputs and the seed."""
-    if positional:
-        command.add_argument("data", help=HELP)
-    else:
-        command.add_argument("--data", default="digits", help=f"{HELP} (%(default)s)")
+def add_data(command: argparse.ArgumentParser, count: int) -> None:
+    """Add the data as a positional argument, and the number of inputs."""
+    command.add_argument("data", nargs="?", help=f"{HELP} (for digits networks: digits)")
     command.add_argument(
         "--count", type=whole(), default=count, help="number of inputs, stratified by class (%(default)s)"
     )
-    command.add_argument("--seed", type=seed, default=0, help="random seed (%(default)s)")
 
 
 @dataclass(frozen=True)
@@ -101,6 +98,17 @@ class Data:
         return f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}"
 
 
+def chosen_data(options: argparse.Namespace) -> Data:
+    """The data of the options; the digits for a digits network if none are given.
+
+    Raises:
+        ValueError, FileError: no data are given, or they do not exist or cannot be read.
+    """
+    if options.data is None and not options.model.startswith("digits"):
+        raise ValueError(f"{options.model} has no default data; give {HELP}.")
+    return find_data(options.data or "digits", options.count, options.seed)
+
+
 def find_data(name: str, count: int, seed: int = 0) -> Data:
     """Select `count` inputs of a data set, a file or a folder, stratified by class; all if there are fewer.
 
@@ -112,6 +120,9 @@ def find_data(name: str, count: int, seed: int = 0) -> Data:
     path = Path(name)
     if not path.exists():
         raise FileError(f"There is no file or folder {name}; check the name.")
+    if path.suffix.lower() == ".csv":
+        table = read_table(name, None)
+        return _chosen(name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)])
     with reading(name, "a folder of classes or an .npz file with arrays x and y"):
         if path.is_dir():
             files, labels = _listed(path)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from inputopt.cli.output import progress_bar
 from inputopt.cli.parsing import whole
 from inputopt.pictures.picture import Picture
 from inputopt.search.loop import Snapshot
@@ -46,7 +46,7 @@ class Watching:
     @contextmanager
     def bar(self, title: str, steps: int) -> Iterator[None]:
         """Show a progress bar on stderr inside the block."""
-        with tqdm(total=steps, desc=title, unit="step", leave=False, disable=None) as self._bar:
+        with progress_bar(total=steps, desc=title, unit="step") as self._bar:
             yield
 
 
@@ -56,7 +56,7 @@ def unfinished(picture: Picture, path: Path) -> None:
 
 
 def save_interrupted(pictures: Sequence[Picture], paths: Sequence[Path]) -> None:
-    """Save the images that exist after Ctrl-C, and print their paths."""
+    """Save the images that exist after Ctrl-C, and print their paths on stderr."""
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
-        print(f"wrote {path} (unfinished)")
+        print(f"wrote {path} (unfinished)", file=sys.stderr)

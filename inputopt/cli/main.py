@@ -6,6 +6,7 @@ one sentence on stderr, and 130 if interrupted.
 
 from __future__ import annotations
 
+import argparse
 import atexit
 import contextlib
 import gc
@@ -14,71 +15,79 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 from inputopt import __version__
-from inputopt.cli import (
-    command_demo,
-    command_dream,
-    command_evaluate,
-    command_fool,
-    command_gradcheck,
-    command_layers,
-    command_nearest,
-    command_repeat,
-    command_reproduce,
-    command_train,
-    command_visualize,
-)
-from inputopt.cli.memory_limits import limit_memory
-from inputopt.cli.model_arguments import using
-from inputopt.cli.parsing import Parser, parse
-from inputopt.errors import one_line, out_of_memory
+from inputopt.cli.parsing import Parser, UsageError, parse
+from inputopt.cli.verbs import STATUS, VERBS, add_verb
+from inputopt.errors import one_line, one_of, out_of_memory
 from inputopt.files import storing_command
 
-MODULES = (
-    command_reproduce,
-    command_gradcheck,
-    command_train,
-    command_layers,
-    command_fool,
-    command_dream,
-    command_repeat,
-    command_visualize,
-    command_evaluate,
-    command_nearest,
-    command_demo,
-)
-STATUS = "Exit status: 0 on success, 1 if something was not found, 2 on an error, 130 on Ctrl-C."
 
+def build_parser(verb: str | None = None) -> Parser:
+    """The parser: with one verb and its arguments, or with the names and summaries of all verbs.
 
-def build_parser() -> Parser:
-    """The parser, with all commands and their options."""
+    Only the verb's own module is imported, so that `inputopt --help` does not import torch.
+    """
     parser = Parser(
         prog="inputopt",
-        description="Train networks with checked gradients, and optimise the inputs of frozen networks.",
+        description="Train networks with checked gradients, and optimise the inputs of frozen networks. The model "
+        "comes first, the data second; `inputopt VERB --help` shows the flags of a verb and an example.",
         epilog=STATUS,
     )
     parser.add_argument("--version", action="version", version=f"inputopt {__version__}")
     parser.add_argument("--traceback", action="store_true", help="print the traceback of an error before its message")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for module in MODULES:
-        module.add_commands(commands)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="VERB")
+    if verb is None:
+        for name in VERBS:
+            add_verb(commands, name)
+    else:
+        import_module(f"inputopt.cli.{VERBS[verb].module}").add_commands(commands)
     return parser
 
 
-def run(words: Sequence[str], out: str | None = None) -> int:
-    """Run a command and return its status; `out` replaces its output folder if given.
+def parse_words(words: Sequence[str]) -> argparse.Namespace:
+    """Parse a command line.
+
+    Raises:
+        UsageError: the command line is invalid.
+        SystemExit: for --help and --version, which are printed.
+    """
+    first = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    if set(words[:first]) & {"-h", "--help", "--version"} or first == len(words):
+        return parse(build_parser(), words, VERBS)
+    try:
+        one_of("verb", words[first], VERBS)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return parse(build_parser(words[first]), words, VERBS)
+
+
+def run(words: Sequence[str], out: str | None = None, whole_process: bool = False) -> int:
+    """Run a command and return its status.
+
+    Args:
+        words: the command line.
+        out: replaces the output folder if given.
+        whole_process: whether settings of the process may be changed, such as its memory limit.
 
     Raises:
         ValueError, TypeError, ...: the command failed.
         SystemExit: for --help and --version.
     """
-    options = parse(build_parser(), words)
+    options = parse_words(words)
+    from inputopt.cli.memory_limits import limit_memory  # these import torch
+    from inputopt.cli.model_arguments import using
+    from inputopt.cli.output import without_bars
+
+    if whole_process:
+        gc.freeze()  # imported objects live to the end: exclude them from garbage collection
+        limit_memory()
     options.again = run  # for commands that run other commands
     if out is not None:
         options.out = out
-    with storing_command(words):
+    with storing_command(words), without_bars(options.quiet):
         try:
             status: int = options.run(options)
         except SystemExit:
@@ -94,13 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     memory limit.
     """
     words = sys.argv[1:] if arguments is None else [str(word) for word in arguments]
-    if arguments is None:
-        gc.freeze()  # imported objects live to the end: exclude them from garbage collection
-        limit_memory()
     try:
         try:
             with warnings_in_lines():
-                return run(words)
+                return run(words, whole_process=arguments is None)
         finally:
             _flush()
     except KeyboardInterrupt:

@@ -27,15 +27,12 @@ from inputopt.zoo.imagenet import SCALES
 from inputopt.zoo.library import load, shipped
 
 Found = nn.Module | Frozen | Callable[[Tensor], Any]
-HELP = "a shipped network, a file, or package.module:function"
+HELP = "a network of `inputopt models`, a file, or package.module:function"
 
 
-def add_network(command: argparse.ArgumentParser, default: str | None = None) -> None:
-    """Add the options for the network and its inputs; without a default the network is a positional argument."""
-    if default is None:
-        command.add_argument("model", help=HELP)
-    else:
-        command.add_argument("--model", default=default, help=f"{HELP} (%(default)s)")
+def add_network(command: argparse.ArgumentParser) -> None:
+    """Add the network as a positional argument, and the options for its inputs."""
+    command.add_argument("model", help=HELP)
     group = command.add_argument_group("inputs of your own model")
     group.add_argument(
         "--mean", type=numbers, help="mean subtracted from the inputs: a number, or one per channel: .5,.5,.5"
@@ -59,6 +56,8 @@ def find_network(options: argparse.Namespace) -> Frozen:
         given = [f"--{name}" for name in ("mean", "std", "bounds") if getattr(options, name) is not None]
         if given:
             raise ValueError(f"{options.model} is a Frozen, which has its own settings; omit {given[0]}.")
+        if options.device is not None:
+            raise ValueError(f"{options.model} is a Frozen, which has its own device; omit --device.")
         return made
     if options.mean and options.std and len({len(options.mean), len(options.std)} - {1}) > 1:
         raise ValueError("--mean and --std have different lengths; give each one number, or one per channel.")
@@ -66,7 +65,45 @@ def find_network(options: argparse.Namespace) -> Frozen:
     if options.bounds is not None:
         settings["bounds"] = _per_channel(*options.bounds)
     with using(f"{options.model} cannot be used"):
+        if options.device is not None:
+            made = on_device(options, made)
         return Frozen(made, **settings)
+
+
+def on_device(options: argparse.Namespace, model: Found) -> Found:
+    """Move a module to --device.
+
+    Raises:
+        ValueError: there is no such device, or the model is a function.
+    """
+    device = find_device(options.device)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"{options.model} is a function, which cannot be moved; omit --device.")
+    return model.to(device)
+
+
+def find_device(name: str) -> torch.device:
+    """The device of this name, after checking that it can hold a tensor.
+
+    Raises:
+        ValueError: there is no such device.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device).cpu()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(f"--device {name} is not available here ({one_line(error)}); omit it or give cpu.") from error
+    return device
+
+
+def check_cpu(options: argparse.Namespace) -> None:
+    """Check the device of a verb whose computations run on the CPU only.
+
+    Raises:
+        ValueError: --device is another device.
+    """
+    if options.device is not None and find_device(options.device).type != "cpu":
+        raise ValueError(f"{options.command} computes on the CPU only; omit --device.")
 
 
 def _single(values: list[float]) -> Any:

@@ -1,21 +1,61 @@
-"""Progress bars, tables and output paths shared by the commands."""
+"""Results, progress bars, tables and output paths shared by the commands: results on stdout, progress on stderr."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import argparse
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
-from inputopt.files import FileError, check_writable
+from inputopt.files import FileError, check_writable, write_text
 from inputopt.training.train import Progress
+
+_bars_off: ContextVar[bool] = ContextVar("bars_off", default=False)
+
+
+@contextmanager
+def without_bars(off: bool) -> Iterator[None]:
+    """Context in which `progress_bar` shows nothing if `off`."""
+    token = _bars_off.set(off)
+    try:
+        yield
+    finally:
+        _bars_off.reset(token)
+
+
+def progress_bar(**settings: Any) -> Any:
+    """A tqdm bar on stderr with the time left; none with --quiet or where stderr is not a terminal."""
+    return tqdm(**{"leave": False, "disable": True if _bars_off.get() else None} | settings)
+
+
+def finish(options: argparse.Namespace, text: str, values: Mapping[str, Any], files: Sequence[Path] = ()) -> None:
+    """Print a command's results: as JSON with --json, else `text` and, without --quiet, the paths of written files.
+
+    A command without a default for --out also writes the values to `VERB.json` if --out is given.
+    """
+    written = [*files]
+    plain = dict(values)
+    if options.writes_values and options.out is not None:
+        path = Path(options.out) / f"{options.command}.json"
+        write_text(path, json.dumps(plain, indent=2) + "\n")
+        written.append(path)
+    if options.json:
+        print(json.dumps(plain | {"files": [str(path) for path in written]}, indent=2))
+        return
+    print(text)
+    if not options.quiet:
+        wrote(*written)
 
 
 @contextmanager
 def training_bar(title: str, trainings: int) -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a training run in a bar on stderr."""
-    with tqdm(total=trainings, desc=title, unit="update", unit_scale=True, leave=False, disable=None) as bar:
+    with progress_bar(total=trainings, desc=title, unit="update", unit_scale=True) as bar:
 
         def progress(now: Progress) -> None:
             bar.set_postfix_str(f"error {now.error:.4g}", refresh=False)
@@ -24,8 +64,8 @@ def training_bar(title: str, trainings: int) -> Iterator[Callable[[Progress], No
         yield progress
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Text in aligned columns, the first left-aligned and the others right-aligned.
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> str:
+    """Text in aligned columns, the first `left` of them left-aligned and the others right-aligned.
 
     >>> print(table(["a", "b"], [["x", "1"], ["yy", "22"]]))
     a    b
@@ -36,7 +76,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = []
     for row in [heads, *rows]:
         cells = [
-            cell.rjust(width) if column else cell.ljust(width)
+            cell.ljust(width) if column < left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         lines.append("  ".join(cells).rstrip())

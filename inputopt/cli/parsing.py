@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from inputopt import checks
+from inputopt.errors import one_of
 
 Value = TypeVar("Value")
 Read = Callable[[str], Value]
@@ -53,20 +53,17 @@ class Parser(argparse.ArgumentParser):
         raise UsageError(message if message.endswith(".") else f"{message}; see `{self.prog} --help`.")
 
 
-def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
-    """Parse a command line with a parser whose subparsers have the dest "command".
+def parse(parser: Parser, words: Sequence[str], verbs: Iterable[str]) -> argparse.Namespace:
+    """Parse a command line with a parser whose subparsers have the dest "command"; `verbs` are all verbs.
 
     Raises:
         UsageError: the command line is invalid.
         SystemExit: for --help and --version, which are printed.
     """
+    if all(word.startswith("-") for word in words) and not set(words) & {"-h", "--help", "--version"}:
+        raise UsageError(f"No verb given; choose one of {', '.join(verbs)}.")
     commands: Any = next(action.choices for action in parser._actions if action.dest == "command")
-    first = next((word for word in words if not word.startswith("-")), None)
-    if first is None and not set(words) & {"-h", "--help", "--version"}:
-        raise UsageError(f"No command given; choose one of {', '.join(commands)}.")
-    if first is not None:
-        _known("command", first, commands)
-    options, unknown = parser.parse_known_args(_joined(words))
+    options, unknown = parser.parse_known_args(_positionals_first(_joined(words), commands))
     if not unknown:
         return options
     known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
@@ -78,7 +75,7 @@ def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
 
 def _known(what: str, word: str, allowed: Iterable[str]) -> None:
     try:
-        checks.one_of(what, word, allowed)
+        one_of(what, word, allowed)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
@@ -92,6 +89,29 @@ def _joined(words: Sequence[str]) -> list[str]:
         else:
             joined.append(word)
     return joined
+
+
+def _positionals_first(words: Sequence[str], commands: Any) -> list[str]:
+    """Move a verb's positional arguments before its flags: argparse takes an optional one only from the first group."""
+    verb = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
+    if verb == len(words) or words[verb] not in commands:
+        return list(words)
+    flags, positionals, rest = commands[words[verb]]._option_string_actions, [], list(words[verb + 1 :])
+    others = []
+    while rest:
+        word = rest.pop(0)
+        if not word.startswith("-"):
+            positionals.append(word)
+            continue
+        others.append(word)
+        takes = flags[word].nargs if word in flags else 0  # --flag=value is not in `flags`
+        if takes is None and rest:
+            others.append(rest.pop(0))
+        while takes == "+" and rest and not rest[0].startswith("-"):
+            others.append(rest.pop(0))
+        if takes == "?" and rest and rest[0].isdecimal():
+            others.append(rest.pop(0))
+    return [*words[: verb + 1], *positionals, *others]
 
 
 # --------------------------------------------------------------------------------------------------------------- values
@@ -227,7 +247,7 @@ def choice(what: str, allowed: Iterable[str]) -> Read[str]:
 
     def read(text: str) -> str:
         try:
-            return checks.one_of(what, text, known)
+            return one_of(what, text, known)
         except ValueError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 

@@ -1,0 +1,71 @@
+"""`inputopt saliency`: attribution maps of predictions, on a sheet and as arrays."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import numpy as np
+import torch
+
+from inputopt.attribution.saliency import METHODS, saliency
+from inputopt.cli.data_arguments import add_data, chosen_data
+from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.output import finish, writable
+from inputopt.cli.parsing import choice, whole
+from inputopt.cli.verbs import add_common, add_verb
+from inputopt.files import replacing, save_figure
+from inputopt.pictures.attribution_sheet import attribution_sheet
+
+FILES = ("saliency.png", "saliency.npz")
+SHOWN = 8
+"""Largest number of inputs on the sheet."""
+
+
+def add_commands(commands: Any) -> None:
+    """Add `saliency`."""
+    command = add_verb(commands, "saliency")
+    add_network(command)
+    add_data(command, count=8)
+    command.add_argument(
+        "--method",
+        type=choice("method", METHODS),
+        default="integrated",
+        help=f"one of {', '.join(METHODS)} (%(default)s)",
+    )
+    command.add_argument("--target", type=whole(0), help="class whose logit is attributed (each input's prediction)")
+    command.add_argument(
+        "--samples",
+        type=whole(),
+        default=32,
+        help="path points or noise draws of integrated and smoothgrad (%(default)s)",
+    )
+    command.add_argument("--window", type=whole(), default=8, help="side in pixels of occluding squares (%(default)s)")
+    add_common(command, "out")
+    command.set_defaults(run=run_saliency)
+
+
+def run_saliency(options: argparse.Namespace) -> int:
+    """Save the attributions as an .npz file and, of images, a sheet."""
+    out = writable(options.out, *FILES)
+    data = chosen_data(options)
+    net = find_network(options)
+    x = data.inputs(net)
+    with torch.no_grad():
+        logits = net(x)
+    if options.target is not None and options.target >= logits.shape[1]:
+        raise ValueError(f"--target must lie in 0..{logits.shape[1] - 1}, not {options.target}.")
+    predicted = logits.argmax(1)
+    classes = predicted if options.target is None else torch.full_like(predicted, options.target)
+    settings = {"samples": options.samples, "window": options.window, "seed": options.seed}
+    found = saliency(net, x, classes, options.method, **settings)
+    with replacing(out / "saliency.npz") as temporary, temporary.open("wb") as file:
+        np.savez(file, attributions=found.cpu().numpy(), classes=classes.cpu().numpy(), positions=data.positions)
+    written = [out / "saliency.npz"]
+    if x.ndim == 4 and x.shape[1] in (1, 3):
+        title = f"{options.method}: input, and attribution to its class (red raises the logit, blue lowers it)"
+        save_figure(attribution_sheet(x[:SHOWN], found[:SHOWN], net, title), out / "saliency.png")
+        written.insert(0, out / "saliency.png")
+    values = {"method": options.method, "classes": classes.tolist(), "predictions": predicted.tolist(), **data.plain()}
+    finish(options, f"{data.described()}\n\n{options.method} of {len(x)} inputs", values, written)
+    return 0
