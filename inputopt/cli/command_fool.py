@@ -8,6 +8,7 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, table, writable
 from inputopt.cli.parsing import probability, whole
 from inputopt.cli.verbs import add_common, add_verb
-from inputopt.files import save_figure
+from inputopt.files import replacing, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.fool import fool
@@ -57,7 +58,8 @@ def run_fool(options: argparse.Namespace) -> int:
     """Print the results per class; return 1 if an image does not reach its class."""
     out = writable(options.out, *FILES[:2])
     net = find_network(options)
-    shape = DIGIT if options.size is None and options.model.startswith("digits") else input_shape(net, options.size)
+    shape = input_shape(net, options.size)
+    shape = DIGIT if shape == (prod(DIGIT),) and options.size is None else shape
     check_memory(f"{options.count:,} images", 4.0 * COPIES * prod(shape) * options.count, "a smaller --count")
     classes = answer(net, in_bounds(net, torch.zeros(1, *shape))).shape[1]
     targets = range(min(CLASSES, classes)) if options.target is None else [options.target]
@@ -86,7 +88,7 @@ def run_fool(options: argparse.Namespace) -> int:
                 "distance": float(result.distance.mean()),
             }
         )
-    _save_fooled(journeys, images, net, out)
+    written = _save_fooled(journeys, images, net, out)
     heads = ["class", "fooled", "lowest probability", "forwards per image", "L2 from noise"]
     done = sum(row["fooled"] for row in rows)
     cells = [
@@ -101,16 +103,22 @@ def run_fool(options: argparse.Namespace) -> int:
     ]
     verdict = f"{done} of {options.count * len(rows)} noise images reached the requested probability of their class."
     values = {"count": options.count, "confidence": options.confidence, "classes": rows}
-    finish(options, f"{table(heads, cells)}\n\n{verdict}", values, [out / "fool.png", out / "fool-all.png"])
+    finish(options, f"{table(heads, cells)}\n\n{verdict}", values, written)
     return 0 if done == options.count * len(rows) else 1
 
 
-def _save_fooled(journeys: Sequence[FrameRecorder], images: list[Tensor], net: Frozen, out: Path) -> None:
-    save_figure(sheet(journeys, net, "From noise to each class by gradient descent"), out / "fool.png")
-    save_figure(
-        contact_sheet(torch.cat(images), net, "All images, with predicted class and probability"),
+def _save_fooled(journeys: Sequence[FrameRecorder], images: list[Tensor], net: Frozen, out: Path) -> list[Path]:
+    """Save a sheet of the steps and one of all images, or arrays for inputs that are not images; return the paths."""
+    x = torch.cat(images)
+    if x.ndim != 4 or x.shape[1] not in (1, 3):
+        with replacing(out / "fool.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, x=x.cpu().numpy(), y=net(x).argmax(1).cpu().numpy())
+        return [out / "fool.npz"]
+    save_figure(contact_sheet(x, net, "All images, with predicted class and probability"), out / "fool-all.png")
+    return [
+        *_save_sheet(journeys, net, "From noise to each class by gradient descent", out / "fool.png"),
         out / "fool-all.png",
-    )
+    ]
 
 
 def run_ascend(options: argparse.Namespace) -> int:

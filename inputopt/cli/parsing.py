@@ -20,11 +20,12 @@ class UsageError(ValueError):
 
 
 class Noted(argparse.Action):
-    """Stores a value, and records in `namespace.given` that it was given and is not the default."""
+    """Stores a value, and records in `namespace.given` that it was given."""
 
     def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
         """Store `values`, with the signature that argparse requires."""
-        namespace.given = {*namespace.given, self.dest}
+        if option_string is not None or values is not self.default:  # argparse also stores defaults of positionals
+            namespace.given = {*namespace.given, self.dest}
         setattr(namespace, self.dest, values)
 
 
@@ -67,10 +68,11 @@ def parse(parser: Parser, words: Sequence[str], verbs: Iterable[str]) -> argpars
     if not unknown:
         return options
     known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
-    if not unknown[0].startswith("-"):
+    flag = next((word for word in unknown if word.startswith("-")), None)
+    if flag is None:
         raise UsageError(f"{options.command} does not take {unknown[0]!r}; see `inputopt {options.command} --help`.")
-    _known(f"option of {options.command}", unknown[0].partition("=")[0], known)
-    raise UsageError(f"{unknown[0]} is in the wrong place; put it after {options.command}.")
+    _known(f"option of {options.command}", flag.partition("=")[0], known)
+    raise UsageError(f"{flag} is in the wrong place; put it after {options.command}.")
 
 
 def _known(what: str, word: str, allowed: Iterable[str]) -> None:

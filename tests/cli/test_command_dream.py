@@ -37,22 +37,22 @@ def typed(text):
     return main(text.split())
 
 
-LITE = "--model efficientnet-lite0 --octaves 1 --steps 2"
+LITE = "--octaves 1 --steps 2"
 
 
 def test_a_photo_is_dreamt_of_and_repeated_to_the_byte(small, capsys):
-    assert typed(f"dream {LITE} --photo {small} --layers blocks.1,blocks.2=0.5 --seed 3 --out o") == 0
+    assert typed(f"dream efficientnet-lite0 {small} {LITE} --layers blocks.1,blocks.2=0.5 --seed 3 --out o") == 0
     made = recipe("o/dream.png")
     assert made["settings"]["layers"] == {"blocks.1": 1, "blocks.2": 0.5}
     assert (made["model"]["name"], made["settings"]["seed"]) == ("efficientnet-lite0", 3)
     with Image.open("o/dream.png") as image:
         assert (image.size, image.mode) == ((48, 32), "RGB")
     assert typed("repeat o/dream.png --out again") == 0
-    assert "the same bytes" in capsys.readouterr().out
+    assert "has the same bytes" in capsys.readouterr().out
 
 
 def test_what_a_repeat_finds_changed_it_says(small, capsys):
-    typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o")
+    typed(f"dream efficientnet-lite0 {small} {LITE} --layers blocks.1 --out o")
     with Image.open(small) as image:
         image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save("other.png")
     assert typed("repeat o/dream.png --out again --file photo=other.png") == 1
@@ -69,7 +69,7 @@ def test_what_a_repeat_finds_changed_it_says(small, capsys):
 
 
 def test_a_recipe_does_not_run_code_that_it_names(small, capsys, monkeypatch):
-    typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o")
+    typed(f"dream efficientnet-lite0 {small} {LITE} --layers blocks.1 --out o")
     found = recipe("o/dream.png")
     found["model"]["name"] = "os:getcwd"
     monkeypatch.setattr(command_repeat, "read_recipe", lambda path: found)
@@ -78,7 +78,7 @@ def test_a_recipe_does_not_run_code_that_it_names(small, capsys, monkeypatch):
 
 
 def test_previews_are_written(small):
-    typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o --watch 2")
+    typed(f"dream efficientnet-lite0 {small} {LITE} --layers blocks.1 --out o --watch 2")
     with Image.open("o/dream-preview.png") as image:
         assert image.size == (48, 32)
     assert recipe("o/dream-preview.png") == {"interrupted": True}
@@ -93,8 +93,8 @@ def test_a_stopped_dream_keeps_what_there_is(small, monkeypatch, capsys):
             raise KeyboardInterrupt
 
     monkeypatch.setattr(command_dream.Watching, "__call__", stop)
-    assert typed(f"dream {LITE} --photo {small} --layers blocks.1 --out o --octaves 2") == 130
-    assert "wrote o/dream.png (unfinished)" in capsys.readouterr().out
+    assert typed(f"dream efficientnet-lite0 {small} {LITE} --layers blocks.1 --out o --octaves 2") == 130
+    assert "wrote o/dream.png (unfinished)" in capsys.readouterr().err
     with Image.open("o/dream.png") as image, Image.open(small) as before:
         assert image.size == before.size
         assert image.tobytes() != before.tobytes()
@@ -105,7 +105,7 @@ def test_a_stopped_dream_keeps_what_there_is(small, monkeypatch, capsys):
 
 @pytest.mark.parametrize("name", ["zoom.webp", "zoom.gif"])
 def test_a_zoom_is_a_film(name, capsys):
-    assert typed(f"zoom --frames 3 --steps 1 --film {name} --out o") == 0
+    assert typed(f"zoom digits-mlp --frames 3 --steps 1 --film {name} --out o") == 0
     with Image.open(f"o/{name}") as film:
         assert film.n_frames == 3
     assert "3 frames" in capsys.readouterr().out
@@ -142,14 +142,14 @@ def test_layers_are_a_tree_with_shapes(capsys, monkeypatch):
 
 
 def test_figures_are_made_again_by_their_command(capsys):
-    assert typed("dream --steps 2 --seed 3 --out o") == 0
+    assert typed("dream digits-mlp --steps 2 --seed 3 --out o") == 0
     assert recipe("o/dream-steps.png") == {
         "made by": "command",
-        "arguments": ["dream", "--steps", "2", "--seed", "3", "--out", "o"],
+        "arguments": ["dream", "digits-mlp", "--steps", "2", "--seed", "3", "--out", "o"],
     }
     assert typed("repeat o/dream-steps.png") == 0
-    assert "the same bytes" in capsys.readouterr().out
-    assert typed("fool --target 2 --count 2 --out o") == 0
+    assert "has the same bytes" in capsys.readouterr().out
+    assert typed("fool digits-mlp --target 2 --count 2 --out o") == 0
     assert typed("repeat o/fool.png") == 0
 
 
@@ -160,9 +160,9 @@ def test_a_figures_command_runs_no_code_and_must_lead_to_it(capsys):
     from inputopt.files import storing_command as typing
 
     for arguments, words in {
-        "dream --model os:getcwd": "run it yourself",
+        "dream os:getcwd": "run it yourself",
         "dreem": "not valid in this version",
-        "dream --steps 1": "no longer writes a.png",
+        "dream digits-mlp --steps 1": "no longer writes a.png",
         "repeat a.png": "is `repeat` itself",
     }.items():
         with typing(arguments.split()):

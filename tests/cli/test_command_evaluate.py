@@ -45,8 +45,8 @@ def small_images(count=6):
 
 
 def test_an_attack_prints_a_table_or_plain_values(run):
-    table = run("attack", "--count", 8, "--steps", 3, "--out", "o")
-    plain = json.loads(run("attack", "--count", 8, "--steps", 3, "--out", "o", "--json"))
+    table = run("attack", "digits-mlp", "--count", 8, "--steps", 3, "--out", "o")
+    plain = json.loads(run("attack", "digits-mlp", "--count", 8, "--steps", 3, "--out", "o", "--json"))
     assert plain["inputs"] == 8
     assert plain["accuracy_under_attack"] < plain["accuracy"]
     assert re.search(rf"^forwards +{plain['forwards']}$", table, re.MULTILINE)
@@ -54,11 +54,12 @@ def test_an_attack_prints_a_table_or_plain_values(run):
 
 
 def test_an_evaluation_prints_a_row_an_attack_and_saves_the_report(run):
-    plain = json.loads(run("evaluate", "--count", 8, "--preset", "quick", "--out", "o", "--json"))
+    plain = json.loads(run("evaluate", "digits-mlp", "--count", 8, "--preset", "quick", "--out", "o", "--json"))
     assert files() == ["o/evaluation.png", "o/evaluation/report.json", "o/evaluation/x.safetensors"]
     saved = json.loads(Path("o/evaluation/report.json").read_text())
+    assert plain.pop("files") == ["o/evaluation.png", "o/evaluation"]
     assert saved == plain
-    text = run("evaluate", "--count", 8, "--preset", "quick", "--out", "o")
+    text = run("evaluate", "digits-mlp", "--count", 8, "--preset", "quick", "--out", "o")
     for row in plain["attacks"]:
         assert row["name"] in text
 
@@ -72,10 +73,10 @@ def test_pngs_written_by_an_attack_on_levels_are_still_adversarial(data, run):
         Path("data", str(label)).mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(f"data/{label}/{number}.png")
     name = "data.npz" if data == "npz" else "data"
-    common = ("--model", "./bright.safetensors", "--levels", 256, "--out", "o", "--json")
-    plain = json.loads(run("attack", "--data", name, "--eps", 0.2, *common))
+    common = ("--levels", 256, "--out", "o", "--json")
+    plain = json.loads(run("attack", "./bright.safetensors", name, "--eps", 0.2, *common))
     assert (plain["accuracy"], plain["success"]) == (1.0, 1.0)
-    again = json.loads(run("attack", "--data", "o/attack", "--eps", 0.0, *common[:2], "--out", "p", "--json"))
+    again = json.loads(run("attack", "./bright.safetensors", "o/attack", "--eps", 0.0, "--out", "p", "--json"))
     assert again["inputs"] == 6
     assert again["accuracy"] == 0.0
     for number, label in enumerate(labels):
@@ -89,5 +90,5 @@ def test_a_model_from_a_function(run):
     Path("own_model_of_a_test.py").write_text(
         "import inputopt\n\ndef bright():\n    return inputopt.load('./bright.safetensors')\n"
     )
-    plain = run("attack", "--model", "own_model_of_a_test:bright", "--data", "data.npz", "--out", "o", "--json")
+    plain = run("attack", "own_model_of_a_test:bright", "data.npz", "--out", "o", "--json")
     assert json.loads(plain)["accuracy"] == 1.0

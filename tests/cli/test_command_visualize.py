@@ -30,11 +30,11 @@ def run(capsys):
     return run
 
 
-DIGITS = ("--model", "digits-cnn", "--grey", "--size", 28, "--steps", 3, "--out", "o")
+DIGITS = ("--grey", "--size", 28, "--steps", 3, "--out", "o")
 
 
 def test_visualize_writes_a_picture_each_and_a_sheet(run):
-    text = run("visualize", *DIGITS, "--layer", "conv2", "--channels", "1,4")
+    text = run("visualize", "digits-cnn", *DIGITS, "--layer", "conv2", "--channels", "1,4")
     assert "wrote o/visualize-conv2-4.png" in text
     assert sorted(path.name for path in Path("o").iterdir()) == [
         "visualize-conv2-1.png",
@@ -45,21 +45,21 @@ def test_visualize_writes_a_picture_each_and_a_sheet(run):
     assert recipe["settings"]["objective"] == ["Channel", "conv2", 4]
     assert recipe["model"]["name"] == "digits-cnn"
     before = Path("o/visualize-conv2-4.png").read_bytes()
-    run("visualize", *DIGITS, "--layer", "conv2", "--channels", "1,4")
+    run("visualize", "digits-cnn", *DIGITS, "--layer", "conv2", "--channels", "1,4")
     assert Path("o/visualize-conv2-4.png").read_bytes() == before
 
 
 def test_visualize_shows_classes_and_whole_layers(run):
-    run("visualize", *DIGITS, "--classes", "3")
+    run("visualize", "digits-cnn", *DIGITS, "--classes", "3")
     assert read_recipe("o/visualize-3.png")["settings"]["objective"] == ["LogProbability", 3, 4.0]
-    run("visualize", *DIGITS, "--layer", "conv1", "--canvas", "pixels")
+    run("visualize", "digits-cnn", *DIGITS, "--layer", "conv1", "--canvas", "pixels")
     assert read_recipe("o/visualize-conv1.png")["settings"]["canvas"] == "pixels"
 
 
 def test_what_is_interrupted_is_kept_and_says_so(monkeypatch, capsys):
     stopped(monkeypatch, command_visualize, "visualize", 2)
-    assert main([str(part) for part in ("visualize", *DIGITS, "--classes", "3,5")]) == 130
-    assert "wrote o/visualize-5.png (unfinished)" in capsys.readouterr().out
+    assert main([str(part) for part in ("visualize", "digits-cnn", *DIGITS, "--classes", "3,5")]) == 130
+    assert "wrote o/visualize-5.png (unfinished)" in capsys.readouterr().err
     assert read_recipe("o/visualize-5.png")["interrupted"]
     with Image.open("o/visualize-5.png") as image:
         assert image.size == (28, 28)
@@ -71,7 +71,7 @@ def test_previews_are_written_while_it_runs(run, monkeypatch):
     monkeypatch.setattr(
         command_visualize, "unfinished", lambda picture, path: (real(picture, path), written.append(path.name))
     )
-    run("visualize", *DIGITS, "--classes", "3,5", "--watch", 2)
+    run("visualize", "digits-cnn", *DIGITS, "--classes", "3,5", "--watch", 2)
     assert written == ["visualize-3-preview.png", "visualize-5-preview.png"] * 2
     with Image.open("o/visualize-3-preview.png") as image:
         assert image.size == (28, 28)
@@ -84,7 +84,7 @@ def read_recipe_text(path):
 
 
 def test_pictures_that_share_waves_are_repeated_to_the_byte(run, capsys):
-    run("visualize", *DIGITS, "--classes", "3,5", "--shared-frequencies", 2)
+    run("visualize", "digits-cnn", *DIGITS, "--classes", "3,5", "--shared-frequencies", 2)
     assert read_recipe("o/visualize-5.png")["picture"] == 1
     assert "the same bytes" in run("repeat", "o/visualize-5.png", "--out", "again")
 
@@ -108,20 +108,20 @@ def stopped(monkeypatch, module, name, after):
 def test_an_interrupted_atlas_keeps_its_pictures(monkeypatch, capsys):
     inputopt.Picture(digits().held_x[0]).save("photos/0.png")
     stopped(monkeypatch, command_visualize, "atlas", 1)
-    given = ("atlas", *DIGITS, "--layer", "conv1", "--channels", "0,3", "--photos", "photos")
+    given = ("atlas", "digits-cnn", "photos", *DIGITS, "--layer", "conv1", "--channels", "0,3")
     assert main([str(part) for part in given]) == 130
-    assert "wrote o/atlas-3.png (unfinished)" in capsys.readouterr().out
+    assert "wrote o/atlas-3.png (unfinished)" in capsys.readouterr().err
     assert read_recipe("o/atlas-3.png")["interrupted"]
 
 
 @pytest.mark.parametrize(("command", "names"), [("fool", ["fool-all.png", "fool.png"]), ("ascend", ["ascend.png"])])
 def test_interrupted_searches_keep_their_sheets(monkeypatch, capsys, command, names):
     stopped(monkeypatch, command_fool, command, 2)
-    assert main([command, "--count", "1", "--out", "o"]) == 130
+    assert main([command, "digits-mlp", "--count", "4", "--out", "o"]) == 130
     assert sorted(path.name for path in Path("o").iterdir()) == names
 
 
-EVOLVE = ("evolve", "--model", "digits-mlp", "--grey", "--size", 28, "--out", "o", "--classes", "1,7")
+EVOLVE = ("evolve", "digits-mlp", "--grey", "--size", 28, "--out", "o", "--classes", "1,7")
 
 
 def test_images_evolve_and_are_repeated_to_the_byte(run):
@@ -147,14 +147,14 @@ def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
 
     monkeypatch.setattr(command_visualize, "evolve_images", interrupted)
     assert main([str(part) for part in (*EVOLVE, "--population", 6)]) == 130
-    assert "wrote o/evolve-7.png (unfinished)" in capsys.readouterr().out
+    assert "wrote o/evolve-7.png (unfinished)" in capsys.readouterr().err
     assert read_recipe("o/evolve-7.png")["interrupted"]
 
 
 def test_an_atlas_of_a_folder_of_photos(run):
     for number in range(3):
         inputopt.Picture(digits().held_x[number]).save(f"photos/{number}.png")
-    run("atlas", *DIGITS, "--layer", "conv1", "--channels", "0,3", "--photos", "photos", "--top", 2)
+    run("atlas", "digits-cnn", "photos", *DIGITS, "--layer", "conv1", "--channels", "0,3", "--top", 2)
     with Image.open("o/atlas.png") as image:
         assert min(image.size) > 100
 

@@ -14,21 +14,19 @@ import pytest
 import torch
 from contracts import digits, digits_net
 from torch import nn
+from verb_parsers import verb_parsers
 
 import inputopt
 from inputopt.cli import (
     command_dream,
     command_evaluate,
-    command_fool,
-    command_train,
     data_arguments,
     memory_limits,
     model_arguments,
 )
 from inputopt.cli.data_arguments import find_data, spread
-from inputopt.cli.main import build_parser, main, sentence
+from inputopt.cli.main import main, parse_words, sentence
 from inputopt.cli.memory_limits import bytes_a_picture, check_memory, memory
-from inputopt.cli.parsing import parse
 from inputopt.files import check_writable
 from inputopt.training.history import History
 from inputopt.zoo import training_recipes
@@ -37,7 +35,7 @@ from inputopt.zoo import training_recipes
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for module in (data_arguments, command_dream, command_fool):
+    for module in (data_arguments, command_dream):
         monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
 
 
@@ -52,11 +50,11 @@ def models(monkeypatch):
 
 
 def options(*words):
-    return parse(build_parser(), [str(word) for word in words])
+    return parse_words([str(word) for word in words])
 
 
 def found(*words):
-    return model_arguments.find_network(options("attack", "--model", *words))
+    return model_arguments.find_network(options("attack", *words))
 
 
 # --------------------------------------------------------------------------------------------------------------- models
@@ -91,14 +89,12 @@ def test_what_a_model_expects_is_said_in_options(models):
 
 
 def test_every_command_that_takes_a_model_takes_what_it_expects():
-    (every,) = [action for action in build_parser()._actions if action.dest == "command"]
-    taking = {name for name, command in every.choices.items() if any(a.dest == "model" for a in command._actions)}
-    assert taking - {"repeat"} == {  # a picture says itself how its network was frozen
-        name
-        for name, command in every.choices.items()
-        if {"mean", "std", "bounds"} <= {a.dest for a in command._actions}
+    parsers = verb_parsers()
+    taking = {name for name, command in parsers.items() if any(a.dest == "model" for a in command._actions)}
+    assert taking - {"repeat", "train"} == {  # a picture's recipe says how its network was frozen
+        name for name, command in parsers.items() if {"mean", "std", "bounds"} <= {a.dest for a in command._actions}
     }
-    assert len(taking) == 13
+    assert len(taking) == 17
 
 
 def test_images_are_put_into_the_bounds_and_floats_are_left(models):
@@ -150,9 +146,9 @@ def test_a_sample_says_what_it_is_of(capsys, monkeypatch):
     assert torch.equal(some.inputs(found("digits-mlp")), digits().held_x[torch.from_numpy(some.positions)])
     assert torch.equal(some.y, digits().held_y[torch.from_numpy(some.positions)])
     assert set(some.without(3).counts()) == set(range(10)) - {3}
-    assert main(["attack", "--count", "10", "--steps", "1", "--json", "--out", "o"]) == 0
+    assert main(["attack", "digits-mlp", "--count", "10", "--steps", "1", "--json", "--out", "o"]) == 0
     assert json.loads(capsys.readouterr().out)["classes"] == {str(label): 1 for label in range(10)}
-    assert main(["attack", "--count", "10", "--steps", "1", "--out", "o"]) == 0
+    assert main(["attack", "digits-mlp", "--count", "10", "--steps", "1", "--out", "o"]) == 0
     assert capsys.readouterr().out.startswith("10 of 1,000 inputs of digits: 10 classes, 1 of each\n")
 
 
@@ -247,7 +243,7 @@ def test_a_full_disk_is_a_sentence_and_leaves_nothing_half_written(capsys):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2000, before[1]))
     try:
-        assert main(["dream", "--steps", "1", "--out", "o"]) == 2
+        assert main(["dream", "digits-mlp", "--steps", "1", "--out", "o"]) == 2
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert re.fullmatch(r"inputopt: Cannot write o/[a-z-]+\.png: File too large; [^\n]+\n", capsys.readouterr().err)
@@ -295,19 +291,18 @@ def test_a_training_cut_short_says_so_in_its_card(stopped, status, monkeypatch, 
     assert main(["train", "digits-mlp", "--out", "o"]) == status
     assert f"; {stopped} after 7 of 2,000 batches" in capsys.readouterr().out
     assert f"NOT FINISHED: {stopped} after 7 of 2,000 batches" in Path("o/card.md").read_text()
-    assert command_train.NETWORKS["digits"] == "digits-mlp"
 
 
 def test_nothing_of_a_folder_is_made_before_something_is_written_there(capsys):
-    assert main(["fool", "--model", "gone.safetensors", "--out", "new/folder"]) == 2
-    assert main(["dream", "--layers", "layers.9", "--out", "new/folder"]) == 2
-    assert main(["zoom", "--layers", "layers.9", "--out", "new/folder"]) == 2
+    assert main(["fool", "gone.safetensors", "--out", "new/folder"]) == 2
+    assert main(["dream", "digits-mlp", "--layers", "layers.9", "--out", "new/folder"]) == 2
+    assert main(["zoom", "digits-mlp", "--layers", "layers.9", "--out", "new/folder"]) == 2
     assert not os.listdir()
     assert check_writable("new/folder/a.png") == Path("new/folder/a.png")
 
 
 def test_files_of_earlier_runs_survive_a_failure(capsys):
-    assert main(["dream", "--steps", "1", "--out", "o"]) == 0
+    assert main(["dream", "digits-mlp", "--steps", "1", "--out", "o"]) == 0
     before = {path: path.read_bytes() for path in Path("o").iterdir()}
-    assert main(["dream", "--layers", "layers.9", "--seed", "5", "--out", "o"]) == 2
+    assert main(["dream", "digits-mlp", "--layers", "layers.9", "--seed", "5", "--out", "o"]) == 2
     assert {path: path.read_bytes() for path in Path("o").iterdir()} == before

@@ -1,0 +1,111 @@
+"""Training of a network on a table or on images: what it writes works on raw inputs, and bad tables are a sentence."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import inputopt
+from inputopt.cli.main import main
+from inputopt.cli.table_data import read_table
+
+TABLE = "length,width,kind\n" + "".join(
+    f"{1000 + 50 * (row % 3) + row % 5},{0.001 * (row % 3)},{('eel', 'cat', 'dog')[row % 3]}\n" for row in range(60)
+)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_a_table_is_learnt_and_the_network_takes_its_raw_columns(capsys):
+    Path("t.csv").write_text(TABLE, encoding="utf-8")
+    assert main(["train", "mlp", "t.csv", "--hidden", "8", "--epochs", "60", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["accuracy"] == {"training": 1.0, "held_out": 1.0}
+    assert values["labels"] == ["cat", "dog", "eel"]
+    net = inputopt.load("out/weights.safetensors")
+    raw = torch.tensor([[1002.0, 0.0], [1052.0, 0.001], [1102.0, 0.002]])
+    assert net(raw).argmax(1).tolist() == [2, 0, 1]  # eel, cat, dog
+    card = Path("out/card.md").read_text(encoding="utf-8")
+    assert "0 cat, 1 dog, 2 eel" in card
+    assert "NOT FINISHED" not in card
+
+
+def test_the_class_may_be_in_any_column_and_the_header_may_be_missing():
+    Path("t.csv").write_text("7,1.5\n8,2.5\n7,3.5\n", encoding="utf-8")
+    table = read_table("t.csv", "1")
+    assert table.columns == ("2",)
+    assert table.labels == ("7", "8")
+    assert table.x.tolist() == [[1.5], [2.5], [3.5]]
+    assert table.y.tolist() == [0, 1, 0]
+
+
+def test_numeric_labels_are_sorted_as_numbers():
+    Path("t.csv").write_text("a,b\n1,10\n1,9\n1,2\n", encoding="utf-8")
+    assert read_table("t.csv", None).labels == ("2", "9", "10")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\n1,x\n2\n", "Row 3 of t.csv has 1 columns, but the first has 2."),
+        ("a,b,c\n1,2,x\n1,?,y\n", "Row 3 of t.csv has '?' where a finite number is expected"),
+        ("a,b,c\n1,2,x\n1,nan,y\n", "Row 3 of t.csv has 'nan'"),
+        ("a,b\n1,x\n2,x\n", "fewer than two classes"),
+        ("", "at least two columns"),
+        ("a\n1\n", "at least two columns"),
+        ("a,b\n1,x\n2,y\n", "too few rows"),
+    ],
+)
+def test_a_bad_table_is_a_sentence_and_nothing_is_written(text, words, capsys):
+    Path("t.csv").write_text(text, encoding="utf-8")
+    assert main(["train", "mlp", "t.csv"]) == 2
+    assert words in capsys.readouterr().err
+    assert not Path("out").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("train mlp", "mlp needs data"),
+        ("train mlp gone.csv", "There is no file gone.csv"),
+        ("train mlp t.csv --label kinds", "did you mean 'kind'"),
+        ("train digits-mlp --epochs 3", "The recipe of digits-mlp is fixed; omit --epochs."),
+        ("train digits-mlp digits", "The recipe of digits-mlp is fixed; omit data."),
+        ("train digits-mlp --learning-rate 1", "omit --learning-rate."),
+        ("train mlpp t.csv", "did you mean 'mlp'"),
+    ],
+)
+def test_wrong_lines(line, words, capsys):
+    Path("t.csv").write_text(TABLE, encoding="utf-8")
+    assert main(line.split()) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_folder_of_images_is_learnt(capsys):
+    random = np.random.default_rng(0)
+    for label, low in {"dark": 0, "light": 155}.items():
+        Path("images", label).mkdir(parents=True)
+        for number in range(12):
+            Image.fromarray(random.integers(low, low + 100, (6, 6), dtype=np.uint8)).save(
+                f"images/{label}/{number}.png"
+            )
+    assert main(["train", "mlp", "images", "--hidden", "4", "--epochs", "40", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["labels"] == ["dark", "light"]
+    assert values["accuracy"]["held_out"] == 1.0
+    assert main(["evaluate", "./out/weights.safetensors", "images", "--preset", "quick", "--count", "8", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clean_accuracy"] == 1.0
+
+
+def test_training_is_the_same_for_the_same_seed(capsys):
+    Path("t.csv").write_text(TABLE, encoding="utf-8")
+    for out, seed in (("a", 1), ("b", 1), ("c", 2)):
+        assert main(f"train mlp t.csv --epochs 3 --seed {seed} --out {out}".split()) == 0
+    weights = [Path(out, "weights.safetensors").read_bytes() for out in "abc"]
+    assert weights[0] == weights[1] != weights[2]
