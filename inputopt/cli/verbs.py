@@ -132,7 +132,7 @@ VERBS = {
     ),
     "demo": Verb(
         "command_demo",
-        "run the main commands, shown on one page",
+        "show the main functions of the library on one page",
         "inputopt demo --out out",
     ),
     "completion": Verb(

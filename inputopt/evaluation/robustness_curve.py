@@ -83,14 +83,14 @@ class RobustnessCurve:
         """A plot of accuracy against distance: one line per attack, and the lower envelope dashed."""
         figure = blank_figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot(xlabel=f"distance ({self.norm})", ylabel="accuracy", title="Robustness curve")
-        correct = 1.05 * self.furthest or 1.0
+        limit = 1.05 * self.furthest or 1.0
         for name, distance in {**self.distances, "all attacks": self.lowest}.items():
             envelope = name == "all attacks"
             if envelope and len(self.results) == 1:
                 continue
             steps, accuracies = curve_of(distance)
             axes.step(
-                [*steps.tolist(), correct],
+                [*steps.tolist(), limit],
                 [*accuracies.tolist(), float(accuracies[-1])],
                 where="post",
                 label=f"{name} (area {robustness_area(distance, self.furthest):.3g})",
@@ -98,7 +98,7 @@ class RobustnessCurve:
                 linestyle="--" if envelope else "-",
                 linewidth=1.2 if envelope else 1.6,
             )
-        axes.set_xlim(0, correct)
+        axes.set_xlim(0, limit)
         axes.set_ylim(0, 1)
         axes.legend(fontsize=8)
         return figure

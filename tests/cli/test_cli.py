@@ -166,13 +166,25 @@ def test_demo_shows_everything_on_one_page(run, short):
     text = run("demo", "--out", "o", status=1)
     page = Path("o/index.html").read_text(encoding="utf-8")
     shown = re.findall(r'src="([^"]+)"', page)
-    assert {"fool.png", "ascend.png", "dream-steps.png", "reproduce/error.png"} <= set(shown)
+    assert set(shown) == {
+        *(
+            "ascend.png",
+            "photo.jpg",
+            "dream.png",
+            "trust.png",
+            "fool.png",
+            "reproduce/error.png",
+            "reproduce/gradients.png",
+        )
+    }
     for name in shown:
         with Image.open(Path("o") / name) as image:
             image.load()
     assert "http" not in page
-    assert "16 of 16 noise images" in page
-    assert re.search(r"(\d+) of \1 correctly classified inputs", page)
+    assert "5 of 5 noise images" in page
+    assert re.search(r"(\d+) of \1 correctly classified digits", page)
+    assert page.index("ascend.png") < page.index("<table"), "pictures first, tables after"
+    assert "prefers-color-scheme: dark" in page
     assert "{{" not in page
     assert str(Path("o/index.html").resolve()) in text
 
