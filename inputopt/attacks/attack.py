@@ -29,6 +29,7 @@ from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result, scatter
 from inputopt.search.rows import take
+from inputopt.search.saving import provenance, settings_of
 
 Model = Frozen | nn.Module | Callable[[Tensor], Any]
 
@@ -94,7 +95,15 @@ class Attack(AttackConfig):
             )
         problem, traits = check_arguments(self, net, x, y, target, ids, goal)
         problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), self.eps, self.mask))
-        return run_in_batches(self, net, problem, traits, seed, watch, objective_of(loss), goal_of(goal))
+        found = run_in_batches(self, net, problem, traits, seed, watch, objective_of(loss), goal_of(goal))
+        return recorded(found, self, net, seed, target=target is not None, loss=loss, goal=goal)
+
+
+def recorded(found: Result, attack: AttackConfig, net: Frozen, seed: int, **call: Any) -> Result:
+    """The result with a record of the attack, and of the arguments of its call that were given."""
+    given = {name: value for name, value in call.items() if value}
+    settings = {**settings_of(attack), **given}
+    return replace(found, made_by=provenance(type(attack).__name__, net, attack.norm, seed, settings))
 
 
 def check_arguments(

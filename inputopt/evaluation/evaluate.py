@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,6 +32,7 @@ from inputopt.search.norms import find_norm
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 from inputopt.search.rows import take
+from inputopt.versions import now, recorded_versions
 
 
 @default_modes()
@@ -112,9 +112,11 @@ def evaluate(
         "masked": where is not None,
         "eot_samples": eot_samples,
         "labels": "given" if y is not None else "the model's own predictions",
-        "model": net.described(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
+        "model": {**net.described(), "class": net.kind},
+        "count": len(problem.x0),
+        "shape": list(problem.x0.shape[1:]),
+        "date": now(),
+        "versions": recorded_versions(),
     }
     return _report(final, problem, state, rows, indicators(evidence), settings)
 

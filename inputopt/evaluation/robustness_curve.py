@@ -18,13 +18,14 @@ from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.norms import find_norm
 from inputopt.search.result import Result
+from inputopt.summaries import Summarised, Summary, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class RobustnessCurve:
+@dataclass(frozen=True, repr=False)
+class RobustnessCurve(Summarised):
     """Distances to the nearest adversarial examples found by several minimal-norm attacks.
 
     Attributes:
@@ -79,6 +80,18 @@ class RobustnessCurve:
         failed = int(torch.isinf(distance).sum())
         return {"attack": name, "median": median if math.isfinite(median) else None, "area": area, "failed": failed}
 
+    def _summary(self, images: bool) -> Summary:
+        rows = self.rows() if len(self.results) > 1 else self.rows()[:-1]
+        medians = ", ".join(f"{row['attack']} {_median_text(row)}" for row in rows)
+        facts = [("", f"{len(self.lowest)} inputs"), (f"median distance ({self.norm}):", medians)]
+        cells = [
+            [row["attack"], _median_text(row), f"{row['area']:.4g}", str(row["failed"])]
+            + [f"{row[name]:,.1f}" if name in row else "" for name in COSTS]
+            for row in rows
+        ]
+        heads = ["attack", f"median {self.norm}", "area", "failed", *COSTS]
+        return Summary("RobustnessCurve", facts, tables=[Table(heads, cells)])
+
     def figure(self) -> Figure:
         """A plot of accuracy against distance: one line per attack, and the lower envelope dashed."""
         figure = blank_figure(figsize=(7, 4.2), layout="constrained")
@@ -102,6 +115,13 @@ class RobustnessCurve:
         axes.set_ylim(0, 1)
         axes.legend(fontsize=8)
         return figure
+
+
+COSTS = ("forwards", "backwards", "seconds")
+
+
+def _median_text(row: dict[str, Any]) -> str:
+    return "none" if row["median"] is None else f"{row['median']:.4g}"
 
 
 def curve_of(distance: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -24,6 +25,7 @@ from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box
 from inputopt.search.result import Result
+from inputopt.search.saving import provenance
 from inputopt.search.steps.directions import Stateless, unit
 from inputopt.search.steps.step import GradientStep
 
@@ -77,7 +79,7 @@ def fool(
     ids = torch.arange(count, device=net.device)
     x0 = within.clamp(within.of_parts(_initial_noise(start, sizes, seed, ids).to(net.dtype)))
     problem, _ = check_problem(net, x0, torch.full_like(ids, target), ids)
-    return optimise(
+    found = optimise(
         Autograd(net, cross_entropy, confident(confidence)),
         GradientStep(by_width(within.width), rate * x0[0].numel() ** 0.5),
         Box(within.low, within.high),
@@ -86,6 +88,8 @@ def fool(
         steps=steps,
         watch=watch,
     )
+    settings = {"target": target, "confidence": confidence, "steps": steps, "rate": rate, "start": start}
+    return replace(found, made_by=provenance("fool", net, "l2", seed, settings))
 
 
 def by_width(width: Any) -> Stateless:

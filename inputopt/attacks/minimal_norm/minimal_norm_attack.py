@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.attack import Model, check_arguments, run_in_batches
+from inputopt.attacks.attack import Model, check_arguments, recorded, run_in_batches
 from inputopt.attacks.config import AttackConfig
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import AttackRun
@@ -64,7 +64,10 @@ class MinimalNormAttack(AttackConfig):
         problem, traits = check_arguments(self, net, x, y, target, ids)
         problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), torch.inf, self.mask))
         starting_points = None if start is None else _inside(float_tensor("start", start, net), problem)
-        return failures_at_infinity(run_in_batches(self, net, problem, traits, seed, watch, start=starting_points))
+        found = run_in_batches(self, net, problem, traits, seed, watch, start=starting_points)
+        return recorded(
+            failures_at_infinity(found), self, net, seed, target=target is not None, start=start is not None
+        )
 
 
 def _inside(start: Tensor, problem: Problem) -> Tensor:
