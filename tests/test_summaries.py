@@ -69,7 +69,10 @@ MADE = {
     ),
     "History": (lambda: inputopt.train(*xor(), steps=20), r"20 updates, all steps done, error .* to .*, \d+ samples"),
     "Gradients": (lambda: inputopt.gradients(*xor()), r"cost 0\.\d+, norm by layer: \S+, \S+, inputs \[2, 2\], \d"),
-    "Evolution": (lambda: inputopt.evolve(*xor(), generations=3, stop_error=0), r"error .*3 generations, 600 networks evaluated"),
+    "Evolution": (
+        lambda: inputopt.evolve(*xor(), generations=3, stop_error=0),
+        "error .*3 generations, 600 networks evaluated",
+    ),
 }
 
 
