@@ -68,15 +68,17 @@ def class_index(name: str | int) -> int:
 def by_name(given: Any) -> tuple[Any, str | None]:
     """Classes with names replaced by their indices, and the first of these names; None if there is none.
 
+    Numbers as text, "3", are kept, since they are more likely a mistake.
+
     >>> by_name([985, 291])
     ([985, 291], None)
     """
     listed = [given] if isinstance(given, str) else list(given) if isinstance(given, (list, tuple)) else []
-    name = next((each for each in listed if isinstance(each, str)), None)
-    if name is None:
+    names = [each for each in listed if isinstance(each, str) and not each.isdecimal()]
+    if not names:
         return given, None
-    indices = [class_index(each) if isinstance(each, str) else each for each in listed]
-    return (indices[0] if isinstance(given, str) else indices), name
+    indices = [class_index(each) if each in names else each for each in listed]
+    return (indices[0] if isinstance(given, str) else indices), names[0]
 
 
 def of_imagenet(logits: Tensor, name: str | None) -> Tensor:
