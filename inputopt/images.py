@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-Bounds: TypeAlias = "tuple[float | Tensor, float | Tensor]"
+Bounds: TypeAlias = tuple[float | Tensor, float | Tensor]
 """(black, white): numbers, or tensors [C] or of any shape that broadcasts to a picture [C, H, W]."""
 
 STRIP = 256  # rows converted to levels at a time, so that a large picture is never held as float64

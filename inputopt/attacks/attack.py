@@ -20,16 +20,16 @@ from inputopt.attacks.user_functions import GoalLike, LossLike, goal_of, objecti
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.goals import Goal
-from inputopt.search.inputs import InputoptWarning, check_problem
+from inputopt.search.inputs import InputoptWarning, Inputs, check_problem
 from inputopt.search.loop import Watch
 from inputopt.search.network_draws import keyed, unseeded
 from inputopt.search.network_traits import PROBABILITIES, NetworkTraits
-from inputopt.search.norms import find_norm
+from inputopt.search.norms import NormName, find_norm
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result, scatter
+from inputopt.search.result_origin import provenance, settings_of
 from inputopt.search.rows import take
-from inputopt.search.saving import provenance, settings_of
 
 Model = Frozen | nn.Module | Callable[[Tensor], Any]
 
@@ -49,7 +49,7 @@ class Attack(AttackConfig):
     takes_loss: ClassVar[bool] = True
     """Whether the attack accepts a user-supplied loss."""
 
-    norm: str = "linf"
+    norm: NormName = "linf"
     eps: float | Tensor = setting(0.1, lengths)
     stop_on_success: bool = field(default=True, kw_only=True, metadata=checked_by(flag))
 
@@ -57,7 +57,7 @@ class Attack(AttackConfig):
     def __call__(
         self,
         model: Model,
-        x: Tensor,
+        x: Inputs,
         y: Any = None,
         target: Any = None,
         loss: LossLike | None = None,

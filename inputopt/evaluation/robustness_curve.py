@@ -16,7 +16,8 @@ from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search.norms import find_norm
+from inputopt.search.inputs import Inputs
+from inputopt.search.norms import NormName, find_norm
 from inputopt.search.result import Result
 from inputopt.summaries import Summarised, Summary, Table
 
@@ -36,7 +37,7 @@ class RobustnessCurve(Summarised):
         lowest: minimum over all attacks, [B]: the lower envelope.
     """
 
-    norm: str
+    norm: NormName
     results: dict[str, Result]
     seconds: dict[str, float]
 
@@ -138,9 +139,9 @@ def robustness_area(distance: Tensor, most: float) -> float:
 
 def robustness_curve(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
-    x: Tensor,
+    x: Inputs,
     y: Any,
-    norm: str = "l2",
+    norm: NormName = "l2",
     attacks: Mapping[str, MinimalNormAttack] | None = None,
     seed: int = 0,
     ids: Any = None,
@@ -162,7 +163,8 @@ def robustness_curve(
     Raises:
         ValueError, TypeError: invalid arguments, or attacks in another norm; raised before any attack runs.
     """
-    chosen = {"MinimalNorm": MinimalNorm(find_norm(norm).name)} if attacks is None else dict(attacks)
+    find_norm(norm)
+    chosen = {"MinimalNorm": MinimalNorm(norm)} if attacks is None else dict(attacks)
     if not chosen:
         raise ValueError("attacks must hold at least one minimal-norm attack; omit it to use MinimalNorm.")
     for name, attack in chosen.items():

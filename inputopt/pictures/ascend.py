@@ -14,20 +14,20 @@ from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.fool import by_width
 from inputopt.search.bounds import lengths
 from inputopt.search.goals import wrong
-from inputopt.search.inputs import check_problem
+from inputopt.search.inputs import Inputs, check_problem
 from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives.logits import cross_entropy
 from inputopt.search.oracles import Autograd
 from inputopt.search.projections import in_box
 from inputopt.search.result import Result
-from inputopt.search.saving import provenance
+from inputopt.search.result_origin import provenance
 from inputopt.search.steps.step import GradientStep
 
 
 @default_modes()
 def ascend(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
-    x: Tensor,
+    x: Inputs,
     y: Any = None,
     *,
     steps: int = 1_000,

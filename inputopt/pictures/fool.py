@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -25,11 +25,13 @@ from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box
 from inputopt.search.result import Result
-from inputopt.search.saving import provenance
+from inputopt.search.result_origin import provenance
 from inputopt.search.steps.directions import Stateless, unit
 from inputopt.search.steps.step import GradientStep
 
-STARTS = ("static", "fourier")
+StartName = Literal["static", "fourier"]
+
+STARTS: tuple[StartName, ...] = get_args(StartName)
 
 
 @default_modes()
@@ -43,7 +45,7 @@ def fool(
     confidence: float = 0.99,
     steps: int = 1_000,
     rate: float = 0.01,
-    start: str = "static",
+    start: StartName = "static",
     watch: Watch | None = None,
 ) -> Result:
     """Optimise noise until the model is confident of class `target` (after Nguyen, Yosinski and Clune, 2015).

@@ -22,7 +22,7 @@ from inputopt.images import thumbnail
 from inputopt.images import to_image as to_image
 from inputopt.summaries import Summarised, Summary, settings_text, shape_text
 
-Photo: TypeAlias = "Tensor | Image.Image | str | Path | np.ndarray[Any, Any]"
+Photo: TypeAlias = Tensor | Image.Image | str | Path | np.ndarray[Any, Any]
 """A photo as input: a floating-point tensor or array [C, H, W] in the network's bounds, or an image: a file path, a
 Pillow image, or a uint8 array of levels 0 to 255, [H, W], [H, W, C] or [C, H, W].
 """

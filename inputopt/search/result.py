@@ -13,8 +13,8 @@ from torch import Tensor
 
 from inputopt.images import are_images, thumbnail
 from inputopt.search.objectives.logits import best_other
+from inputopt.search.result_origin import bounds_of
 from inputopt.search.rows import per_example, take
-from inputopt.search.saving import bounds_of, save_result
 from inputopt.summaries import Summarised, Summary, settings_text
 
 SHOWN = 8
@@ -82,6 +82,8 @@ class Result(Summarised):
             ValueError: names that are not one per example, not unique, or outside the folder.
             FileError: the folder cannot be written to.
         """
+        from inputopt.search.result_files import save_result  # it imports this module
+
         return save_result(self, folder, names)
 
     def _summary(self, images: bool) -> Summary:

@@ -20,7 +20,7 @@ from inputopt.derivatives.gradient_methods import check_batch
 from inputopt.derivatives.plain import HALF, check_plain
 from inputopt.nets.activations import Array
 from inputopt.nets.arrays import Arrays, arrays, forward
-from inputopt.nets.costs import Cost, find_cost
+from inputopt.nets.costs import Cost, CostName, find_cost
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.mlp import MLP
 from inputopt.summaries import Summarised, Summary
@@ -136,7 +136,7 @@ def evolve(
     net: MLP,
     inputs: Any,
     targets: Any,
-    cost: str = "mse",
+    cost: CostName = "mse",
     generations: int = 1_000,
     stop_error: float = 0.01,
     rules: Genetic | None = None,

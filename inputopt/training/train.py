@@ -15,15 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.derivatives.gradient_methods import find_gradient_method
+from inputopt.derivatives.gradient_methods import MethodName, find_gradient_method
 from inputopt.derivatives.record import GradientMethod
+from inputopt.nets.costs import CostName
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.inference.modes import modes_kept
 from inputopt.training.fast.repeated import repeated as fixed_batch_step
 from inputopt.training.history import History, log_spaced, sampled
 from inputopt.training.recorder import Recorder
 from inputopt.training.task import Task, check_task, epoch_slices, failure, forward_of
-from inputopt.training.updates import MakeOptimiser, Update, find_update, training_of
+from inputopt.training.updates import MakeOptimiser, OptimiserName, Update, find_update, training_of
 
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
@@ -47,13 +48,13 @@ def train(
     net: nn.Module,
     inputs: Any,
     targets: Any,
-    cost: str = "mse",
+    cost: CostName = "mse",
     learning_rate: float = 0.5,
     steps: int = 10_000,
-    method: str = "autograd",
+    method: MethodName = "autograd",
     *,
     batch_size: int | None = None,
-    optimiser: str | MakeOptimiser = "descent",
+    optimiser: OptimiserName | MakeOptimiser = "descent",
     stop_error: float = 0.0,
     seed: int = 0,
     perturb: Perturb | None = None,
