@@ -111,4 +111,5 @@ def _details(settings: dict[str, Any]) -> list[tuple[str, str]]:
     details = []
     if "model" in settings:
         details.append(("model", str(settings["model"]["name"] or settings["model"]["class"])))
-    return details + [(name, str(settings[name])) for name in ("labels", "levels", "seed", "date") if name in settings]
+    names = ("labels", "levels", "seed", "date")
+    return details + [(name, str(settings[name])) for name in names if settings.get(name) is not None]

@@ -49,10 +49,10 @@ def summary_of(
         facts.append(("normalised by", f"mean {_extent(scaling.mean)} and std {_extent(scaling.std)}"))
     facts.append(("on", str(device)))
     used = [change for change, said in optimisations.items() if said == "used"]
-    if len(set(optimisations.values())) == 1 and not used:
-        facts.append(("optimisations", next(iter(optimisations.values()))))
-    else:
-        facts.append(("optimisations", ", ".join(used) or "none"))
+    reasons = set(optimisations.values())
+    if len(reasons) == 1 and not used:  # not decided yet, or one reason against all of them
+        return Summary("Frozen", [*facts, ("optimisations", reasons.pop())])
+    facts.append(("optimisations", ", ".join(used) or "none"))
     return Summary("Frozen", facts, tables=[Table(["optimisation", ""], list(optimisations.items()))])
 
 

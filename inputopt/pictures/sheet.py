@@ -116,10 +116,13 @@ def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figur
 
 
 def _show_difference(axes: Axes, difference: Tensor, bounds: Bounds) -> None:
+    most, size = float(difference.abs().max()), float(difference.norm())
+    if not most:
+        show(axes, torch.full_like(difference, 0.5), (0.0, 1.0), "no difference")
+        return
     low, high = ends(difference, bounds)
     parts = difference.detach().cpu() / (high - low)
     factor = 0.5 / max(float(parts.abs().max()), torch.finfo(torch.float32).tiny)
-    most, size = float(difference.abs().max()), float(difference.norm())
     caption = f"difference x {factor:.3g}\nL2 {size:.2f}, max {most:.2f}"
     show(axes, 0.5 + parts * factor, (0.0, 1.0), caption)
 

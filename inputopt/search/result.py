@@ -108,7 +108,7 @@ class Result(Summarised):
         if bounds is None or not are_images(self.x, bounds):
             return []
         shown = zip(self.x[:SHOWN], self.label.tolist(), self.prediction.tolist(), strict=False)
-        return [(thumbnail(x, bounds), f"{label} -> {prediction}") for x, label, prediction in shown]
+        return [(thumbnail(x, bounds), f"label {label}, predicted {prediction}") for x, label, prediction in shown]
 
 
 Better = Callable[[Result, Result], Tensor]

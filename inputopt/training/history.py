@@ -90,8 +90,8 @@ class History(Summarised):
 
     @property
     def curve(self) -> Array:
-        """Number of updates + 1 and mean error of every point, [P, 2], for plots on logarithmic axes."""
-        return np.array([(point.index + 1, point.error) for point in self.points or self.samples])
+        """Number of updates + 1, mean error and mean cost of every point, [P, 3], for plots on logarithmic axes."""
+        return np.array([(point.index + 1, point.error, point.cost) for point in self.points or self.samples])
 
     def _summary(self, images: bool) -> Summary:
         facts = [("", f"{self.trainings:,} updates"), ("", self.stopped)]
@@ -147,13 +147,13 @@ def sampled(trainings: int) -> list[int]:
 
 
 def log_spaced(trainings: int) -> list[int]:
-    """Update indices that are evenly spaced on a logarithmic axis, ten per factor of 10.
+    """Update indices that are evenly spaced on a logarithmic axis, twenty per factor of 10.
 
-    >>> log_spaced(100)[:12]
-    [0, 1, 2, 3, 4, 5, 7, 9, 12, 15, 19, 24]
+    >>> log_spaced(100)[:16]
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 17, 19]
     """
-    count = math.ceil(10 * math.log10(trainings))
-    return sorted({round(10 ** (step / 10)) - 1 for step in range(count)})
+    count = math.ceil(20 * math.log10(trainings))
+    return sorted({round(10 ** (step / 20)) - 1 for step in range(count)})
 
 
 def named_numbers(what: str, values: Sequence[Array]) -> dict[str, float]:

@@ -17,7 +17,7 @@ def plot_errors(histories: Mapping[str, History], title: str = "Error over time"
     figure = blank_figure(figsize=(8, 4.5))
     axes = figure.add_subplot(title=title, xlabel="training", ylabel="error (norm of target - output)")
     for name, history in histories.items():
-        axes.loglog(*history.curve.T, label=name)
+        axes.loglog(*history.curve[:, :2].T, label=name)
     axes.legend()
     return figure
 

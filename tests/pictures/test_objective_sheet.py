@@ -8,7 +8,7 @@ from contracts import digits
 import inputopt
 from inputopt.pictures.objective_sheet import objective_sheet, scores
 from inputopt.pictures.picture import Picture
-from inputopt.pictures.sheet import FrameRecorder, add_title, contact_sheet, grid_shape, named_sheet, sheet
+from inputopt.pictures.sheet import FrameRecorder, add_title, contact_sheet, grid_shape, named_sheet, pairs_sheet, sheet
 
 
 def captions(figure):
@@ -74,6 +74,13 @@ def test_sheets_have_no_empty_row_or_column():
         assert len(figure.axes) == cells
         assert len(captions(figure)) == shown
         assert all(not axes.axison for axes in figure.axes)
+
+
+def test_two_equal_images_have_no_difference():
+    x = digits().held_x[:2]
+    figure = pairs_sheet(x, torch.stack([x[0], 1 - x[1]]), inputopt.Frozen(inputopt.load("digits-cnn")), "pairs")
+    assert captions(figure)[4] == "no difference"
+    assert captions(figure)[5].startswith("difference x 0.5\n")
 
 
 def test_a_title_is_wrapped_to_the_width_of_the_figure():
