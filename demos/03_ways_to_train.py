@@ -50,7 +50,8 @@ def main(out: Path) -> None:
             run = inputopt.train(net, inputs, targets, learning_rate=2, steps=most, method=way, stop_error=STOP)
             numbers = f"{run.trainings:>26,}{runs * run.trainings:>13,}{run.seconds:>9.3f}{run.error[-1]:>13.4f}"
             print(f"{task:<9}{way:<12}{numbers}")
-            show(axes, task, way, runs * (run.index + 1), run.cost)
+            updates, _, costs = run.curve.T
+            show(axes, task, way, runs * updates, costs)
         rules = inputopt.Genetic(seed=0)
         found = inputopt.evolve(inputopt.MLP(sizes, seed=0), inputs, targets, stop_error=STOP, rules=rules)
         numbers = f"{found.generations:>26,}{found.evaluations:>13,}{found.seconds:>9.3f}{found.error:>13.4f}"

@@ -4,6 +4,8 @@ from inputopt import attacks
 from inputopt.attribution.class_means import average
 from inputopt.attribution.saliency import saliency
 from inputopt.attribution.spurious import spurious
+from inputopt.derivatives.explain import explain
+from inputopt.derivatives.gradcheck import gradcheck
 from inputopt.derivatives.gradient_methods import gradients
 from inputopt.derivatives.record import Gradients
 from inputopt.evaluation.evaluate import evaluate
@@ -21,8 +23,11 @@ from inputopt.pictures.dream import dream
 from inputopt.pictures.fool import fool
 from inputopt.pictures.invert import invert
 from inputopt.pictures.map_elites import evolve_images
+from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.visualize import visualize
+from inputopt.pictures.zoom import zoom
+from inputopt.progress import progress_bar
 from inputopt.search.inputs import InputoptWarning
 from inputopt.search.loop import Interrupted
 from inputopt.search.objectives.features import Channel, Class, Direction, Layer, LogProbability, Neuron
@@ -32,7 +37,9 @@ from inputopt.search.result import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History
 from inputopt.training.train import DivergenceWarning, train
+from inputopt.zoo.layer_shapes import layers
 from inputopt.zoo.library import load
+from inputopt.zoo.repeat import repeat
 
 __all__ = [
     "MLP",
@@ -67,10 +74,16 @@ __all__ = [
     "evaluate",
     "evolve",
     "evolve_images",
+    "explain",
     "fool",
+    "gradcheck",
     "gradients",
     "invert",
+    "layers",
     "load",
+    "objective_sheet",
+    "progress_bar",
+    "repeat",
     "robustness_curve",
     "saliency",
     "save",
@@ -79,4 +92,5 @@ __all__ = [
     "total_variation",
     "train",
     "visualize",
+    "zoom",
 ]

@@ -94,7 +94,7 @@ def on_images(direction):
     return directions.Stateless(update)
 
 
-ASKING = {"atlas", "average", "saliency", "spurious"}
+ASKING = {"atlas", "average", "objective_sheet", "saliency", "spurious", "zoom"}
 """Recipes that find no input in the bounds; their own tests ask of them what they promise."""
 
 

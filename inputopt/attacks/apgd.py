@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -20,13 +20,16 @@ from inputopt.search.inputs import InputoptWarning
 from inputopt.search.norms import Norm
 from inputopt.search.objectives.dlr import dlr
 from inputopt.search.objectives.logits import attack_cross_entropy, margin
+from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result, best_restart, lower_loss
 from inputopt.search.rows import chosen, per_example
 from inputopt.search.steps.step import Step
 
-LOSSES = {"cross_entropy": attack_cross_entropy, "dlr": dlr, "margin": margin}
+LossName = Literal["cross_entropy", "dlr", "margin"]
+
+LOSSES: dict[LossName, Objective] = {"cross_entropy": attack_cross_entropy, "dlr": dlr, "margin": margin}
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ class APGD(Attack):
     elsewhere: ClassVar[str] = "PGD"
 
     steps: int = setting(100, whole())
-    loss: str = setting("cross_entropy", one_of(*LOSSES))
+    loss: LossName = setting("cross_entropy", one_of(*LOSSES))
     restarts: int = setting(1, whole())
     random_start: bool = setting(True, flag)
     enlarged_radii: tuple[float, ...] | None = setting(None, optional(radii))

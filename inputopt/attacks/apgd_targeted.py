@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 
@@ -40,7 +40,7 @@ class TargetedAPGD(Attack):
 
     steps: int = setting(100, whole())
     targets: int = setting(9, whole())
-    loss: str = setting("dlr", one_of("dlr", "margin"))
+    loss: Literal["dlr", "margin"] = setting("dlr", one_of("dlr", "margin"))
     random_start: bool = setting(True, flag)
     enlarged_radii: tuple[float, ...] | None = setting(None, optional(radii))
 

@@ -20,14 +20,15 @@ from inputopt.attacks.user_functions import GoalLike, LossLike, goal_of, objecti
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.goals import Goal
-from inputopt.search.inputs import InputoptWarning, check_problem
+from inputopt.search.inputs import InputoptWarning, Inputs, check_problem
 from inputopt.search.loop import Watch
 from inputopt.search.network_draws import keyed, unseeded
 from inputopt.search.network_traits import PROBABILITIES, NetworkTraits
-from inputopt.search.norms import find_norm
+from inputopt.search.norms import NormName, find_norm
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result, scatter
+from inputopt.search.result_origin import provenance, settings_of
 from inputopt.search.rows import take
 
 Model = Frozen | nn.Module | Callable[[Tensor], Any]
@@ -48,7 +49,7 @@ class Attack(AttackConfig):
     takes_loss: ClassVar[bool] = True
     """Whether the attack accepts a user-supplied loss."""
 
-    norm: str = "linf"
+    norm: NormName = "linf"
     eps: float | Tensor = setting(0.1, lengths)
     stop_on_success: bool = field(default=True, kw_only=True, metadata=checked_by(flag))
 
@@ -56,7 +57,7 @@ class Attack(AttackConfig):
     def __call__(
         self,
         model: Model,
-        x: Tensor,
+        x: Inputs,
         y: Any = None,
         target: Any = None,
         loss: LossLike | None = None,
@@ -94,7 +95,15 @@ class Attack(AttackConfig):
             )
         problem, traits = check_arguments(self, net, x, y, target, ids, goal)
         problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), self.eps, self.mask))
-        return run_in_batches(self, net, problem, traits, seed, watch, objective_of(loss), goal_of(goal))
+        found = run_in_batches(self, net, problem, traits, seed, watch, objective_of(loss), goal_of(goal))
+        return recorded(found, self, net, seed, target=target is not None, loss=loss, goal=goal)
+
+
+def recorded(found: Result, attack: AttackConfig, net: Frozen, seed: int, **call: Any) -> Result:
+    """The result with a record of the attack, and of the arguments of its call that were given."""
+    given = {name: value for name, value in call.items() if value}
+    settings = {**settings_of(attack), **given}
+    return replace(found, made_by=provenance(type(attack).__name__, net, attack.norm, seed, settings))
 
 
 def check_arguments(

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.attacks.user_functions import transform_function
-from inputopt.search.norms import NORMS
+from inputopt.search.norms import NORMS, NormName
 from inputopt.search.transforms import Transform
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ class AttackConfig(ABC):
     elsewhere: ClassVar[str] = ""
     """Attack to use in other norms."""
 
-    norm: str
+    norm: NormName
     levels: int | None = field(default=None, kw_only=True, metadata=checked_by(optional(whole(2))))
     mask: Tensor | None = field(default=None, kw_only=True, metadata=checked_by(optional(mask_of_numbers)))
     eot_samples: int = field(default=1, kw_only=True, metadata=checked_by(whole()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,9 @@ from inputopt.search.bounds import range_of
 from inputopt.search.inputs import check_problem
 from inputopt.search.problem import Problem
 
-METHODS = ("gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion")
+SaliencyMethod = Literal["gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion"]
+
+METHODS: tuple[SaliencyMethod, ...] = get_args(SaliencyMethod)
 
 
 @default_modes()
@@ -27,7 +29,7 @@ def saliency(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     x: Any,
     y: Any,
-    method: str = "integrated",
+    method: SaliencyMethod = "integrated",
     *,
     samples: int = 32,
     baseline: Any = None,
@@ -76,7 +78,14 @@ def saliency(
 
 
 def _attributions(
-    net: Frozen, problem: Problem, method: str, base: Tensor, samples: int, deviation: float, window: int, seed: int
+    net: Frozen,
+    problem: Problem,
+    method: SaliencyMethod,
+    base: Tensor,
+    samples: int,
+    deviation: float,
+    window: int,
+    seed: int,
 ) -> Tensor:
     if method == "gradient":
         return logit_gradient(net, problem.x0, problem)

@@ -17,6 +17,7 @@ from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search import keyed_random
 from inputopt.search.bounds import range_of
 from inputopt.search.inputs import check_problem, floats
+from inputopt.summaries import Summarised, Summary, Table
 
 FLIPS = 0.5
 """A class is suspicious if another class's mean colour in one region changes this fraction of its predictions."""
@@ -50,8 +51,8 @@ class ClassFinding:
     swap_rate: float
 
 
-@dataclass(frozen=True)
-class Spurious:
+@dataclass(frozen=True, repr=False)
+class Spurious(Summarised):
     """The results of `spurious`; classes without a successful attack on a correctly classified input are left out.
 
     Attributes:
@@ -82,6 +83,37 @@ class Spurious:
                 + ("  <- suspicious" if row.label in marked else "")
             )
         return "\n".join(lines)
+
+    def _summary(self, images: bool) -> Summary:
+        facts = [
+            ("", f"{len(self.findings)} classes"),
+            ("regions", f"{self.grid[0]} x {self.grid[1]}"),
+            ("suspicious classes:", ", ".join(map(str, self.suspicious())) or "none"),
+        ]
+        rows = [
+            [
+                str(row.label),
+                str(row.inputs),
+                _place(row.region),
+                f"{row.share:.0%}",
+                f"{row.uniform:.0%}",
+                _place(row.decisive_region),
+                f"{row.swap_rate:.0%}",
+            ]
+            for row in self.findings
+        ]
+        return Summary("Spurious", facts, tables=[Table(HEADS, rows)])
+
+
+HEADS = (
+    "class",
+    "inputs",
+    "most perturbed region",
+    "its share of the energy",
+    "constant offset",
+    "decisive region",
+    "misclassified by its mean colour in other classes",
+)
 
 
 def _place(region: tuple[int, int]) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 from inputopt.cli.model_arguments import check_cpu
 from inputopt.cli.output import finish, table
 from inputopt.cli.verbs import add_common, add_verb
-from inputopt.zoo.imagenet import INSTALL, SCALES, TRAINED_AT
+from inputopt.nets.class_names import INSTALL
+from inputopt.zoo.imagenet import SCALES, TRAINED_AT
 from inputopt.zoo.library import models_folder, shipped
 
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 from torch import Tensor
 
-from inputopt.derivatives.gradient_methods import GRADIENT_METHODS, find_gradient_method, gradients
+from inputopt.derivatives.gradient_methods import MethodName, find_gradient_method, gradients
 from inputopt.derivatives.record import Gradients
+from inputopt.nets.costs import CostName
 from inputopt.nets.mlp import MLP
 
-REFERENCE = "autograd"
+REFERENCE: MethodName = "autograd"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ class Agreement:
 
 
 def agreements(
-    net: MLP, inputs: Any, targets: Any, cost: str = "mse", methods: Sequence[str] = tuple(GRADIENT_METHODS)
+    net: MLP, inputs: Any, targets: Any, cost: str = "mse", methods: Sequence[MethodName] = get_args(MethodName)
 ) -> list[Agreement]:
     """Compute all gradients by each method and compare them with autograd.
 
@@ -53,6 +54,7 @@ def agreements(
         raise TypeError(f"methods must be a list of names, not {methods!r}.")
     for method in methods:
         find_gradient_method(method)
+    cost = cast(CostName, cost)  # `gradients` checks it
     reference = gradients(net, inputs, targets, cost, REFERENCE)
     results = []
     for method in methods:

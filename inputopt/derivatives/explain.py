@@ -15,7 +15,7 @@ from inputopt.derivatives.plain import check_plain, in_single_precision
 from inputopt.derivatives.record import as_arrays
 from inputopt.nets.activations import Array
 from inputopt.nets.arrays import Arrays, arrays
-from inputopt.nets.costs import Cost, find_cost
+from inputopt.nets.costs import Cost, CostName, find_cost
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.mlp import MLP
 
@@ -23,10 +23,15 @@ MOST_NUMBERS = 400
 
 
 @default_modes()
-def explain(net: MLP, inputs: Any, targets: Any, cost: str = "mse", learning_rate: float = 0.5) -> str:
+def explain(net: MLP, inputs: Any, targets: Any, cost: CostName = "mse", learning_rate: float = 0.5) -> str:
     """Return the derivation of one training step of a small network: forward, backward and update.
 
-    The network is not changed.
+    Args:
+        net: the network; it is not changed.
+        inputs: numbers [B, ...] of few examples: a tensor, an array or nested lists.
+        targets: numbers [B, n], or class indices [B] for cross-entropy on identity outputs.
+        cost: "mse" or "cross_entropy".
+        learning_rate: learning rate of the update.
 
     Raises:
         ValueError, TypeError: not a plain MLP of up to 400 weights and biases, or inputs and targets that do not fit.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -14,9 +14,11 @@ from inputopt.derivatives.differences import Differences
 from inputopt.derivatives.dual import ForwardMode
 from inputopt.derivatives.plain import check_plain, in_single_precision
 from inputopt.derivatives.record import BindMethod, Gradients
-from inputopt.nets.costs import Cost, check_targets, find_cost
+from inputopt.nets.costs import Cost, CostName, check_targets, find_cost
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.mlp import MLP
+
+MethodName = Literal["autograd", "backprop", "dual", "differences", "one_sided"]
 
 GRADIENT_METHODS: dict[str, BindMethod] = {
     "autograd": Autograd,
@@ -57,7 +59,9 @@ def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor
 
 
 @default_modes()
-def gradients(net: MLP, inputs: Any, targets: Any, cost: str = "mse", method: str = "backprop") -> Gradients:
+def gradients(
+    net: MLP, inputs: Any, targets: Any, cost: CostName = "mse", method: MethodName = "backprop"
+) -> Gradients:
     """Compute all gradients of the cost: of the weights, the biases (the neuron errors) and the inputs.
 
     Args:

@@ -13,10 +13,11 @@ from torch import Tensor
 from inputopt.nets.activations import Array
 from inputopt.nets.costs import Cost
 from inputopt.nets.mlp import MLP
+from inputopt.summaries import Summarised, Summary, Table
 
 
-@dataclass(frozen=True)
-class Gradients:
+@dataclass(frozen=True, repr=False)
+class Gradients(Summarised):
     """All gradients of the cost on one batch, averaged over its examples unless stated otherwise.
 
     Attributes:
@@ -37,6 +38,23 @@ class Gradients:
     def neuron_errors(self) -> tuple[Tensor, ...]:
         """dCost/dZ of each layer, [n_out], which equals dCost/dBias because the bias is added to Z."""
         return self.biases
+
+    def _summary(self, images: bool) -> Summary:
+        norms = [
+            float(torch.cat([weight.flatten(), bias]).norm())
+            for weight, bias in zip(self.weights, self.biases, strict=True)
+        ]
+        facts = [
+            ("cost", f"{self.cost:.6g}"),
+            ("norm by layer:", ", ".join(f"{norm:.3g}" for norm in norms)),
+            ("inputs", str(list(self.inputs.shape))),
+            ("", f"{self.evaluations:,} evaluations"),
+        ]
+        rows = [
+            [str(index + 1), str(list(weight.shape)), str(list(bias.shape)), f"{norm:.6g}"]
+            for index, (weight, bias, norm) in enumerate(zip(self.weights, self.biases, norms, strict=True))
+        ]
+        return Summary("Gradients", facts, tables=[Table(["layer", "weights", "biases", "norm"], rows)])
 
 
 class GradientMethod(Protocol):

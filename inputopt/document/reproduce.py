@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from inputopt import checks
-from inputopt.derivatives.gradient_methods import find_gradient_method, gradients
+from inputopt.derivatives.gradient_methods import MethodName, find_gradient_method, gradients
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
 from inputopt.document.worker_processes import map_in_processes
@@ -22,9 +22,9 @@ from inputopt.training.genetic import evolve
 from inputopt.training.history import History, named_numbers
 from inputopt.training.train import Progress, train
 
-METHODS = ("autograd", "backprop")
+METHODS: tuple[MethodName, ...] = ("autograd", "backprop")
 SMALL = ("1", "3a", "4")  # also trained by the slower methods
-SMALL_METHODS = ("dual", "differences", "one_sided")
+SMALL_METHODS: tuple[MethodName, ...] = ("dual", "differences", "one_sided")
 
 Derived = tuple[dict[str, float], History]
 Watch = Callable[[str, str, int], AbstractContextManager[Callable[[Progress], None] | None]]
@@ -70,7 +70,7 @@ class Reproduction:
 
 
 def reproduce(
-    methods: Sequence[str] = METHODS, small: bool = True, watch: Watch | None = None, processes: int = 1
+    methods: Sequence[MethodName] = METHODS, small: bool = True, watch: Watch | None = None, processes: int = 1
 ) -> Reproduction:
     """Train every network of the document by each method, in float32, and compare with the printed figures.
 
@@ -96,7 +96,7 @@ def reproduce(
     tabled = [(method, name) for method in methods for name in EXAMPLES]
     slower = [(method, name) for name in SMALL for method in SMALL_METHODS] if small else []
 
-    def derive_here(example: Example, method: str, name: str) -> Derived:
+    def derive_here(example: Example, method: MethodName, name: str) -> Derived:
         with watch(name, method, example.trainings) as progress:
             return derive(example, method, progress)
 
@@ -112,16 +112,16 @@ def reproduce(
     )
 
 
-def _derive_in_worker(example: Example, method: str, name: str) -> Derived:
+def _derive_in_worker(example: Example, method: MethodName, name: str) -> Derived:
     return derive(example, method)
 
 
-def _number(found: dict[tuple[str, str], Derived], method: str, figure: Figure) -> float:
+def _number(found: dict[tuple[MethodName, str], Derived], method: MethodName, figure: Figure) -> float:
     numbers = _warm_up() if figure.example == "warm-up" else found[method, figure.example][0]
     return numbers[figure.figure]
 
 
-def derive(example: Example, method: str, progress: Callable[[Progress], None] | None = None) -> Derived:
+def derive(example: Example, method: MethodName, progress: Callable[[Progress], None] | None = None) -> Derived:
     """Train one network; return all numbers of it that figures.json may name, and the history.
 
     Raises:
@@ -146,7 +146,7 @@ def derive(example: Example, method: str, progress: Callable[[Progress], None] |
 
 
 def _train(
-    example: Example, net: Any, method: str, trainings: int, progress: Callable[[Progress], None] | None = None
+    example: Example, net: Any, method: MethodName, trainings: int, progress: Callable[[Progress], None] | None = None
 ) -> History:
     return train(
         net,
@@ -176,7 +176,7 @@ def _warm_up() -> dict[str, float]:
     return {"O at Z = 0.53": float(find_activation("sigmoid").value(Z)[0])}
 
 
-def _small_runs(histories: dict[tuple[str, str], History]) -> Iterator[SmallRun]:
+def _small_runs(histories: dict[tuple[MethodName, str], History]) -> Iterator[SmallRun]:
     """Runs of the small networks by the slower methods, and by the genetic algorithm to the error that they reached."""
     for (method, name), history in histories.items():
         example, error = EXAMPLES[name], float(history.error[-1])

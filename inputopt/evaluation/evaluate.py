@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,32 +21,33 @@ from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.final_check import FinalCheck, check_final_images
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.indicators.zero_gradient import share_of_zero_gradients
-from inputopt.evaluation.protocols import find_protocol
+from inputopt.evaluation.protocols import PresetName, find_protocol
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search.inputs import check_problem
+from inputopt.search.inputs import Inputs, check_problem
 from inputopt.search.network_traits import NetworkTraits, same_logits_alone
-from inputopt.search.norms import find_norm
+from inputopt.search.norms import NormName, find_norm
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 from inputopt.search.rows import take
+from inputopt.versions import now, recorded_versions
 
 
 @default_modes()
 def evaluate(
     model: Model,
-    x: Tensor,
+    x: Inputs,
     y: Any = None,
-    norm: str = "linf",
-    eps: float | Tensor = 0.1,
-    preset: str = "standard",
+    norm: NormName = "linf",
+    eps: float | Inputs = 0.1,
+    preset: PresetName = "standard",
     seed: int = 0,
     ids: Any = None,
     *,
     levels: int | None = None,
-    mask: Tensor | None = None,
+    mask: Inputs | None = None,
     eot_samples: int = 1,
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
@@ -76,7 +76,7 @@ def evaluate(
     chosen = find_norm(norm)
     stages = [
         replace(stage, attack=replace(stage.attack, levels=levels, eot_samples=eot_samples))
-        for stage in find_protocol(preset, chosen.name)
+        for stage in find_protocol(preset, norm)
     ]
     distance, where = lengths("eps", eps), None if mask is None else mask_of_numbers("mask", mask)
     net, seed = frozen(model), checks.seed(seed)
@@ -112,9 +112,11 @@ def evaluate(
         "masked": where is not None,
         "eot_samples": eot_samples,
         "labels": "given" if y is not None else "the model's own predictions",
-        "model": net.described(),
-        "torch": torch.__version__,
-        "python": platform.python_version(),
+        "model": {**net.described(), "class": net.kind},
+        "count": len(problem.x0),
+        "shape": list(problem.x0.shape[1:]),
+        "date": now(),
+        "versions": recorded_versions(),
     }
     return _report(final, problem, state, rows, indicators(evidence), settings)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from inputopt import checks
 from inputopt.attacks.attack import Attack
@@ -11,6 +12,7 @@ from inputopt.attacks.multi_targeted import MultiTargeted, Round
 from inputopt.attacks.pgd import PGD
 from inputopt.attacks.square import Square
 from inputopt.evaluation.state import Selection, all_robust, margin_below, margin_reduced
+from inputopt.search.norms import NormName
 
 WIDE, WIDER = (2.0,), (3.0,)
 
@@ -85,11 +87,13 @@ def _sparse(steps: int, restarts: int) -> list[Stage]:
     ]
 
 
-PRESETS: dict[str, Callable[[], list[Stage]]] = {"quick": _quick, "standard": _standard, "thorough": _thorough}
-SPARSE: dict[str, tuple[int, int]] = {"quick": (50, 1), "standard": (100, 5), "thorough": (300, 20)}
+PresetName = Literal["quick", "standard", "thorough"]
+
+PRESETS: dict[PresetName, Callable[[], list[Stage]]] = {"quick": _quick, "standard": _standard, "thorough": _thorough}
+SPARSE: dict[PresetName, tuple[int, int]] = {"quick": (50, 1), "standard": (100, 5), "thorough": (300, 20)}
 
 
-def find_protocol(preset: str, norm: str) -> list[Stage]:
+def find_protocol(preset: PresetName, norm: NormName) -> list[Stage]:
     """The stages of a preset for a norm; attacks that do not support the norm are left out.
 
     Raises:

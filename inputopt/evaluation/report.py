@@ -13,10 +13,11 @@ from torch import Tensor
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.indicators import Indicator
 from inputopt.files import replacing, write_text
+from inputopt.summaries import Summarised, Summary, Table
 
 
-@dataclass(frozen=True)
-class Report:
+@dataclass(frozen=True, repr=False)
+class Report(Summarised):
     """The results of a protocol of attacks.
 
     Attributes:
@@ -28,7 +29,8 @@ class Report:
             clean input, [B, ...].
         attacks: one row per attack, in order.
         indicators: measured reasons to doubt the figure, in order.
-        settings: arguments of the evaluation, the model and versions, as JSON values.
+        settings: arguments of the evaluation, the model, the number and shape of the inputs, whether labels were given,
+            the date and versions, as JSON values.
         interval: 95 % confidence interval of `robust_accuracy`, with the inputs as a random sample.
     """
 
@@ -68,3 +70,46 @@ class Report:
         write_text(Path(folder) / "report.json", json.dumps(self.as_plain(), indent=2) + "\n")
         with replacing(Path(folder) / "x.safetensors") as temporary:
             save_file({"x": self.x.detach().cpu().contiguous(), "robust": self.robust.cpu()}, temporary)
+
+    def _summary(self, images: bool) -> Summary:
+        low, high = map(_percent, self.interval)
+        facts = [
+            ("clean accuracy", _percent(self.clean_accuracy)),
+            ("robust accuracy at most", f"{_percent(self.robust_accuracy)} (95 % interval: {low} to {high})"),
+        ]
+        settings = self.settings
+        if settings:
+            facts += [("in", f"{settings['norm']} {_eps_text(settings['eps'])}"), ("preset", settings["preset"])]
+        facts.append(("", f"{len(self.robust)} inputs"))
+        if self.indicators:
+            facts.append(("", f"{len(self.indicators)} warning{'s' * (len(self.indicators) > 1)}"))
+        tables = [Table(HEADS, [_cells(row) for row in self.attacks])]
+        if self.indicators:
+            tables.append(Table(["indicator", "meaning"], [[each.id, str(each)] for each in self.indicators]))
+        return Summary("Report", facts, _details(settings), tables=tables)
+
+
+HEADS = ("attack", "tried on", "fooled", "forwards", "backwards", "seconds")
+
+
+def _cells(row: AttackRow) -> list[str]:
+    counts = (row.tried, len(row.fooled), row.forwards, row.backwards)
+    return [row.name, *(f"{count:,}" for count in counts), f"{row.seconds:.2f}"]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def _eps_text(eps: Any) -> str:
+    """One distance, or the range of several."""
+    return f"{min(eps):g} to {max(eps):g}" if isinstance(eps, list) else f"{eps:g}"
+
+
+def _details(settings: dict[str, Any]) -> list[tuple[str, str]]:
+    """What was evaluated, and when."""
+    details = []
+    if "model" in settings:
+        details.append(("model", str(settings["model"]["name"] or settings["model"]["class"])))
+    names = ("labels", "levels", "seed", "date")
+    return details + [(name, str(settings[name])) for name in names if settings.get(name) is not None]

@@ -16,15 +16,17 @@ from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.search.norms import find_norm
+from inputopt.search.inputs import Inputs
+from inputopt.search.norms import NormName, find_norm
 from inputopt.search.result import Result
+from inputopt.summaries import Summarised, Summary, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class RobustnessCurve:
+@dataclass(frozen=True, repr=False)
+class RobustnessCurve(Summarised):
     """Distances to the nearest adversarial examples found by several minimal-norm attacks.
 
     Attributes:
@@ -35,7 +37,7 @@ class RobustnessCurve:
         lowest: minimum over all attacks, [B]: the lower envelope.
     """
 
-    norm: str
+    norm: NormName
     results: dict[str, Result]
     seconds: dict[str, float]
 
@@ -79,6 +81,18 @@ class RobustnessCurve:
         failed = int(torch.isinf(distance).sum())
         return {"attack": name, "median": median if math.isfinite(median) else None, "area": area, "failed": failed}
 
+    def _summary(self, images: bool) -> Summary:
+        rows = self.rows() if len(self.results) > 1 else self.rows()[:-1]
+        medians = ", ".join(f"{row['attack']} {_median_text(row)}" for row in rows)
+        facts = [("", f"{len(self.lowest)} inputs"), (f"median distance ({self.norm}):", medians)]
+        cells = [
+            [row["attack"], _median_text(row), f"{row['area']:.4g}", str(row["failed"])]
+            + [f"{row[name]:,.1f}" if name in row else "" for name in COSTS]
+            for row in rows
+        ]
+        heads = ["attack", f"median {self.norm}", "area", "failed", *COSTS]
+        return Summary("RobustnessCurve", facts, tables=[Table(heads, cells)])
+
     def figure(self) -> Figure:
         """A plot of accuracy against distance: one line per attack, and the lower envelope dashed."""
         figure = blank_figure(figsize=(7, 4.2), layout="constrained")
@@ -104,6 +118,13 @@ class RobustnessCurve:
         return figure
 
 
+COSTS = ("forwards", "backwards", "seconds")
+
+
+def _median_text(row: dict[str, Any]) -> str:
+    return "none" if row["median"] is None else f"{row['median']:.4g}"
+
+
 def curve_of(distance: Tensor) -> tuple[Tensor, Tensor]:
     """The step function of accuracy: its sorted distances, from 0 on, and the accuracy from each, float64 [n + 1]."""
     distances = distance.double()[torch.isfinite(distance)].sort().values
@@ -118,9 +139,9 @@ def robustness_area(distance: Tensor, most: float) -> float:
 
 def robustness_curve(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
-    x: Tensor,
+    x: Inputs,
     y: Any,
-    norm: str = "l2",
+    norm: NormName = "l2",
     attacks: Mapping[str, MinimalNormAttack] | None = None,
     seed: int = 0,
     ids: Any = None,
@@ -142,7 +163,8 @@ def robustness_curve(
     Raises:
         ValueError, TypeError: invalid arguments, or attacks in another norm; raised before any attack runs.
     """
-    chosen = {"MinimalNorm": MinimalNorm(find_norm(norm).name)} if attacks is None else dict(attacks)
+    find_norm(norm)
+    chosen = {"MinimalNorm": MinimalNorm(norm)} if attacks is None else dict(attacks)
     if not chosen:
         raise ValueError("attacks must hold at least one minimal-norm attack; omit it to use MinimalNorm.")
     for name, attack in chosen.items():

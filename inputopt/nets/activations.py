@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -74,6 +74,9 @@ def _silu_slope(Z: Array, O: Array) -> Array:
     sigmoid = _sigmoid(Z)
     return sigmoid + O * (1 - sigmoid)
 
+
+ActivationName = Literal["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus"]
+"""The activations of the package; more can be added to `ACTIVATIONS`."""
 
 ACTIVATIONS = {
     activation.name: activation

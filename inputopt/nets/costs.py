@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import numpy as np
 from torch import Tensor
@@ -17,7 +18,9 @@ from torch.nn import functional
 from inputopt import checks
 from inputopt.nets.activations import Activation, Array, find_activation
 
-COSTS = ("mse", "cross_entropy")
+CostName = Literal["mse", "cross_entropy"]
+
+COSTS: tuple[CostName, ...] = get_args(CostName)
 
 
 @dataclass(frozen=True)

@@ -21,12 +21,13 @@ from inputopt.nets.input_range import parse_bounds, parse_scaling
 from inputopt.nets.layers import WHOLE, Layer, list_layers
 from inputopt.nets.model_checks import check_model
 from inputopt.nets.model_errors import NO_DERIVATIVE, explain_backward_error, explain_error
-from inputopt.nets.naming import name_of
+from inputopt.nets.naming import kind_of, name_of, summary_of
 from inputopt.nets.outputs import checked_layer, checked_logits
 from inputopt.nets.randomness import generator_states, generators_used, next_number, restore_generators
+from inputopt.summaries import Summarised, Summary
 
 
-class Frozen:
+class Frozen(Summarised):
     """A model with fixed weights, together with the bounds and normalisation of its inputs.
 
     The user's model is never changed: a private copy is run, in evaluation mode (set by the model's own `eval()`), with
@@ -56,6 +57,7 @@ class Frozen:
         bounds: the given bounds.
         unit: the length that step sizes are fractions of: the largest finite width of the bounds, 1 if there is none.
         name: the name that the model was loaded by; None for a model from another source.
+        kind: the name of the model's class, or of the function.
         convolves: whether the model is known to convolve images.
         forwards, backwards: number of examples run forward and backward, without those in `checks`.
         device: the device of the model's weights.
@@ -77,7 +79,7 @@ class Frozen:
         keep_freed()
         self.bounds: tuple[Any, Any] = (self._box.low, self._box.high)
         self.unit = self._box.unit
-        self.name = name_of(model)
+        self.name, self.kind = name_of(model), kind_of(model)
         self.convolves = isinstance(model, nn.Module) and prefers_channels_last(model)
         self.forwards = self.backwards = 0
         self._network = Network(model, self._scaling)
@@ -273,6 +275,9 @@ class Frozen:
 
     def _out_dtype(self, x: Tensor) -> torch.dtype:
         return torch.float64 if x.dtype == torch.float64 or self._network.is_double else torch.float32
+
+    def _summary(self, images: bool) -> Summary:
+        return summary_of(self.name, self.kind, self._box, self._scaling, self.device, self.optimisations)
 
     def __getstate__(self) -> dict[str, Any]:
         runner, scaling = self._network.runner, self._scaling

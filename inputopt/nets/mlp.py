@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inputopt import checks
-from inputopt.nets.activations import Activation, find_activation
+from inputopt.nets.activations import Activation, ActivationName, find_activation
 
 
 class Layer(nn.Module):
@@ -71,8 +71,8 @@ class MLP(nn.Module):
     def __init__(
         self,
         sizes: Sequence[int],
-        activation: str = "sigmoid",
-        output: str | None = None,
+        activation: ActivationName | str = "sigmoid",
+        output: ActivationName | str | None = None,
         weights: Sequence[Any] | None = None,
         biases: Sequence[Any] | None = None,
         seed: int = 0,

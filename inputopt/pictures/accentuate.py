@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
+from inputopt.pictures.canvas_choice import CanvasName
 from inputopt.pictures.invert import activations, photo_and_surface
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.picture_search import optimise_picture
@@ -26,7 +27,7 @@ def accentuate(
     steps: int = 128,
     seed: int = 0,
     *,
-    canvas: str = "fourier",
+    canvas: CanvasName | str = "fourier",
     augment: float = 0.5,
     watch: Watch | None = None,
 ) -> Picture:

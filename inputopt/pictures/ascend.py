@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -13,19 +14,20 @@ from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.fool import by_width
 from inputopt.search.bounds import lengths
 from inputopt.search.goals import wrong
-from inputopt.search.inputs import check_problem
+from inputopt.search.inputs import Inputs, check_problem
 from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives.logits import cross_entropy
 from inputopt.search.oracles import Autograd
 from inputopt.search.projections import in_box
 from inputopt.search.result import Result
+from inputopt.search.result_origin import provenance
 from inputopt.search.steps.step import GradientStep
 
 
 @default_modes()
 def ascend(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
-    x: Tensor,
+    x: Inputs,
     y: Any = None,
     *,
     steps: int = 1_000,
@@ -54,7 +56,7 @@ def ascend(
     checks.whole("steps", steps)
     checks.positive("rate", rate)
     problem, _ = check_problem(net, x, y)
-    return optimise(
+    found = optimise(
         Autograd(net, -cross_entropy, wrong),
         GradientStep(by_width(lengths(net, problem.x0)), rate * problem.x0[0].numel() ** 0.5),
         in_box,
@@ -63,3 +65,4 @@ def ascend(
         steps=steps,
         watch=watch,
     )
+    return replace(found, made_by=provenance("ascend", net, "l2", None, {"steps": steps, "rate": rate}))

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from inputopt import checks
 from inputopt.files import blank_figure
+from inputopt.images import thumbnail
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
-from inputopt.pictures.sheet import show
+from inputopt.pictures.sheet import blank_grid, grid_shape, show
 from inputopt.pictures.visualize import check_settings, visualize
 from inputopt.search.channel_axes.layout import Layout, channels_second, grid_of, network_geometry
 from inputopt.search.objectives.features import Channel
+from inputopt.summaries import Summarised, Summary, Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-@dataclass(frozen=True)
-class Atlas:
+@dataclass(frozen=True, repr=False)
+class Atlas(Summarised):
     """Feature visualisations and top photo patches of channels of a layer.
 
     Attributes:
@@ -45,22 +49,48 @@ class Atlas:
     strengths: Tensor
     indexed: str = ""
 
-    def sheet(self, columns: int = 4) -> Figure:
-        """A figure with `columns` channels per row, each with its photo patches to its right."""
+    def sheet(self, columns: int = 3) -> Figure:
+        """A figure with at most `columns` channels per row, each with its photo patches to its right."""
         width = 1 + self.patches.shape[1]
-        rows = -(-len(self.channels) // columns)
-        figure = blank_figure(figsize=(1.15 * columns * width, 1.35 * rows + 0.4), layout="constrained")
-        title = f"{self.layer}: each channel's feature visualisation, and the photo patches that activate it most"
-        figure.suptitle(f"{title}\n{self.indexed}" if self.indexed else title)
-        grid = figure.subplots(rows, columns * width, squeeze=False)
-        for axes in grid.flat:
-            axes.set_axis_off()
-        for place, (channel, picture) in enumerate(zip(self.channels, self.pictures, strict=True)):
-            row, column = divmod(place, columns)
-            show(grid[row, column * width], picture.x, picture.bounds, f"channel {channel}")
-            for rank, (patch, strength) in enumerate(zip(self.patches[place], self.strengths[place], strict=True)):
-                show(grid[row, column * width + 1 + rank], patch, picture.bounds, f"{float(strength):.2g}")
+        rows, columns = grid_shape(len(self.channels), columns)
+        inches = max(7.0, 1.3 * columns * width)
+        figure = blank_figure(figsize=(inches, 1.6 * rows + 1.1), layout="constrained")
+        figure.suptitle(f"Atlas of {self.layer}", fontsize=11)
+        explained = "\n".join(textwrap.wrap(" ".join([SHEET_TEXT, *self._indexed_sentence()]), int(13 * inches)))
+        figure.supxlabel(explained, fontsize=8)
+        for place, block in enumerate(_blocks(figure, rows, columns)[: len(self.channels)]):
+            picture = self.pictures[place]
+            first, *others = blank_grid(block, 1, width)[0]
+            show(first, picture.x, picture.bounds, f"channel {self.channels[place]}")
+            for axes, patch, strength in zip(others, self.patches[place], self.strengths[place], strict=True):
+                show(axes, patch, picture.bounds, f"{float(strength):.3g}")
         return figure
+
+    def _indexed_sentence(self) -> list[str]:
+        return [f"The layer has {self.indexed}."] if self.indexed else []
+
+    def _summary(self, images: bool) -> Summary:
+        count, top = self.strengths.shape
+        facts = [("layer", self.layer), ("", f"{count} channels"), ("", f"{top} photo patches each")]
+        rows = [
+            [str(channel), ", ".join(f"{strength:.3g}" for strength in strengths)]
+            for channel, strengths in zip(self.channels, self.strengths.tolist(), strict=True)
+        ]
+        shown = zip(self.channels, self.pictures, strict=True) if images else ()
+        thumbnails = [(thumbnail(picture.x, picture.bounds), f"channel {channel}") for channel, picture in shown]
+        tables = [Table(["channel", "activations of its patches"], rows)]
+        return Summary("Atlas", facts, tables=tables, images=thumbnails)
+
+
+SHEET_TEXT = (
+    "Left in each group: the image that maximises the channel's mean activation. Right of it: the photo patches with "
+    "the channel's highest activations; the number above a patch is the activation at its centre."
+)
+
+
+def _blocks(figure: Figure, rows: int, columns: int) -> list[Any]:
+    """Subfigures in a grid, row by row, with space between the columns."""
+    return list(np.ravel(figure.subfigures(rows, columns, squeeze=False, wspace=0.05)))
 
 
 @default_modes()

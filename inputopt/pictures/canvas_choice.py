@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +20,9 @@ from inputopt.search.canvases.maco import MACO
 from inputopt.search.canvases.natural import Natural
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box, Project
+
+CanvasName = Literal["natural", "fourier", "phase", "cppn", "pixels"]
+"""The canvases of the package; more can be added to `CANVASES`."""
 
 
 class PictureCanvas(Protocol):

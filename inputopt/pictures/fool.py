@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -24,10 +25,13 @@ from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box
 from inputopt.search.result import Result
+from inputopt.search.result_origin import provenance
 from inputopt.search.steps.directions import Stateless, unit
 from inputopt.search.steps.step import GradientStep
 
-STARTS = ("static", "fourier")
+StartName = Literal["static", "fourier"]
+
+STARTS: tuple[StartName, ...] = get_args(StartName)
 
 
 @default_modes()
@@ -41,7 +45,7 @@ def fool(
     confidence: float = 0.99,
     steps: int = 1_000,
     rate: float = 0.01,
-    start: str = "static",
+    start: StartName = "static",
     watch: Watch | None = None,
 ) -> Result:
     """Optimise noise until the model is confident of class `target` (after Nguyen, Yosinski and Clune, 2015).
@@ -77,7 +81,7 @@ def fool(
     ids = torch.arange(count, device=net.device)
     x0 = within.clamp(within.of_parts(_initial_noise(start, sizes, seed, ids).to(net.dtype)))
     problem, _ = check_problem(net, x0, torch.full_like(ids, target), ids)
-    return optimise(
+    found = optimise(
         Autograd(net, cross_entropy, confident(confidence)),
         GradientStep(by_width(within.width), rate * x0[0].numel() ** 0.5),
         Box(within.low, within.high),
@@ -86,6 +90,8 @@ def fool(
         steps=steps,
         watch=watch,
     )
+    settings = {"target": target, "confidence": confidence, "steps": steps, "rate": rate, "start": start}
+    return replace(found, made_by=provenance("fool", net, "l2", seed, settings))
 
 
 def by_width(width: Any) -> Stateless:

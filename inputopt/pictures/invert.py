@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.canvas_choice import CANVASES, Surface, canvas_of
+from inputopt.pictures.canvas_choice import CANVASES, CanvasName, Surface, canvas_of
 from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.picture_search import optimise_picture
@@ -30,7 +30,7 @@ def invert(
     steps: int = 256,
     seed: int = 0,
     *,
-    canvas: str = "fourier",
+    canvas: CanvasName | str = "fourier",
     smooth: float = 0.1,
     watch: Watch | None = None,
 ) -> Picture:

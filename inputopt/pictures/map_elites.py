@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.images import thumbnail
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.canvas_choice import InRange, PictureCanvas
 from inputopt.pictures.fitted_cppn import FittedCPPN
@@ -22,6 +23,7 @@ from inputopt.search.canvases.cppn import CPPN
 from inputopt.search.loop import Interrupted
 from inputopt.search.network_traits import count_classes
 from inputopt.search.problem import Problem
+from inputopt.summaries import Summarised, Summary
 
 Progress = Callable[[int, Tensor], None]
 
@@ -101,8 +103,8 @@ class MapElites:
         )
 
 
-@dataclass(frozen=True)
-class EvolvedImages:
+@dataclass(frozen=True, repr=False)
+class EvolvedImages(Summarised):
     """The result of `evolve_images` for n target classes.
 
     Attributes:
@@ -123,6 +125,17 @@ class EvolvedImages:
     def x(self) -> Tensor:
         """All pictures, [n, C, H, W]."""
         return torch.stack([picture.x for picture in self.pictures])
+
+    def _summary(self, images: bool) -> Summary:
+        facts = [
+            ("", f"{int(self.success.sum())} of {len(self.pictures)} targets reached"),
+            ("median probability", f"{float(self.probability.double().median()):.3f}"),
+            ("", f"{self.generations:,} generations"),
+            ("", f"{self.forwards:,} forwards"),
+        ]
+        pictures = zip(self.pictures, self.probability.tolist(), strict=True) if images else ()
+        shown = [(thumbnail(picture.x, picture.bounds), f"probability {each:.3f}") for picture, each in pictures]
+        return Summary("EvolvedImages", facts, images=shown)
 
 
 TARGETS = Kind(lambda targets: [int(target) for target in targets], lambda targets: targets)

@@ -16,18 +16,20 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.files import FileError, replacing
+from inputopt.images import Bounds as Bounds
+from inputopt.images import ends as ends
+from inputopt.images import thumbnail
+from inputopt.images import to_image as to_image
+from inputopt.summaries import Summarised, Summary, settings_text, shape_text
 
-Photo: TypeAlias = "Tensor | Image.Image | str | Path | np.ndarray[Any, Any]"
+Photo: TypeAlias = Tensor | Image.Image | str | Path | np.ndarray[Any, Any]
 """A photo as input: a floating-point tensor or array [C, H, W] in the network's bounds, or an image: a file path, a
 Pillow image, or a uint8 array of levels 0 to 255, [H, W], [H, W, C] or [C, H, W].
 """
 
-Bounds: TypeAlias = "tuple[float | Tensor, float | Tensor]"
-"""(black, white): numbers, or tensors [C] or of any shape that broadcasts to a picture [C, H, W]."""
 
-
-@dataclass(frozen=True)
-class Picture:
+@dataclass(frozen=True, repr=False)
+class Picture(Summarised):
     """A picture and the recipe that reproduces it.
 
     Attributes:
@@ -53,27 +55,17 @@ class Picture:
         with replacing(path) as temporary:
             to_image(self.x, self.bounds).save(temporary, pnginfo=text)
 
-
-STRIP = 256  # rows converted to levels at a time, so that a large picture is never held as float64
-
-
-def to_image(x: Tensor, bounds: Bounds = (0.0, 1.0)) -> Image.Image:
-    """Convert a tensor [C, H, W] with one channel or three to an 8-bit image, rounded to the nearest level."""
-    if len(x) not in (1, 3):
-        raise ValueError(f"An image must have one channel or three, not {len(x)}.")
-    low, high = ends(x, bounds)
-    levels = torch.empty(*x.shape[1:], len(x), dtype=torch.uint8)
-    for top in range(0, x.shape[1], STRIP):
-        strip, black, white = (each[:, top : top + STRIP].detach().cpu().double() for each in (x, low, high))
-        levels[top : top + STRIP] = ((strip - black) / (white - black) * 255).round().clamp(0, 255).movedim(0, -1)
-    return Image.fromarray(levels[..., 0].numpy() if len(x) == 1 else levels.numpy())
-
-
-def ends(x: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:
-    """Black and white of each element of a picture [C, H, W], as float64 CPU tensors expanded without a copy."""
-    low, high = (torch.as_tensor(end, dtype=torch.float64, device="cpu") for end in bounds)
-    low, high = (end.reshape(-1, 1, 1) if end.ndim == 1 else end for end in (low, high))
-    return low.expand(x.shape), high.expand(x.shape)
+    def _summary(self, images: bool) -> Summary:
+        made, settings = self.recipe.get("made by"), self.recipe.get("settings", {})
+        facts = [("", shape_text(self.x.shape)), ("made by", str(made) if made else "an unknown function")]
+        model = self.recipe.get("model") or {}
+        if model:
+            facts.append(("on", str(model.get("name") or "an unnamed model")))
+        if "interrupted" in self.recipe:
+            facts.append(("", "unfinished"))
+        details = [("settings", settings_text(settings))] if settings else []
+        shown = [(thumbnail(self.x, self.bounds), "")] if images else []
+        return Summary("Picture", facts, details, images=shown)
 
 
 def read_photo(photo: Photo, channels: int | None = None) -> Tensor:

@@ -20,7 +20,6 @@ import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar, cast
 
@@ -36,6 +35,7 @@ from inputopt.nets.frozen import Frozen, frozen
 from inputopt.nets.naming import fingerprint, name_of
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.search.loop import Interrupted
+from inputopt.versions import package_versions
 
 EXCLUDED_SETTINGS = ("watch", "progress")
 """Arguments that do not affect the picture."""
@@ -143,13 +143,7 @@ def _plain_bound(bound: Any) -> Any:
 
 def versions() -> dict[str, Any]:
     """Package versions and number of threads, on which the bytes of a picture depend as well."""
-    return {**_packages(), "threads": torch.get_num_threads()}
-
-
-@functools.cache
-def _packages() -> dict[str, str]:
-    """Package versions; cached, since each look-up opens and parses a file."""
-    return {name: version(name) for name in ("inputopt", "torch", "pillow")}
+    return {**package_versions("inputopt", "torch", "pillow"), "threads": torch.get_num_threads()}
 
 
 def _written(value: Any, kind: Kind | None) -> Any:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -16,7 +17,7 @@ from inputopt.search.loop import Snapshot, Watch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, FigureBase
 
 
 @dataclass(frozen=True)
@@ -56,19 +57,41 @@ def prediction_text(logits: Tensor) -> str:
     return f"{int(best)} at {100 * float(probability):.1f} %"
 
 
+def grid_shape(count: int, columns: int) -> tuple[int, int]:
+    """Rows and columns of a grid of `count` cells: as few rows as `columns` columns need, then as few columns.
+
+    >>> grid_shape(9, 8), grid_shape(5, 8)
+    ((2, 5), (1, 5))
+    """
+    rows = max(1, -(-count // columns))
+    return rows, max(1, -(-count // rows))
+
+
+def add_title(figure: Figure, title: str) -> None:
+    """Set the title of a figure, wrapped to its width."""
+    lines = [line for part in title.splitlines() for line in textwrap.wrap(part, int(8 * figure.get_figwidth()))]
+    figure.suptitle("\n".join(lines), fontsize=11)
+
+
+def blank_grid(figure: FigureBase, rows: int, columns: int) -> Any:
+    """Axes [rows, columns] of a figure, all of them hidden until an image is drawn on them."""
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    return grid
+
+
 def sheet(journeys: Sequence[FrameRecorder], net: Frozen, title: str, between: int = 3) -> Figure:
     """A figure with one row per journey: the first image, `between` intermediate ones, the last, and last minus first.
 
     The difference is magnified to the full range. The title of each image is the predicted class and its probability.
     """
-    columns = between + 3
+    stops = [journey.stops(between) for journey in journeys]
+    columns = max(map(len, stops)) + 1
     figure = blank_figure(figsize=(1.7 * columns, 2.0 * len(journeys) + 0.5), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(len(journeys), columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for row, journey in zip(grid, journeys, strict=True):
-        frames = journey.stops(between)
+    add_title(figure, title)
+    grid = blank_grid(figure, len(journeys), columns)
+    for row, frames in zip(grid, stops, strict=True):
         with torch.no_grad():
             logits = net(torch.stack([image for _, image in frames]))
         places = [*range(len(frames) - 1), columns - 2]
@@ -81,10 +104,8 @@ def sheet(journeys: Sequence[FrameRecorder], net: Frozen, title: str, between: i
 def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figure:
     """A figure with one column per pair of images [B, C, H, W]: before, after, and the magnified difference."""
     figure = blank_figure(figsize=(1.7 * len(before) + 0.3, 6.2), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(3, len(before), squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
+    add_title(figure, title)
+    grid = blank_grid(figure, 3, len(before))
     with torch.no_grad():
         logits_before, logits_after = net(before), net(after)
     for column in range(len(before)):
@@ -95,24 +116,25 @@ def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figur
 
 
 def _show_difference(axes: Axes, difference: Tensor, bounds: Bounds) -> None:
+    most, size = float(difference.abs().max()), float(difference.norm())
+    if not most:
+        show(axes, torch.full_like(difference, 0.5), (0.0, 1.0), "no difference")
+        return
     low, high = ends(difference, bounds)
     parts = difference.detach().cpu() / (high - low)
     factor = 0.5 / max(float(parts.abs().max()), torch.finfo(torch.float32).tiny)
-    most, size = float(difference.abs().max()), float(difference.norm())
     caption = f"difference x {factor:.3g}\nL2 {size:.2f}, max {most:.2f}"
     show(axes, 0.5 + parts * factor, (0.0, 1.0), caption)
 
 
 def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> Figure:
-    """A figure with images [B, C, H, W] in a grid, each titled with the predicted class and its probability."""
+    """A figure with images [B, C, H, W] in a grid of at most `columns` columns, titled with the predicted class."""
     with torch.no_grad():
         logits = net(images)
-    rows = -(-len(images) // columns)
+    rows, columns = grid_shape(len(images), columns)
     figure = blank_figure(figsize=(1.3 * columns, 1.5 * rows + 0.5), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
+    add_title(figure, title)
+    grid = blank_grid(figure, rows, columns)
     for axes, image, logit in zip(grid.flat, images, logits, strict=False):
         show(axes, image, net.bounds, prediction_text(logit))
     return figure
@@ -133,13 +155,11 @@ def named_sheet(
     title: str,
     columns: int = 5,
 ) -> Figure:
-    """A figure with images [C, H, W] of any sizes in a grid, each with a caption above it."""
-    rows = -(-len(images) // columns)
+    """A figure with images [C, H, W] of any sizes in a grid of at most `columns` columns, each below its caption."""
+    rows, columns = grid_shape(len(images), columns)
     figure = blank_figure(figsize=(2.4 * columns, 2.8 * rows + 0.4), layout="constrained")
-    figure.suptitle(title)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
+    add_title(figure, title)
+    grid = blank_grid(figure, rows, columns)
     for axes, image, caption in zip(grid.flat, images, captions, strict=False):
         show(axes, image, bounds, caption)
     return figure

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.canvas_choice import Surface, canvas_of, shape_of
+from inputopt.pictures.canvas_choice import CanvasName, Surface, canvas_of, shape_of
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.picture_search import optimise_picture
 from inputopt.pictures.provenance import Kind, repeatable
@@ -38,7 +38,7 @@ def visualize(
     steps: int = 256,
     seed: int = 0,
     *,
-    canvas: str = "natural",
+    canvas: CanvasName | str = "natural",
     augment: float = 1.0,
     colours: int = 3,
     shared_frequencies: int = 0,

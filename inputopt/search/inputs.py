@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_traits import NetworkTraits, find_traits
 from inputopt.search.problem import Problem, Region
+
+Inputs: TypeAlias = Tensor | np.ndarray[Any, Any]
+"""A tensor or an array."""
 
 SLACK = 8
 """Units in the last place by which an input may lie outside the bounds, which are often rounded themselves."""

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from inputopt.images import are_images, thumbnail
 from inputopt.search.objectives.logits import best_other
+from inputopt.search.result_origin import bounds_of
 from inputopt.search.rows import per_example, take
+from inputopt.summaries import Summarised, Summary, settings_text
+
+SHOWN = 8
+"""Largest number of inputs that the HTML representation shows."""
 
 
-@dataclass(frozen=True)
-class Result:
+@dataclass(frozen=True, repr=False)
+class Result(Summarised):
     """The best input found for each example: the best success, or the best failure where `success` is false.
 
     Attributes:
@@ -32,6 +39,8 @@ class Result:
         skipped: examples that were not searched because their target is their label, bool [B].
         success_rate: the fraction of fresh random draws in which the goal is reached, [B]; 0 or 1 for a network that is
             not random.
+        made_by: what made the result, as JSON values: "made by" (the attack or function), "norm", "seed", "settings",
+            "model" and its "bounds"; empty for a part of a search.
     """
 
     x: Tensor
@@ -46,6 +55,60 @@ class Result:
     label: Tensor
     skipped: Tensor
     success_rate: Tensor
+    made_by: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def median_distance(self) -> float:
+        """Median distance of the successes; NaN if there is none."""
+        found = self.distance[self.success].double()
+        return float(found.median()) if len(found) else float("nan")
+
+    def save(self, folder: str | Path, names: Sequence[str | Path] | None = None) -> list[Path]:
+        """Write the inputs found, and `result.json` with what made them and the outcome of each example.
+
+        Images [B, C, H, W] become one 8-bit PNG each, other inputs one `x.npz` with x, success, distance, prediction
+        and label. Rounding to 8 bits can undo a success: attacks with `levels=256` find
+        inputs that a PNG holds exactly.
+
+        Args:
+            folder: where to write; it is made if needed.
+            names: names of the examples, such as those of their files, "3/00012.jpg"; the suffix is replaced by .png,
+                and subfolders are kept. Numbers if not given.
+
+        Returns:
+            The paths of all files written.
+
+        Raises:
+            ValueError: names that are not one per example, not unique, or outside the folder.
+            FileError: the folder cannot be written to.
+        """
+        from inputopt.search.result_files import save_result  # it imports this module
+
+        return save_result(self, folder, names)
+
+    def _summary(self, images: bool) -> Summary:
+        count, succeeded = len(self.x), int(self.success.sum())
+        facts = [("", f"{succeeded} of {count} succeeded ({100 * succeeded / max(1, count):.1f} %)")]
+        if bool(self.skipped.any()):
+            facts.append(("", f"{int(self.skipped.sum())} skipped"))
+        if succeeded:
+            norm = f" ({self.made_by['norm']})" if "norm" in self.made_by else ""
+            facts.append(("median distance", f"{self.median_distance:.4g}{norm}"))
+        for name in COUNTS:
+            facts.append((f"{name} per example", f"{float(getattr(self, name).double().mean()):.1f}"))
+        facts.append(("x", str(list(self.x.shape))))
+        details = []
+        if "made by" in self.made_by:
+            facts.append(("made by", self.made_by["made by"]))
+            details = [("settings", settings_text(self.made_by["settings"])), ("model", self.made_by["model"])]
+        return Summary("Result", facts, details, images=self._thumbnails() if images else [])
+
+    def _thumbnails(self) -> list[tuple[str, str]]:
+        bounds = bounds_of(self.made_by)
+        if bounds is None or not are_images(self.x, bounds):
+            return []
+        shown = zip(self.x[:SHOWN], self.label.tolist(), self.prediction.tolist(), strict=False)
+        return [(thumbnail(x, bounds), f"label {label}, predicted {prediction}") for x, label, prediction in shown]
 
 
 Better = Callable[[Result, Result], Tensor]
@@ -57,8 +120,8 @@ COUNTS = ("forwards", "backwards")
 
 def concatenated(results: list[Result]) -> Result:
     """Concatenate the examples of several results."""
-    columns = {name: torch.cat([getattr(part, name) for part in results]) for name in _field_names()}
-    return Result(**columns)
+    columns: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in results]) for name in _field_names()}
+    return Result(**columns, made_by=results[0].made_by)
 
 
 def best_of(old: Result, new: Result, better: Better) -> Result:
@@ -71,7 +134,7 @@ def best_of(old: Result, new: Result, better: Better) -> Result:
     columns["nonfinite"] = old.nonfinite | new.nonfinite
     for name in COUNTS:
         columns[name] = torch.maximum(getattr(old, name), getattr(new, name))
-    return Result(**columns)
+    return Result(**columns, made_by=old.made_by)
 
 
 def best_restart(found: Result, restarts: int, better: Better) -> Result:
@@ -85,8 +148,10 @@ def best_restart(found: Result, restarts: int, better: Better) -> Result:
 def scatter(whole: Result, rows: Tensor, part: Result, better: Better) -> Result:
     """Merge a further search `part` of the examples `rows` (indices, int64) into `whole`; see `best_of`."""
     merged = best_of(take(whole, rows), part, better)
-    columns = {name: getattr(whole, name).index_copy(0, rows, getattr(merged, name)) for name in _field_names()}
-    return Result(**columns)
+    columns: dict[str, Any] = {
+        name: getattr(whole, name).index_copy(0, rows, getattr(merged, name)) for name in _field_names()
+    }
+    return Result(**columns, made_by=whole.made_by)
 
 
 def lower_loss(new: Result, old: Result) -> Tensor:
@@ -121,4 +186,5 @@ def failures_at_infinity(found: Result) -> Result:
 
 
 def _field_names() -> list[str]:
-    return [field.name for field in fields(Result)]
+    """Names of the fields with a value per example."""
+    return [each.name for each in fields(Result) if each.name != "made_by"]

@@ -20,9 +20,10 @@ from inputopt.derivatives.gradient_methods import check_batch
 from inputopt.derivatives.plain import HALF, check_plain
 from inputopt.nets.activations import Array
 from inputopt.nets.arrays import Arrays, arrays, forward
-from inputopt.nets.costs import Cost, find_cost
+from inputopt.nets.costs import Cost, CostName, find_cost
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.mlp import MLP
+from inputopt.summaries import Summarised, Summary
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,8 @@ class Genetic:
         return np.random.default_rng([checks.seed(self.seed), number])
 
 
-@dataclass(frozen=True)
-class Evolution:
+@dataclass(frozen=True, repr=False)
+class Evolution(Summarised):
     """Result of genetic training.
 
     Attributes:
@@ -118,6 +119,16 @@ class Evolution:
     stopped: str
     seconds: float
 
+    def _summary(self, images: bool) -> Summary:
+        facts = [
+            ("error", f"{self.error:.4g}"),
+            ("", f"{self.generations:,} generations"),
+            ("", f"{self.evaluations:,} networks evaluated"),
+            ("", self.stopped),
+            ("", f"{self.seconds:.1f} s"),
+        ]
+        return Summary("Evolution", facts, [("lowest cost", f"{self.cost[0]:.4g} to {self.cost[-1]:.4g}")])
+
 
 @default_modes()
 @np.errstate(all="ignore")
@@ -125,7 +136,7 @@ def evolve(
     net: MLP,
     inputs: Any,
     targets: Any,
-    cost: str = "mse",
+    cost: CostName = "mse",
     generations: int = 1_000,
     stop_error: float = 0.01,
     rules: Genetic | None = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from inputopt import checks
 from inputopt.files import write_text
 from inputopt.nets.activations import Array
+from inputopt.summaries import Summarised, Summary
 
 COLUMNS = ("training index", "error", "cost")
 
@@ -37,7 +39,16 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class History:
+class Point:
+    """Error and cost of a training run just before update `index`."""
+
+    index: int
+    error: float
+    cost: float
+
+
+@dataclass(frozen=True, repr=False)
+class History(Summarised):
     """The record of a training run.
 
     Attributes:
@@ -46,6 +57,8 @@ class History:
         trainings: number of updates made.
         stopped: reason for stopping, in words.
         seconds: duration.
+        points: error and cost at the samples and, in full-batch training, at further updates that are evenly spaced on
+            a logarithmic axis.
     """
 
     samples: tuple[Sample, ...]
@@ -53,6 +66,7 @@ class History:
     trainings: int
     stopped: str
     seconds: float
+    points: tuple[Point, ...] = ()
 
     @property
     def index(self) -> Array:
@@ -73,6 +87,20 @@ class History:
     def gradient_norms(self) -> Array:
         """Gradient norm of each layer at each sample, [S, L]."""
         return np.array([sample.gradient_norms for sample in self.samples])
+
+    @property
+    def curve(self) -> Array:
+        """Number of updates + 1, mean error and mean cost of every point, [P, 3], for plots on logarithmic axes."""
+        return np.array([(point.index + 1, point.error, point.cost) for point in self.points or self.samples])
+
+    def _summary(self, images: bool) -> Summary:
+        facts = [("", f"{self.trainings:,} updates"), ("", self.stopped)]
+        if self.samples:
+            first, last = self.samples[0], self.samples[-1]
+            facts.append(("error", f"{first.error:.4g} to {last.error:.4g}"))
+            facts.append(("cost", f"{first.cost:.4g} to {last.cost:.4g}"))
+        facts += [("", f"{len(self.samples)} samples"), ("", f"{self.seconds:.1f} s")]
+        return Summary("History", facts)
 
     def detail(self, column: str) -> Array:
         """Values of one detail column at each sample, [S].
@@ -116,6 +144,16 @@ def sampled(trainings: int) -> list[int]:
     """
     every = max(1, trainings // 49)
     return sorted({*range(0, trainings, every), trainings - 1})
+
+
+def log_spaced(trainings: int) -> list[int]:
+    """Update indices that are evenly spaced on a logarithmic axis, twenty per factor of 10.
+
+    >>> log_spaced(100)[:16]
+    [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 13, 15, 17, 19]
+    """
+    count = math.ceil(20 * math.log10(trainings))
+    return sorted({round(10 ** (step / 20)) - 1 for step in range(count)})
 
 
 def named_numbers(what: str, values: Sequence[Array]) -> dict[str, float]:

@@ -17,7 +17,7 @@ def plot_errors(histories: Mapping[str, History], title: str = "Error over time"
     figure = blank_figure(figsize=(8, 4.5))
     axes = figure.add_subplot(title=title, xlabel="training", ylabel="error (norm of target - output)")
     for name, history in histories.items():
-        axes.loglog(history.index + 1, history.error, label=name)
+        axes.loglog(*history.curve[:, :2].T, label=name)
     axes.legend()
     return figure
 
@@ -37,5 +37,6 @@ def plot_gradient_sizes(histories: Mapping[str, History], title: str = "Gradient
             axes.semilogy(history.index + 1, norms, color=shade, label=f"layer {layer + 1}")
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("training")
+        axes.set_ylabel("gradient norm")
         axes.legend(fontsize=7)
     return figure

@@ -12,7 +12,7 @@ from inputopt.derivatives.autograd import to_single_precision
 from inputopt.derivatives.plain import is_plain
 from inputopt.derivatives.record import GradientMethod
 from inputopt.nets.inference.modes import evaluating
-from inputopt.training.history import History, Sample, named_numbers
+from inputopt.training.history import History, Point, Sample, named_numbers
 from inputopt.training.task import Task, forward_of
 
 TINY = 64  # parameters; samples of networks up to this size hold every number
@@ -29,6 +29,7 @@ class Recorder:
         self._layers = tuple(dict.fromkeys(names))
         self._layer_of = names
         self._samples: list[Sample] = []
+        self._points: list[Point] = []
         self._now: tuple[float, float] | None = None  # error and cost, if measured since the last update
 
     def error(self) -> float:
@@ -73,8 +74,10 @@ class Recorder:
         costs = cost.torch(logits, targets) if cost.of_error is None else cost.of_error(errors).mean()
         return errors.mean().item(), costs.item()
 
-    def record(self, index: int) -> Sample:
-        """Measure the network on all examples before update `index`, and keep the sample.
+    def record(self, index: int, logged: bool = True) -> tuple[float, float]:
+        """Measure the network on all examples before update `index`; return the error and the cost.
+
+        A sample is kept if `logged`, else only error and cost.
 
         Raises:
             ValueError: the error or cost is not finite before the first update.
@@ -86,10 +89,12 @@ class Recorder:
                 f"The cost is {cost} before the first update, so it has no gradient; scale the inputs or the targets, "
                 "or start from smaller weights."
             )
-        with evaluating(self._net), forward_of(len(self._task.inputs)):
-            norms, details = self._norms(), self._details()
-        self._samples.append(Sample(index, error, cost, norms, details))
-        return self._samples[-1]
+        self._points.append(Point(index, error, cost))
+        if logged:
+            with evaluating(self._net), forward_of(len(self._task.inputs)):
+                norms, details = self._norms(), self._details()
+            self._samples.append(Sample(index, error, cost, norms, details))
+        return error, cost
 
     def _norms(self) -> tuple[float, ...]:
         squares = dict.fromkeys(self._layers, 0.0)
@@ -103,7 +108,7 @@ class Recorder:
         if not self._samples or trainings > self._samples[-1].index + (stopped == "all steps done"):
             with np.errstate(all="ignore"):
                 self.record(trainings)
-        return History(tuple(self._samples), self._layers, trainings, stopped, seconds)
+        return History(tuple(self._samples), self._layers, trainings, stopped, seconds, tuple(self._points))
 
     def _details(self) -> dict[str, float]:
         net = self._plain

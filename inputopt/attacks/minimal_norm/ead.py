@@ -17,7 +17,7 @@ from inputopt.attacks.minimal_norm.weight_bisection import (
     steps_per_round,
 )
 from inputopt.attacks.run import AttackRun
-from inputopt.search.norms import L1
+from inputopt.search.norms import L1, NormName
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
 from inputopt.search.result import Result
@@ -73,7 +73,7 @@ class EAD(MinimalNormAttack):
     norms: ClassVar[tuple[str, ...]] = ("l1",)
     elsewhere: ClassVar[str] = "FMN"
 
-    norm: str = "l1"
+    norm: NormName = "l1"
     steps: int = setting(1000, whole())
     rounds: int = setting(9, whole())
     confidence: float = setting(0.0, not_negative)

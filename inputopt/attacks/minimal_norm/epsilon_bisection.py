@@ -14,7 +14,7 @@ from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack,
 from inputopt.attacks.pgd import PGD
 from inputopt.attacks.regions import region_of_radius
 from inputopt.attacks.run import AttackRun
-from inputopt.search.norms import Norm
+from inputopt.search.norms import Norm, NormName
 from inputopt.search.oracles.linearised import boundary_distances, distance_in_box
 from inputopt.search.result import Result, failures_at_infinity, nearer, scatter
 from inputopt.search.rows import take
@@ -43,7 +43,7 @@ class EpsilonBisection(MinimalNormAttack):
         rounds: number of values of eps tried.
     """
 
-    norm: str = field(init=False, default="l2")
+    norm: NormName = field(init=False, default="l2")
     attack: Attack = setting(PGD("l2"), _fixed_distance)
     rounds: int = setting(10, whole())
 

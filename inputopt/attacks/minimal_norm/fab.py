@@ -14,7 +14,7 @@ from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.target_choice import towards_classes
 from inputopt.attacks.run import AttackRun
 from inputopt.search.hyperplanes import to_hyperplane, value_at_x0
-from inputopt.search.norms import Norm
+from inputopt.search.norms import Norm, NormName
 from inputopt.search.objectives.logits import logit_difference, margin
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
@@ -73,7 +73,7 @@ class FAB(MinimalNormAttack):
     norms: ClassVar[tuple[str, ...]] = ("l1", "l2", "linf")
     elsewhere: ClassVar[str] = "SigmaZero"
 
-    norm: str = "linf"
+    norm: NormName = "linf"
     steps: int = setting(100, whole())
     classes: int = setting(9, whole())
 
@@ -95,7 +95,7 @@ class TargetedFAB(MinimalNormAttack):
     norms: ClassVar[tuple[str, ...]] = ("l1", "l2", "linf")
     elsewhere: ClassVar[str] = "SigmaZero"
 
-    norm: str = "linf"
+    norm: NormName = "linf"
     steps: int = setting(100, whole())
     classes: int = setting(9, whole())
 

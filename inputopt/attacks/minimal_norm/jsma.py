@@ -12,6 +12,7 @@ from inputopt.attacks.config import setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
 from inputopt.search.loop import on_success
+from inputopt.search.norms import NormName
 from inputopt.search.objectives.logits import attack_cross_entropy
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
@@ -62,7 +63,7 @@ class JSMA(MinimalNormAttack):
     norms: ClassVar[tuple[str, ...]] = ("l0",)
     elsewhere: ClassVar[str] = "FAB"
 
-    norm: str = "l0"
+    norm: NormName = "l0"
     steps: int = setting(200, whole())
     pixels: int = setting(2, whole())
 

@@ -9,15 +9,15 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.attack import Model, check_arguments, run_in_batches
+from inputopt.attacks.attack import Model, check_arguments, recorded, run_in_batches
 from inputopt.attacks.config import AttackConfig
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import AttackRun
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import frozen
-from inputopt.search.inputs import float_tensor
+from inputopt.search.inputs import Inputs, float_tensor
 from inputopt.search.loop import Watch
-from inputopt.search.norms import find_norm
+from inputopt.search.norms import NormName, find_norm
 from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result, best_of, failures_at_infinity, nearer
@@ -33,18 +33,18 @@ class MinimalNormAttack(AttackConfig):
         levels, mask, eot_samples, transform: as for `AttackConfig`.
     """
 
-    norm: str = "l2"
+    norm: NormName = "l2"
 
     @default_modes()
     def __call__(
         self,
         model: Model,
-        x: Tensor,
+        x: Inputs,
         y: Any = None,
         target: Any = None,
         seed: int = 0,
         ids: Any = None,
-        start: Tensor | None = None,
+        start: Inputs | None = None,
         watch: Watch | None = None,
     ) -> Result:
         """Perturb each input as little as possible so that it is misclassified, or classified as the target.
@@ -64,7 +64,10 @@ class MinimalNormAttack(AttackConfig):
         problem, traits = check_arguments(self, net, x, y, target, ids)
         problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), torch.inf, self.mask))
         starting_points = None if start is None else _inside(float_tensor("start", start, net), problem)
-        return failures_at_infinity(run_in_batches(self, net, problem, traits, seed, watch, start=starting_points))
+        found = run_in_batches(self, net, problem, traits, seed, watch, start=starting_points)
+        return recorded(
+            failures_at_infinity(found), self, net, seed, target=target is not None, start=start is not None
+        )
 
 
 def _inside(start: Tensor, problem: Problem) -> Tensor:

@@ -12,6 +12,7 @@ from torch.nn import functional
 from inputopt.attacks.config import number, setting, whole
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.run import AttackRun
+from inputopt.search.norms import NormName
 from inputopt.search.norms.norm import over_largest
 from inputopt.search.objectives.logits import margin
 from inputopt.search.objectives.objective import Objective
@@ -82,7 +83,7 @@ class SigmaZero(MinimalNormAttack):
     norms: ClassVar[tuple[str, ...]] = ("l0",)
     elsewhere: ClassVar[str] = "FMN"
 
-    norm: str = "l0"
+    norm: NormName = "l0"
     steps: int = setting(100, whole())
     sigma: float = setting(0.001, number)
 

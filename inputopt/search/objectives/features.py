@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.nets.class_names import by_name, of_imagenet
 from inputopt.search.channel_axes.layout import Layout, NetworkGeometry, axis_of, channels_second, grid_of
 from inputopt.search.objectives.layer_energy import layer_energy
 from inputopt.search.objectives.matching import diversity
@@ -139,35 +140,47 @@ def Direction(layer: str, direction: Any, *, axis: int | None = None) -> Objecti
     return _of_layer(value, layer, len(vectors), ["Direction", layer, plain], axis)
 
 
-def Class(number: int | Sequence[int]) -> Objective:
-    """The logit of a class."""
-    numbers = _numbers("class", number)
+def Class(number: int | str | Sequence[int | str]) -> Objective:
+    """The logit of a class.
+
+    Args:
+        number: the class, or several, one for each picture: its index, or for ImageNet networks its name, "daisy".
+
+    Raises:
+        ValueError, TypeError: not a class; in a search, a class that does not exist, or a name for a network that has
+            other classes than ImageNet's.
+        ModuleNotFoundError: the package with the names is not installed.
+    """
+    given, named = by_name(number)
+    numbers = _numbers("class", given)
 
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
-        return _selected(outputs, numbers, "the output", problem)
+        return _selected(of_imagenet(outputs, named), numbers, "the output", problem)
 
-    return Objective(value, count=len(numbers), plain=["Class", _plain(number, numbers)])
+    return Objective(value, count=len(numbers), plain=["Class", _plain(given, numbers)])
 
 
-def LogProbability(number: int | Sequence[int], temperature: float = 1.0) -> Objective:
+def LogProbability(number: int | str | Sequence[int | str], temperature: float = 1.0) -> Objective:
     """The log-probability of a class; unlike its logit, it decreases as other logits increase.
 
     Args:
-        number: the class, or several, one for each picture.
+        number: the class, or several, one for each picture, as for `Class`.
         temperature: divides the logits, and multiplies the log-probability. At 1 the objective saturates once the
             class has probability near 1; at higher values, competing classes are still lowered long after. Only in
             short searches did other networks recognise the pictures better.
 
     Raises:
-        ValueError, TypeError: not a class index, or a temperature that is not above 0.
+        ValueError, TypeError, ModuleNotFoundError: as for `Class`, or a temperature that is not above 0.
     """
-    numbers = _numbers("class", number)
+    given, named = by_name(number)
+    numbers = _numbers("class", given)
     checks.positive("temperature", temperature)
 
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
-        return temperature * _selected((outputs / temperature).log_softmax(1), numbers, "the output", problem)
+        scaled = of_imagenet(outputs, named) / temperature
+        return temperature * _selected(scaled.log_softmax(1), numbers, "the output", problem)
 
-    plain = ["LogProbability", _plain(number, numbers)]
+    plain = ["LogProbability", _plain(given, numbers)]
     # the default temperature is left out
     return Objective(value, count=len(numbers), plain=plain if temperature == 1 else [*plain, temperature])
 

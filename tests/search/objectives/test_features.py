@@ -46,6 +46,20 @@ def test_each_objective_is_the_number_it_names():
     assert_same(of(Direction("b", along)), 0.6 * SEEN["b"][:, 0] + 0.8 * SEEN["b"][:, 3], 1e-12)
 
 
+def test_a_class_of_imagenet_can_be_given_by_name():
+    logits = drawn(5, 1000, seed=2)
+    assert_same(of(Class("daisy"), logits), logits[:, 985])
+    assert_same(of(LogProbability("daisy"), logits), of(LogProbability(985), logits))
+    assert Class(["daisy", 291]).plain == Class([985, 291]).plain == ["Class", [985, 291]]
+    assert LogProbability(["lion"], 2.0).plain == ["LogProbability", [291], 2.0]
+    with pytest.raises(ValueError, match="network has 6 classes"):
+        of(Class("daisy"), LOGITS)
+    with pytest.raises(ValueError, match="network has 6 classes"):
+        of(LogProbability("daisy"), LOGITS)
+    with pytest.raises(ValueError, match="'daisy'"):
+        Class("daysy")
+
+
 def test_one_of_several_is_about_the_example_with_that_label():
     several = [2, 0, 5, 1, 3, 4]  # the labels are 0, 1, 2, 1, 5
     for make in (lambda c: Channel("a", c, axis=1), lambda c: Neuron("a", c, 0, 0, axis=1), lambda c: Class(c)):

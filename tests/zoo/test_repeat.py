@@ -1,0 +1,50 @@
+"""Pictures made again from Python, by the recipe in their file alone."""
+
+import pytest
+from contracts import digits
+
+import inputopt
+from inputopt.files import blank_figure, save_figure, storing_command
+from inputopt.pictures.picture import Picture
+
+
+def test_a_picture_is_made_again_from_its_file(tmp_path):
+    net = inputopt.load("digits-cnn")
+    inputopt.visualize(net, inputopt.Class(3), 28, 3, colours=1, seed=4).save(tmp_path / "a.png")
+    inputopt.repeat(tmp_path / "a.png").save(tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_files_that_moved_and_networks_without_a_name_are_given(tmp_path):
+    Picture(digits().held_x[0]).save(tmp_path / "photo.png")
+    net = inputopt.MLP([784, 12, 10], "tanh", "identity")
+    made = inputopt.dream(inputopt.load("digits-cnn"), tmp_path / "photo.png", ["conv1"], octaves=1, steps=2)
+    made.save(tmp_path / "a.png")
+    (tmp_path / "photo.png").rename(tmp_path / "moved.png")
+    with pytest.raises(inputopt.FileError, match="missing or has changed"):
+        inputopt.repeat(tmp_path / "a.png")
+    inputopt.repeat(tmp_path / "a.png", files={"photo": tmp_path / "moved.png"}).save(tmp_path / "b.png")
+    assert (made.x == inputopt.repeat(tmp_path / "b.png", files={"photo": tmp_path / "moved.png"}).x).all()
+    with pytest.raises(ValueError, match="other weights"):
+        inputopt.repeat(tmp_path / "a.png", net, {"photo": tmp_path / "moved.png"})
+    with pytest.raises(TypeError, match="torch module"):
+        inputopt.repeat(tmp_path / "a.png", inputopt.Frozen(net))
+
+
+def test_steps_of_a_repetition_can_be_watched(tmp_path):
+    seen = []
+    inputopt.visualize(inputopt.load("digits-cnn"), inputopt.Class(3), 28, 3, colours=1).save(tmp_path / "a.png")
+    inputopt.repeat(tmp_path / "a.png", watch=lambda snapshot: seen.append(snapshot.index))
+    assert seen == [0, 1, 2, 3]
+
+
+def test_figures_and_files_without_a_recipe_are_refused(tmp_path):
+    with storing_command(["fool"]):
+        save_figure(blank_figure(), tmp_path / "figure.png")
+    with pytest.raises(inputopt.FileError, match="inputopt repeat"):
+        inputopt.repeat(tmp_path / "figure.png")
+    recipe = {"made by": "dream", "settings": {}}
+    recipe["model"] = {"name": "nets:make", "weights": "", "bounds": [0, 1], "mean": 0, "std": 1}
+    Picture(digits().held_x[0], recipe).save(tmp_path / "named.png")
+    with pytest.raises(ValueError, match="built by nets:make"):
+        inputopt.repeat(tmp_path / "named.png")
