@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from torch import Tensor
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.indicators import Indicator
 from inputopt.files import replacing, write_text
+from inputopt.images import are_images
+from inputopt.search.result_files import stems_of, write_images
+from inputopt.search.result_origin import bounds_of
 from inputopt.summaries import Summarised, Summary, Table
 
 
@@ -61,12 +65,23 @@ class Report(Summarised):
             "indicators": [asdict(each) for each in self.indicators],
         }
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, names: Sequence[str | Path] | None = None) -> None:
         """Write `report.json`, and `x.safetensors` with `x` and `robust`.
 
+        Args:
+            folder: where to write; it is made if needed.
+            names: names of the inputs, as for `Result.save`; if given, and if the inputs are images, the image of each
+                input that is not robust is also written under its name, as an 8-bit PNG.
+
         Raises:
+            ValueError: names that are not one per input, not unique, or outside the folder.
             FileError: the folder cannot be written to.
         """
+        stems = None if names is None else stems_of(names, len(self.x))
+        bounds = bounds_of(self.settings.get("model", {}))
+        if stems is not None and bounds is not None and are_images(self.x, bounds):
+            fooled = [row for row, robust in enumerate(self.robust.tolist()) if not robust]
+            write_images(self.x[fooled], bounds, [Path(folder) / f"{stems[row]}.png" for row in fooled])
         write_text(Path(folder) / "report.json", json.dumps(self.as_plain(), indent=2) + "\n")
         with replacing(Path(folder) / "x.safetensors") as temporary:
             save_file({"x": self.x.detach().cpu().contiguous(), "robust": self.robust.cpu()}, temporary)

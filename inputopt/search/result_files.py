@@ -9,9 +9,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from inputopt.files import replacing, write_text
-from inputopt.images import are_images, to_image
+from inputopt.images import Bounds, are_images, to_image
 from inputopt.search.result import Result
 from inputopt.search.result_origin import bounds_of
 from inputopt.versions import now, recorded_versions
@@ -21,13 +22,11 @@ def save_result(result: Result, folder: str | Path, names: Sequence[str | Path] 
     """Write the inputs of a result and `result.json` into `folder`; see `Result.save`."""
     folder, bounds = Path(folder), bounds_of(result.made_by)
     images = bounds is not None and are_images(result.x, bounds)
-    stems = _stems(names, len(result.x))
+    stems = stems_of(names, len(result.x))
     files = [f"{stem}.png" for stem in stems] if images else ["x.npz"] * len(stems)
     written = [folder / name for name in dict.fromkeys(files)]
     if bounds is not None and images:
-        for x, path in zip(result.x, written, strict=True):
-            with replacing(path) as temporary:
-                to_image(x, bounds).save(temporary)
+        write_images(result.x, bounds, written)
     else:
         _write_arrays(result, folder / "x.npz")
     report = {
@@ -43,6 +42,13 @@ def save_result(result: Result, folder: str | Path, names: Sequence[str | Path] 
     written.append(folder / "result.json")
     write_text(written[-1], json.dumps(report, indent=2, allow_nan=False) + "\n")
     return written
+
+
+def write_images(x: Tensor, bounds: Bounds, paths: Sequence[Path]) -> None:
+    """Write images [B, C, H, W] as 8-bit PNG files."""
+    for image, path in zip(x, paths, strict=True):
+        with replacing(path) as temporary:
+            to_image(image, bounds).save(temporary)
 
 
 def _examples(result: Result, stems: Sequence[str], files: Sequence[str]) -> list[dict[str, Any]]:
@@ -69,7 +75,7 @@ def _write_arrays(result: Result, path: Path) -> None:
         np.savez_compressed(file, **arrays)
 
 
-def _stems(names: Sequence[str | Path] | None, count: int) -> list[str]:
+def stems_of(names: Sequence[str | Path] | None, count: int) -> list[str]:
     """The names of the examples without suffix, with forward slashes; numbers if not given.
 
     Raises:

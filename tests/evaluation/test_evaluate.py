@@ -1,9 +1,10 @@
 import json
 import warnings
+from datetime import datetime, timezone
 
 import pytest
 import torch
-from contracts import DTYPES, assert_same, fingerprint, known_inputs, small_net
+from contracts import DTYPES, assert_same, digits, digits_net, fingerprint, known_inputs, small_net
 from safetensors.torch import load_file
 
 import inputopt
@@ -12,6 +13,7 @@ from inputopt.evaluation import evaluate as module
 from inputopt.evaluation.protocols import PRESETS, Stage, find_protocol
 from inputopt.evaluation.state import margin_reduced
 from inputopt.files import FileError
+from inputopt.pictures.picture import read_photo
 
 EPS = {"l0": 1.0, "l1": 0.6, "l2": 0.3, "linf": 0.1}
 
@@ -133,6 +135,33 @@ def test_a_report_is_saved_whole(tmp_path, brief):
     assert [row["name"] for row in plain["attacks"]] == [row.name for row in report.attacks]
     held = load_file(tmp_path / "r" / "x.safetensors")
     assert_same((held["x"], held["robust"]), (report.x, report.robust))  # the images, and not the flags alone
+
+
+def test_a_report_names_what_was_evaluated_and_when(brief):
+    net, x, y = known(count=12)
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    plain = json.loads(json.dumps(inputopt.evaluate(net, x, y, eps=0.1).as_plain()))
+    assert (plain["count"], plain["shape"], plain["labels"], plain["levels"]) == (12, [12], "given", None)
+    assert plain["model"]["class"] == inputopt.Frozen(net).kind
+    assert plain["versions"]["torch"] == torch.__version__
+    assert before <= datetime.fromisoformat(plain["date"]) <= datetime.now(timezone.utc)
+    assert inputopt.evaluate(net, x, eps=0.1).settings["labels"] == "the model's own predictions"
+
+
+def test_images_that_fool_are_saved_under_the_names_of_the_inputs(tmp_path, brief):
+    net, x, y = digits_net(), digits().held_x[::80][:12], digits().held_y[::80][:12]
+    report = inputopt.evaluate(net, (x * 255).round() / 255, y, eps=26 / 255, levels=256)
+    report.save(tmp_path, [f"{label}/photo{row}.jpg" for row, label in enumerate(y.tolist())])
+    written = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png")}
+    wanted = {f"{y[row]}/photo{row}.png" for row in (~report.robust).nonzero()[:, 0].tolist()}
+    assert written == wanted
+    assert len(wanted) > 3
+    for name in wanted:
+        image = read_photo(tmp_path / name, 1)[None]
+        assert int(net(image).argmax()) != int(name[0]), "an image on 256 levels fools the model when it is read back"
+    with pytest.raises(ValueError, match="12 names"):
+        report.save(tmp_path / "none", ["a"])
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_report_that_cannot_be_written(tmp_path, brief):
