@@ -15,11 +15,13 @@ __version__ = "0.1.0"
 def __getattr__(name: str) -> Any:
     """Load the public names and the subpackages at first use, so that `inputopt --help` does not import torch."""
     if name == "__all__" or not name.startswith("_"):
+        if (
+            find_spec(f"{__name__}.{name}") is not None
+        ):  # first: `from inputopt import checks` in modules that api loads
+            return import_module(f"{__name__}.{name}")
         api = import_module(f"{__name__}.api")
         if name == "__all__" or name in api.__all__:
             return getattr(api, name)
-        if find_spec(f"{__name__}.{name}") is not None:
-            return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

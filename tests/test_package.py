@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import inputopt
 from inputopt import api
 
@@ -34,6 +36,16 @@ def test_all_is_what_the_package_exports():
 def test_subpackages_are_loaded_at_first_use():
     code = "import inputopt; assert inputopt.search.optimise; assert inputopt.attacks.PGD; inputopt.nothing"
     assert "AttributeError: module 'inputopt' has no attribute 'nothing'" in python("-c", code).stderr
+
+
+def test_no_public_name_is_hidden_by_a_module():
+    modules = {path.stem for path in FOLDER.iterdir()}
+    assert modules & set(inputopt.__all__) == {"attacks"}, "a module would be found first"
+
+
+@pytest.mark.parametrize("name", ["attacks", "nets.frozen", "search.loop", "pictures.dream", "cli.command_demo"])
+def test_a_module_can_be_imported_first(name):
+    assert python("-c", f"import inputopt.{name}").stderr == ""
 
 
 def test_importing_the_package_does_not_import_torch():

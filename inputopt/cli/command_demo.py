@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> int:
     started = time.perf_counter()
     found = reproduce(watch=command_reproduce.bar, processes=command_reproduce.processes())
     command_reproduce.save(found, out / "reproduce")
-    agreed = command_gradcheck.gradcheck([20, 30, 20, 10], "sigmoid", None, "mse", batch=7, seed=0)
+    agreed = command_gradcheck.check_network([20, 30, 20, 10], "sigmoid", None, "mse", batch=7, seed=0)
     with progress_bar(total=3, desc="inputs", unit="part") as bar:
         shown = _optimise_inputs(out, options.seed)
         bar.update()

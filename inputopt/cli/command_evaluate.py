@@ -15,7 +15,8 @@ from torch import Tensor
 
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
-from inputopt.cli.data_arguments import Data, add_data, chosen_data
+from inputopt.attacks.run import check_levels
+from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, progress_bar, table, writable
 from inputopt.cli.parsing import choice, number, whole
@@ -23,12 +24,12 @@ from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.protocols import PRESETS
 from inputopt.evaluation.report import Report
-from inputopt.files import replacing, save_figure, write_text
+from inputopt.files import save_figure, write_text
+from inputopt.images import are_images
 from inputopt.nets.frozen import Frozen
-from inputopt.pictures.picture import to_image
 from inputopt.pictures.sheet import pairs_sheet
 from inputopt.search.loop import Snapshot
-from inputopt.search.norms import NORMS
+from inputopt.search.norms import NORMS, find_norm
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
@@ -71,8 +72,36 @@ def _add_distance(command: argparse.ArgumentParser) -> None:
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
     command.add_argument("--eps", type=number(0), help="maximum distance (0.1 in linf; required in other norms)")
-    command.add_argument("--levels", type=whole(2), help="search quantised inputs with this many levels: 256 for PNG")
+    add_levels(command)
     add_common(command, "out")
+
+
+def add_levels(command: argparse.ArgumentParser) -> None:
+    """Add `--levels`."""
+    command.add_argument(
+        "--levels",
+        type=level_count,
+        help="search inputs of this many levels, 0 for any (256 for 8-bit images, so that their PNGs still fool)",
+    )
+
+
+def level_count(text: str) -> int:
+    """Parse a number of levels: 0, or a whole number of at least 2."""
+    value = whole(0)(text)
+    if value == 1:
+        raise argparse.ArgumentTypeError("must be 0, or a whole number of at least 2, not '1'.")
+    return value
+
+
+def levels_of(options: argparse.Namespace, net: Frozen, x: Tensor) -> int | None:
+    """The given number of levels; 256 for images that lie on them, else None."""
+    if options.levels is not None:
+        return options.levels or None
+    try:
+        check_levels(256, net, x, find_norm(options.norm))
+    except ValueError:
+        return None
+    return 256 if are_images(x, net.bounds) else None
 
 
 def distance(options: argparse.Namespace) -> float:
@@ -94,14 +123,15 @@ def distance(options: argparse.Namespace) -> float:
 
 def run_attack(options: argparse.Namespace) -> int:
     """Run the attack; print a table and save a sheet of image pairs."""
-    attack = _attack(options)
+    kind, settings = _attack(options)
     out = writable(options.out, "attack.png")
     data = chosen_data(options)
     if options.target is not None:  # inputs of the target class are left out
         data = data.without(options.target)
-    paths = _places(data, out) if options.levels == 256 else []
+    writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names))
     net = find_network(options)
     x, y = data.inputs(net), data.y
+    attack = kind(**settings, levels=levels_of(options, net, x))
     with torch.no_grad():
         known = net(x).argmax(1) == y
     with _step_bar(options.attack) as watch:
@@ -121,30 +151,22 @@ def run_attack(options: argparse.Namespace) -> int:
     }
     title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
     written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
-    for image, path in zip(found.x, paths, strict=bool(paths)):
-        with replacing(path) as temporary:
-            to_image(image, net.bounds).save(temporary)
+    found.save(out / "attack", data.names)
     text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}"
-    finish(options, text, values | data.plain(), [*written, *([out / "attack"] if paths else [])])
+    finish(options, text, values | data.plain(), [*written, out / "attack"])
     return 0
 
 
-def _attack(options: argparse.Namespace) -> Attack:
+def _attack(options: argparse.Namespace) -> tuple[type[Attack], dict[str, Any]]:
+    """The attack's class and its settings, which are checked here without levels."""
     kind = ATTACKS[options.attack]
-    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options), "levels": options.levels}
+    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options)}
     if options.steps is not None:
         if "steps" not in {field.name for field in fields(kind)}:
             raise ValueError(f"{options.attack} takes a single step; omit --steps.")
         settings["steps"] = options.steps
-    made: Attack = kind(**settings)
-    return made
-
-
-def _places(data: Data, out: Path) -> list[Path]:
-    """Path of each output image: one folder per class, named by the input's position in the whole data."""
-    names = [f"attack/{label}/{place:05}.png" for label, place in zip(data.y.tolist(), data.positions, strict=True)]
-    writable(out, *names)
-    return [out / name for name in names]
+    kind(**settings)
+    return kind, settings
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
@@ -152,14 +174,16 @@ def run_evaluate(options: argparse.Namespace) -> int:
     eps = distance(options)
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
     data = chosen_data(options)
+    writable(out, *(f"evaluation/{name}.png" for name in data.names))
     net = find_network(options)
     x = data.inputs(net)
+    levels = levels_of(options, net, x)
     with _stage_bar() as progress:
         report = evaluate(
-            net, x, data.y, options.norm, eps, options.preset, options.seed, levels=options.levels, progress=progress
+            net, x, data.y, options.norm, eps, options.preset, options.seed, levels=levels, progress=progress
         )
     plain = report.as_plain() | data.plain()
-    report.save(out / "evaluation")
+    report.save(out / "evaluation", data.names)
     write_text(out / "evaluation" / "report.json", json.dumps(plain, indent=2) + "\n")  # with the data
     fooled = (report.x != x).flatten(1).any(1)
     title = f"{options.norm} {eps:g}, {options.preset}: before, after, difference"

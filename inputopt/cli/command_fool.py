@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.command_layers import input_shape, side_or_shape
+from inputopt.cli.command_layers import side_or_shape
 from inputopt.cli.data_arguments import add_data, chosen_data, in_bounds
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, answer, find_network
@@ -27,6 +27,7 @@ from inputopt.pictures.fool import fool
 from inputopt.pictures.sheet import FrameRecorder, contact_sheet, sheet, watch_all
 from inputopt.search.loop import Interrupted
 from inputopt.search.network_traits import count_classes
+from inputopt.zoo.layer_shapes import input_shape
 
 DIGIT = (1, 28, 28)
 FILES = ("fool.png", "fool-all.png", "ascend.png")

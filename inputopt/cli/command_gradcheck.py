@@ -6,18 +6,17 @@ import argparse
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from inputopt import checks
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import check_cpu
 from inputopt.cli.output import finish, table
 from inputopt.cli.parsing import choice, number, numbers, sizes, whole
 from inputopt.cli.verbs import add_common, add_verb
-from inputopt.derivatives.agreement import Agreement, agreements
+from inputopt.derivatives.agreement import Agreement
 from inputopt.derivatives.explain import MOST_NUMBERS, explain
+from inputopt.derivatives.gradcheck import gradcheck, random_examples
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.costs import COSTS, find_cost
@@ -66,7 +65,7 @@ def _add_network(command: argparse.ArgumentParser, default_sizes: str | None) ->
 def run_gradcheck(options: argparse.Namespace) -> int:
     """Print the disagreement of each method; return 1 if one exceeds its limit."""
     check_cpu(options)
-    found = gradcheck(options.sizes, options.activation, options.output, options.cost, options.batch, options.seed)
+    found = check_network(options.sizes, options.activation, options.output, options.cost, options.batch, options.seed)
     what = "Largest difference from autograd, relative to the largest gradient entry of the layer, in float64."
     methods = [
         {"method": each.method, "layers": list(each.layers), "inputs": each.inputs, "seconds": each.seconds}
@@ -76,29 +75,19 @@ def run_gradcheck(options: argparse.Namespace) -> int:
     return 0 if all(way.largest <= LIMITS.get(way.method, float("inf")) for way in found) else 1
 
 
-def gradcheck(
+def check_network(
     layer_sizes: list[int], activation: str, output: str | None, cost: str, batch: int, seed: int
 ) -> list[Agreement]:
-    """Compare all methods on a random network and random examples."""
+    """Compare all methods on a random network and random examples, if dual numbers fit into memory."""
     count = _parameters(layer_sizes)
     variables = count + layer_sizes[0]  # a dual number has a gradient entry for each
     check_memory("Dual numbers", 24.0 * variables * (count + batch * sum(layer_sizes)), "smaller --sizes or --batch")
-    net = MLP(layer_sizes, activation, output, seed=seed).double()
-    inputs, targets = random_examples(net, cost, batch, seed)
-    return agreements(net, inputs, targets, cost)
+    net = MLP(layer_sizes, activation, output, seed=seed)
+    return gradcheck(net, cost=cost, batch=batch, seed=seed)  # type: ignore[arg-type]  # a name of COSTS
 
 
 def _parameters(layer_sizes: list[int]) -> int:
     return sum((n_in + 1) * n_out for n_in, n_out in pairwise(layer_sizes))
-
-
-def random_examples(net: MLP, cost: str, batch: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Random inputs [batch, n], and targets that are valid for the cost."""
-    chance = np.random.default_rng(checks.seed(seed))
-    inputs = torch.from_numpy(chance.standard_normal((batch, net.sizes[0])))
-    if find_cost(cost, net.output).class_targets:
-        return inputs, torch.from_numpy(chance.integers(net.sizes[-1], size=batch))
-    return inputs, torch.from_numpy(chance.random((batch, net.sizes[-1])))
 
 
 def agreement_table(found: list[Agreement]) -> tuple[list[str], list[list[str]]]:

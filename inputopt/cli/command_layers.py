@@ -6,16 +6,13 @@ import argparse
 from math import prod
 from typing import Any
 
-import torch
-
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, table
 from inputopt.cli.verbs import add_common, add_verb
-from inputopt.nets.frozen import Frozen
 from inputopt.nets.layers import Layer
 from inputopt.nets.model_errors import InputShapeError, first_line, in_words
-from inputopt.zoo.imagenet import TRAINED_AT
+from inputopt.zoo.layer_shapes import input_shape, layers
 
 
 def add_commands(commands: Any) -> None:
@@ -48,18 +45,17 @@ def run_layers(options: argparse.Namespace) -> int:
     shape = input_shape(net, options.size)
     check_memory(f"An input of {in_words(shape)}", 40.0 * prod(shape), "a smaller --size")
     try:
-        x = torch.rand(2, *shape, generator=torch.Generator().manual_seed(0), dtype=net.dtype).to(net.device)
-        layers = net.layers(x)
+        found = layers(net, shape)
     except InputShapeError as error:
         said = first_line(error.__cause__ or error)
         raise ValueError(
             f"The model does not accept inputs of shape {in_words(shape)} ({said}); give --size."
         ) from error
-    if not layers:
+    if not found:
         raise ValueError(f"{options.model} has no named layers; give a torch module that contains submodules.")
     text = [
         f"for inputs of {in_words(shape)}",
-        table(["layer", "output shape", "type"], [row for layer in layers for row in _rows(layer)]),
+        table(["layer", "output shape", "type"], [row for layer in found for row in _rows(layer)]),
         "optimisations of the private copy, used only where they do not change outputs or gradients:",
         "\n".join(f"{change}: {said}" for change, said in net.optimisations.items()),
     ]
@@ -67,31 +63,13 @@ def run_layers(options: argparse.Namespace) -> int:
         "input": list(shape),
         "layers": [
             {"name": call, "shape": None if size is None else list(size), "type": layer.kind}
-            for layer in layers
+            for layer in found
             for call, size in zip(layer.calls(), layer.shapes, strict=True)
         ],
         "optimisations": dict(net.optimisations),
     }
     finish(options, "\n\n".join(text), values)
     return 0
-
-
-def input_shape(net: Frozen, size: tuple[int, ...] | None) -> tuple[int, ...]:
-    """Shape of one input: `size` with the channels filled in, or a guess from the first weights and the model's name.
-
-    Raises:
-        ValueError: `size` has more than three numbers, and the network is convolutional.
-    """
-    first = net.first_weights()
-    channels = () if first is None or len(first) < 3 else (first[1],)
-    if size is not None:
-        if len(size) > 3 and net.convolves:
-            raise ValueError(f"--size must be up to three numbers, channels x height x width, not {in_words(size)}.")
-        return (*channels, size[0], size[-1]) if len(size) < 3 and channels else size
-    if not channels:
-        return () if first is None else (first[1],)
-    side = TRAINED_AT.get(net.name or "", 28 if channels == (1,) else 224)
-    return (*channels, side, side)
 
 
 def _rows(layer: Layer) -> list[list[str]]:

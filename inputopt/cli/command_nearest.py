@@ -13,7 +13,7 @@ import torch
 
 from inputopt import attacks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
-from inputopt.cli.command_evaluate import save_pairs
+from inputopt.cli.command_evaluate import add_levels, levels_of, save_pairs
 from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, progress_bar, table, writable
@@ -52,18 +52,20 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--steps", type=whole(), help="number of steps of the other attacks; their defaults if not given"
     )
-    command.add_argument("--levels", type=whole(2), help="search quantised inputs with this many levels: 256 for PNG")
+    add_levels(command)
     add_common(command, "out")
     command.set_defaults(run=run_nearest)
 
 
 def run_nearest(options: argparse.Namespace) -> int:
     """Run the attacks; print a table, and save the results, the curve and a sheet of image pairs."""
-    chosen = _attacks(options)
+    _attacks(options, None)  # check the settings before anything is read
     out = writable(options.out, *FILES)
     data = chosen_data(options)
+    writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names))
     net = find_network(options)
     x, y = data.inputs(net), data.y
+    chosen = _attacks(options, levels_of(options, net, x))
     with _attack_bar() as progress:
         curve = robustness_curve(net, x, y, options.norm, chosen, options.seed, progress=progress)
     rows = curve.rows()
@@ -71,12 +73,13 @@ def run_nearest(options: argparse.Namespace) -> int:
     write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
     save_figure(curve.figure(), out / "curve.png")
     best = next(iter(curve.results.values()))
+    best.save(out / "nearest", data.names)
     with torch.no_grad():
         known = net(x).argmax(1) == y
     title = f"{options.attack[0]}, {options.norm}: before, after, difference"
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
     text = f"{data.described()}\n\n{table(*curve_table(curve))}"
-    finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json"])
+    finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest"])
     return 0
 
 
@@ -96,8 +99,8 @@ def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _attacks(options: argparse.Namespace) -> dict[str, MinimalNormAttack]:
-    """The chosen attacks by name.
+def _attacks(options: argparse.Namespace, levels: int | None) -> dict[str, MinimalNormAttack]:
+    """The chosen attacks by name, on inputs with so many levels.
 
     Raises:
         ValueError: an attack is named twice or does not support the norm, or no chosen attack takes a given option.
@@ -113,7 +116,7 @@ def _attacks(options: argparse.Namespace) -> dict[str, MinimalNormAttack]:
             raise ValueError(f"--{option} does not apply to {' and '.join(taken)}; use --{other} instead.")
     made = {}
     for name, option in taken.items():
-        settings: dict[str, Any] = {"norm": options.norm, "levels": options.levels}
+        settings: dict[str, Any] = {"norm": options.norm, "levels": levels}
         if getattr(options, option) is not None:
             settings[option] = getattr(options, option)
         made[name] = ATTACKS[name](**settings)

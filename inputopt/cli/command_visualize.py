@@ -24,6 +24,7 @@ from inputopt.nets.frozen import Frozen
 from inputopt.pictures.atlas import atlas
 from inputopt.pictures.canvas_choice import CANVASES
 from inputopt.pictures.map_elites import MapElites, evolve_images
+from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture, read_levels
 from inputopt.pictures.sheet import contact_sheet
 from inputopt.pictures.visualize import visualize
@@ -138,7 +139,11 @@ def run_visualize(options: argparse.Namespace) -> int:
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, paths)
             raise
-    written = _save(made if isinstance(made, list) else [made], paths, net, out / "visualize.png")
+    pictures = made if isinstance(made, list) else [made]
+    written = _save(pictures, paths)
+    if len(pictures) > 1:
+        save_figure(objective_sheet(pictures, net, objective, names=titles), out / "visualize.png")
+        written.append(out / "visualize.png")
     finish(options, f"{len(paths)} images of {', '.join(titles)}", {"images": titles, **settings}, written)
     return 0
 
@@ -165,7 +170,12 @@ def run_evolve(options: argparse.Namespace) -> int:
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, paths)
             raise
-    written = _save(found.pictures, paths, net, out / "evolve.png")
+    written = _save(found.pictures, paths)
+    if len(written) > 1:
+        every = torch.stack([picture.x for picture in found.pictures])
+        title = "Evolved images, with predicted class and probability"
+        save_figure(contact_sheet(every, net, title, 5), out / "evolve.png")
+        written.append(out / "evolve.png")
     rows = [[title, f"{float(sure):.4f}"] for title, sure in zip(titles, found.probability, strict=True)]
     text = (
         f"{table(['class', 'probability'], rows)}\n\n{found.generations} generations, {found.forwards} images evaluated"
@@ -183,15 +193,11 @@ def _check_size(net: Frozen, options: argparse.Namespace, pictures: int) -> None
     check_memory(f"{pictures:,} images of {options.size:,} x {options.size:,}", needed, "a smaller --size, or fewer")
 
 
-def _save(pictures: Sequence[Picture], paths: Sequence[Path], net: Frozen, sheet: Path) -> list[Path]:
-    """Save one PNG per image, and a contact sheet if there are several; return the paths written."""
+def _save(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Path]:
+    """Save one PNG per image; return the paths."""
     for picture, path in zip(pictures, paths, strict=True):
         picture.save(path)
-    if len(pictures) == 1:
-        return list(paths)
-    every = torch.stack([picture.x for picture in pictures])
-    save_figure(contact_sheet(every, net, "Optimised images, with predicted class and probability", 5), sheet)
-    return [*paths, sheet]
+    return list(paths)
 
 
 def run_atlas(options: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import zipfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -51,12 +51,15 @@ class Data:
         positions: indices of the selected inputs, ascending, [B].
         y: their classes, [B].
         total: number of inputs to select from.
+        names: name of each selected input without its suffix, such as "3/00012": the class, and the file's name or the
+            position in the data.
     """
 
     name: str
     positions: Array
     y: Tensor
     total: int
+    names: tuple[str, ...]
     _read: Read
 
     def inputs(self, net: Frozen) -> Tensor:
@@ -78,7 +81,8 @@ class Data:
         kept = self.y != label
         if not bool(kept.any()):
             raise ValueError(f"All selected inputs of {self.name} already have class {label}; choose another --target.")
-        return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept])
+        names = tuple(name for name, keep in zip(self.names, kept.tolist(), strict=True) if keep)
+        return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept], names=names)
 
     def counts(self) -> dict[int, int]:
         """Number of inputs of each class."""
@@ -126,15 +130,22 @@ def find_data(name: str, count: int, seed: int = 0) -> Data:
     with reading(name, "a folder of classes or an .npz file with arrays x and y"):
         if path.is_dir():
             files, labels = _listed(path)
-            return _chosen(name, labels, count, seed, lambda net, rows: _images(net, [files[row] for row in rows]))
+            stems = [str(file.relative_to(path).with_suffix("")) for file in files]
+            return _chosen(
+                name, labels, count, seed, lambda net, rows: _images(net, [files[row] for row in rows]), stems
+            )
         labels, size = _labels(path)
     check_memory(name, 3.0 * size, "a smaller file")
     return _chosen(name, labels, count, seed, lambda net, rows: _arrays(net, path, rows))
 
 
-def _chosen(name: str, labels: Array, count: int, seed: int, read: Read) -> Data:
+def _chosen(name: str, labels: Array, count: int, seed: int, read: Read, stems: Sequence[str] | None = None) -> Data:
     positions = spread(labels, count, seed)
-    return Data(name, positions, torch.from_numpy(labels[positions].astype(np.int64)), len(labels), read)
+    if stems is None or len(set(stems)) < len(stems):  # images that differ only in their suffix
+        names = tuple(f"{labels[place]}/{place:05}" for place in positions)
+    else:
+        names = tuple(stems[place] for place in positions)
+    return Data(name, positions, torch.from_numpy(labels[positions].astype(np.int64)), len(labels), names, read)
 
 
 def spread(labels: Array, count: int, seed: int) -> Array:

@@ -251,7 +251,8 @@ def test_nearest_draws_a_curve_and_says_what_it_found(run, tmp_path):
     rows = {line.split()[0]: line.split() for line in text.splitlines() if line}
     assert int(rows["minimalnorm"][4]) + int(rows["minimalnorm"][5]) <= 60
     assert float(rows["all"][2]) <= min(float(rows["minimalnorm"][1]), float(rows["ddn"][1]))
-    assert files("out") == ["curve.png", "nearest.json", "nearest.png"]
+    assert {"curve.png", "nearest.json", "nearest.png", "nearest/result.json"} <= set(files("out"))
+    assert len(list(Path("out/nearest").glob("*/*.png"))) == 6
     with Image.open("out/curve.png") as image:
         assert min(image.size) > 300
     plain = json.loads(run("nearest", "digits-mlp", "--count", 4, "--queries", 60, "--out", "out", "--json"))

@@ -50,12 +50,20 @@ def test_an_attack_prints_a_table_or_plain_values(run):
     assert plain["inputs"] == 8
     assert plain["accuracy_under_attack"] < plain["accuracy"]
     assert re.search(rf"^forwards +{plain['forwards']}$", table, re.MULTILINE)
-    assert files() == ["o/attack.png"]
+    images = sorted(Path("o/attack").glob("*/*.png"))
+    assert len(images) == 8, "one image each, under the input's class and position"
+    assert files() == ["o/attack.png", *map(str, images), "o/attack/result.json"]
+    assert json.loads(Path("o/attack/result.json").read_text())["made by"] == "PGD"
 
 
 def test_an_evaluation_prints_a_row_an_attack_and_saves_the_report(run):
     plain = json.loads(run("evaluate", "digits-mlp", "--count", 8, "--preset", "quick", "--out", "o", "--json"))
-    assert files() == ["o/evaluation.png", "o/evaluation/report.json", "o/evaluation/x.safetensors"]
+    fooled = [path for path in files() if path.count("/") == 3]
+    assert len(fooled) == 8 * (1 - plain["robust_accuracy"]), "an image for each input that is not robust"
+    assert set(files()) - set(fooled) == {
+        *("o/evaluation.png", "o/evaluation/report.json", "o/evaluation/x.safetensors")
+    }
+    assert plain["levels"] == 256
     saved = json.loads(Path("o/evaluation/report.json").read_text())
     assert plain.pop("files") == ["o/evaluation.png", "o/evaluation"]
     assert saved == plain
@@ -80,7 +88,7 @@ def test_pngs_written_by_an_attack_on_levels_are_still_adversarial(data, run):
     assert again["inputs"] == 6
     assert again["accuracy"] == 0.0
     for number, label in enumerate(labels):
-        with Image.open(f"o/attack/{label}/{number:05}.png") as image:
+        with Image.open(f"o/attack/{label}/{number if data == 'folder' else f'{number:05}'}.png") as image:
             assert np.abs(np.asarray(image).astype(int) - levels[number]).max() <= 0.2 * 255
 
 

@@ -182,7 +182,7 @@ NUMBERS = [
         ("ascend", "count", ["0", "-7"]),
         ("attack", "eps", ["-1", "nan", "inf", "-inf", "much"]),
         ("attack", "steps", ["0", "-5", "2.5"]),
-        ("attack", "levels", ["1", "0", "-256"]),
+        ("attack digits-mlp", "levels", ["1", "2.5", "-256"]),
         ("evaluate", "count", ["0", "-3"]),
         ("nearest", "queries", ["0", "-1", "x"]),
         ("dream", "octaves", ["0", "-1", "101"]),
