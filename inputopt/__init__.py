@@ -34,7 +34,7 @@ from inputopt.training.history import History
 from inputopt.training.train import DivergenceWarning, train
 from inputopt.zoo.library import load
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 __all__ = [
     "MLP",
