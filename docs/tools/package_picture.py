@@ -1,0 +1,94 @@
+"""The picture of the package: its import layers, as pyproject.toml states them and import-linter checks them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from html import escape
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+WIDTH, ROW, GAP, MARGIN = 760, 76, 14, 8
+HOLDS = {
+    "cli": "the command line",
+    "document": "the document's networks and figures",
+    "zoo": "shipped networks",
+    "evaluation": "protocols, reports, indicators",
+    "attribution": "saliency, shortcuts",
+    "attacks": "one file per published attack",
+    "pictures": "fool, dream, visualize, invert",
+    "training": "train, history, evolution",
+    "search": "the one loop and its parts",
+    "derivatives": "four methods of differentiation",
+    "nets": "networks, Frozen, its fast private copy",
+    "files": "reading, writing",
+    "checks": "argument checks",
+    "errors": "error types",
+}
+
+
+def layers() -> list[list[str]]:
+    """The layers from the top, each with its packages, without the prefix of the package."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (block,) = re.findall(r"^layers = \[\n(.*?)^\]", text, re.MULTILINE | re.DOTALL)
+    return [re.findall(r"inputopt\.(\w+)", line) for line in block.splitlines()]
+
+
+def modules(package: str) -> list[Path]:
+    """The modules of a package of inputopt, or the one module of that name."""
+    folder = ROOT / "inputopt" / package
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+def imported(package: str) -> set[str]:
+    """The packages of inputopt that a package imports."""
+    found = set()
+    for path in modules(package):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            names += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            found |= {name.split(".")[1] for name in names if name.startswith("inputopt.")}
+    return found - {package}
+
+
+def boxes() -> Iterator[tuple[str, float, float, float]]:
+    """(package, x, y, width) of every box."""
+    for row, names in enumerate(layers()):
+        width = (WIDTH - 2 * MARGIN - GAP * (len(names) - 1)) / len(names)
+        for column, name in enumerate(names):
+            yield name, MARGIN + column * (width + GAP), MARGIN + row * (ROW + GAP), width
+
+
+def make(folder: Path) -> None:
+    """Write package.svg; its colours are those of the page's theme."""
+    height = len(layers()) * (ROW + GAP) - GAP + 2 * MARGIN
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" class="package">']
+    for name, x, y, width in boxes():
+        uses = ", ".join(sorted(imported(name), key=list(HOLDS).index)) or "nothing of the package"
+        title = escape(f"inputopt.{name}: {HOLDS[name]}; imports {uses}")
+        count = len(modules(name))
+        size = f"{count} modules" if count > 1 else "1 module"
+        middle = x + width / 2
+        parts += [
+            f"<g><title>{title}</title>",
+            f'<rect x="{x}" y="{y}" width="{width}" height="{ROW}" rx="8"/>',
+            f'<text x="{middle}" y="{y + 25}" class="name">{name}</text>',
+            *(
+                f'<text x="{middle}" y="{y + 44 + 15 * line}">{escape(words)}</text>'
+                for line, words in enumerate(wrapped(f"{HOLDS[name]} ({size})", int(width / 6.6)))
+            ),
+            "</g>",
+        ]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "package.svg").write_text("\n".join([*parts, "</svg>\n"]), encoding="utf-8")
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of at most so many characters."""
+    lines = [""]
+    for word in text.split():
+        if len(lines[-1]) + len(word) >= width and lines[-1]:
+            lines.append("")
+        lines[-1] = f"{lines[-1]} {word}".strip()
+    return lines
