@@ -81,13 +81,11 @@ def draw(app):
 
 def setup(app):
     """Connect the tools."""
-    for field in (
-        PyObject.doc_field_types
-    ):  # the package's docstrings say "Attributes:", Sphinx "Variables"
+    # the package's docstrings say "Attributes:", Sphinx would say "Variables"
+    for field in PyObject.doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"
     app.add_directive("chart", inline_svg.Chart)
     app.connect("builder-inited", draw)
-    app.connect(
-        "autodoc-process-docstring", plain_docstrings.process, priority=100
-    )  # before napoleon
+    # with a priority that puts it before napoleon
+    app.connect("autodoc-process-docstring", plain_docstrings.process, priority=100)

@@ -41,6 +41,13 @@ def modules(package: str) -> list[Path]:
     return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
 
 
+def holds(package: str) -> str:
+    """A few words on what a package holds; of one that `HOLDS` does not know, its docstring up to a colon."""
+    first = modules(package)[0]
+    docstring = ast.get_docstring(ast.parse(first.read_text(encoding="utf-8"))) or ""
+    return HOLDS.get(package) or re.split(r"[:.]", docstring)[0]
+
+
 def imported(package: str) -> set[str]:
     """The packages of inputopt that a package imports."""
     found = set()
@@ -65,8 +72,8 @@ def make(folder: Path) -> None:
     height = len(layers()) * (ROW + GAP) - GAP + 2 * MARGIN
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" class="package">']
     for name, x, y, width in boxes():
-        uses = ", ".join(sorted(imported(name), key=list(HOLDS).index)) or "nothing of the package"
-        title = escape(f"inputopt.{name}: {HOLDS[name]}; imports {uses}")
+        uses = ", ".join(sorted(imported(name))) or "nothing of the package"
+        title = escape(f"inputopt.{name}: {holds(name)}; imports {uses}")
         count = len(modules(name))
         size = f"{count} modules" if count > 1 else "1 module"
         middle = x + width / 2
@@ -76,7 +83,7 @@ def make(folder: Path) -> None:
             f'<text x="{middle}" y="{y + 25}" class="name">{name}</text>',
             *(
                 f'<text x="{middle}" y="{y + 44 + 15 * line}">{escape(words)}</text>'
-                for line, words in enumerate(wrapped(f"{HOLDS[name]} ({size})", int(width / 6.6)))
+                for line, words in enumerate(wrapped(f"{holds(name)} ({size})", int(width / 6.6)))
             ),
             "</g>",
         ]
