@@ -18,6 +18,7 @@ from inputopt.pictures.sheet import FrameRecorder, sheet
 from inputopt.zoo.digits import Digits, load_digits
 
 SHOWN = (2, 3, 5, 8)  # the classes in the picture
+RATE = 0.002  # smaller steps than by default, so that there are several images between noise and class
 
 
 def trained(digits: Digits) -> inputopt.MLP:
@@ -46,7 +47,7 @@ def main(out: Path) -> None:
     recorded = []
     for digit in range(10):
         descent, ascent = FrameRecorder(0), FrameRecorder(0)
-        fooled = inputopt.fool(model, digit, shape=(1, 28, 28), count=8, seed=digit, watch=descent)
+        fooled = inputopt.fool(model, digit, (1, 28, 28), count=8, seed=digit, rate=RATE, watch=descent)
         x = digits.held_x[clear & (digits.held_y == digit)][:20]
         misclassified = inputopt.ascend(model, x, torch.full((len(x),), digit), watch=ascent)
         lowest = fooled.logits.softmax(1)[:, digit].min()

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-WIDTH, ROW, GAP, MARGIN = 760, 76, 14, 8
+WIDTH, ROW, GAP, MARGIN = 760, 80, 12, 8
 HOLDS = {
     "cli": "the command line",
     "document": "the document's networks and figures",
@@ -77,14 +77,13 @@ def make(folder: Path) -> None:
         count = len(modules(name))
         size = f"{count} modules" if count > 1 else "1 module"
         middle = x + width / 2
+        lines = [*wrapped(holds(name), int(width / 6.4)), size]
+        top = y + (ROW - 17 - 15 * len(lines)) / 2 + 13  # the baseline of the name, all lines in the middle of the box
         parts += [
             f"<g><title>{title}</title>",
             f'<rect x="{x}" y="{y}" width="{width}" height="{ROW}" rx="8"/>',
-            f'<text x="{middle}" y="{y + 25}" class="name">{name}</text>',
-            *(
-                f'<text x="{middle}" y="{y + 44 + 15 * line}">{escape(words)}</text>'
-                for line, words in enumerate(wrapped(f"{holds(name)} ({size})", int(width / 6.6)))
-            ),
+            f'<text x="{middle}" y="{top}" class="name">{name}</text>',
+            *(f'<text x="{middle}" y="{top + 17 + 15 * at}">{escape(line)}</text>' for at, line in enumerate(lines)),
             "</g>",
         ]
     folder.mkdir(parents=True, exist_ok=True)
