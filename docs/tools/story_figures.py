@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import inputopt
 import numpy as np
 import torch
-from inputopt.document.networks import EXAMPLES, LEARNING_RATE
+from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
 from inputopt.nets.activations import find_activation
 from inputopt.pictures.sheet import FrameRecorder
 from inputopt.zoo.digits import load_digits
@@ -16,6 +17,25 @@ from torch import Tensor
 from torch.nn import functional
 
 from charts import BLUE, GREEN, GREY, INK, ORANGE, PURPLE, chart
+
+
+def error_curve(example: Example) -> tuple[list[int], list[float]]:
+    """(updates, the error before each of them) of a training, evenly spaced on a logarithmic axis."""
+    net = example.network()
+    last = example.trainings - 1
+    indices = sorted({int(index) for index in np.geomspace(1, last + 1, 60)} - {last + 1} | {0, last})
+    errors = []
+    for start, end in pairwise([*indices, example.trainings]):  # descent has no state but the weights
+        history = inputopt.train(
+            net,
+            example.inputs,
+            example.targets,
+            learning_rate=LEARNING_RATE,
+            steps=end - start,
+            method="backprop",
+        )
+        errors.append(float(history.error[0]))
+    return [index + 1 for index in indices], errors
 
 
 def neuron(folder: Path) -> None:
@@ -46,7 +66,7 @@ def descent(folder: Path) -> None:
         figure.colorbar(drawn, ax=left, label="cost")
         left.plot(*zip(*path, strict=True), ".-", color=ORANGE, linewidth=1)
         left.set(xlabel="weight", ylabel="bias", title="10,000 updates, downhill")
-        right.loglog(history.index + 1, history.error, color=BLUE)
+        right.loglog(*error_curve(example), color=BLUE)
         right.set(xlabel="update", ylabel="error", title="fast, then a long tail")
 
 
@@ -98,15 +118,7 @@ def networks(folder: Path) -> None:
         axes = figure.add_subplot(xlabel="update", ylabel="error", title="The document's networks, learning rate 0.5")
         for name in ("1", "2", "3a", "3b", "4"):
             example = EXAMPLES[name]
-            history = inputopt.train(
-                example.network(),
-                example.inputs,
-                example.targets,
-                learning_rate=LEARNING_RATE,
-                steps=example.trainings,
-                method="backprop",
-            )
-            axes.loglog(history.index + 1, history.error, label=f"{name}: {example.title}")
+            axes.loglog(*error_curve(example), label=f"{name}: {example.title}")
         axes.legend(fontsize=9)
 
 
