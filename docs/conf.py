@@ -9,6 +9,7 @@ sys.path.insert(0, str(HERE / "tools"))
 import inline_svg  # noqa: E402
 import inputopt  # noqa: E402
 import package_picture  # noqa: E402
+import picture_figures  # noqa: E402
 import plain_docstrings  # noqa: E402
 import story_figures  # noqa: E402
 from sphinx.domains.python import PyObject  # noqa: E402
@@ -74,7 +75,7 @@ def draw(app):
     finished = made / "finished"
     if finished.exists() and finished.stat().st_mtime > newest:
         return
-    for tool in (package_picture, story_figures):
+    for tool in (package_picture, picture_figures, story_figures):
         tool.make(made)
     finished.touch()
 
