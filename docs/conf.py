@@ -1,5 +1,6 @@
 """Settings of the documentation; `make docs` builds it."""
 
+import hashlib
 import sys
 from pathlib import Path
 
@@ -68,16 +69,17 @@ sphinx_gallery_conf = {
 
 
 def draw(app):
-    """Compute the figures, if one is missing or the code is newer."""
+    """Compute the figures, unless they were drawn by this very code."""
     made = HERE / "made"
-    sources = [*HERE.glob("tools/*.py"), *Path(inputopt.__file__).parent.rglob("*.py")]
-    newest = max(path.stat().st_mtime for path in sources)
+    package = Path(inputopt.__file__).parent
+    sources = sorted([*HERE.glob("tools/*.py"), *package.rglob("*.py")])
+    code = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
     finished = made / "finished"
-    if finished.exists() and finished.stat().st_mtime > newest:
+    if finished.exists() and finished.read_text(encoding="utf-8") == code:
         return
     for tool in (package_picture, picture_figures, story_figures):
         tool.make(made)
-    finished.touch()
+    finished.write_text(code, encoding="utf-8")
 
 
 def setup(app):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from charts import chart
-from skimage import data
-
 import inputopt
 from inputopt.pictures.picture import read_photo
+from skimage import data
+
+from charts import chart
 
 
 def make(folder: Path) -> None:
