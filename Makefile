@@ -1,9 +1,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+DOCS_READY := .venv/docs-ready
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: demo test check
+.PHONY: demo test check docs
 
 demo: $(READY)
 	$(BIN)/inputopt demo --out out
@@ -18,7 +19,16 @@ check: $(READY)
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q -n 0 tests/test_structure.py
 
+docs: $(DOCS_READY)
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs out/docs
+	$(BIN)/python docs/tools/offline.py out/docs
+	@echo "open out/docs/index.html"
+
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[digits,images,dev]'
 	touch $(READY)
+
+$(DOCS_READY): $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[digits,images,dev,docs]'
+	touch $(DOCS_READY)

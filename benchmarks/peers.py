@@ -56,6 +56,7 @@ PEERS = {
             "IPython/display": "",
         },
     ),
+    "captum": Peer("captum==0.9.0", needs=("matplotlib", "packaging")),
     "art": Peer("adversarial-robustness-toolbox==1.20.1", needs=("scikit-learn", "six", "setuptools", "packaging")),
 }
 

@@ -1,9 +1,16 @@
-"""Cross-entropy removes the slow start of the last layer, and only of the last layer.
+"""Slow start: cross-entropy against mean squared error
+====================================================
 
-(a) One sigmoid neuron that starts saturated: by mse it hardly moves for a long while, by cross-entropy it moves at
-once. (b) A saturated *hidden* neuron below a fresh one: cross-entropy takes the last neuron's slope out of the
-derivatives (a factor of 4 here), but the hidden neuron's slope stays in, and so both costs wait. Dashed: the same
-networks, started fresh.
+Cross-entropy removes the slow start of the last layer, and only of the last layer.
+
+**(a)** One sigmoid neuron starts saturated: its output is near 1 and its target is 0. By mean squared error its
+gradient is multiplied by the small slope of the sigmoid, so it hardly changes for many updates. The gradient of
+cross-entropy does not contain that slope.
+
+**(b)** The saturated neuron is in the hidden layer. Cross-entropy cancels the slope of the output neuron only (a
+factor of 4 here). The slope of the hidden neuron remains in its gradient, so the start is slow by both costs.
+
+Dashed lines: the same networks without saturation.
 """
 
 import argparse
@@ -18,18 +25,18 @@ STARTS = {"saturated": "-", "fresh": "--"}
 
 
 def one_neuron(start: str) -> inputopt.MLP:
-    """Learns 1 -> 0, from an output of 0.98 or, fresh, of 0.82."""
+    """A neuron that learns 1 -> 0; its first output is 0.98 if saturated, and 0.82 if fresh."""
     w, b = {"saturated": (2.0, 2.0), "fresh": (0.6, 0.9)}[start]
     return inputopt.MLP([1, 1], weights=[[[w]]], biases=[[b]])
 
 
 def hidden_neuron(start: str) -> inputopt.MLP:
-    """Learns to pass its input on; the last neuron cannot do it alone, for it sees only what the hidden one lets by."""
+    """Two neurons in a row that learn the identity; if saturated, the hidden one hardly reacts to the input."""
     b = {"saturated": 5.0, "fresh": 0.0}[start]
     return inputopt.MLP([1, 1, 1], weights=[[[1.0]], [[1.0]]], biases=[[b], [-1.0]])
 
 
-CASES = {  # the network, inputs, targets, learning rate, and how many trainings to plot
+CASES = {  # network, inputs, targets, learning rate, number of updates in the plot
     "(a) last": (one_neuron, [[1.0]], [[0.0]], 0.15, 400),
     "(b) hidden": (hidden_neuron, [[0.0], [1.0]], [[0.0], [1.0]], 0.5, 10_000),
 }
@@ -65,6 +72,8 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/demos"), help="folder for the picture (%(default)s)")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demos"), help="folder of the picture (default: %(default)s)"
+    )
     main(parser.parse_args().out)

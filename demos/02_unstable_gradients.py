@@ -1,9 +1,12 @@
-"""Early layers of deep sigmoid networks get next to no gradient; those of relu networks get their share, or more.
+"""Unstable gradients in deep networks
+===================================
 
-Each layer multiplies what comes back to it by its weights and by dO/dZ, which is 1/4 at most for a sigmoid: below eight
-such layers the first one's gradient starts at less than a hundred-thousandth of the last one's. The last layer's soon
-falls as well, as its biases settle, and the deep sigmoid networks stand still on a plateau. The relu networks learn; in
-the deeper ones the gradients grow instead, and the training becomes restless.
+In deep sigmoid networks the gradient of the first layers almost vanishes; in relu networks it does not.
+
+Backpropagation multiplies the gradient by the weights and by dO/dZ of each layer, which is at most 1/4 for a sigmoid.
+With eight hidden layers the gradient norm of the first layer starts below a hundred-thousandth of the last layer's.
+The last layer's gradient falls soon as well, when its biases have settled, and the network stops learning. The relu
+networks learn; in the deeper ones the gradients grow instead, and training becomes less stable.
 """
 
 import argparse
@@ -35,12 +38,12 @@ def main(out: Path) -> None:
         for axes, depth in zip(row, DEPTHS, strict=True):
             net = inputopt.MLP([49, *[30] * depth, 10], activation, "identity", seed=0)
             history = inputopt.train(net, x, y, "cross_entropy", learning_rate=0.05, steps=TRAININGS)
-            sizes = history.gradient_norms  # a row a sample, a column a layer
+            sizes = history.gradient_norms  # one row per sample, one column per layer
             ends = [(sizes[when, 0], sizes[when, -1]) for when in (0, -1)]
             cells = "".join(f"{first:>9.1e}{last:>9.1e}{first / last:>12.2g}" for first, last in ends)
             with torch.no_grad():
-                known = (net(x).argmax(1) == y).double().mean()
-            print(f"{depth} {activation:<9}{cells}{known:>9.0%}")
+                accuracy = (net(x).argmax(1) == y).double().mean()
+            print(f"{depth} {activation:<9}{cells}{accuracy:>9.0%}")
             for layer, size in enumerate(sizes.T):
                 axes.semilogy(history.index, size, color=matplotlib.colormaps["viridis"](0.9 * layer / depth))
             axes.set_title(f"{activation}, {depth} hidden layers")
@@ -53,6 +56,8 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/demos"), help="folder for the picture (%(default)s)")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demos"), help="folder of the picture (default: %(default)s)"
+    )
     main(parser.parse_args().out)

@@ -1,8 +1,13 @@
-"""Five ways to train NOT, OR/AND and XOR: four that find the same derivatives, and evolution, which needs none.
+"""Five ways to train: four gradients, and evolution
+=================================================
 
-The four descend alike, training by training, and differ in what a training takes: autograd and backprop run the network
-forward and backward, dual numbers once with every partial derivative along, differences twice for each weight and bias.
-Evolution judges 200 networks a generation; problems as small as these are easily guessed, NOT in the first generation.
+Networks for NOT, OR and AND, and XOR are trained by four methods of differentiation and by a genetic algorithm.
+
+The four methods compute the same gradients, so their cost curves agree. They differ in the price of an update:
+autograd and backpropagation run the network forward and backward once; dual numbers run it once, and carry every
+partial derivative along; finite differences run it twice for each weight and bias. The genetic algorithm needs no
+gradient, and evaluates 200 networks in each generation. On problems as small as these, random search succeeds
+quickly: NOT is solved in the first generation.
 """
 
 import argparse
@@ -14,14 +19,14 @@ from matplotlib.figure import Figure
 
 import inputopt
 
-STOP = 0.05  # the mean error at which a network is good enough
+STOP = 0.05  # mean error at which training stops
 TWO_BITS = [[0, 0], [0, 1], [1, 0], [1, 1]]
-TASKS = {  # sizes, inputs, targets, and how many trainings at most
+TASKS = {  # sizes, inputs, targets, maximum number of updates
     "NOT": ([1, 1], [[0], [1]], [[1], [0]], 1_000),
     "OR, AND": ([2, 2], TWO_BITS, [[0, 0], [1, 0], [1, 0], [1, 1]], 5_000),
     "XOR": ([2, 3, 1], TWO_BITS, [[0], [1], [1], [0]], 5_000),
 }
-GRADIENT_METHODS = {  # how often one training runs a network of so many weights and biases
+GRADIENT_METHODS = {  # evaluations of the network per update, by its number of parameters
     "autograd": lambda parameters: 2,
     "backprop": lambda parameters: 2,
     "dual": lambda parameters: 1,
@@ -29,8 +34,8 @@ GRADIENT_METHODS = {  # how often one training runs a network of so many weights
 }
 
 
-def show(axes: Axes, task: str, way: str, runs: Sequence[int], costs: Sequence[float]) -> None:
-    axes.loglog(runs, costs, "--" if way == "backprop" else ".-", label=way)  # backprop lies on top of autograd
+def show(axes: Axes, task: str, method: str, runs: Sequence[int], costs: Sequence[float]) -> None:
+    axes.loglog(runs, costs, "--" if method == "backprop" else ".-", label=method)  # dashed, since it covers autograd
     axes.set_title(task)
     axes.set_xlabel("evaluations of the network")
 
@@ -44,20 +49,20 @@ def main(out: Path) -> None:
         f"{'task':<9}{'method':<12}{'updates or generations':>26}{'evaluations':>13}{'seconds':>9}{'final error':>13}"
     )
     for axes, (task, (sizes, inputs, targets, most)) in zip(grid, TASKS.items(), strict=True):
-        for way, runs_of in GRADIENT_METHODS.items():
+        for method, runs_of in GRADIENT_METHODS.items():
             net = inputopt.MLP(sizes, seed=0)
             runs = runs_of(sum(parameter.numel() for parameter in net.parameters()))
-            run = inputopt.train(net, inputs, targets, learning_rate=2, steps=most, method=way, stop_error=STOP)
+            run = inputopt.train(net, inputs, targets, learning_rate=2, steps=most, method=method, stop_error=STOP)
             numbers = f"{run.trainings:>26,}{runs * run.trainings:>13,}{run.seconds:>9.3f}{run.error[-1]:>13.4f}"
-            print(f"{task:<9}{way:<12}{numbers}")
+            print(f"{task:<9}{method:<12}{numbers}")
             updates, _, costs = run.curve.T
-            show(axes, task, way, runs * updates, costs)
+            show(axes, task, method, runs * updates, costs)
         rules = inputopt.Genetic(seed=0)
         found = inputopt.evolve(inputopt.MLP(sizes, seed=0), inputs, targets, stop_error=STOP, rules=rules)
         numbers = f"{found.generations:>26,}{found.evaluations:>13,}{found.seconds:>9.3f}{found.error:>13.4f}"
         print(f"{task:<9}{'evolution':<12}{numbers}\n")
-        judged = [rules.population * (generation + 1) for generation in range(found.generations)]
-        show(axes, task, "evolution", judged, found.cost)
+        evaluated = [rules.population * (generation + 1) for generation in range(found.generations)]
+        show(axes, task, "evolution", evaluated, found.cost)
     grid[-1].legend()
     out.mkdir(parents=True, exist_ok=True)
     figure.savefig(out / "03_ways_to_train.png", dpi=100)
@@ -65,6 +70,8 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/demos"), help="folder for the picture (%(default)s)")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demos"), help="folder of the picture (default: %(default)s)"
+    )
     main(parser.parse_args().out)

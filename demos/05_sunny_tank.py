@@ -1,10 +1,16 @@
-"""The tank on a sunny day: a network that is right for the wrong reason, found out by moving its input.
+"""The tank and the weather: finding a shortcut
+============================================
 
-The story goes that a network learnt to tell photos with tanks from photos without, and failed in the field: every tank
-had been photographed under clouds, and every empty landscape in the sun. Here scenes are composed from real photos so
-that the brightness of the sky goes with the label. A small network learns them, and fails where sky and tank do not go
-together. One need not wait for the field: the least change that turns its answer round, and the image made to please
-it, show the sky. With a sky that tells nothing, they show the tank.
+A network that is right for the wrong reason, found by optimising its input.
+
+The story goes that a network learnt to tell photos of tanks from photos without, and failed in use: all tanks had
+been photographed under clouds, and all empty landscapes in the sun. Here scenes are composed from real photos in
+which the brightness of the sky depends on the label. A small network trained on them fails where sky and label are
+independent.
+
+This can be found without new photos. The smallest perturbation that changes the prediction, and the image that is
+optimised for the class, both show the sky. For a network trained with a sky that is independent of the label, both
+show the tank.
 """
 
 import argparse
@@ -29,7 +35,7 @@ OLIVE, GREEN, BROWN = (0.55, 0.6, 0.42), (0.62, 0.8, 0.42), (0.8, 0.68, 0.52)
 
 @dataclass(frozen=True)
 class Scenes:
-    """Scenes x [B, 3, S, S] in [0, 1], whether there is a tank, y [B], and where it is, mask [B, 1, S, S]."""
+    """Scenes x [B, 3, S, S] in [0, 1], labels y [B] (1: a tank), and the masks of the tanks [B, 1, S, S]."""
 
     x: Tensor
     y: Tensor
@@ -37,21 +43,21 @@ class Scenes:
 
 
 def grey(photo: object) -> Tensor:
-    """A photo as [H, W] in [0, 1], half as large."""
+    """A photo as grey values [H, W] in [0, 1], at half its size."""
     values = torch.tensor(photo, dtype=torch.float32)[None] / 255
     values = values if values.ndim == 3 else values.mean(-1)
     return functional.avg_pool2d(values, 2)[0]
 
 
-def patches(photo: Tensor, height: int, width: int, count: int, chance: torch.Generator) -> Tensor:
-    """Pieces from anywhere in a photo [H, W], [count, height, width]."""
-    tops = torch.randint(photo.shape[0] - height + 1, (count, 1, 1), generator=chance)
-    lefts = torch.randint(photo.shape[1] - width + 1, (count, 1, 1), generator=chance)
+def patches(photo: Tensor, height: int, width: int, count: int, generator: torch.Generator) -> Tensor:
+    """Patches [count, height, width] from random positions of a photo [H, W]."""
+    tops = torch.randint(photo.shape[0] - height + 1, (count, 1, 1), generator=generator)
+    lefts = torch.randint(photo.shape[1] - width + 1, (count, 1, 1), generator=generator)
     return photo[tops + torch.arange(height)[:, None], lefts + torch.arange(width)]
 
 
-def silhouettes(y: Tensor, chance: torch.Generator) -> Tensor:
-    """Where the tanks are: tracks and hull, turret and gun, facing either way, anywhere on the ground; [B, 1, S, S]."""
+def silhouettes(y: Tensor, generator: torch.Generator) -> Tensor:
+    """Masks of tanks [B, 1, S, S] (tracks, hull, turret, gun), facing either way, at random positions on the ground."""
     shape = torch.zeros(8, 15)
     shape[4:8, 0:12] = 1
     shape[7, [0, 11]] = 0
@@ -59,32 +65,32 @@ def silhouettes(y: Tensor, chance: torch.Generator) -> Tensor:
     shape[2, 9:15] = 1
     masks = torch.zeros(len(y), 1, SIDE, SIDE)
     for index in y.nonzero()[:, 0].tolist():
-        top, left = (int(torch.randint(most, (), generator=chance)) for most in (SIDE - HORIZON - 8, SIDE - 15))
-        facing = shape.flip(1) if torch.rand((), generator=chance) < 0.5 else shape
+        top, left = (int(torch.randint(most, (), generator=generator)) for most in (SIDE - HORIZON - 8, SIDE - 15))
+        facing = shape.flip(1) if torch.rand((), generator=generator) < 0.5 else shape
         masks[index, 0, HORIZON + top : HORIZON + top + 8, left : left + 15] = facing
     return masks
 
 
 def scenes(count: int, confounded: bool, seed: int) -> Scenes:
-    """Half of them with a tank; if `confounded`, tanks stand under clouds and nothing else does."""
-    chance = torch.Generator().manual_seed(seed)
-    y = torch.randperm(count, generator=chance) % 2
-    sunny = (y != TANK) if confounded else torch.rand(count, generator=chance) < 0.5
-    light = torch.where(sunny, 0.78, 0.42) + 0.06 * torch.randn(count, generator=chance)
-    clouds = patches(grey(data.rocket())[:40, :150], HORIZON, SIDE, count, chance)
+    """Scenes, half of them with a tank; if `confounded`, the sky is cloudy exactly where there is a tank."""
+    generator = torch.Generator().manual_seed(seed)
+    y = torch.randperm(count, generator=generator) % 2
+    sunny = (y != TANK) if confounded else torch.rand(count, generator=generator) < 0.5
+    light = torch.where(sunny, 0.78, 0.42) + 0.06 * torch.randn(count, generator=generator)
+    clouds = patches(grey(data.rocket())[:40, :150], HORIZON, SIDE, count, generator)
     clouds = (clouds - clouds.mean((1, 2), keepdim=True)) * 0.6 + light[:, None, None]
     sky = clouds[:, None] * torch.tensor([0.92, 0.97, 1.05])[:, None, None]
-    size = (SIDE - HORIZON, SIDE, count, chance)
-    fields = torch.rand(count, 1, 1, 1, generator=chance) < 0.5
+    size = (SIDE - HORIZON, SIDE, count, generator)
+    fields = torch.rand(count, 1, 1, 1, generator=generator) < 0.5
     grass = patches(grey(data.grass()), *size)[:, None] * torch.tensor(GREEN)[:, None, None]
     gravel = patches(grey(data.gravel()), *size)[:, None] * torch.tensor(BROWN)[:, None, None]
     x = torch.cat([sky, torch.where(fields, grass, gravel)], dim=2)
-    mask = silhouettes(y, chance)
-    armour = patches(grey(data.brick()), SIDE, SIDE, count, chance)[:, None] * torch.tensor(OLIVE)[:, None, None]
+    mask = silhouettes(y, generator)
+    armour = patches(grey(data.brick()), SIDE, SIDE, count, generator)[:, None] * torch.tensor(OLIVE)[:, None, None]
     return Scenes((mask * armour * 0.6 + (1 - mask) * x).clamp(0, 1), y, mask)
 
 
-def trained(given: Scenes) -> nn.Module:
+def trained(data: Scenes) -> nn.Module:
     """A small convolutional network."""
     torch.manual_seed(0)
     net = nn.Sequential(
@@ -99,19 +105,19 @@ def trained(given: Scenes) -> nn.Module:
         nn.Linear(128, 2),
     )
     inputopt.train(
-        net, given.x, given.y, "cross_entropy", learning_rate=0.002, steps=TRAININGS, batch_size=64, optimiser="adam"
+        net, data.x, data.y, "cross_entropy", learning_rate=0.002, steps=TRAININGS, batch_size=64, optimiser="adam"
     )
     return net
 
 
-def right(net: nn.Module, given: Scenes) -> float:
-    """The share of scenes that it knows."""
+def accuracy(net: nn.Module, data: Scenes) -> float:
+    """The fraction of scenes that are classified correctly."""
     with torch.no_grad():
-        return float((net(given.x).argmax(1) == given.y).float().mean())
+        return float((net(data.x).argmax(1) == data.y).float().mean())
 
 
 def outside(change: Tensor, mask: Tensor) -> Tensor:
-    """The share of a change's squared length outside the tank and the pixels round it, [B]."""
+    """The fraction of a perturbation's squared L2 norm outside the tank and a margin of one pixel, [B]."""
     near = functional.max_pool2d(mask, 3, stride=1, padding=1)
     return ((1 - near) * change.square()).flatten(1).sum(1) / change.square().flatten(1).sum(1)
 
@@ -136,7 +142,7 @@ def main(out: Path) -> None:
         flipped = inputopt.attacks.DDN(steps=STEPS)(model, test.x[known], test.y[known])
         change = flipped.x - test.x[known]
         share = outside(change, test.mask[known])
-        print(f"{name:<14}{right(net, test):>14.1%}{right(net, field):>11.1%}", end="")
+        print(f"{name:<14}{accuracy(net, test):>14.1%}{accuracy(net, field):>11.1%}", end="")
         print(f"{f'{int(flipped.success.sum())} of {len(known)}':>14}{share[flipped.success].mean():>18.1%}")
         wanted = inputopt.visualize(model, inputopt.Class([0, TANK]), size=SIDE, steps=64, augment=0.5)
         for column in range(SHOWN):
@@ -168,6 +174,8 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/demos"), help="folder for the picture (%(default)s)")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demos"), help="folder of the picture (default: %(default)s)"
+    )
     main(parser.parse_args().out)

@@ -1,8 +1,11 @@
-"""Real digits beside their nearest neighbours that a network misreads, in four ways to measure nearness.
+"""Nearest misclassified inputs in four norms
+==========================================
 
-L0 counts the pixels that differ, L1 adds up by how much, L2 is the Euclidean distance and Linf the largest difference
-of any pixel. The neighbours of a plain network look like the digits themselves; a network that was trained on moved
-digits has its neighbours further away, and what was done to them can be seen.
+Real digits beside the nearest inputs that a network misclassifies.
+
+L0 counts the pixels that differ, L1 sums the absolute differences, L2 is the Euclidean distance, and Linf is the
+largest difference of any pixel. The nearest misclassified inputs of a plain network look like the digits themselves.
+Those of an adversarially trained network are further away, and the perturbation is visible.
 """
 
 import argparse
@@ -21,22 +24,22 @@ COUNT, SHOWN, QUERIES = 30, 6, 400
 
 
 def neighbours(name: str, x: Tensor, y: Tensor) -> dict[str, inputopt.Result]:
-    """The nearest misread input of each digit in every norm; prints a row a norm."""
+    """The nearest misclassified input of each digit in every norm; prints one row per norm."""
     model = inputopt.Frozen(inputopt.load(name), bounds=(0, 1))
     found = {}
     for norm in NORMS:
         found[norm] = inputopt.attacks.MinimalNorm(norm, queries=QUERIES)(model, x, y)
-        distance, asked = found[norm].distance, found[norm].forwards + found[norm].backwards
+        distance, queries = found[norm].distance, found[norm].forwards + found[norm].backwards
         nearest, furthest = distance[distance > 0].min(), distance.max()
         print(
             f"{name:<19}{norm:<6}{f'{int(found[norm].success.sum())} of {len(x)}':>9}{float(nearest):>9.3f}"
-            f"{float(distance.median()):>9.3f}{float(furthest):>10.3f}{int(asked.max()):>9}"
+            f"{float(distance.median()):>9.3f}{float(furthest):>10.3f}{int(queries.max()):>9}"
         )
     return found
 
 
 def picture(x: Tensor, y: Tensor, every: dict[str, dict[str, inputopt.Result]]) -> Figure:
-    """A block a network: the digits, and under each its neighbours, with what the network reads in them."""
+    """One block per network: digits, and below each its nearest misclassified inputs with predicted classes."""
     figure = Figure(figsize=(2 * SHOWN * 1.15 + 1, (1 + len(NORMS)) * 1.45), layout="constrained")
     blocks = figure.subfigures(1, len(every))
     for block, (name, found) in zip(blocks, every.items(), strict=True):
@@ -59,12 +62,12 @@ def picture(x: Tensor, y: Tensor, every: dict[str, dict[str, inputopt.Result]]) 
 def main(out: Path) -> None:
     digits = load_digits()
     x, y = digits.held_x, digits.held_y
-    known = torch.ones(len(y), dtype=torch.bool)
+    correct = torch.ones(len(y), dtype=torch.bool)
     with torch.no_grad():
         for name in NETWORKS:
-            known &= inputopt.load(name)(x).argmax(1) == y
-    x, y = x[known][:: int(known.sum()) // COUNT][:COUNT], y[known][:: int(known.sum()) // COUNT][:COUNT]
-    spread = torch.linspace(0, COUNT - 1, SHOWN).long()  # of different classes first: those are shown
+            correct &= inputopt.load(name)(x).argmax(1) == y
+    x, y = x[correct][:: int(correct.sum()) // COUNT][:COUNT], y[correct][:: int(correct.sum()) // COUNT][:COUNT]
+    spread = torch.linspace(0, COUNT - 1, SHOWN).long()  # the first ones are shown, so they are of different classes
     order = torch.cat([spread, torch.tensor([row for row in range(COUNT) if row not in spread.tolist()])])
     x, y = x[order], y[order]
     print(f"{'network':<19}{'norm':<6}{'fooled':>9}{'minimum':>9}{'median':>9}{'maximum':>10}{'queries':>9}")
@@ -76,6 +79,8 @@ def main(out: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out/demos"), help="folder for the picture (%(default)s)")
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument(
+        "--out", type=Path, default=Path("out/demos"), help="folder of the picture (default: %(default)s)"
+    )
     main(parser.parse_args().out)

@@ -1,10 +1,11 @@
-"""The wheel: built, installed away from the checkout, and run there."""
+"""The wheel: built, installed away from the checkout, and run there; the sdist: built, and whole."""
 
 import json
 import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -68,6 +69,38 @@ def test_the_wheel_holds_the_package_and_the_models_and_nothing_else(wheel):
     models = {Path(name).suffix for name in names if name.startswith("inputopt/_models/")}
     assert models == {".safetensors", ".md"}
     assert "inputopt/py.typed" in inside
+
+
+@pytest.fixture(scope="module")
+def sdist(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "-m", "hatchling", "build", "--target", "sdist", "--directory", folder, folder=CHECKOUT)
+    (built,) = folder.glob("*.tar.gz")
+    return built
+
+
+def test_the_metadata_of_both_is_accepted(wheel, sdist):
+    printed = run(sys.executable, "-m", "twine", "--no-color", "check", "--strict", wheel, sdist, folder=CHECKOUT)
+    assert printed.count("PASSED") == 2
+
+
+def test_the_wheel_carries_its_licence(wheel):
+    info = f"inputopt-{inputopt.__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        assert archive.read(f"{info}/licenses/LICENSE") == (CHECKOUT / "LICENSE").read_bytes()
+        metadata = archive.read(f"{info}/METADATA").decode()
+    assert "\nLicense-Expression: Apache-2.0\n" in metadata
+    assert "\nAuthor: inputopt developers\n" in metadata
+
+
+def test_the_sdist_holds_what_builds_tests_and_documents_the_package(sdist):
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    assert {"inputopt", "models", "tests", "demos", "docs", "benchmarks"} <= folders
+    assert {"LICENSE", "README.md", "CHANGELOG.md", "CITATION.cff", "Makefile", "constraints.txt"} <= names
+    assert not folders & {".venv", "out", "dist"}
+    assert not [name for name in names if name.endswith(".pyc")]
 
 
 LOOK = f"""
