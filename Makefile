@@ -20,5 +20,5 @@ check: $(READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[digits,images,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[app,digits,images,dev]'
 	touch $(READY)

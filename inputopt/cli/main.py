@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 
 from inputopt import __version__
 from inputopt.cli import (
+    command_app,
     command_demo,
     command_dream,
     command_evaluate,
@@ -48,6 +49,7 @@ MODULES = (
     command_evaluate,
     command_nearest,
     command_demo,
+    command_app,
 )
 STATUS = "Exit status: 0 on success, 1 if something was not found, 2 on an error, 130 on Ctrl-C."
 
