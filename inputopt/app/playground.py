@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from inputopt.app.fool_tab import add_fool_tab
 from inputopt.app.learn_tab import add_learn_tab
 from inputopt.app.page_style import CSS, theme
 from inputopt.app.uploads import MOST_BYTES
@@ -24,8 +25,11 @@ def build() -> gr.Blocks:
     """The page, with its tabs; nothing is served yet."""
     with gr.Blocks(title="inputopt playground", analytics_enabled=False, delete_cache=(KEEP, KEEP)) as page:
         gr.Markdown("# inputopt playground")
-        with gr.Tabs(), gr.Tab("Learn", id="learn"):
-            add_learn_tab()
+        with gr.Tabs():
+            with gr.Tab("Learn", id="learn"):
+                add_learn_tab()
+            with gr.Tab("Fool", id="fool"):
+                add_fool_tab()
     page.queue(default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 

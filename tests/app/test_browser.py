@@ -1,9 +1,17 @@
 """The playground in a real browser: every tab used with clicks, keys and mouse, at two widths."""
 
+import io
 import re
+from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 from playwright.sync_api import expect
+
+import inputopt
+from inputopt.pictures.picture import read_photo, to_image
+from inputopt.zoo.digits import load_digits
 
 
 def says(page, where, text):
@@ -65,3 +73,112 @@ def test_learn_stops_and_refuses_in_a_sentence(open_page):
 def test_nothing_is_cut_off_on_a_phone(open_page, scheme):
     page = open_page(400, 800, scheme)
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+# ------------------------------------------------------------------------------------------------------------ Fool
+def fool(page):
+    page.get_by_role("tab", name="Fool").click()
+    says(page, "#fool-status", "The network sees")
+
+
+def draw(page, *points):
+    """Draw a line through points, in shares of the canvas."""
+    canvas = page.locator("#fool-pad canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+
+
+def prediction(data, network="digits-cnn"):
+    with torch.no_grad():
+        return int(inputopt.load(network)(read_photo(Image.open(io.BytesIO(data)), 1)[None]).argmax())
+
+
+def downloaded(page, name):
+    with page.expect_download() as waiting:
+        page.locator("#fool-downloads").get_by_text(name).click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+def test_fool_a_drawn_digit_and_download_it(open_page):
+    page = open_page()
+    fool(page)
+    draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+    says(page, "#fool-status", r"The network sees 7 \(")
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: 7 .* became [^7] .* still fools the network")
+    assert page.locator("#fool-views img").count() == 3
+    expect(page.locator("#fool-views img").nth(2)).to_have_attribute("alt", re.compile("Difference, magnified"))
+    before, after = downloaded(page, "Download the input"), downloaded(page, "Download the result")
+    assert prediction(before) == 7
+    assert prediction(after) != 7
+    says(page, "#fool-code", r"inputopt\.attacks\.PGD\(")
+
+
+def test_fool_draws_by_keyboard(open_page):
+    page = open_page()
+    fool(page)
+    page.locator("#fool-pad canvas").focus()
+    for key in ["ArrowUp"] * 10 + [" "] + ["ArrowDown"] * 20 + [" "]:
+        page.keyboard.press(key)
+    says(page, "#fool-status", r"The network sees 1 \(")
+
+
+def test_fool_uploads_a_file_and_refuses_others(open_page, tmp_path):
+    page = open_page()
+    fool(page)
+    digit = load_digits().held_x[400]
+    to_image(digit).save(tmp_path / "four.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / "large.png").write_bytes(bytes(11 * 2**20))
+    upload = page.locator("#fool-upload input[type=file], input#fool-upload, input[type=file]").first
+    upload.set_input_files(tmp_path / "four.png")
+    says(page, "#fool-status", r"The network sees 4 \(")
+    upload.set_input_files(tmp_path / "broken.png")
+    says(page, "#fool-status", "cannot be read as an image; choose a PNG")
+    page.get_by_label("Target").click()
+    page.get_by_role("option", name="9", exact=True).click()
+    page.get_by_label("Nearest misclassified image").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: 4 .* became 9 .* still fools the network")
+    assert prediction(downloaded(page, "Download the result")) == 9
+
+
+def test_fool_from_static_and_ascend(open_page):
+    page = open_page()
+    fool(page)
+    page.get_by_label("From static, towards a class").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", "Choose a target class")
+    page.get_by_label("Target").click()
+    page.get_by_role("option", name="3", exact=True).click()
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: .* became 3 \(")
+    assert prediction(downloaded(page, "Download the result")) == 3
+    page.get_by_label("Ascend until unrecognised").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: .* l2 distance .* still fools the network")
+
+
+def test_fool_stops_while_another_user_goes_on(open_page):
+    first, second = open_page(), open_page()
+    for page in (first, second):
+        fool(page)
+        page.get_by_text("More settings").click()
+        page.get_by_label("Steps (for the nearest").fill("2000")
+        page.get_by_label("Slow motion").check()
+        page.click("#fool-start")
+    for page in (first, second):
+        says(page, "#fool-status", r"Step [2-9]\d*; ")
+    first.click("#fool-stop")
+    says(first, "#fool-status", r"Stopped")
+    assert first.locator("#fool-downloads a").count() == 2
+    steps = int(re.search(r"Step ([\d,]+);", second.locator("#fool-status").inner_text())[1])
+    expect(second.locator("#fool-status")).to_contain_text(re.compile(rf"Step (?!{steps};)\d+;"))
+    second.click("#fool-stop")
+    says(second, "#fool-status", r"Stopped")
