@@ -86,7 +86,7 @@ class FoolTab:
                 self.network = gr.Dropdown([*DIGITS, *PHOTOS], value=DIGITS[1], label="Network to fool")
                 self.pad = drawing_pad()
                 with gr.Row():
-                    example = gr.Button("Another digit", elem_id="fool-example", min_width=130)
+                    self.example = gr.Button("Another digit", elem_id="fool-example", min_width=130)
                     upload = gr.UploadButton(
                         "Upload an image", file_types=["image"], elem_id="fool-upload", min_width=130
                     )
@@ -111,21 +111,25 @@ class FoolTab:
                 self.downloads = gr.HTML("", label="Downloads", elem_id="fool-downloads")
                 self.code = gr.Code(
                     language="python",
+                    wrap_lines=True,
                     interactive=False,
                     label="Code that makes it again",
                     visible=False,
                     elem_id="fool-code",
                 )
-        self._connect(example, upload, start, stop)
+        self._connect(upload, start, stop)
 
-    def _connect(self, example: Any, upload: Any, start: Any, stop: Any) -> None:
+    def _connect(self, upload: Any, start: Any, stop: Any) -> None:
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         where, chosen = [self.loaded, self.network], [self.image, self.status, self.views, self.downloads, self.code]
         self.network.input(
-            self._network, [self.image, *where, self.norm], [*chosen, self.pad, example, self.eps, self.target], **quick
+            self._network,
+            [self.image, *where, self.norm],
+            [*chosen, self.pad, self.example, self.eps, self.target],
+            **quick,
         )
         self.norm.input(self._norm, [self.network, self.norm], self.eps, **quick)
-        example.click(self._example, where, chosen, **quick)
+        self.example.click(self._example, where, chosen, **quick)
         upload.upload(self._upload, [upload, *where], chosen, **quick)
         self.pad.drawn(self._drawn, where, chosen, **quick)
         settings = [self.mode, self.norm, self.eps, self.target, self.steps, self.seed, self.keep_going, self.slow]
@@ -135,11 +139,17 @@ class FoolTab:
     def _network(self, image: Any, loaded: Loaded, network: str, norm: str) -> dict[Any, Any]:
         """Another network: the image is kept if it can be used, and the distances change."""
         digits = network in DIGITS
-        components: dict[Any, Any] = {self.pad: gr.HTML(visible=digits), self.eps: self._norm(network, norm)}
+        components: dict[Any, Any] = {
+            self.pad: gr.HTML(visible=digits),
+            self.example: gr.Button("Another digit" if digits else "Use the example photo"),
+            self.eps: self._norm(network, norm),
+        }
         try:
             names = [ANY, *(f"{place} {name}" if not digits else name for place, name in enumerate(classes(network)))]
             components[self.target] = gr.Dropdown(names, value=ANY)
-            found = self._chosen(image, loaded, network) if image is not None else {self.status: said(EMPTY)}
+            if image is None or (image.mode == "L") != digits:
+                image = _example_of(loaded, network)
+            found = self._chosen(image, loaded, network)
         except Exception as error:
             return components | {self.status: failed(error)}
         return components | found

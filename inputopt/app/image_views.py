@@ -78,7 +78,7 @@ def difference(x: Tensor, x0: Tensor, bounds: Bounds) -> tuple[Image.Image, floa
 
 def show_probabilities(names: Sequence[str], before: Tensor, now: Tensor) -> str:
     """Bars of the class probabilities [n] of an image, over thin bars of those before; the largest if n is large."""
-    shown = range(len(names))
+    shown = list(range(len(names)))
     if len(names) > MOST_BARS:
         order = torch.maximum(before, now).argsort(descending=True)[: MOST_BARS // 2]
         shown = sorted(map(int, order), key=lambda place: -float(now[place]))

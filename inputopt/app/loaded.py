@@ -39,6 +39,10 @@ class Loaded:
             found: Made = self._made[key]
             return found
 
+    def known(self, key: Any) -> Any:
+        """What was made under this key, or None."""
+        return self._made.get(key)
+
     def network(self, name: str, load: Callable[[str], Frozen]) -> Frozen:
         """The network of this name."""
         return self.get(("network", name), lambda: load(name))

@@ -73,5 +73,11 @@ span.io-gradient { color: var(--io-green); }
                  aspect-ratio: 1; background: #000; display: block; cursor: crosshair; }
 .io-pad button { margin-top: 6px; padding: 6px 14px;
                  border: 1px solid var(--border-color-primary); border-radius: 6px; }
+.io-channels { display: grid; grid-template-columns: repeat(auto-fill, minmax(84px, 1fr)); gap: 8px; }
+.io-channels button { border: 2px solid var(--border-color-primary); border-radius: 6px; padding: 4px; font-size: 13px;
+                      min-height: 44px; }
+.io-channels button[aria-pressed=true] { border-color: var(--io-blue); box-shadow: 0 0 0 2px var(--io-blue); }
+.io-channels button:focus-visible { outline: 3px solid var(--io-blue); outline-offset: 3px; }
+.io-channels img { width: 100%; display: block; } .io-channels img.io-pixels { image-rendering: pixelated; }
 .io-pad p { font-size: 13px; margin: 4px 0; }
 """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from inputopt.app.dream_tab import add_dream_tab
 from inputopt.app.fool_tab import add_fool_tab
 from inputopt.app.learn_tab import add_learn_tab
 from inputopt.app.page_style import CSS, theme
@@ -30,6 +31,8 @@ def build() -> gr.Blocks:
                 add_learn_tab()
             with gr.Tab("Fool", id="fool"):
                 add_fool_tab()
+            with gr.Tab("Dream", id="dream"):
+                add_dream_tab()
     page.queue(default_concurrency_limit=AT_ONCE, api_open=False)
     return page
 

@@ -1,9 +1,11 @@
 """The playground in a real browser: every tab used with clicks, keys and mouse, at two widths."""
 
 import io
+import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -67,12 +69,6 @@ def test_learn_stops_and_refuses_in_a_sentence(open_page):
     page.click("#learn-reset")
     says(page, "#learn-status", "Hidden layers must be whole numbers separated by commas")
     expect(page.locator("#learn-status [role=alert]")).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_is_cut_off_on_a_phone(open_page, scheme):
-    page = open_page(400, 800, scheme)
-    assert page.evaluate("document.documentElement.scrollWidth") <= 400
 
 
 # ------------------------------------------------------------------------------------------------------------ Fool
@@ -182,3 +178,74 @@ def test_fool_stops_while_another_user_goes_on(open_page):
     expect(second.locator("#fool-status")).to_contain_text(re.compile(rf"Step (?!{steps};)\d+;"))
     second.click("#fool-stop")
     says(second, "#fool-status", r"Stopped")
+
+
+# ----------------------------------------------------------------------------------------------------------- Dream
+def test_dream_of_a_channel_of_an_uploaded_photo(open_page, tmp_path):
+    page = open_page()
+    page.get_by_role("tab", name="Dream").click()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(tmp_path / "p.jpg")
+    page.locator("#dream-upload").locator("xpath=..").locator("input[type=file]").set_input_files(tmp_path / "p.jpg")
+    says(page, "#dream-status", "Choose a layer or a channel")
+    page.get_by_role("combobox", name="Layer").click()
+    page.get_by_role("option", name="blocks.2", exact=True).click()
+    page.click("#dream-more")
+    page.wait_for_selector("#dream-channels button[data-channel='7'] img", timeout=60_000)
+    button = page.locator("#dream-channels button[data-channel='5']")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("number input for Octaves").fill("2")
+    page.get_by_label("number input for Steps per octave").fill("3")
+    page.click("#dream-start")
+    says(page, "#dream-status", r"The dream is finished, after 8 steps")
+    expect(page.locator("#dream-views img").first).to_have_attribute("alt", "Dream of channel 5 of blocks.2")
+    with page.expect_download() as waiting:
+        page.locator("#dream-downloads").get_by_text("Download the dream").click()
+    with Image.open(waiting.value.path()) as picture:
+        assert picture.size == (120, 90)
+        assert json.loads(picture.info["inputopt"])["settings"]["octaves"] == 2
+    says(page, "#dream-code", "only_channel")
+
+
+def test_dream_stops_and_keeps_what_it_has(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Dream").click()
+    page.get_by_label("number input for Steps per octave").fill("100")
+    page.click("#dream-start")
+    says(page, "#dream-status", r"Step [1-9]\d* of 303; \d+ frames a second")
+    page.click("#dream-stop")
+    says(page, "#dream-status", "Stopped: this is the dream so far")
+    assert page.locator("#dream-views img").count() == 2
+    assert page.locator("#dream-downloads a").count() == 2
+    expect(page.locator("#dream-code")).to_be_hidden()
+
+
+# ------------------------------------------------------------------------------------------------------ every tab
+UNNAMED = """() => [...document.querySelectorAll('button, input, select, textarea, img, canvas, [role=img], a')]
+  .filter(e => e.offsetParent !== null && !['hidden', 'file'].includes(e.type))
+  .filter(e => !(e.getAttribute('aria-label') || e.getAttribute('alt') || e.title || e.innerText
+                 || e.getAttribute('aria-labelledby') || [...(e.labels || [])].some(label => label.innerText)))
+  .map(e => e.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_tab_fits_and_every_control_has_a_name(open_page, width, scheme):
+    page = open_page(width, 900, scheme)
+    for tab in ("Learn", "Fool", "Dream"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_selector(f"#{tab.lower()}-status:visible")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(UNNAMED) == []
+
+
+def test_every_control_of_a_tab_is_reached_by_the_tab_key(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Fool").click()
+    page.wait_for_selector("#fool-status:visible")
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("(document.activeElement.closest('[id^=fool-]') || document.activeElement).id"))
+    assert {"fool-pad", "fool-example", "fool-upload", "fool-eps", "fool-start", "fool-stop"} <= reached
