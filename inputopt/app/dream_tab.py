@@ -64,7 +64,7 @@ class DreamTab:
                     list(PHOTO_LAYERS), value=FIRST_LAYER[first], label="Layer", elem_id="dream-layer"
                 )
                 self.channels = channel_picker(channel_buttons(FIRST_LAYER[first], None, {}))
-                more = gr.Button(f"Show {PER_PAGE} channels as pictures", elem_id="dream-more")
+                more = gr.Button(f"Show channels as pictures ({PER_PAGE} at a time)", elem_id="dream-more")
                 self.octaves = gr.Slider(1, 8, value=3, step=1, label="Octaves (image sizes)", elem_id="dream-octaves")
                 self.steps = gr.Slider(1, 100, value=10, step=1, label="Steps per octave", elem_id="dream-steps")
                 self.size = gr.Slider(0.001, 0.05, value=0.015, step=0.001, label="Step size")
@@ -197,7 +197,7 @@ class DreamTab:
                 if isinstance(item, Ended):
                     yield self._ended(settings, image, item)
                 else:
-                    text = f"Step {item.steps} of {settings.all_steps}; {item.fps:.0f} frames a second."
+                    text = f"Evaluation {item.steps} of {settings.all_steps}; {item.fps:.0f} frames a second."
                     yield {self.status: progress(text), self.views: _views(settings, image, item.shown)}
         except Exception as error:
             yield {self.status: failed(error)}
@@ -210,7 +210,7 @@ class DreamTab:
         downloads += download("photo.png", png_bytes(photo), "Download the photo (PNG)")
         what = "Stopped: this is the dream so far" if end.stopped else "The dream is finished"
         return {
-            self.status: said(f"{what}, after {end.steps} steps in {end.seconds:.1f} s."),
+            self.status: said(f"{what}, after {end.steps} evaluations in {end.seconds:.1f} s."),
             self.views: _views(settings, photo, image),
             self.downloads: downloads,
             self.code: gr.Code(value=code(settings), visible=not end.stopped),

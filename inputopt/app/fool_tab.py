@@ -285,7 +285,9 @@ def _text(settings: FoolSettings, shown: Shown, fooled: Fooled, end: Ended) -> s
     result: Result = end.result
     probabilities = fooled.logits.softmax(0)
     norm = settings.norm if settings.mode in ("within", "nearest") else "l2"
-    distance = f"{norm} distance {float(result.distance[0]):.3f}, {end.steps:,} steps, {end.fps:.0f} frames a second."
+    distance = (
+        f"{norm} distance {float(result.distance[0]):.3f}, {end.steps:,} evaluations, {end.fps:.0f} frames a second."
+    )
     now, before = shown.top(probabilities), shown.top(shown.before)
     if fooled.fools:
         check = "The PNG was read back and still fools the network."

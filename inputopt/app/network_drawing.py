@@ -12,7 +12,7 @@ from inputopt.nets.activations import Array
 STEP = 225
 """Distance between the columns of neurons."""
 
-ROW = 132
+ROW = 160
 """Distance between the neurons of a column."""
 
 RADIUS = 25
@@ -56,7 +56,7 @@ def draw_network(numbers: Numbers) -> str:
     labelled = sum(a * b for a, b in pairwise(sizes)) <= MOST_LABELS
     parts = [
         f'<div class="io-scroll" tabindex="0" role="region" aria-label="The network, scrollable">'
-        f'<svg class="io-network" viewBox="0 0 {width} {height}" style="min-width:{min(width, 640)}px" role="img" '
+        f'<svg class="io-network" viewBox="0 0 {width} {height}" style="min-width:{min(width, 560)}px" role="img" '
         f'aria-label="{escape(_summary(numbers))}">'
     ]
     layers = range(len(numbers.weights))
@@ -112,7 +112,7 @@ def _edges(numbers: Numbers, layer: int, height: float, labelled: bool) -> list[
 
 def _edge_label(x1: float, y1: float, x2: float, y2: float, weight: float, gradient: float, number: int) -> str:
     """The numbers of an edge, nearer to one end or the other in turn, so that crossing edges keep theirs apart."""
-    share = 0.5 if y1 == y2 else (0.3, 0.7)[number % 2]
+    share = 0.5 if y1 == y2 else (0.32, 0.68)[number % 2]
     x, y = x1 + share * (x2 - x1), y1 + share * (y2 - y1)
     return (
         f'<g><rect x="{x - 27:.1f}" y="{y - 15:.1f}" width="54" height="28" rx="4" class="io-label"/>'

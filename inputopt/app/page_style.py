@@ -25,6 +25,7 @@ CSS = """
 .io-scroll:focus-visible, .io-pad canvas:focus-visible { outline: 3px solid var(--io-blue); outline-offset: 2px; }
 .io-network { width: 100%; max-height: 620px; display: block; }
 .io-network text, .io-chart text { fill: var(--body-text-color); font-size: 11.5px; stroke: none; }
+.io-network text { paint-order: stroke; stroke: var(--body-background-fill); stroke-width: 3px; }
 .io-network .io-output { font-size: 13px; font-weight: 600; }
 .io-network .io-neuron { fill: var(--block-background-fill); stroke: var(--body-text-color); stroke-width: 1.5; }
 .io-network .io-label { fill: var(--body-background-fill); opacity: .88; }
@@ -56,6 +57,7 @@ span.io-gradient { color: var(--io-green); }
 .io-table th:first-child { text-align: left !important; font-weight: 500; }
 .io-table caption { text-align: left; padding: 6px 0; }
 .io-table .io-yes { color: var(--io-green); } .io-table .io-no { color: var(--io-orange); }
+@media (max-width: 600px) { .io-table { font-size: 12.5px; } .io-table th, .io-table td { padding: 3px !important; } }
 .io-details summary { cursor: pointer; padding: 6px 0; font-size: 14px; }
 .io-images { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 14px; }
 .io-images figure { margin: 0; } .io-images figcaption { font-size: 14px; padding-top: 4px; }

@@ -103,6 +103,4 @@ def free_port(host: str, port: int) -> int:
             return int(probe.getsockname()[1])
     except OSError as error:
         reason = (error.strerror or str(error)).rstrip(".")
-        raise ValueError(
-            f"Cannot listen on {host}, port {port} ({reason}); choose another --port or --host."
-        ) from error
+        raise ValueError(f"Cannot listen on {host}, port {port} ({reason}); choose another port or host.") from error

@@ -198,7 +198,7 @@ def test_dream_of_a_channel_of_an_uploaded_photo(open_page, tmp_path):
     page.get_by_label("number input for Octaves").fill("2")
     page.get_by_label("number input for Steps per octave").fill("3")
     page.click("#dream-start")
-    says(page, "#dream-status", r"The dream is finished, after 8 steps")
+    says(page, "#dream-status", r"The dream is finished, after 8 evaluations in")
     expect(page.locator("#dream-views img").first).to_have_attribute("alt", "Dream of channel 5 of blocks.2")
     with page.expect_download() as waiting:
         page.locator("#dream-downloads").get_by_text("Download the dream").click()
@@ -213,7 +213,7 @@ def test_dream_stops_and_keeps_what_it_has(open_page):
     page.get_by_role("tab", name="Dream").click()
     page.get_by_label("number input for Steps per octave").fill("100")
     page.click("#dream-start")
-    says(page, "#dream-status", r"Step [1-9]\d* of 303; \d+ frames a second")
+    says(page, "#dream-status", r"Evaluation [1-9]\d* of 303; \d+ frames a second")
     page.click("#dream-stop")
     says(page, "#dream-status", "Stopped: this is the dream so far")
     assert page.locator("#dream-views img").count() == 2
