@@ -26,7 +26,7 @@ docs: $(DOCS_READY)
 
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[digits,images,dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[app,digits,images,dev]'
 	touch $(READY)
 
 $(DOCS_READY): $(READY)

@@ -130,6 +130,11 @@ VERBS = {
         "print the calculation of one training step with its numbers",
         "inputopt explain --example 1",
     ),
+    "app": Verb(
+        "command_app",
+        "serve the playground in the browser: train a small network, fool one, dream on a photo",
+        "inputopt app --port 7860",
+    ),
     "demo": Verb(
         "command_demo",
         "show the main functions of the library on one page",

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image
@@ -128,7 +129,7 @@ def film(frames: Sequence[Path], path: str | Path, rate: float = 20.0) -> None:
                 yield image.convert("RGB")
 
     with replacing(path) as temporary, Image.open(frames[0]) as first:
-        options = {"duration": round(1000 / rate), "loop": 0, "save_all": True}
+        options: dict[str, Any] = {"duration": round(1000 / rate), "loop": 0, "save_all": True}
         first.convert("RGB").save(temporary, append_images=images(), **options)
     return None
 

@@ -15,8 +15,8 @@ from verb_parsers import verb_parsers
 from inputopt.cli.main import main
 from inputopt.cli.verbs import VERBS
 
-LONG = {"demo", "reproduce"}
-"""Verbs whose example takes a minute; tests/cli/test_cli.py runs both with short trainings."""
+LONG = {"demo", "reproduce", "app"}
+"""Verbs whose example takes a minute or does not end; tests/cli/test_cli.py and tests/app run them."""
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,249 @@
+"""The Dream tab: what a layer or a channel finds in a photo is amplified, octave by octave, with a live preview."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from inputopt.app.channel_picker import WHOLE, channel_buttons, channel_picker
+from inputopt.app.dreaming import (
+    FIRST_LAYER,
+    PER_PAGE,
+    PHOTO_LAYERS,
+    DreamSettings,
+    channel_pictures,
+    code,
+    dream_network,
+    layers_of,
+    page_of,
+    prepared_photo,
+    preview,
+    run_dream,
+)
+from inputopt.app.fooling import DIGITS, PHOTOS
+from inputopt.app.image_views import View, download, png_bytes, show_images
+from inputopt.app.live_search import Ended, Session
+from inputopt.app.loaded import Loaded, example_photo
+from inputopt.app.messages import failed, progress, said
+from inputopt.app.uploads import read_upload
+from inputopt.nets.frozen import Frozen
+from inputopt.pictures.picture import to_image
+
+INTRO = (
+    "DeepDream: the weights stand still, and the photo moves so that what a layer or a single channel finds in it "
+    "grows. Show the channels to choose one by what it responds to."
+)
+
+
+def add_dream_tab() -> None:
+    """Add the tab's components and events to the surrounding Blocks."""
+    DreamTab()
+
+
+class DreamTab:
+    """The components of the tab, and what happens when they are used. All that changes is in Gradio's states."""
+
+    def __init__(self) -> None:
+        first = PHOTOS[0]
+        self.photo, self.channel, self.page = gr.State(None), gr.State(None), gr.State(-1)
+        self.loaded, self.session = gr.State(Loaded()), gr.State(Session(), delete_callback=Session.stop)
+        gr.Markdown(INTRO)
+        with gr.Row():
+            with gr.Column(scale=1, min_width=300):
+                self.network = gr.Dropdown([*PHOTOS, *DIGITS], value=first, label="Network to dream with")
+                with gr.Row():
+                    example = gr.Button("Use the example photo", elem_id="dream-example", min_width=130)
+                    upload = gr.UploadButton(
+                        "Upload a photo", file_types=["image"], elem_id="dream-upload", min_width=130
+                    )
+                self.layer = gr.Dropdown(
+                    list(PHOTO_LAYERS), value=FIRST_LAYER[first], label="Layer", elem_id="dream-layer"
+                )
+                self.channels = channel_picker(channel_buttons(FIRST_LAYER[first], None, {}))
+                more = gr.Button(f"Show channels as pictures ({PER_PAGE} at a time)", elem_id="dream-more")
+                self.octaves = gr.Slider(1, 8, value=3, step=1, label="Octaves (image sizes)", elem_id="dream-octaves")
+                self.steps = gr.Slider(1, 100, value=10, step=1, label="Steps per octave", elem_id="dream-steps")
+                self.size = gr.Slider(0.001, 0.05, value=0.015, step=0.001, label="Step size")
+                self.seed = gr.Number(0, label="Seed of the dream", precision=0)
+                with gr.Row():
+                    start = gr.Button("Dream", variant="primary", elem_id="dream-start", min_width=130)
+                    stop = gr.Button("Stop", variant="stop", elem_id="dream-stop", min_width=130)
+            with gr.Column(scale=2, min_width=320):
+                text = said("Upload a photo, or press Dream to use the example photo.")
+                self.status = gr.HTML(text, label="What happened", elem_id="dream-status")
+                self.views = gr.HTML("", label="Photo and dream", elem_id="dream-views")
+                self.downloads = gr.HTML("", label="Downloads", elem_id="dream-downloads")
+                self.code = gr.Code(
+                    language="python",
+                    wrap_lines=True,
+                    interactive=False,
+                    label="Code that makes it again",
+                    visible=False,
+                    elem_id="dream-code",
+                )
+        self._connect(example, upload, more, start, stop)
+
+    def _connect(self, example: Any, upload: Any, more: Any, start: Any, stop: Any) -> None:
+        quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+        what = [self.loaded, self.network, self.layer]
+        shown = [self.photo, self.status, self.views, self.downloads, self.code]
+        chooser = [self.channel, self.page, self.channels]
+        self.network.input(
+            self._network,
+            [self.loaded, self.network],
+            [*shown, *chooser, self.layer, self.octaves, self.steps],
+            **quick,
+        )
+        self.layer.input(self._layer, [self.layer], chooser, **quick)
+        example.click(self._example, [self.loaded, self.network], shown, **quick)
+        upload.upload(self._upload, [upload, self.network], shown, **quick)
+        more.click(self._more, [*what, self.session, self.channel, self.page], [self.status, *chooser], **quick)
+        self.channels.chosen(self._choose, [self.loaded, self.network, self.layer, self.page], chooser, **quick)
+        settings = [self.channel, self.octaves, self.steps, self.size, self.seed]
+        start.click(self._start, [self.photo, self.session, *what, *settings], shown, **quick)
+        stop.click(Session.stop, self.session, None, **quick)
+
+    def _network(self, loaded: Loaded, network: str) -> dict[Any, Any]:
+        """Another network: its layers, and an image of the kind that it takes."""
+        try:
+            layers = _layers(loaded, network)
+            photo = _example_of(loaded, network)
+        except Exception as error:
+            return {self.status: failed(error)}
+        digits = network in DIGITS
+        return self._with(photo, network) | {
+            self.layer: gr.Dropdown(list(layers), value=FIRST_LAYER[network]),
+            self.octaves: gr.Slider(value=1 if digits else 3, interactive=not digits),
+            self.steps: gr.Slider(value=60 if digits else 10),
+            **self._layer(FIRST_LAYER[network]),
+        }
+
+    def _layer(self, layer: str) -> dict[Any, Any]:
+        return {self.channel: None, self.page: -1, self.channels: channel_buttons(layer, None, {})}
+
+    def _with(self, photo: Image.Image, network: str) -> dict[Any, Any]:
+        views = show_images([View(prepared_photo(network, photo), "Photo")])
+        text = said("Choose a layer or a channel, and press Dream.")
+        return {self.photo: photo, self.status: text, self.views: views} | self._nothing()
+
+    def _nothing(self) -> dict[Any, Any]:
+        return {self.downloads: "", self.code: gr.Code(visible=False)}
+
+    def _example(self, loaded: Loaded, network: str) -> dict[Any, Any]:
+        try:
+            return self._with(_example_of(loaded, network), network)
+        except Exception as error:
+            return {self.status: failed(error)}
+
+    def _upload(self, path: str, network: str) -> dict[Any, Any]:
+        try:
+            return self._with(read_upload(path), network)
+        except Exception as error:
+            return {self.status: failed(error)}
+
+    def _more(
+        self, loaded: Loaded, network: str, layer: str, session: Session, channel: int | None, page: int
+    ) -> Iterator[dict[Any, Any]]:
+        """Make the pictures of the next page of channels, or take those that were made already."""
+        try:
+            channels = page_of(_layers(loaded, network)[layer], page + 1)
+            key = _page_key(network, layer, channels)
+            if loaded.known(key) is None:
+                net = _frozen(loaded, network, layer, None)
+                first, last = channels[0], channels[-1]
+                yield {self.status: progress(f"Visualising channels {first} to {last} of {layer}.")}
+                for item in session.live(partial(channel_pictures, net, network, layer, channels), _index):
+                    if isinstance(item, Ended):
+                        if item.stopped:
+                            yield {self.status: said("Stopped; the channels were not finished.")}
+                            return
+                        loaded.get(key, partial(_numbered, channels, item.result))
+                    else:
+                        yield {self.status: progress(f"Visualising channels {first} to {last}: step {item.steps}.")}
+            pictures = loaded.known(key)
+            yield {
+                self.status: said("Choose a channel by its picture, or go on to the next channels."),
+                self.page: page + 1,
+                self.channels: channel_buttons(layer, channel, pictures),
+            }
+        except Exception as error:
+            yield {self.status: failed(error)}
+
+    def _choose(self, loaded: Loaded, network: str, layer: str, page: int, event: gr.EventData) -> dict[Any, Any]:
+        number = int(event._data.get("channel", WHOLE))
+        chosen = None if number == WHOLE else number
+        pictures: dict[int, Image.Image] = {}
+        if page >= 0:
+            pictures = loaded.known(_page_key(network, layer, page_of(_layers(loaded, network)[layer], page))) or {}
+        return {self.channel: chosen, self.channels: channel_buttons(layer, chosen, pictures)}
+
+    def _start(
+        self, photo: Any, session: Session, loaded: Loaded, network: str, layer: str, channel: int | None, *chosen: Any
+    ) -> Iterator[dict[Any, Any]]:
+        """Dream, and show the picture live."""
+        try:
+            octaves, steps, size, seed = chosen
+            if seed is None:
+                raise ValueError("The seed is missing; fill it in.")
+            settings = DreamSettings(network, layer, channel, int(octaves), int(steps), float(size), int(seed))
+            photo = _example_of(loaded, network) if photo is None else photo
+            image, net = prepared_photo(network, photo), _frozen(loaded, network, layer, channel)
+            yield {self.photo: photo, self.status: progress("The first step takes longest.")} | self._nothing()
+            for item in session.live(partial(run_dream, net, settings, image), partial(preview, net, image)):
+                if isinstance(item, Ended):
+                    yield self._ended(settings, image, item)
+                else:
+                    text = f"Evaluation {item.steps} of {settings.all_steps}; {item.fps:.0f} frames a second."
+                    yield {self.status: progress(text), self.views: _views(settings, image, item.shown)}
+        except Exception as error:
+            yield {self.status: failed(error)}
+
+    def _ended(self, settings: DreamSettings, photo: Image.Image, end: Ended) -> dict[Any, Any]:
+        if end.result is None:
+            return {self.status: said("Stopped before the first step.")}
+        image = to_image(end.result.x, end.result.bounds)
+        downloads = download("dream.png", png_bytes(image, end.result.recipe), "Download the dream (PNG)")
+        downloads += download("photo.png", png_bytes(photo), "Download the photo (PNG)")
+        what = "Stopped: this is the dream so far" if end.stopped else "The dream is finished"
+        return {
+            self.status: said(f"{what}, after {end.steps} evaluations in {end.seconds:.1f} s."),
+            self.views: _views(settings, photo, image),
+            self.downloads: downloads,
+            self.code: gr.Code(value=code(settings), visible=not end.stopped),
+        }
+
+
+def _views(settings: DreamSettings, photo: Image.Image, image: Image.Image) -> str:
+    what = settings.layer if settings.channel is None else f"channel {settings.channel} of {settings.layer}"
+    return show_images([View(image, f"Dream of {what}"), View(photo, "Photo")])
+
+
+def _index(step: Any) -> int:
+    return int(step.index)
+
+
+def _numbered(channels: range, pictures: list[Image.Image]) -> dict[int, Image.Image]:
+    return dict(zip(channels, pictures, strict=True))
+
+
+def _page_key(network: str, layer: str, channels: range) -> tuple[Any, ...]:
+    return ("channels", network, layer, channels)
+
+
+def _frozen(loaded: Loaded, network: str, layer: str, channel: int | None) -> Frozen:
+    key = ("dream", network) if channel is None else ("dream", network, layer, channel)
+    return loaded.get(key, partial(dream_network, network, layer, channel))
+
+
+def _layers(loaded: Loaded, network: str) -> dict[str, int]:
+    """The network's layers with their numbers of channels."""
+    net = _frozen(loaded, network, "", None)
+    return loaded.get(("layers", network), partial(layers_of, net, network))
+
+
+def _example_of(loaded: Loaded, network: str) -> Image.Image:
+    return loaded.next_digit() if network in DIGITS else example_photo()

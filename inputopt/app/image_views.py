@@ -1,0 +1,94 @@
+"""Images, magnified differences and class probabilities as HTML, each with a text for screen readers."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+import torch
+from PIL import Image, PngImagePlugin
+from torch import Tensor
+
+from inputopt.pictures.picture import Bounds, to_image
+
+PIXELS = 64
+"""Images up to this side are shown with square pixels; larger ones are smoothed by the browser."""
+
+MOST_BARS = 10
+
+
+@dataclass(frozen=True)
+class View:
+    """One image with its caption; the caption is also its alternative text."""
+
+    image: Image.Image
+    caption: str
+
+
+def show_images(views: Sequence[View]) -> str:
+    """Images side by side, each with its caption."""
+    return f'<div class="io-images">{"".join(map(_figure, views))}</div>'
+
+
+def _figure(view: View) -> str:
+    kind = ' class="io-pixels"' if max(view.image.size) <= PIXELS else ""
+    caption = escape(view.caption)
+    address = data_address(view.image, lossless=max(view.image.size) <= PIXELS)
+    return f'<figure><img{kind} src="{address}" alt="{caption}"/><figcaption>{caption}</figcaption></figure>'
+
+
+def data_address(image: Image.Image, lossless: bool = True) -> str:
+    """An image as a data address: PNG, or for photos while they change JPEG, which is encoded faster."""
+    data = io.BytesIO()
+    if lossless:
+        image.save(data, "PNG")
+    else:
+        image.save(data, "JPEG", quality=90)
+    return f"data:image/{'png' if lossless else 'jpeg'};base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+def png_bytes(image: Image.Image, recipe: Mapping[str, Any] | None = None) -> bytes:
+    """A PNG file, with a recipe in its metadata as in `Picture.save`."""
+    text, data = PngImagePlugin.PngInfo(), io.BytesIO()
+    if recipe is not None:
+        text.add_itxt("inputopt", json.dumps(dict(recipe)))
+    image.save(data, "PNG", pnginfo=text)
+    return data.getvalue()
+
+
+def download(name: str, data: bytes, text: str) -> str:
+    """A link that saves a PNG file; it is part of the page, so no file is left on the server."""
+    address = f"data:image/png;base64,{base64.b64encode(data).decode()}"
+    return f'<a class="io-download" download="{escape(name)}" href="{address}">{escape(text)}</a>'
+
+
+def difference(x: Tensor, x0: Tensor, bounds: Bounds) -> tuple[Image.Image, float]:
+    """The change x - x0 [C, H, W] on grey, magnified to the full range; and by which factor."""
+    low, high = (torch.as_tensor(end, dtype=x.dtype) for end in bounds)
+    change = (x - x0) / (high - low).reshape(-1, 1, 1)
+    largest = float(change.abs().max())
+    factor = 1 / largest if largest > 0 else 1.0
+    return to_image(0.5 + 0.5 * factor * change), factor
+
+
+def show_probabilities(names: Sequence[str], before: Tensor, now: Tensor) -> str:
+    """Bars of the class probabilities [n] of an image, over thin bars of those before; the largest if n is large."""
+    shown = list(range(len(names)))
+    if len(names) > MOST_BARS:
+        order = torch.maximum(before, now).argsort(descending=True)[: MOST_BARS // 2]
+        shown = sorted(map(int, order), key=lambda place: -float(now[place]))
+    rows = []
+    for place in shown:
+        first, second = float(before[place]), float(now[place])
+        rows.append(
+            f"<span>{escape(names[place])}</span><div aria-hidden='true'>"
+            f"<div class='io-bar' style='width:{100 * second:.1f}%'></div>"
+            f"<div class='io-bar io-before' style='width:{100 * first:.1f}%'></div></div>"
+            f"<span>{100 * second:.1f} % <small>({100 * first:.1f} % before)</small></span>"
+        )
+    return f'<div class="io-bars" role="group" aria-label="Class probabilities">{"".join(rows)}</div>'

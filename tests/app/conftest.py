@@ -1,0 +1,79 @@
+"""A served playground, and pages of a headless Chromium that check themselves for errors and for outside requests."""
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+ARGUMENTS = [
+    f"--{flag}"
+    for flag in (
+        "headless",
+        "no-sandbox",
+        "disable-gpu",
+        "disable-quic",
+        "no-first-run",
+        "disable-background-networking",
+        "disable-component-update",
+        "disable-sync",
+    )
+]
+INTERRUPTED = 130
+
+
+@pytest.fixture(scope="session")
+def address():
+    """The address of a playground that `inputopt app` serves until the tests end."""
+    command = [sys.executable, "-m", "inputopt", "app", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
+        line = served.stdout.readline()
+        yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
+        served.send_signal(signal.SIGINT)
+        _, errors = served.communicate(timeout=20)
+    assert served.returncode == INTERRUPTED
+    assert "Traceback" not in errors
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium, address):
+    """Opens the playground in a new session; after the test, no page may have logged an error or left 127.0.0.1."""
+    contexts, wrong = [], []
+
+    def note(message):
+        if message.type == "error":
+            wrong.append(message.text)
+
+    def local(request):
+        url = urlsplit(request.url)
+        if url.scheme not in ("data", "blob") and url.hostname != "127.0.0.1":
+            wrong.append(request.url)
+
+    def opened(width=1280, height=900, scheme="light"):
+        context = chromium.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(20_000)
+        page.on("console", note)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("request", local)
+        page.goto(address)
+        page.wait_for_selector("#learn-network svg")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert wrong == []

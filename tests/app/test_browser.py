@@ -1,0 +1,251 @@
+"""The playground in a real browser: every tab used with clicks, keys and mouse, at two widths."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from playwright.sync_api import expect
+
+import inputopt
+from inputopt.pictures.picture import read_photo, to_image
+from inputopt.zoo.digits import load_digits
+
+
+def says(page, where, text):
+    expect(page.locator(where)).to_contain_text(text if isinstance(text, re.Pattern) else re.compile(text))
+
+
+def test_learn_trains_step_by_step_and_in_a_run(open_page):
+    page = open_page()
+    says(page, "#learn-status", "After 0 updates: error 0.772491")
+    page.click("#learn-one")
+    says(page, "#learn-status", "After 1 updates: error")
+    says(page, "#learn-figures", r"second weight 1\[0,0\]\s*0.3589\s*0.3589\s*agrees")
+    page.get_by_label("Steps to run").fill("4999")
+    page.click("#learn-run")
+    says(page, "#learn-status", r"After 5,000 updates: error 0\.0055")
+    says(page, "#learn-figures", r"last error[^\n]*\s*0.005549\s*0.005549\s*agrees")
+    assert page.locator("#learn-figures .io-no").count() == 0
+    assert page.locator("#learn-charts polyline").count() == 4
+    page.click("#learn-reset")
+    says(page, "#learn-status", "After 0 updates: error 0.772491")
+
+
+def test_learn_own_network_by_keyboard_and_sliders(open_page):
+    page = open_page()
+    page.get_by_label("Network and training examples").click()
+    page.get_by_role("option", name="Own network: XOR").click()
+    expect(page.get_by_label("Hidden layers")).to_have_value("3")
+    says(page, "#learn-figures", "prints no figures")
+    page.get_by_label("Hidden layers").fill("3, 2")
+    page.get_by_label("Hidden layers").press("Tab")
+    page.locator("#learn-reset").focus()
+    page.keyboard.press("Enter")
+    expect(page.locator("#learn-network svg")).to_have_attribute("aria-label", re.compile("Network of 2, 3, 2, 1"))
+    before = page.locator("#learn-network").inner_text()
+    slider = page.locator("#learn-input-0 input[type=range]")
+    slider.focus()
+    page.keyboard.press("ArrowRight")
+    says(page, "#learn-network", "0.010")
+    assert page.locator("#learn-network").inner_text() != before
+    page.click("#learn-move")
+    says(page, "#learn-status", "The input moved: cost .* before, .* after")
+
+
+def test_learn_stops_and_refuses_in_a_sentence(open_page):
+    page = open_page()
+    page.get_by_label("Steps to run").fill("1000000")
+    page.click("#learn-run")
+    says(page, "#learn-status", "Update [1-9]")
+    page.click("#learn-stop")
+    says(page, "#learn-status", r"After [\d,]+ updates: .* Training ended early: interrupted\.")
+    assert "1,000,000" not in page.locator("#learn-status").inner_text()
+    page.get_by_label("Hidden layers").fill("two")
+    page.click("#learn-reset")
+    says(page, "#learn-status", "Hidden layers must be whole numbers separated by commas")
+    expect(page.locator("#learn-status [role=alert]")).to_be_visible()
+
+
+# ------------------------------------------------------------------------------------------------------------ Fool
+def fool(page):
+    page.get_by_role("tab", name="Fool").click()
+    says(page, "#fool-status", "The network sees")
+
+
+def draw(page, *points):
+    """Draw a line through points, in shares of the canvas."""
+    canvas = page.locator("#fool-pad canvas")
+    canvas.scroll_into_view_if_needed()
+    box = canvas.bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*places[0])
+    page.mouse.down()
+    for place in places[1:]:
+        page.mouse.move(*place, steps=8)
+    page.mouse.up()
+
+
+def prediction(data, network="digits-cnn"):
+    with torch.no_grad():
+        return int(inputopt.load(network)(read_photo(Image.open(io.BytesIO(data)), 1)[None]).argmax())
+
+
+def downloaded(page, name):
+    with page.expect_download() as waiting:
+        page.locator("#fool-downloads").get_by_text(name).click()
+    return Path(waiting.value.path()).read_bytes()
+
+
+def test_fool_a_drawn_digit_and_download_it(open_page):
+    page = open_page()
+    fool(page)
+    draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+    says(page, "#fool-status", r"The network sees 7 \(")
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: 7 .* became [^7] .* still fools the network")
+    assert page.locator("#fool-views img").count() == 3
+    expect(page.locator("#fool-views img").nth(2)).to_have_attribute("alt", re.compile("Difference, magnified"))
+    before, after = downloaded(page, "Download the input"), downloaded(page, "Download the result")
+    assert prediction(before) == 7
+    assert prediction(after) != 7
+    says(page, "#fool-code", r"inputopt\.attacks\.PGD\(")
+
+
+def test_fool_draws_by_keyboard(open_page):
+    page = open_page()
+    fool(page)
+    page.locator("#fool-pad canvas").focus()
+    for key in ["ArrowUp"] * 10 + [" "] + ["ArrowDown"] * 20 + [" "]:
+        page.keyboard.press(key)
+    says(page, "#fool-status", r"The network sees 1 \(")
+
+
+def test_fool_uploads_a_file_and_refuses_others(open_page, tmp_path):
+    page = open_page()
+    fool(page)
+    digit = load_digits().held_x[400]
+    to_image(digit).save(tmp_path / "four.png")
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    (tmp_path / "large.png").write_bytes(bytes(11 * 2**20))
+    upload = page.locator("#fool-upload input[type=file], input#fool-upload, input[type=file]").first
+    upload.set_input_files(tmp_path / "four.png")
+    says(page, "#fool-status", r"The network sees 4 \(")
+    upload.set_input_files(tmp_path / "broken.png")
+    says(page, "#fool-status", "cannot be read as an image; choose a PNG")
+    page.get_by_label("Target").click()
+    page.get_by_role("option", name="9", exact=True).click()
+    page.get_by_label("Nearest misclassified image").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: 4 .* became 9 .* still fools the network")
+    assert prediction(downloaded(page, "Download the result")) == 9
+
+
+def test_fool_from_static_and_ascend(open_page):
+    page = open_page()
+    fool(page)
+    page.get_by_label("From static, towards a class").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", "Choose a target class")
+    page.get_by_label("Target").click()
+    page.get_by_role("option", name="3", exact=True).click()
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: .* became 3 \(")
+    assert prediction(downloaded(page, "Download the result")) == 3
+    page.get_by_label("Ascend until unrecognised").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: .* l2 distance .* still fools the network")
+
+
+def test_fool_stops_while_another_user_goes_on(open_page):
+    first, second = open_page(), open_page()
+    for page in (first, second):
+        fool(page)
+        page.get_by_text("More settings").click()
+        page.get_by_label("Steps (for the nearest").fill("2000")
+        page.get_by_label("Slow motion").check()
+        page.click("#fool-start")
+    for page in (first, second):
+        says(page, "#fool-status", r"Step [2-9]\d*; ")
+    first.click("#fool-stop")
+    says(first, "#fool-status", r"Stopped")
+    assert first.locator("#fool-downloads a").count() == 2
+    steps = int(re.search(r"Step ([\d,]+);", second.locator("#fool-status").inner_text())[1])
+    expect(second.locator("#fool-status")).to_contain_text(re.compile(rf"Step (?!{steps};)\d+;"))
+    second.click("#fool-stop")
+    says(second, "#fool-status", r"Stopped")
+
+
+# ----------------------------------------------------------------------------------------------------------- Dream
+def test_dream_of_a_channel_of_an_uploaded_photo(open_page, tmp_path):
+    page = open_page()
+    page.get_by_role("tab", name="Dream").click()
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(tmp_path / "p.jpg")
+    page.locator("#dream-upload").locator("xpath=..").locator("input[type=file]").set_input_files(tmp_path / "p.jpg")
+    says(page, "#dream-status", "Choose a layer or a channel")
+    page.get_by_role("combobox", name="Layer").click()
+    page.get_by_role("option", name="blocks.2", exact=True).click()
+    page.click("#dream-more")
+    page.wait_for_selector("#dream-channels button[data-channel='7'] img", timeout=60_000)
+    button = page.locator("#dream-channels button[data-channel='5']")
+    button.focus()
+    page.keyboard.press("Enter")
+    expect(button).to_have_attribute("aria-pressed", "true")
+    page.get_by_label("number input for Octaves").fill("2")
+    page.get_by_label("number input for Steps per octave").fill("3")
+    page.click("#dream-start")
+    says(page, "#dream-status", r"The dream is finished, after 8 evaluations in")
+    expect(page.locator("#dream-views img").first).to_have_attribute("alt", "Dream of channel 5 of blocks.2")
+    with page.expect_download() as waiting:
+        page.locator("#dream-downloads").get_by_text("Download the dream").click()
+    with Image.open(waiting.value.path()) as picture:
+        assert picture.size == (120, 90)
+        assert json.loads(picture.info["inputopt"])["settings"]["octaves"] == 2
+    says(page, "#dream-code", "only_channel")
+
+
+def test_dream_stops_and_keeps_what_it_has(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Dream").click()
+    page.get_by_label("number input for Steps per octave").fill("100")
+    page.click("#dream-start")
+    says(page, "#dream-status", r"Evaluation [1-9]\d* of 303; \d+ frames a second")
+    page.click("#dream-stop")
+    says(page, "#dream-status", "Stopped: this is the dream so far")
+    assert page.locator("#dream-views img").count() == 2
+    assert page.locator("#dream-downloads a").count() == 2
+    expect(page.locator("#dream-code")).to_be_hidden()
+
+
+# ------------------------------------------------------------------------------------------------------ every tab
+UNNAMED = """() => [...document.querySelectorAll('button, input, select, textarea, img, canvas, [role=img], a')]
+  .filter(e => e.offsetParent !== null && !['hidden', 'file'].includes(e.type))
+  .filter(e => !(e.getAttribute('aria-label') || e.getAttribute('alt') || e.title || e.innerText
+                 || e.getAttribute('aria-labelledby') || [...(e.labels || [])].some(label => label.innerText)))
+  .map(e => e.outerHTML.slice(0, 120))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_every_tab_fits_and_every_control_has_a_name(open_page, width, scheme):
+    page = open_page(width, 900, scheme)
+    for tab in ("Learn", "Fool", "Dream"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_selector(f"#{tab.lower()}-status:visible")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(UNNAMED) == []
+
+
+def test_every_control_of_a_tab_is_reached_by_the_tab_key(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Fool").click()
+    page.wait_for_selector("#fool-status:visible")
+    reached = set()
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("(document.activeElement.closest('[id^=fool-]') || document.activeElement).id"))
+    assert {"fool-pad", "fool-example", "fool-upload", "fool-eps", "fool-start", "fool-stop"} <= reached
