@@ -1,5 +1,6 @@
 """The tools that build the documentation, as far as a mistake in them would not fail the build."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def test_the_picture_of_the_package_shows_every_package_and_imports_that_exist(t
     folder = Path(inputopt.__file__).parent
     packages = {path.parent.name for path in folder.glob("*/__init__.py")}
     assert {name for name in packages if f'class="name">{name}</text>' not in svg} == set()
-    assert "inputopt.search: the one loop and its parts; imports nets" in svg.replace("checks, errors, ", "")
+    assert re.search(r"inputopt\.search: the one loop and its parts; imports [a-z, ]*\bnets\b", svg)
     order = [name for layer in package_picture.layers() for name in layer]
     for name in order:
         assert package_picture.imported(name) & set(order[: order.index(name)]) == set()

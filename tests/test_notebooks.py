@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -20,7 +21,8 @@ def executed(name, folder):
     """The outputs of every code cell, by the first line of its source."""
     notebook = read(name)
     client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}})
-    asyncio.run(client.async_execute())
+    with ThreadPoolExecutor(1) as pool:  # this thread may have an event loop already
+        pool.submit(asyncio.run, client.async_execute()).result()
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     return {cell.source.splitlines()[-1]: cell.outputs for cell in cells}
 

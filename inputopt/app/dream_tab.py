@@ -34,8 +34,8 @@ from inputopt.nets.frozen import Frozen
 from inputopt.pictures.picture import to_image
 
 INTRO = (
-    "DeepDream: the weights stand still, and the photo moves so that what a layer or a single channel finds in it "
-    "grows. Show the channels to choose one by what it responds to."
+    "DeepDream: the weights are fixed, and the photo is changed so that the activations of a layer or of one channel "
+    "grow. Show the channels to choose one by its picture."
 )
 
 

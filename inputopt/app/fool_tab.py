@@ -35,12 +35,13 @@ from inputopt.app.messages import failed, progress, said
 from inputopt.app.uploads import read_drawing, read_upload
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.picture import to_image
+from inputopt.search.norms import NormName
 from inputopt.search.result import Result
 
 ANY = "any other class"
 INTRO = (
-    "The weights stand still and the image moves along dCost/dInput until the network sees another class. The image "
-    "that you download is rounded to 8 bits, read back and tested."
+    "The weights are fixed, and the image is changed along dCost/dInput until the network predicts another class. The "
+    "image that you download is rounded to 8 bits, read back and tested."
 )
 EMPTY = "Draw a digit or upload an image, and press Start."
 
@@ -136,7 +137,7 @@ class FoolTab:
         start.click(self._start, [self.image, self.session, *where, *settings], chosen, **quick)
         stop.click(Session.stop, self.session, None, **quick)
 
-    def _network(self, image: Any, loaded: Loaded, network: str, norm: str) -> dict[Any, Any]:
+    def _network(self, image: Any, loaded: Loaded, network: str, norm: NormName) -> dict[Any, Any]:
         """Another network: the image is kept if it can be used, and the distances change."""
         digits = network in DIGITS
         components: dict[Any, Any] = {
@@ -154,7 +155,7 @@ class FoolTab:
             return components | {self.status: failed(error)}
         return components | found
 
-    def _norm(self, network: str, norm: str) -> Any:
+    def _norm(self, network: str, norm: NormName) -> Any:
         most, usual = next(distances for group, distances in DISTANCES.items() if network in group)[norm]
         return gr.Slider(maximum=most, value=usual, step=1 if norm == "l0" else most / 500)
 
@@ -244,7 +245,7 @@ def _views_of(net: Frozen, network: str, image: Image.Image) -> tuple[str, str]:
     names, x = classes(network), prepared(network, image)
     shown = _shown(net, names, x)
     views = show_images([View(to_image(x[0]), f"Input: {shown.top(shown.before)}")])
-    text = f"The network sees {shown.top(shown.before)}. Draw, upload or take another image, or press Start."
+    text = f"The network predicts {shown.top(shown.before)}. Draw, upload or take another image, or press Start."
     return said(text), views + show_probabilities(names, shown.before, shown.before)
 
 
@@ -261,7 +262,7 @@ def _first_view() -> tuple[Image.Image | None, str, str]:
 def _settings(
     network: str,
     mode: str,
-    norm: str,
+    norm: NormName,
     eps: float,
     target: str,
     steps: float | None,
@@ -295,4 +296,4 @@ def _text(settings: FoolSettings, shown: Shown, fooled: Fooled, end: Ended) -> s
     if bool(result.success[0]):
         return f"Fooled, but rounding to 8 bits undid it, so the PNG does not fool the network; {distance}"
     what = "Stopped before it was fooled" if end.stopped else "Not fooled: allow a larger distance or more steps"
-    return f"{what}; the network sees {now}; {distance}"
+    return f"{what}; the network predicts {now}; {distance}"

@@ -18,6 +18,7 @@ from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.fool import fool
 from inputopt.pictures.picture import read_photo, to_image
+from inputopt.search.norms import NormName
 from inputopt.search.result import Result
 from inputopt.zoo.imagenet import TRAINED_AT, as_trained, class_names
 from inputopt.zoo.library import load
@@ -60,7 +61,7 @@ class FoolSettings:
 
     network: str
     mode: str = "within"
-    norm: str = "linf"
+    norm: NormName = "linf"
     eps: float = 0.15
     target: int | None = None
     steps: int = 100

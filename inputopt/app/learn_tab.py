@@ -16,7 +16,7 @@ from inputopt.app.network_drawing import draw_network, layer_names
 from inputopt.document.figures import Figure
 from inputopt.document.networks import EXAMPLES
 from inputopt.nets.activations import ACTIVATIONS
-from inputopt.nets.costs import COSTS
+from inputopt.nets.costs import COSTS, CostName
 
 MOST_INPUTS = max(len(inputs[0]) for inputs, _ in TASKS.values())
 PRESETS = [*((f"Document, network {name}: {each.title}", name) for name, each in EXAMPLES.items())]
@@ -111,7 +111,7 @@ class LearnTab:
         return settings | self._build(preset, hidden, plan.activation, plan.cost, plan.rate, plan.seed, session)
 
     def _build(
-        self, preset: str, hidden: str, activation: str, cost: str, rate: float, seed: int, session: Session
+        self, preset: str, hidden: str, activation: str, cost: CostName, rate: float, seed: int, session: Session
     ) -> dict[Any, Any]:
         try:
             session.stop()

@@ -15,7 +15,7 @@ from inputopt.derivatives.gradient_methods import gradients
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
 from inputopt.nets.activations import Array
-from inputopt.nets.costs import find_cost
+from inputopt.nets.costs import CostName, find_cost
 from inputopt.nets.mlp import MLP
 from inputopt.training.history import named_numbers
 from inputopt.training.train import Progress, train
@@ -49,7 +49,7 @@ class Plan:
     preset: str
     hidden: tuple[int, ...] = ()
     activation: str = "sigmoid"
-    cost: str = "mse"
+    cost: CostName = "mse"
     rate: float = LEARNING_RATE
     seed: int = 0
 

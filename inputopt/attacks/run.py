@@ -145,7 +145,8 @@ class AttackRun:
         return optimise(
             oracle,
             step,
-            ball(self.norm),  # in Linf the region's bounds are the ball already, so this only clips
+            # in Linf the region's bounds are those of the ball already
+            in_box if self.norm.is_box else ball(self.norm),
             problem,
             start,
             steps=steps,

@@ -37,8 +37,22 @@ LAYERS = {"digits-mlp": "layers.0", "digits-cnn": "conv2", "digits-cnn-robust": 
 )
 """Default layer of each network."""
 
-ON_DIGITS = {"steps": 60, "octaves": 1, "octave_scale": 1.4, "step_size": 0.01, "smoothing": 0.0}
-ON_PHOTOS = {"steps": 10, "octaves": 4, "octave_scale": 1.4, "step_size": 0.015, "smoothing": 1.0}
+ON_DIGITS: dict[str, Any] = {
+    "jitter": 0,
+    "steps": 60,
+    "octaves": 1,
+    "octave_scale": 1.4,
+    "step_size": 0.01,
+    "smoothing": 0.0,
+}
+ON_PHOTOS: dict[str, Any] = {
+    "jitter": None,
+    "steps": 10,
+    "octaves": 4,
+    "octave_scale": 1.4,
+    "step_size": 0.015,
+    "smoothing": 1.0,
+}
 
 
 def add_commands(commands: Any) -> None:
@@ -56,7 +70,11 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--smoothing", type=number(0), help="blur the gradient by a Gaussian of this many pixels (1; on digits 0)"
     )
-    command.add_argument("--jitter", type=whole(0), help="roll the image by up to this many pixels before each step")
+    command.add_argument(
+        "--jitter",
+        type=whole(0),
+        help="roll the image by up to this many pixels before each step (a share of its size; on digits 0)",
+    )
     command.add_argument("--guide", help="a photo: amplify the features that the layers find in it")
     command.add_argument("--mask", help="an image as large as the photo: white areas are changed, black areas are kept")
     command.add_argument("--tile", type=whole(32), help="side in pixels of the tiles that a large photo is split into")
@@ -100,7 +118,7 @@ def run_dream(options: argparse.Namespace) -> int:
     settings: dict[str, Any] = {
         name: defaults[name] if getattr(options, name) is None else getattr(options, name) for name in defaults
     }
-    settings |= {name: getattr(options, name) for name in ("jitter", "guide", "mask", "tile")}
+    settings |= {name: getattr(options, name) for name in ("guide", "mask", "tile")}
     photo = options.photo or str(out / "photo.png")
     settings["seed"] = options.seed
     steps = settings["octaves"] * (settings["steps"] + 1)

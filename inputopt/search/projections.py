@@ -58,6 +58,18 @@ class Ball:
         return change.add(x0).clamp_(region.low, region.high)
 
 
+@dataclass(frozen=True)
+class BoxBall:
+    """`Ball` for norms whose balls are boxes: clips to the box around x0, exactly (`Norm.box`)."""
+
+    norm: Norm
+
+    def __call__(self, z: Tensor, problem: Problem) -> Tensor:
+        """The nearest point in ball and box, in every norm."""
+        region = problem.region
+        return z.clamp(*self.norm.box(problem.x0, region.eps, region.low, region.high))
+
+
 def ball(norm: Norm) -> Project:
-    """Projection onto ball and box; only onto the box for norms whose ball is one (`Norm.box`)."""
-    return in_box if norm.is_box else Ball(norm)
+    """Projection onto the region's ball around x0 in a norm, and its bounds."""
+    return BoxBall(norm) if norm.is_box else Ball(norm)

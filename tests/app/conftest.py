@@ -26,7 +26,7 @@ ARGUMENTS = [
 INTERRUPTED = 130
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def address():
     """The address of a playground that `inputopt app` serves until the tests end."""
     command = [sys.executable, "-m", "inputopt", "app", "--port", "0"]
@@ -39,8 +39,9 @@ def address():
     assert "Traceback" not in errors
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
+    """A browser, closed after its tests: Playwright's event loop and greenlets would disturb others in the process."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         yield browser

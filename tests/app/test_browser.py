@@ -74,7 +74,7 @@ def test_learn_stops_and_refuses_in_a_sentence(open_page):
 # ------------------------------------------------------------------------------------------------------------ Fool
 def fool(page):
     page.get_by_role("tab", name="Fool").click()
-    says(page, "#fool-status", "The network sees")
+    says(page, "#fool-status", "The network predicts")
 
 
 def draw(page, *points):
@@ -105,7 +105,7 @@ def test_fool_a_drawn_digit_and_download_it(open_page):
     page = open_page()
     fool(page)
     draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
-    says(page, "#fool-status", r"The network sees 7 \(")
+    says(page, "#fool-status", r"The network predicts 7 \(")
     page.click("#fool-start")
     says(page, "#fool-status", r"Fooled: 7 .* became [^7] .* still fools the network")
     assert page.locator("#fool-views img").count() == 3
@@ -122,7 +122,7 @@ def test_fool_draws_by_keyboard(open_page):
     page.locator("#fool-pad canvas").focus()
     for key in ["ArrowUp"] * 10 + [" "] + ["ArrowDown"] * 20 + [" "]:
         page.keyboard.press(key)
-    says(page, "#fool-status", r"The network sees 1 \(")
+    says(page, "#fool-status", r"The network predicts 1 \(")
 
 
 def test_fool_uploads_a_file_and_refuses_others(open_page, tmp_path):
@@ -134,7 +134,7 @@ def test_fool_uploads_a_file_and_refuses_others(open_page, tmp_path):
     (tmp_path / "large.png").write_bytes(bytes(11 * 2**20))
     upload = page.locator("#fool-upload input[type=file], input#fool-upload, input[type=file]").first
     upload.set_input_files(tmp_path / "four.png")
-    says(page, "#fool-status", r"The network sees 4 \(")
+    says(page, "#fool-status", r"The network predicts 4 \(")
     upload.set_input_files(tmp_path / "broken.png")
     says(page, "#fool-status", "cannot be read as an image; choose a PNG")
     page.get_by_label("Target").click()

@@ -9,6 +9,7 @@ from PIL import Image
 from torch import nn
 
 import inputopt
+from inputopt import images
 from inputopt.files import FileError
 from inputopt.pictures import picture as picture_module
 from inputopt.pictures.dream import intermediate_dream
@@ -188,7 +189,7 @@ def test_numbers_must_be_in_the_bounds():
 def test_large_pictures_become_levels_strip_by_strip(monkeypatch):
     x = image(70, 5)
     whole = np.asarray(to_image(x))
-    monkeypatch.setattr(picture_module, "STRIP", 16)
+    monkeypatch.setattr(images, "STRIP", 16)
     assert np.array_equal(np.asarray(to_image(x)), whole)
     assert np.array_equal(whole, np.rint(x.numpy().astype(float) * 255).astype(np.uint8).transpose(1, 2, 0))
 

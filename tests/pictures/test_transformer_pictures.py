@@ -139,7 +139,7 @@ def test_an_atlas_finds_the_patch_that_excites_a_channel_most(name):
             rows, columns = (slice(place * patch, (place + 1) * patch) for place in (down, across))
             assert_same(patches[number, rank], x[image, :, rows, columns])
     sheet = inputopt.atlas(net, layer, list(x), [CHANNEL], SIDE, 2, top=1, patch=8).sheet()
-    assert "channels on axis 2 of [B, " in sheet.get_suptitle()
+    assert "channels on axis 2 of [B, " in " ".join(text.get_text() for text in sheet.texts).replace("\n", " ")
 
 
 @every

@@ -195,6 +195,16 @@ def test_one_radius_is_as_many_equal_ones(norm):
     assert one.region.eps.dtype == x.dtype
 
 
+@every_norm
+def test_a_ball_limits_the_distance_also_where_the_bounds_are_wider(norm):
+    x = images(3, 4)
+    wide = Problem(
+        x, torch.zeros(6, dtype=torch.int64), torch.arange(6), region=Region(torch.full((6,), 0.3), x - 9, x + 9)
+    )
+    found = ball(norm)(x + drawn(6, 3, 4, seed=2, dtype=x.dtype), wide)
+    assert float(oracles.sizes(norm.name, found - x).max()) <= 0.3 * (1 + 1e-6)
+
+
 def test_in_linf_the_box_holds_the_ball():
     x = images(3, 4)
     eps = torch.linspace(0, 0.5, 6)

@@ -8,6 +8,7 @@ import pytest
 
 ROUNDS = """
 import resource, torch
+import inputopt.api  # as every search has loaded
 from inputopt.nets.inference.memory import keep_freed
 
 def faults():
