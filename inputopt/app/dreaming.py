@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.app.fooling import DIGITS, PHOTOS, input_shape
+from inputopt.app.fooling import DIGITS, PHOTOS, image_shape
 from inputopt.app.uploads import as_digit
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.naming import name_of, named
@@ -124,7 +124,7 @@ def dream_network(network: str, layer: str, channel: int | None) -> Frozen:
 
 def layers_of(net: Frozen, network: str) -> dict[str, int]:
     """The layers that are offered, with their numbers of channels."""
-    x = torch.rand(2, *input_shape(network), generator=torch.Generator().manual_seed(0))
+    x = torch.rand(2, *image_shape(network), generator=torch.Generator().manual_seed(0))
     return {
         layer.name: layer.shapes[0][0]
         for layer in net.layers(x)

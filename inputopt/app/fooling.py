@@ -110,7 +110,7 @@ def prepared(network: str, image: Image.Image) -> Tensor:
     return read_photo(image, 3)[None] if image.size == (side, side) else as_trained(image, network)
 
 
-def input_shape(network: str) -> tuple[int, int, int]:
+def image_shape(network: str) -> tuple[int, int, int]:
     """Shape (C, H, W) of an input of the network."""
     return (1, 28, 28) if network in DIGITS else (3, TRAINED_AT[network], TRAINED_AT[network])
 
@@ -191,7 +191,7 @@ def code(settings: FoolSettings, fooled: Fooled, label: int) -> str:
     reading = f'x = read_photo("input.png", channels={1 if grey else 3})[None]'
     image = "result.x[0]"
     if settings.mode == "static":
-        shape = input_shape(settings.network)
+        shape = image_shape(settings.network)
         body = [
             f"result = inputopt.fool(net, {settings.target}, {shape}, count=1, seed={settings.seed}, "
             f"steps={settings.steps})"

@@ -22,7 +22,7 @@ from inputopt.cli import command_gradcheck, command_reproduce
 from inputopt.cli.command_evaluate import report_table
 from inputopt.cli.data_arguments import find_data
 from inputopt.cli.model_arguments import check_cpu
-from inputopt.cli.output import finish, progress_bar, writable
+from inputopt.cli.output import finish, stderr_bar, writable
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.document.reproduce import reproduce
 from inputopt.evaluation.evaluate import evaluate
@@ -84,7 +84,7 @@ def run(options: argparse.Namespace) -> int:
     found = reproduce(watch=command_reproduce.bar, processes=command_reproduce.processes())
     command_reproduce.save(found, out / "reproduce")
     agreed = command_gradcheck.check_network([20, 30, 20, 10], "sigmoid", None, "mse", batch=7, seed=0)
-    with progress_bar(total=3, desc="inputs", unit="part") as bar:
+    with stderr_bar(total=3, desc="inputs", unit="part") as bar:
         shown = _optimise_inputs(out, options.seed)
         bar.update()
         reports = _evaluations(options.seed)

@@ -15,7 +15,7 @@ from PIL import Image
 from inputopt.cli.data_arguments import in_bounds
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, answer, check_name, find_network
-from inputopt.cli.output import finish, progress_bar, provisional, writable
+from inputopt.cli.output import finish, provisional, stderr_bar, writable
 from inputopt.cli.parsing import number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing, save_figure
@@ -164,7 +164,7 @@ def run_zoom(options: argparse.Namespace) -> int:
     photo = options.photo or str(out / "photo.png")
     digits = {"octaves": 1} if options.model.startswith("digits") else {}
     settings = {"factor": options.factor, "steps": options.steps, "seed": options.seed, **digits}
-    bar = progress_bar(total=options.frames - 1, desc="zoom", unit="frame")
+    bar = stderr_bar(total=options.frames - 1, desc="zoom", unit="frame")
     with bar, provisional(out / "photo.png", out / frame):
         if options.photo is None:
             _write_digit(net, layers, options.seed, out / "photo.png")

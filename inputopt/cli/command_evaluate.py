@@ -18,7 +18,7 @@ from inputopt.attacks.attack import Attack
 from inputopt.attacks.run import check_levels
 from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import finish, progress_bar, table, writable
+from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
@@ -238,7 +238,7 @@ def save_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str,
 
 @contextmanager
 def _step_bar(title: str) -> Iterator[Callable[[Snapshot], None]]:
-    with progress_bar(desc=title, unit="step") as bar:
+    with stderr_bar(desc=title, unit="step") as bar:
 
         def watch(snapshot: Snapshot) -> None:
             bar.set_postfix_str(f"{len(snapshot.ids)} remaining", refresh=False)
@@ -249,10 +249,10 @@ def _step_bar(title: str) -> Iterator[Callable[[Snapshot], None]]:
 
 @contextmanager
 def _stage_bar() -> Iterator[Callable[[str, int], None]]:
-    with progress_bar(unit="attack") as bar:
+    with stderr_bar(unit="attack") as bar:
 
-        def progress(name: str, standing: int) -> None:
-            bar.set_description(f"{name}, {standing} remaining")
+        def progress(name: str, remaining: int) -> None:
+            bar.set_description(f"{name}, {remaining} remaining")
             bar.update()
 
         yield progress

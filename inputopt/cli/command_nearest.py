@@ -16,7 +16,7 @@ from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.cli.command_evaluate import add_levels, levels_of, save_pairs
 from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import finish, progress_bar, table, writable
+from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
@@ -125,7 +125,7 @@ def _attacks(options: argparse.Namespace, levels: int | None) -> dict[str, Minim
 
 @contextmanager
 def _attack_bar() -> Iterator[Callable[[str], None]]:
-    with progress_bar(unit="attack") as bar:
+    with stderr_bar(unit="attack") as bar:
 
         def progress(name: str) -> None:
             bar.set_description(name)

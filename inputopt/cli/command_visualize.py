@@ -16,7 +16,7 @@ from inputopt.cli.data_arguments import IMAGES
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.memory_limits import bytes_a_picture, check_memory
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import finish, progress_bar, table, writable
+from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, different, names, number, probability, sizes, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, save_figure
@@ -158,7 +158,7 @@ def run_evolve(options: argparse.Namespace) -> int:
     net = find_network(options)
     _check_size(net, options, options.population)
     shape = (1 if options.grey else 3, options.size, options.size)
-    with progress_bar(total=options.generations, desc="evolve", unit="generation") as bar:
+    with stderr_bar(total=options.generations, desc="evolve", unit="generation") as bar:
 
         def progress(generation: int, sure: Tensor) -> None:
             bar.set_postfix_str(f"{int((sure >= options.confidence).sum())} of {len(sure)} reached", refresh=False)

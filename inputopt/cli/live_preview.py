@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from inputopt.cli.output import progress_bar
+from inputopt.cli.output import stderr_bar
 from inputopt.cli.parsing import whole
 from inputopt.pictures.picture import Picture
 from inputopt.search.loop import Snapshot
@@ -46,7 +46,7 @@ class Watching:
     @contextmanager
     def bar(self, title: str, steps: int) -> Iterator[None]:
         """Show a progress bar on stderr inside the block."""
-        with progress_bar(total=steps, desc=title, unit="step") as self._bar:
+        with stderr_bar(total=steps, desc=title, unit="step") as self._bar:
             yield
 
 

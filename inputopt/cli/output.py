@@ -20,7 +20,7 @@ _bars_off: ContextVar[bool] = ContextVar("bars_off", default=False)
 
 @contextmanager
 def without_bars(off: bool) -> Iterator[None]:
-    """Context in which `progress_bar` shows nothing if `off`."""
+    """Context in which `stderr_bar` shows nothing if `off`."""
     token = _bars_off.set(off)
     try:
         yield
@@ -28,7 +28,7 @@ def without_bars(off: bool) -> Iterator[None]:
         _bars_off.reset(token)
 
 
-def progress_bar(**settings: Any) -> Any:
+def stderr_bar(**settings: Any) -> Any:
     """A tqdm bar on stderr with the time left; none with --quiet or where stderr is not a terminal."""
     return tqdm(**{"leave": False, "disable": True if _bars_off.get() else None} | settings)
 
@@ -55,7 +55,7 @@ def finish(options: argparse.Namespace, text: str, values: Mapping[str, Any], fi
 @contextmanager
 def training_bar(title: str, trainings: int) -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a training run in a bar on stderr."""
-    with progress_bar(total=trainings, desc=title, unit="update", unit_scale=True) as bar:
+    with stderr_bar(total=trainings, desc=title, unit="update", unit_scale=True) as bar:
 
         def progress(now: Progress) -> None:
             bar.set_postfix_str(f"error {now.error:.4g}", refresh=False)

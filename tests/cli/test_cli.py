@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from contracts import chance_state, digits, digits_net
 from PIL import Image
-from verb_parsers import verb_parsers
+from verb_parsers import command_runner, verb_parsers
 
 import inputopt
 from inputopt.cli import command_demo, command_dream, command_fool, command_gradcheck, data_arguments
@@ -22,24 +22,16 @@ def commands():
     return sorted(VERBS)
 
 
+@pytest.fixture
+def run(capsys):
+    return command_runner(capsys)
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for module in (data_arguments, command_dream):
         monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command that should go well and quietly; what it printed."""
-
-    def run(*arguments, status=0):
-        assert main([str(argument) for argument in arguments]) == status
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        return printed.out
-
-    return run
 
 
 @pytest.fixture

@@ -6,27 +6,21 @@ import numpy as np
 import pytest
 from contracts import digits
 from PIL import Image
+from verb_parsers import command_runner
 
 import inputopt
 from inputopt.cli import data_arguments as inputs
-from inputopt.cli.main import main
+
+
+@pytest.fixture
+def run(capsys):
+    return command_runner(capsys)
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(inputs, "load_digits", digits)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command that should go well; what it printed."""
-
-    def run(*arguments):
-        assert main([str(argument) for argument in arguments]) == 0
-        return capsys.readouterr().out
-
-    return run
 
 
 def files():

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from contracts import digits
 from PIL import Image
+from verb_parsers import command_runner
 
 import inputopt
 from inputopt.cli import command_fool, command_visualize
@@ -12,22 +13,14 @@ from inputopt.cli.main import main
 from inputopt.pictures.provenance import read_recipe
 
 
+@pytest.fixture
+def run(capsys):
+    return command_runner(capsys)
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-@pytest.fixture
-def run(capsys):
-    """Run a command that should go well and quietly; what it printed."""
-
-    def run(*arguments, status=0):
-        assert main([str(argument) for argument in arguments]) == status
-        printed = capsys.readouterr()
-        assert printed.err == ""
-        return printed.out
-
-    return run
 
 
 DIGITS = ("--grey", "--size", 28, "--steps", 3, "--out", "o")
