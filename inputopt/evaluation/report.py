@@ -36,6 +36,8 @@ class Report(Summarised):
         settings: arguments of the evaluation, the model, the number and shape of the inputs, whether labels were given,
             the date and versions, as JSON values.
         interval: 95 % confidence interval of `robust_accuracy`, with the inputs as a random sample.
+        certified: whether each input is proven to be classified correctly in the whole ball, bool [B]; None if no
+            certificate was computed.
     """
 
     clean_accuracy: float
@@ -46,6 +48,12 @@ class Report(Summarised):
     indicators: tuple[Indicator, ...]
     settings: dict[str, Any]
     interval: tuple[float, float] = (0.0, 1.0)
+    certified: Tensor | None = None
+
+    @property
+    def certified_accuracy(self) -> float | None:
+        """Fraction of the inputs that is proven to be robust, a lower bound; None if no certificate was computed."""
+        return None if self.certified is None else float(self.certified.double().mean())
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -60,6 +68,8 @@ class Report(Summarised):
             "robust_accuracy": self.robust_accuracy,
             "interval": list(self.interval),
             "robust": self.robust.tolist(),
+            "certified_accuracy": self.certified_accuracy,
+            "certified": None if self.certified is None else self.certified.tolist(),
             "attacks": [asdict(row) for row in self.attacks],
             "warnings": list(self.warnings),
             "indicators": [asdict(each) for each in self.indicators],

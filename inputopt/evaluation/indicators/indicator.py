@@ -20,15 +20,19 @@ class Indicator:
         value: what was measured: a share, a count, or 1 for a yes.
         meaning: one sentence on what it means for the figure.
         remedy: one sentence on what to do; empty if there is nothing to do.
+        threshold: the value from which on the indicator is reported; the reason for it is in its file.
+        applied: one sentence on the remedy that the evaluation applied and what it changed; empty if none was.
     """
 
     id: str
     value: float
     meaning: str
     remedy: str = ""
+    threshold: float = 0.0
+    applied: str = ""
 
     def __str__(self) -> str:
-        return f"{self.meaning} {self.remedy}".strip()
+        return f"{self.meaning} {self.applied or self.remedy}".strip()
 
 
 @dataclass(frozen=True)
