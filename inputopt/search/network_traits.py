@@ -9,6 +9,7 @@ from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_draws import keyed
+from inputopt.search.objectives.probability_scores import Scores, log_scores, unchanged_scores
 
 PROBABILITIES = "The model seems to return probabilities: attacks need logits, whose gradients do not vanish."
 
@@ -46,6 +47,11 @@ class NetworkTraits:
     random: bool = False
     stateful: bool = False
     batch_dependent: bool = False
+
+    @property
+    def scores(self) -> Scores:
+        """The function from the model's outputs to the scores that losses are computed from."""
+        return log_scores if self.probabilities else unchanged_scores
 
     @property
     def stochastic(self) -> bool:
