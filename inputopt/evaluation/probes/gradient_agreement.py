@@ -38,7 +38,7 @@ class GradientAgreement:
         zero: whether every derivative of the margin is exactly 0, bool [n].
         vanishing: whether the predicted change is not 0 but below the resolution of the logits, bool [n].
         shattered: whether the actual change is neither, and not within `AGREES` of the predicted one, bool [n].
-        noisy: whether a second gradient at the same input has another direction, bool [m], of the first m inputs.
+        noisy: whether a second gradient at the same input has another direction, bool [n]; empty if not computed.
     """
 
     has_gradient: bool
@@ -52,9 +52,6 @@ class GradientAgreement:
         """Whether the gradient gives no descent direction, bool [n]."""
         return self.zero | self.vanishing | self.shattered
 
-
-NOISE_EXAMPLES = 8
-"""Number of inputs at which the gradient is computed twice."""
 
 SAME_DIRECTION = 0.99
 """Cosine of two gradients at one input below which the gradient is noisy; rounding alone leaves 1 - 1e-5 or more."""
@@ -71,23 +68,26 @@ def spaced(count: int, most: int, device: torch.device) -> Tensor:
     return torch.linspace(0, count - 1, min(count, most), device=device).round().long()
 
 
-def gradient_agreement(net: Frozen, problem: Problem, scores: Scores, draws: Draws) -> GradientAgreement:
+def gradient_agreement(
+    net: Frozen, problem: Problem, scores: Scores, draws: Draws, twice: bool = False
+) -> GradientAgreement:
     """Compare the change of the margin along a short step against its gradient with the change that it predicts.
 
     Each element moves by `STEP` against the sign of the gradient, within the model's bounds and the mask. It costs two
-    forwards and one backward of at most `EXAMPLES` inputs, and one more of each for `NOISE_EXAMPLES` of them.
+    forwards and one backward of at most `EXAMPLES` inputs.
 
     Args:
         net: the model.
         problem: the inputs, where x0 is the point at which to compare, [B, ...].
         scores: of the model's outputs, from which the attacks compute their losses.
         draws: seeds the model's random numbers; all forwards use the same ones.
+        twice: whether to compute the gradient again, for `noisy`; one more forward and backward.
     """
     part = take(problem, spaced(len(problem.x0), EXAMPLES, problem.x0.device))
     x = part.x0.detach()
     try:
         logits, value, grad = _value_and_gradient(net, part, scores, draws)
-        _, _, second = _value_and_gradient(net, take(part, torch.arange(min(len(x), NOISE_EXAMPLES))), scores, draws)
+        again = _value_and_gradient(net, part, scores, draws)[2] if twice else grad[:0]
     except NoGradientError:
         return without_gradient(problem)
     low, high = net.box(x)
@@ -101,7 +101,7 @@ def gradient_agreement(net: Frozen, problem: Problem, scores: Scores, draws: Dra
     vanishing = ~zero & (predicted.abs() <= resolution)
     ratio = change / torch.where(predicted == 0, 1, predicted)
     shattered = ~zero & ~vanishing & ~((ratio >= AGREES[0]) & (ratio <= AGREES[1])) & usable
-    return GradientAgreement(True, zero, vanishing, shattered, _directions_differ(grad[: len(second)], second))
+    return GradientAgreement(True, zero, vanishing, shattered, _directions_differ(grad[: len(again)], again))
 
 
 def _value_and_gradient(
