@@ -21,8 +21,10 @@ from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.final_check import FinalCheck, check_final_images
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.indicators.zero_gradient import share_of_zero_gradients
-from inputopt.evaluation.protocols import PresetName, find_protocol
+from inputopt.evaluation.protocols import PresetName, Stage, find_protocol
 from inputopt.evaluation.report import Report
+from inputopt.evaluation.run_environment import run_environment
+from inputopt.evaluation.stage_figures import Callback, final_figures, ignore, stage_figures
 from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
@@ -50,6 +52,7 @@ def evaluate(
     mask: Inputs | None = None,
     eot_samples: int = 1,
     progress: Callable[[str, int], None] | None = None,
+    callback: Callback | None = None,
 ) -> Report:
     """Measure robust accuracy with a protocol of attacks, each run on the inputs that are still robust.
 
@@ -66,6 +69,8 @@ def evaluate(
         ids: int64 [B], which key the random numbers of each input; default: the position in the batch.
         levels, mask, eot_samples: as for `AttackConfig`.
         progress: called with each attack's name and the number of inputs that it is run on.
+        callback: called with a dict of floats before the first attack, after each, and at the end; for experiment
+            trackers, see `stage_figures` and `final_figures`.
 
     Returns:
         The report. For stochastic networks, accuracies are means over inputs and random draws.
@@ -89,8 +94,9 @@ def evaluate(
     logits = logits_in_batches(net, problem)
     if not traits.stochastic and not same_logits_alone(net, problem.x0, logits, CHECKED):
         traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
-    state, rows = EvaluationState.at_start(net, problem, logits, traits, seed), []
-    nonfinite_clean = state.nonfinite
+    state, rows = EvaluationState.at_start(net, problem, logits, traits, seed), list[AttackRow]()
+    nonfinite_clean, notify = state.nonfinite, callback or ignore
+    notify(stage_figures(rows, state.robust))
     for stage in stages:
         tried = (state.robust & stage.where(state)).nonzero()[:, 0]
         if progress is not None:
@@ -98,7 +104,8 @@ def evaluate(
         started = time.perf_counter()
         found = _attacked(stage.attack, net, problem, tried, traits, seed)
         state = state.after(tried, found, problem.label[tried])
-        rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
+        rows.append(_row(stage, tried, found, time.perf_counter() - started))
+        notify(stage_figures(rows, state.robust))
     final = check_final_images(net, problem, state, traits, seed)
     evidence = Evidence(
         traits, eot_samples, zero_gradients, rows, nonfinite_clean, state.nonfinite, final.changed, final.one_by_one
@@ -117,8 +124,11 @@ def evaluate(
         "shape": list(problem.x0.shape[1:]),
         "date": now(),
         "versions": recorded_versions(),
+        **run_environment(problem),
     }
-    return _report(final, problem, state, rows, indicators(evidence), settings)
+    report = _report(final, problem, state, rows, indicators(evidence), settings)
+    notify(final_figures(report))
+    return report
 
 
 def _attacked(
@@ -145,11 +155,25 @@ def _report(
     clean, accuracy = (float(share.double().mean()) for share in (final.clean, final.robust))
     fooled = (final.robust < final.clean).reshape(-1, *(1,) * (problem.x0.ndim - 1))
     x = torch.where(fooled, state.x, problem.x0)
-    return Report(clean, accuracy, final.robust > 0.5, x, tuple(rows), found, settings, final.interval)
+    return Report(
+        clean,
+        accuracy,
+        final.robust > 0.5,
+        x,
+        tuple(rows),
+        found,
+        settings,
+        final.interval,
+        clean_interval=final.clean_interval,
+        clean=final.clean > 0.5,
+        label=problem.label,
+    )
 
 
-def _row(name: str, tried: Tensor, found: Result | None, seconds: float) -> AttackRow:
+def _row(stage: Stage, tried: Tensor, found: Result | None, seconds: float) -> AttackRow:
+    attack = type(stage.attack).__name__
     if found is None:
-        return AttackRow(name, 0, (), 0, 0, seconds)
+        return AttackRow(stage.name, 0, (), 0, 0, seconds, attack)
     fooled = tuple(tried[found.success].tolist())
-    return AttackRow(name, len(tried), fooled, int(found.forwards.sum()), int(found.backwards.sum()), seconds)
+    forwards, backwards = int(found.forwards.sum()), int(found.backwards.sum())
+    return AttackRow(stage.name, len(tried), fooled, forwards, backwards, seconds, attack)
