@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.evaluation.indicators import Indicator
 from inputopt.evaluation.report_text import eps_text, evaluation_method, json_value, threat_model, with_interval
-from inputopt.files import replacing, write_text
+from inputopt.files import check_writable, replacing, write_text
 from inputopt.images import are_images
+from inputopt.nets.frozen import Frozen
+from inputopt.search.inputs import Inputs
 from inputopt.search.result_files import stems_of, write_images
 from inputopt.search.result_origin import bounds_of
 from inputopt.summaries import Summarised, Summary, Table
+
+if TYPE_CHECKING:
+    from inputopt.evaluation.robustness_curve import RobustnessCurve
 
 FORMAT = "inputopt report 1"
 """Format of `report.json`; the number rises when a field changes its meaning or is removed."""
@@ -173,6 +178,40 @@ class Report(Summarised):
         write_text(Path(folder) / "report.json", json.dumps(self.as_plain(), indent=2, allow_nan=False) + "\n")
         with replacing(Path(folder) / "x.safetensors") as temporary:
             save_file({"x": self.x.detach().cpu().contiguous(), "robust": self.robust.cpu()}, temporary)
+
+    def save_html(
+        self,
+        path: str | Path,
+        model: Frozen | nn.Module | Callable[[Tensor], Any] | None = None,
+        x: Inputs | None = None,
+        *,
+        class_names: Sequence[str] | None = None,
+        curve: RobustnessCurve | None = None,
+        curve_examples: int = 100,
+        examples: int = 6,
+    ) -> None:
+        """Write the report as one self-contained HTML page, without scripts and without anything to fetch.
+
+        With the model and the inputs, the page also shows accuracy against distance and the most fragile examples.
+
+        Args:
+            path: path of the page.
+            model, x: the evaluated model and inputs [B, ...], as given to `evaluate`.
+            class_names: names of the classes, by index; numbers if not given.
+            curve: a robustness curve of the same model that was measured before.
+            curve_examples: without a curve, number of inputs whose minimal distances are measured, a random sample; 0
+                for none.
+            examples: number of fragile examples.
+
+        Raises:
+            ValueError, TypeError: model or x are not those of the report, or only one of them is given.
+            FileError: the page cannot be written.
+        """
+        from inputopt.evaluation.report_page.page import page_of  # they import this module
+        from inputopt.evaluation.report_page.page_request import checked_request
+
+        request = checked_request(self, model, x, class_names, curve, curve_examples, examples)
+        write_text(check_writable(path), page_of(self, request))
 
     def _summary(self, images: bool) -> Summary:
         facts = [
