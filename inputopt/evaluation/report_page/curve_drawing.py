@@ -12,7 +12,7 @@ from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.evaluation.report_page.svg_marks import element, joined, ticks
 from inputopt.evaluation.robustness_curve import curve_of
 
-LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 16.0, 48.0
+LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 28.0, 48.0
 SHARE_SHOWN = 0.98
 """Fraction of the finite distances that the axis covers; a few far ones would squeeze the others."""
 
@@ -109,7 +109,7 @@ def _grid(axes: Axes, norm: str) -> list[Markup]:
     middle = (LEFT + axes.width - RIGHT) / 2
     unit = UNITS.get(norm, f"distance ({norm})")
     drawn.append(element("text", unit, x=middle, y=axes.height - 8, text_anchor="middle", class_="axis strong"))
-    drawn.append(element("text", "accuracy", x=LEFT + 6, y=TOP - 4, class_="axis strong"))
+    drawn.append(element("text", "accuracy", x=2, y=12, class_="axis strong"))
     return drawn
 
 

@@ -25,7 +25,7 @@ from inputopt.evaluation.report_page.page_request import PageRequest
 from inputopt.evaluation.report_page.rerun_code import command_line, python_code, setting_rows
 from inputopt.evaluation.report_page.svg_marks import ticks
 from inputopt.evaluation.report_page.verdict import verdict_sentences
-from inputopt.evaluation.report_text import NORM_NAMES, eps_text, inputs_text, percent, with_interval
+from inputopt.evaluation.report_text import NORM_NAMES, eps_text, inputs_text, percent
 
 WIDE, NARROW = 920.0, 340.0
 """Widths of a drawing for desktops and paper, and for phones."""
@@ -79,7 +79,7 @@ def page_of(report: Report, request: PageRequest) -> str:
     settings = report.settings
     folder = files("inputopt.evaluation.report_page")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": percent, "ends": _ends}
+    environment.filters |= {"percent": _percent, "ends": _ends, "unbroken": _unbroken}
     template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     return template.render(
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
@@ -91,7 +91,7 @@ def page_of(report: Report, request: PageRequest) -> str:
         date=_date(settings.get("date")),
         inputs=inputs_text(settings, len(report.robust)),
         verdict=verdict_sentences(report),
-        with_interval=with_interval,
+        doubted=not all(each.applied for each in report.indicators),
         parts=parts_of(report),
         bracket=Drawing(bracket_drawing(report, WIDE), bracket_drawing(report, NARROW)),
         curve=curve,
@@ -100,6 +100,7 @@ def page_of(report: Report, request: PageRequest) -> str:
         totals={
             name: sum(getattr(row, name) for row in report.attacks) for name in ("forwards", "backwards", "seconds")
         },
+        fooled=sum(len(row.fooled) for row in report.attacks),
         glossary=explained(row.attack for row in report.attacks),
         twins=twins,
         classes=classes,
@@ -174,10 +175,19 @@ def _date(text: str | None) -> str:
     return f"{day.day} {day:%B %Y}"
 
 
-def _ends(interval: Interval) -> str:
-    """An interval as percentages.
+def _percent(share: float) -> str:
+    return _unbroken(percent(share))
 
-    >>> _ends((0.5, 0.75))
-    '50.0 % to 75.0 %'
+
+def _ends(interval: Interval) -> str:
+    """An interval as percentages."""
+    return _unbroken(f"{percent(interval[0])} to {percent(interval[1])}")
+
+
+def _unbroken(text: str) -> str:
+    """The text without line breaks between numbers and their per cent signs.
+
+    >>> _unbroken("50.0 % of 4 inputs")
+    '50.0\\xa0% of 4 inputs'
     """
-    return f"{percent(interval[0])} to {percent(interval[1])}"
+    return text.replace(" %", "\xa0%")

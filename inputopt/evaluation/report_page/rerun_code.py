@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from typing import Any
 
@@ -26,7 +27,7 @@ def python_code(report: Report) -> str | None:
     eps = settings["eps"]
     arguments = {"norm": settings["norm"], "eps": eps, "preset": settings["preset"], "seed": settings["seed"]}
     arguments |= {name: settings[name] for name, usual in DEFAULTS.items() if settings.get(name, usual) != usual}
-    given = [f"{name}={value!r}" for name, value in arguments.items() if not isinstance(value, list)]
+    given = [f"{name}={literal(value)}" for name, value in arguments.items() if not isinstance(value, list)]
     if isinstance(eps, list):
         given.insert(1, "eps=eps")
     if settings.get("masked"):
@@ -40,23 +41,33 @@ def python_code(report: Report) -> str | None:
     of = f"{inputs_text(settings, len(report.robust))} of shape {settings.get('shape')}"
     lines += [f"x, y = ...  # {' '.join(of.split())}", ""]
     labels = ", y" if settings.get("labels") == "given" else ""
-    lines += ["report = inputopt.evaluate(", f"    net, x{labels}, {', '.join(given)}", ")"]
+    lines += ["report = inputopt.evaluate(", f"    net, x{labels},", *(f"    {each}," for each in given), ")"]
     if hashes:
-        lines.append(f"assert report.settings['hashes'] == {hashes!r}")
+        lines += ['assert report.settings["hashes"] == {']
+        lines += [*(f"    {literal(name)}: {literal(value)}," for name, value in hashes.items()), "}"]
     return "\n".join(lines)
 
 
 def _model_lines(model: dict[str, Any]) -> list[str]:
     name, weights = model.get("name"), model.get("weights")
-    load = "..." if name is None else f"inputopt.load({name!r})"
+    load = "..." if name is None else f"inputopt.load({literal(name)})"
     comment = f"  # {' '.join(str(model.get('class')).split())}" if name is None else ""
     lines = [f"model = {load}{comment}"]
     usual = {"bounds": [0.0, 1.0], "mean": 0.0, "std": 1.0}
     scaling = [f"{key}={_literal(model[key], key)}" for key, value in usual.items() if model.get(key, value) != value]
     lines.append(f"net = inputopt.Frozen({', '.join(['model', *scaling])})")
     if weights:
-        lines.append(f"assert net.described()['weights'] == {weights!r}")
+        lines.append(f'assert net.described()["weights"] == {literal(weights)}')
     return lines
+
+
+def literal(value: Any) -> str:
+    """A value as Python code, text in double quotes where it is ASCII.
+
+    >>> print(literal("linf"), literal(0.1))
+    "linf" 0.1
+    """
+    return json.dumps(value) if isinstance(value, str) and value.isascii() else repr(value)
 
 
 def _literal(value: Any, key: str) -> str:
