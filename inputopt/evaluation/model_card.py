@@ -41,7 +41,7 @@ def card_of(report: Report, name: str | None, dataset: str | None, dataset_id: s
             f"      value: {scalar(value)}",
             f"      name: {scalar(label)}",
             "      args:",
-            f"        interval: [{scalar(interval[0])}, {scalar(interval[1])}]",
+            f"        interval: [{scalar(round(interval[0], 6))}, {scalar(round(interval[1], 6))}]",
             *(f"        {key}: {scalar(each)}" for key, each in arguments.items()),
         ]
     return "\n".join([*lines, "---", "", *_markdown(report, title), ""])

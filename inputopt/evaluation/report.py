@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,7 +85,7 @@ class Report(Summarised):
         return tuple(str(each) for each in self.indicators)
 
     def as_plain(self) -> dict[str, Any]:
-        """All fields except `x`, and the claim for a leaderboard, as JSON values; `report_schema` describes them.
+        """All fields except `x`, and the claim for a leaderboard, as JSON values; `schema` describes them.
 
         JSON has no infinity and NaN: they are "inf", "-inf" and None.
         """
@@ -108,6 +109,12 @@ class Report(Summarised):
             "claim": self.claim(),
         }
         return {name: json_value(value) for name, value in values.items()}
+
+    @staticmethod
+    def schema() -> dict[str, Any]:
+        """The JSON schema (draft 2020-12) of `report.json`."""
+        schema: dict[str, Any] = json.loads((files("inputopt.evaluation") / "report_schema.json").read_text("utf-8"))
+        return schema
 
     def claim(
         self,

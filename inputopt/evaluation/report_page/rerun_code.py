@@ -50,8 +50,9 @@ def python_code(report: Report) -> str | None:
 
 def _model_lines(model: dict[str, Any]) -> list[str]:
     name, weights = model.get("name"), model.get("weights")
-    load = "..." if name is None else f"inputopt.load({literal(name)})"
-    comment = f"  # {' '.join(str(model.get('class')).split())}" if name is None else ""
+    of_code = name is None or ":" in name  # a name such as package.module:function
+    load = "..." if of_code else f"inputopt.load({literal(name)})"
+    comment = f"  # {' '.join(str(name or model.get('class')).split())}" if of_code else ""
     lines = [f"model = {load}{comment}"]
     usual = {"bounds": [0.0, 1.0], "mean": 0.0, "std": 1.0}
     scaling = [f"{key}={_literal(model[key], key)}" for key, value in usual.items() if model.get(key, value) != value]
