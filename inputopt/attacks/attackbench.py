@@ -37,7 +37,8 @@ def as_attackbench(attack: Attack | MinimalNormAttack, seed: int = 0) -> AttackB
         TypeError: not an attack.
     """
     if not isinstance(attack, (Attack, MinimalNormAttack)):
-        raise TypeError(f"attack must be an attack with its settings, such as PGD(eps=0.1), not {type(attack).__name__}.")
+        kind = type(attack).__name__
+        raise TypeError(f"attack must be an attack with its settings, such as PGD(eps=0.1), not {kind}.")
 
     def run(
         model: nn.Module | Callable[[Tensor], Any],
