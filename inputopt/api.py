@@ -1,6 +1,7 @@
 """The public names of inputopt; `inputopt/__init__.py` loads them at first use."""
 
 from inputopt import attacks
+from inputopt.attacks.attackbench import as_attackbench
 from inputopt.attribution.class_means import average
 from inputopt.attribution.saliency import saliency
 from inputopt.attribution.spurious import spurious
@@ -65,6 +66,7 @@ __all__ = [
     "RobustnessCurve",
     "accentuate",
     "activation_distance",
+    "as_attackbench",
     "ascend",
     "atlas",
     "attacks",

@@ -110,12 +110,17 @@ _command: ContextVar[tuple[str, ...] | None] = ContextVar("command", default=Non
 
 @contextmanager
 def storing_command(arguments: Sequence[str]) -> Iterator[None]:
-    """Context in which `save_figure` stores the command line `arguments` in the metadata of PNG files."""
+    """Context in which `stored_command` gives these arguments, and `save_figure` stores them in PNG files."""
     token = _command.set(tuple(arguments))
     try:
         yield
     finally:
         _command.reset(token)
+
+
+def stored_command() -> tuple[str, ...] | None:
+    """The arguments of the command line that is running; None in Python."""
+    return _command.get()
 
 
 def blank_figure(**options: Any) -> Figure:
@@ -127,7 +132,7 @@ def blank_figure(**options: Any) -> Figure:
 
 def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a matplotlib figure atomically in the format of the suffix; a PNG holds the command (`storing_command`)."""
-    arguments = _command.get()
+    arguments = stored_command()
     command = {} if arguments is None else {"inputopt": json.dumps({"made by": "command", "arguments": arguments})}
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=100, metadata=command if Path(path).suffix.lower() == ".png" else None)

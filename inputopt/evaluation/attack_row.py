@@ -15,6 +15,7 @@ class AttackRow:
         fooled: positions of the inputs on which the attack succeeded.
         forwards, backwards: total number of forward and backward passes, counted per input.
         seconds: wall-clock time.
+        attack: class of the attack, such as "PGD"; empty if it is not known.
     """
 
     name: str
@@ -23,3 +24,4 @@ class AttackRow:
     forwards: int
     backwards: int
     seconds: float
+    attack: str = ""

@@ -21,8 +21,10 @@ from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.final_check import FinalCheck, check_final_images
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.measurements import Measurements, late_successes
-from inputopt.evaluation.protocols import PresetName, find_protocol, full_search, gradient_free_protocol
+from inputopt.evaluation.protocols import PresetName, Stage, find_protocol, full_search, gradient_free_protocol
 from inputopt.evaluation.report import Report
+from inputopt.evaluation.run_environment import run_environment
+from inputopt.evaluation.stage_figures import Callback, final_figures, ignore, stage_figures
 from inputopt.evaluation.state import EvaluationState, all_robust
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
@@ -50,6 +52,7 @@ def evaluate(
     mask: Inputs | None = None,
     eot_samples: int = 1,
     progress: Callable[[str, int], None] | None = None,
+    callback: Callback | None = None,
 ) -> Report:
     """Measure robust accuracy with a protocol of attacks, each run on the inputs that are still robust.
 
@@ -66,6 +69,8 @@ def evaluate(
         ids: int64 [B], which key the random numbers of each input; default: the position in the batch.
         levels, mask, eot_samples: as for `AttackConfig`.
         progress: called with each attack's name and the number of inputs that it is run on.
+        callback: called with a dict of floats before the first attack, after each, and at the end; for experiment
+            trackers, see `stage_figures` and `final_figures`.
 
     Returns:
         The report. For stochastic networks, accuracies are means over inputs and random draws.
@@ -83,8 +88,9 @@ def evaluate(
     logits = logits_in_batches(net, problem)
     if not traits.stochastic and not same_logits_alone(net, problem.x0, logits, CHECKED):
         traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
-    state, rows, late = EvaluationState.at_start(net, problem, logits, traits, seed), [], 0
-    clean = state
+    state, rows, late = EvaluationState.at_start(net, problem, logits, traits, seed), list[AttackRow](), 0
+    clean, notify = state, callback or ignore
+    notify(stage_figures(rows, state.robust))
     measured = Measurements(net, traits, problem, state.robust, seed, y is not None)
     further = full_search(preset, norm, traits.classes)
     if not measured.has_gradient:
@@ -101,7 +107,8 @@ def evaluate(
         started = time.perf_counter()
         found = _attacked(config, net, problem, tried, traits, seed)
         state = state.after(tried, found, problem.label[tried])
-        rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
+        rows.append(_row(stage, tried, found, time.perf_counter() - started))
+        notify(stage_figures(rows, state.robust))
         if found is not None and not stage.attack.gradient_free:
             measured.probe_failures(tried, found)
             late = late_successes(found) if config.stop_on_success else 0
@@ -144,8 +151,11 @@ def evaluate(
         "shape": list(problem.x0.shape[1:]),
         "date": now(),
         "versions": recorded_versions(),
+        **run_environment(problem),
     }
-    return _report(final, problem, state, rows, indicators(evidence), settings)
+    report = _report(final, problem, state, rows, indicators(evidence), settings)
+    notify(final_figures(report))
+    return report
 
 
 def _attacked(
@@ -172,11 +182,25 @@ def _report(
     clean, accuracy = (float(share.double().mean()) for share in (final.clean, final.robust))
     fooled = (final.robust < final.clean).reshape(-1, *(1,) * (problem.x0.ndim - 1))
     x = torch.where(fooled, state.x, problem.x0)
-    return Report(clean, accuracy, final.robust > 0.5, x, tuple(rows), found, settings, final.interval)
+    return Report(
+        clean,
+        accuracy,
+        final.robust > 0.5,
+        x,
+        tuple(rows),
+        found,
+        settings,
+        final.interval,
+        clean_interval=final.clean_interval,
+        clean=final.clean > 0.5,
+        label=problem.label,
+    )
 
 
-def _row(name: str, tried: Tensor, found: Result | None, seconds: float) -> AttackRow:
+def _row(stage: Stage, tried: Tensor, found: Result | None, seconds: float) -> AttackRow:
+    attack = type(stage.attack).__name__
     if found is None:
-        return AttackRow(name, 0, (), 0, 0, seconds)
+        return AttackRow(stage.name, 0, (), 0, 0, seconds, attack)
     fooled = tuple(tried[found.success].tolist())
-    return AttackRow(name, len(tried), fooled, int(found.forwards.sum()), int(found.backwards.sum()), seconds)
+    forwards, backwards = int(found.forwards.sum()), int(found.backwards.sum())
+    return AttackRow(stage.name, len(tried), fooled, forwards, backwards, seconds, attack)

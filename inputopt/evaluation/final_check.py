@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from inputopt.attacks.batches import logits_in_batches
+from inputopt.evaluation.confidence import Interval, over_draws
 from inputopt.evaluation.random_accuracy import JUDGING, JUDGING_AGAIN, is_correct, share_correct
 from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.frozen import Frozen
@@ -18,9 +18,6 @@ from inputopt.search.rows import take
 
 CHECKED = 8
 """Number of final images evaluated in a batch of one, to detect batch dependence."""
-
-Z = 1.959964
-"""Standard errors on either side of a 95 % interval."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +32,7 @@ class FinalCheck:
         error: standard error of the mean of `robust` due to the draws.
         one_by_one: whether each image was evaluated in a batch of one, because the network is batch-dependent.
         changed_alone: share of the final images whose class alone differs from that in a batch of all final images.
+        clean_error: standard error of the mean of `clean` due to the draws.
     """
 
     clean: Tensor
@@ -43,15 +41,17 @@ class FinalCheck:
     error: float = 0.0
     one_by_one: bool = False
     changed_alone: float = 0.0
+    clean_error: float = 0.0
 
     @property
-    def interval(self) -> tuple[float, float]:
+    def interval(self) -> Interval:
         """The 95 % confidence interval of the mean of `robust`, over examples and draws."""
-        accuracy = float(self.robust.double().mean())
-        low, high = wilson(accuracy, len(self.robust))
-        drawn_error = Z * self.error
-        below, above = math.hypot(accuracy - low, drawn_error), math.hypot(high - accuracy, drawn_error)
-        return max(0.0, accuracy - max(0.0, below)), min(1.0, accuracy + max(0.0, above))
+        return over_draws(float(self.robust.double().mean()), len(self.robust), self.error)
+
+    @property
+    def clean_interval(self) -> Interval:
+        """The 95 % confidence interval of the mean of `clean`, over examples and draws."""
+        return over_draws(float(self.clean.double().mean()), len(self.clean), self.clean_error)
 
 
 @torch.no_grad()
@@ -67,7 +67,8 @@ def check_final_images(
     if traits.stochastic:
         before = share_correct(net, problem, seed, JUDGING)
         after = share_correct(net, final, seed, JUDGING_AGAIN)
-        return FinalCheck(before.shares, after.shares, _changed(state, after.shares > 0.5), after.error)
+        changed = _changed(state, after.shares > 0.5)
+        return FinalCheck(before.shares, after.shares, changed, after.error, clean_error=before.error)
     clean = state.clean_margin > 0
     perturbed = (clean & ~state.robust).nonzero()[:, 0]  # all others are unchanged
     again, one_by_one = _correct_in_batch(net, take(final, perturbed)) if len(perturbed) else (clean[perturbed], False)
@@ -101,13 +102,3 @@ def _changed(state: EvaluationState, correct: Tensor) -> int:
 
 def _logits_one_by_one(net: Frozen, problem: Problem) -> Tensor:
     return torch.cat([net(row) for row in torch.split(problem.x0, 1)])
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % Wilson score interval of a proportion `share` observed in `count` examples (Wilson, 1927).
-
-    For proportions of draws averaged over examples it is conservative.
-    """
-    centre = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
-    half = Z / (1 + Z * Z / count) * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))

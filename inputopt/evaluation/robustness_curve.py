@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
+from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.files import blank_figure
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import Inputs
@@ -61,6 +62,10 @@ class RobustnessCurve(Summarised):
         """Robust accuracy at radius `eps`, under one attack or under all of them."""
         distance = self.lowest if attack is None else self.distances[checks.one_of("attack", attack, self.distances)]
         return float((distance > eps).double().mean())
+
+    def interval(self, eps: float, attack: str | None = None) -> Interval:
+        """The 95 % Wilson interval of `accuracy`, if the inputs are a random sample."""
+        return wilson(self.accuracy(eps, attack), len(self.lowest))
 
     def rows(self) -> list[dict[str, Any]]:
         """One row per attack and one for the lower envelope, as plain values: median, area, failures and cost."""

@@ -1,28 +1,14 @@
 """A served playground, and pages of a headless Chromium that check themselves for errors and for outside requests."""
 
 import re
-import shutil
 import signal
 import subprocess
 import sys
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import sync_playwright
+from browser import launched
 
-ARGUMENTS = [
-    f"--{flag}"
-    for flag in (
-        "headless",
-        "no-sandbox",
-        "disable-gpu",
-        "disable-quic",
-        "no-first-run",
-        "disable-background-networking",
-        "disable-component-update",
-        "disable-sync",
-    )
-]
 INTERRUPTED = 130
 
 
@@ -41,11 +27,8 @@ def address():
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A browser, closed after its tests: Playwright's event loop and greenlets would disturb others in the process."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
+    with launched() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@ import json
 import re
 from pathlib import Path
 
+import jsonschema
 import numpy as np
 import pytest
 from contracts import digits
@@ -9,7 +10,9 @@ from PIL import Image
 from verb_parsers import command_runner
 
 import inputopt
+from inputopt.cli import command_evaluate
 from inputopt.cli import data_arguments as inputs
+from inputopt.cli.main import main
 
 
 @pytest.fixture
@@ -94,3 +97,25 @@ def test_a_model_from_a_function(run):
     )
     plain = run("attack", "own_model_of_a_test:bright", "data.npz", "--out", "o", "--json")
     assert json.loads(plain)["accuracy"] == 1.0
+
+
+def test_an_evaluation_writes_the_page_that_names_its_command_and_its_sample(run):
+    words = ("evaluate", "digits-mlp", "digits", "--count", 8, "--seed", 3, "--preset", "quick", "--report", "p/r.html")
+    plain = json.loads(run(*words, "--out", "o", "--json"))
+    assert plain["files"][-1] == "p/r.html"
+    text = Path("p/r.html").read_text(encoding="utf-8")
+    assert f"8 of {plain['of']:,} inputs of digits, stratified by class, seed 3" in text
+    line = "inputopt evaluate digits-mlp digits --count 8 --seed 3 --preset quick --report p/r.html --out o --json"
+    assert line in text
+    assert ["inputopt", *plain["command"]] == line.split()
+    saved = json.loads(Path("o/evaluation/report.json").read_text(encoding="utf-8"))
+    assert jsonschema.Draft202012Validator(inputopt.Report.schema()).is_valid(saved)
+    assert plain["claim"]["evaluation_method"].endswith(f"8 of {plain['of']:,} inputs of digits, {saved['sampling']}")
+
+
+def test_a_page_that_cannot_be_written_is_refused_before_any_work(capsys, monkeypatch):
+    monkeypatch.setattr(command_evaluate, "evaluate", None)
+    Path("p").mkdir()
+    assert main(["evaluate", "digits-mlp", "--report", "p"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("inputopt: Cannot write p: Is a directory; choose another path with --report")

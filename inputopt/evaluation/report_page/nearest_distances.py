@@ -1,0 +1,93 @@
+"""Minimal distances of a seeded sample of the evaluated inputs, for the curve and the most fragile examples."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
+from inputopt.evaluation.report import Report
+from inputopt.evaluation.robustness_curve import RobustnessCurve
+from inputopt.nets.frozen import Frozen
+from inputopt.search.norms import find_norm
+
+QUERIES = 300
+"""Budget of forwards plus backwards per input: far fewer than an evaluation spends on an input that withstands it."""
+
+
+@dataclass(frozen=True)
+class NearestDistances:
+    """Minimal distances of n inputs.
+
+    Attributes:
+        distance: 0 for inputs misclassified as they are, infinite where no attack succeeded, [n].
+        source: how they were measured, in one sentence.
+        rows: positions of these inputs among the evaluated ones, int64 [n]; None if they are not known.
+        x: the nearest misclassified inputs found, [n, ...]; None if they are not known.
+    """
+
+    distance: Tensor
+    source: str
+    rows: Tensor | None = None
+    x: Tensor | None = None
+
+
+def sampled_rows(count: int, most: int, seed: int) -> Tensor:
+    """Ascending positions of `most` of `count` inputs, drawn without replacement; all if there are no more."""
+    if count <= most:
+        return torch.arange(count)
+    return torch.from_numpy(np.sort(np.random.default_rng(seed).choice(count, most, replace=False)))
+
+
+def of_curve(curve: RobustnessCurve) -> NearestDistances:
+    """The distances of a curve that was measured before."""
+    names = ", ".join(curve.results)
+    return NearestDistances(curve.lowest, f"Minimal distances of {len(curve.lowest):,} inputs by {names}.")
+
+
+def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDistances:
+    """Distances by `MinimalNorm`, or those of the evaluation's own adversarial examples where these are nearer.
+
+    Args:
+        report: the report; its seed draws the sample and seeds the attack.
+        net: the network.
+        x0: all evaluated inputs [B, ...].
+        most: number of inputs in the sample.
+    """
+    settings, seed = report.settings, int(report.settings["seed"])
+    norm = find_norm(settings["norm"])
+    rows = sampled_rows(len(x0), most, seed)
+    attack = MinimalNorm(
+        settings["norm"], queries=QUERIES, levels=settings.get("levels"), eot_samples=settings.get("eot_samples", 1)
+    )
+    started, part = time.perf_counter(), x0[rows]
+    label = None if report.label is None else report.label[rows]
+    found = attack(net, part, label, seed=seed, ids=rows)
+    seconds = time.perf_counter() - started
+    known = torch.where(_fooled(report)[rows], norm.size(report.x[rows] - part), torch.inf)
+    nearer = known < found.distance
+    x = torch.where(nearer.reshape(-1, *(1,) * (x0.ndim - 1)), report.x[rows], found.x)
+    which = f"all {len(x0):,} inputs" if len(rows) == len(x0) else f"{len(rows):,} of {len(x0):,} inputs (seed {seed})"
+    source = (
+        f"Minimal distances of {which} by MinimalNorm with {QUERIES} queries each, or by the evaluation's own "
+        f"adversarial examples where these are nearer; measured in {seconds:.1f} s."
+    )
+    return NearestDistances(torch.minimum(known, found.distance), source, rows, x)
+
+
+def of_evaluation(report: Report, x0: Tensor) -> NearestDistances:
+    """Distances of the evaluation's own adversarial examples, infinite elsewhere: for examples, and not for a curve."""
+    size = find_norm(report.settings["norm"]).size(report.x - x0)
+    distance = torch.where(_fooled(report), size, torch.inf)
+    return NearestDistances(distance, "", torch.arange(len(x0)), report.x)
+
+
+def _fooled(report: Report) -> Tensor:
+    """Inputs that are classified correctly until an attack succeeds, bool [B]."""
+    moved: Any = ~report.robust
+    return moved if report.clean is None else moved & report.clean

@@ -1,0 +1,80 @@
+"""What a page is made from besides the report: the network, the inputs and class names, checked before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from inputopt import checks
+from inputopt.evaluation.report import Report
+from inputopt.evaluation.robustness_curve import RobustnessCurve
+from inputopt.evaluation.run_environment import tensor_hash
+from inputopt.nets.frozen import Frozen, frozen
+from inputopt.search.inputs import Inputs, float_tensor
+
+
+@dataclass(frozen=True)
+class PageRequest:
+    """What a page shows besides the report.
+
+    Attributes:
+        net, x0: the network and the evaluated inputs [B, ...]; None if they are not given.
+        class_names: names of the classes, by index; those without a name are numbered.
+        curve: a curve that was measured before.
+        curve_examples: number of inputs whose minimal distances are measured if there is no curve; 0 for none.
+        examples: number of fragile examples.
+    """
+
+    net: Frozen | None
+    x0: Tensor | None
+    class_names: Sequence[str]
+    curve: RobustnessCurve | None
+    curve_examples: int
+    examples: int
+
+    def name_of(self, label: int) -> str:
+        """The name of a class, or its number."""
+        return self.class_names[label] if 0 <= label < len(self.class_names) else str(label)
+
+
+def checked_request(
+    report: Report,
+    model: Frozen | nn.Module | Callable[[Tensor], Any] | None,
+    x: Inputs | None,
+    class_names: Sequence[str] | None,
+    curve: RobustnessCurve | None,
+    curve_examples: int,
+    examples: int,
+) -> PageRequest:
+    """Check the arguments of `Report.save_html`.
+
+    Raises:
+        ValueError, TypeError: model or inputs are not those of the report, only one of both is given, or the curve is
+            measured in another norm.
+    """
+    names = tuple(str(name) for name in class_names or ())
+    whole = {"curve_examples": curve_examples, "examples": examples}
+    counts = [checks.whole(what, value, least=0) for what, value in whole.items()]
+    if curve is not None and curve.norm != report.settings.get("norm", curve.norm):
+        raise ValueError(
+            f"The curve is in {curve.norm}, but the report in {report.settings['norm']}; measure it in the same norm."
+        )
+    if (model is None) != (x is None):
+        raise ValueError("Give both model and x, or neither: examples are shown with what the model predicts.")
+    if model is None or x is None:
+        return PageRequest(None, None, names, curve, *counts)
+    net = frozen(model)
+    recorded = report.settings.get("model", {}).get("weights")
+    if recorded != net.described()["weights"] and "model" in report.settings:
+        raise ValueError("model has other weights than the model of this report; give the one that was evaluated.")
+    x0 = float_tensor("x", x, net)
+    wanted = report.settings.get("hashes", {}).get("x")
+    if x0.shape != report.x.shape or (wanted is not None and tensor_hash(x0.to(report.x)) != wanted):
+        raise ValueError("x must be the inputs that were evaluated, all of them and in the same order.")
+    with torch.no_grad():
+        net(x0[:1])  # the model's own errors come before any work
+    return PageRequest(net, x0.to(report.x), names, curve, *counts)

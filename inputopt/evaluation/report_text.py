@@ -1,0 +1,94 @@
+"""Percentages, distances, settings and JSON values as a report gives them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from inputopt.evaluation.confidence import Interval
+
+NORM_NAMES = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
+"""Names of the norms as leaderboards and papers give them."""
+
+
+def percent(share: float) -> str:
+    """A fraction as a percentage with one decimal.
+
+    >>> percent(0.125)
+    '12.5 %'
+    """
+    return f"{100 * share:.1f} %"
+
+
+def with_interval(share: float, interval: Interval) -> str:
+    """A fraction as a percentage with its 95 % interval.
+
+    >>> with_interval(0.5, (0.4, 0.6))
+    '50.0 % (95 % interval: 40.0 % to 60.0 %)'
+    """
+    return f"{percent(share)} (95 % interval: {percent(interval[0])} to {percent(interval[1])})"
+
+
+def eps_text(eps: Any) -> str:
+    """One distance, or the range of several, given as nested lists.
+
+    >>> eps_text(0.25), eps_text([[0.1, 0.2], [0.3, 0.1]])
+    ('0.25', '0.1 to 0.3')
+    """
+    if not isinstance(eps, list):
+        return f"{eps:g}"
+    low, high = min(_numbers(eps)), max(_numbers(eps))
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _numbers(nested: Any) -> Iterable[float]:
+    if isinstance(nested, list):
+        for each in nested:
+            yield from _numbers(each)
+    else:
+        yield float(nested)
+
+
+def threat_model(settings: Mapping[str, Any]) -> str | None:
+    """The norm as a leaderboard names it; None if the settings have none."""
+    norm = settings.get("norm")
+    return None if norm is None else NORM_NAMES.get(norm, str(norm))
+
+
+def inputs_text(settings: Mapping[str, Any], count: int) -> str:
+    """How many inputs were evaluated, of how many, and how they were chosen.
+
+    >>> inputs_text({"data": "digits", "of": 900, "sampling": "stratified by class, seed 0"}, 100)
+    '100 of 900 inputs of digits, stratified by class, seed 0'
+    >>> inputs_text({}, 1)
+    '1 input'
+    """
+    of = f" of {settings['of']:,}" if "of" in settings else ""
+    data = f" of {settings['data']}" if "data" in settings else ""
+    sampling = f", {settings['sampling']}" if settings.get("sampling") and settings.get("of", count) != count else ""
+    return f"{count:,}{of} input{'s' * (count != 1)}{data}{sampling}"
+
+
+def evaluation_method(settings: Mapping[str, Any]) -> str | None:
+    """The tool, its version, the protocol and the inputs in one line; None without settings."""
+    if "preset" not in settings:
+        return None
+    version = settings.get("versions", {}).get("inputopt", "")
+    inputs = inputs_text(settings, int(settings.get("count", 0)))
+    return f"inputopt {version}, preset {settings['preset']}, seed {settings.get('seed')}, {inputs}"
+
+
+def json_value(value: Any) -> Any:
+    """The value with infinities as "inf" and "-inf" and NaN as None, in lists, tuples and dicts too.
+
+    >>> json_value({"low": [-math.inf, 0.5], "ratio": math.nan})
+    {'low': ['-inf', 0.5], 'ratio': None}
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else str(value)
+    if isinstance(value, dict):
+        return {name: json_value(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [json_value(each) for each in value]
+    return value
