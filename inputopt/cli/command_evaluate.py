@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
-from inputopt.evaluation.protocols import PRESETS
+from inputopt.evaluation.glossary import Explanation, explain_attack, protocol_glossary
+from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
 from inputopt.files import save_figure, write_text
 from inputopt.images import are_images
@@ -152,7 +153,7 @@ def run_attack(options: argparse.Namespace) -> int:
     title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
     written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
     found.save(out / "attack", data.names)
-    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}"
+    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
     finish(options, text, values | data.plain(), [*written, out / "attack"])
     return 0
 
@@ -182,7 +183,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
         report = evaluate(
             net, x, data.y, options.norm, eps, options.preset, options.seed, levels=levels, progress=progress
         )
-    plain = report.as_plain() | data.plain()
+    known = row_glossary(report)
+    plain = report.as_plain() | data.plain() | {"glossary": {name: asdict(each) for name, each in known.items()}}
     report.save(out / "evaluation", data.names)
     write_text(out / "evaluation" / "report.json", json.dumps(plain, indent=2) + "\n")  # with the data
     fooled = (report.x != x).flatten(1).any(1)
@@ -200,6 +202,7 @@ def report_text(report: Report) -> str:
         f"{100 * report.robust_accuracy:.1f} % ({report.settings['norm']} {report.settings['eps']:g}, "
         f"{report.settings['preset']})",
         table(*report_table(report)),
+        "\n".join(f"{name}: {each}" for name, each in row_glossary(report).items()),
     ]
     return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in report.warnings)])
 
@@ -217,6 +220,12 @@ def report_table(report: Report) -> tuple[list[str], list[list[str]]]:
         ]
         for row in report.attacks
     ]
+
+
+def row_glossary(report: Report) -> dict[str, Explanation]:
+    """What the attack of each row does, by the row's name."""
+    known = protocol_glossary(find_protocol(report.settings["preset"], report.settings["norm"]))
+    return {row.name: known[row.name] for row in report.attacks if row.name in known}
 
 
 def _rows(values: dict[str, Any]) -> list[list[str]]:

@@ -94,3 +94,11 @@ def test_a_model_from_a_function(run):
     )
     plain = run("attack", "own_model_of_a_test:bright", "data.npz", "--out", "o", "--json")
     assert json.loads(plain)["accuracy"] == 1.0
+
+
+def test_each_row_is_explained_below_the_table_and_in_the_json(run):
+    shown = run("evaluate", "digits-mlp", "digits", "--count", 10, "--preset", "quick", "--out", "o")
+    saved = json.loads(Path("o/evaluation/report.json").read_text(encoding="utf-8"))
+    assert list(saved["glossary"]) == [row["name"] for row in saved["attacks"]]
+    for name, each in saved["glossary"].items():
+        assert f"\n{name}: {each['sentence']} ({each['source']})\n" in shown
