@@ -19,7 +19,7 @@ from inputopt.attacks.run import check_levels
 from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
-from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.parsing import choice, class_or_name, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.glossary import Explanation, explain_attack, protocol_glossary
@@ -27,6 +27,7 @@ from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
 from inputopt.files import save_figure, write_text
 from inputopt.images import are_images
+from inputopt.nets.class_names import by_name
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.sheet import pairs_sheet
 from inputopt.search.loop import Snapshot
@@ -51,7 +52,9 @@ def add_commands(commands: Any) -> None:
         help=f"one of {', '.join(sorted(ATTACKS))} (%(default)s)",
     )
     command.add_argument("--steps", type=whole(), help="number of steps; the attack's default if not given")
-    command.add_argument("--target", type=whole(0), help="target class; untargeted if not given")
+    command.add_argument(
+        "--target", type=class_or_name, help="target class, a number or a name; untargeted if not given"
+    )
     _add_distance(command)
     command.set_defaults(run=run_attack)
 
@@ -128,7 +131,7 @@ def run_attack(options: argparse.Namespace) -> int:
     out = writable(options.out, "attack.png")
     data = chosen_data(options)
     if options.target is not None:  # inputs of the target class are left out
-        data = data.without(options.target)
+        data = data.without(by_name(options.target)[0])
     writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names))
     net = find_network(options)
     x, y = data.inputs(net), data.y
