@@ -1,4 +1,4 @@
-"""The public names of inputopt; `inputopt/__init__.py` loads them at first use."""
+"""The public names of inputopt; the package loads each at first use."""
 
 from inputopt import attacks
 from inputopt.attacks.attackbench import as_attackbench

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import torch
-from PIL import Image
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from PIL import Image  # Pillow loads with the first image: every result of an attack imports this module
 
 Bounds: TypeAlias = tuple[float | Tensor, float | Tensor]
 """(black, white): numbers, or tensors [C] or of any shape that broadcasts to a picture [C, H, W]."""
@@ -24,6 +26,8 @@ SMALLEST = 84
 
 def to_image(x: Tensor, bounds: Bounds = (0.0, 1.0)) -> Image.Image:
     """Convert a tensor [C, H, W] with one channel or three to an 8-bit image, rounded to the nearest level."""
+    from PIL import Image
+
     if len(x) not in (1, 3):
         raise ValueError(f"An image must have one channel or three, not {len(x)}.")
     low, high = ends(x, bounds)
@@ -49,6 +53,8 @@ def are_images(x: Tensor, bounds: Bounds) -> bool:
 
 def thumbnail(x: Tensor, bounds: Bounds = (0.0, 1.0)) -> str:
     """A PNG data URI of an image [C, H, W]; its longer side has `SMALLEST` to `THUMBNAIL` pixels."""
+    from PIL import Image
+
     image = to_image(x, bounds)
     longest = max(image.size)
     if longest > THUMBNAIL:

@@ -75,9 +75,9 @@ class Attack(AttackConfig):
         Args:
             model: a network, frozen or not; if not, its inputs are assumed to lie in [0, 1].
             x: inputs [B, ...] within the bounds, a floating-point tensor or array.
-            y: labels [B] of any integer dtype; default: the network's predictions.
-            target: target classes, a number or [B]; default: untargeted. Examples whose label is their target are
-                skipped.
+            y: labels [B] of any integer dtype, or names as for target; default: the network's predictions.
+            target: target classes, a number or [B], or for ImageNet networks a name, "daisy", or a list of them;
+                default: untargeted. Examples whose label is their target are skipped.
             loss: loss to minimise instead of the attack's own: (outputs, x, problem) -> [B].
             goal: success criterion instead of a wrong class or the target: (outputs, problem) -> bool [B].
             seed: random seed; each example's random numbers depend on it and on the example's id.

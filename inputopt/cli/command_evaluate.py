@@ -19,15 +19,16 @@ from inputopt.attacks.run import check_levels
 from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
-from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.parsing import choice, class_or_name, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
+from inputopt.evaluation.glossary import explain_attack
 from inputopt.evaluation.protocols import PRESETS
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.report_text import with_interval
 from inputopt.files import check_writable, save_figure, stored_command
 from inputopt.images import are_images
-from inputopt.nets.class_names import class_names
+from inputopt.nets.class_names import by_name, class_names
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.sheet import pairs_sheet
 from inputopt.search.loop import Snapshot
@@ -53,7 +54,9 @@ def add_commands(commands: Any) -> None:
         help=f"one of {', '.join(sorted(ATTACKS))} (%(default)s)",
     )
     command.add_argument("--steps", type=whole(), help="number of steps; the attack's default if not given")
-    command.add_argument("--target", type=whole(0), help="target class; untargeted if not given")
+    command.add_argument(
+        "--target", type=class_or_name, help="target class, a number or a name; untargeted if not given"
+    )
     _add_distance(command)
     command.set_defaults(run=run_attack)
 
@@ -135,7 +138,7 @@ def run_attack(options: argparse.Namespace) -> int:
     out = writable(options.out, "attack.png")
     data = chosen_data(options)
     if options.target is not None:  # inputs of the target class are left out
-        data = data.without(options.target)
+        data = data.without(by_name(options.target)[0])
     writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names))
     net = find_network(options)
     x, y = data.inputs(net), data.y
@@ -160,7 +163,7 @@ def run_attack(options: argparse.Namespace) -> int:
     title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
     written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
     found.save(out / "attack", data.names)
-    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}"
+    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
     finish(options, text, values | data.plain(), [*written, out / "attack"])
     return 0
 
@@ -228,7 +231,9 @@ def report_text(report: Report) -> str:
         figures.append(
             f"certified accuracy at least {with_interval(report.certified_accuracy, report.certified_interval)}"
         )
-    parts = ["\n".join(figures), table(*report_table(report))]
+    meanings = {row.name: row.meaning for row in report.attacks}
+    glossary = "\n".join(f"{name}: {meaning}" for name, meaning in meanings.items())
+    parts = ["\n".join(figures), table(*report_table(report)), glossary]
     return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in report.warnings)])
 
 

@@ -18,9 +18,10 @@ from inputopt.cli.data_arguments import add_data, chosen_data, in_bounds
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, table, writable
-from inputopt.cli.parsing import probability, whole
+from inputopt.cli.parsing import class_or_name, probability, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
+from inputopt.nets.class_names import by_name, of_imagenet
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.fool import fool
@@ -39,7 +40,9 @@ def add_commands(commands: Any) -> None:
     """Add `fool` and `ascend`."""
     command = add_verb(commands, "fool")
     add_network(command)
-    command.add_argument("--target", type=whole(0), help="target class; classes 0 to 9 if not given")
+    command.add_argument(
+        "--target", type=class_or_name, help="target class, a number or a name; classes 0 to 9 if not given"
+    )
     command.add_argument("--count", type=whole(), default=8, help="images per class (%(default)s)")
     command.add_argument(
         "--confidence", type=probability, default=0.99, help="target probability that counts as success (%(default)s)"
@@ -62,10 +65,11 @@ def run_fool(options: argparse.Namespace) -> int:
     shape = input_shape(net, options.size)
     shape = DIGIT if shape == (prod(DIGIT),) and options.size is None else shape
     check_memory(f"{options.count:,} images", 4.0 * COPIES * prod(shape) * options.count, "a smaller --count")
-    classes = answer(net, in_bounds(net, torch.zeros(1, *shape))).shape[1]
-    targets = range(min(CLASSES, classes)) if options.target is None else [options.target]
+    chosen, named = by_name(options.target)
+    classes = of_imagenet(answer(net, in_bounds(net, torch.zeros(1, *shape))), named).shape[1]
+    targets = range(min(CLASSES, classes)) if chosen is None else [chosen]
     if targets[-1] >= classes:
-        raise ValueError(f"--target must lie in 0..{classes - 1}, not {options.target}.")
+        raise ValueError(f"--target must lie in 0..{classes - 1}, not {chosen}.")
     rows: list[dict[str, Any]] = []
     journeys = []
     images: list[Tensor] = []

@@ -16,6 +16,7 @@ class AttackRow:
         forwards, backwards: total number of forward and backward passes, counted per input.
         seconds: wall-clock time.
         attack: class of the attack, such as "PGD"; empty if it is not known.
+        meaning: what the attack does and the paper it is from, in a phrase; empty if it is not known.
     """
 
     name: str
@@ -25,3 +26,4 @@ class AttackRow:
     backwards: int
     seconds: float
     attack: str = ""
+    meaning: str = ""

@@ -19,6 +19,7 @@ from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.final_check import FinalCheck, check_final_images
+from inputopt.evaluation.glossary import explain_attack
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.measurements import Measurements, late_successes
 from inputopt.evaluation.protocols import PresetName, Stage, find_protocol, full_search, gradient_free_protocol
@@ -198,9 +199,9 @@ def _report(
 
 
 def _row(stage: Stage, tried: Tensor, found: Result | None, seconds: float) -> AttackRow:
-    attack = type(stage.attack).__name__
+    attack, meaning = type(stage.attack).__name__, str(explain_attack(stage.attack))
     if found is None:
-        return AttackRow(stage.name, 0, (), 0, 0, seconds, attack)
+        return AttackRow(stage.name, 0, (), 0, 0, seconds, attack, meaning)
     fooled = tuple(tried[found.success].tolist())
     forwards, backwards = int(found.forwards.sum()), int(found.backwards.sum())
-    return AttackRow(stage.name, len(tried), fooled, forwards, backwards, seconds, attack)
+    return AttackRow(stage.name, len(tried), fooled, forwards, backwards, seconds, attack, meaning)

@@ -87,12 +87,21 @@ def of_imagenet(logits: Tensor, name: str | None) -> Tensor:
     Raises:
         ValueError: it has not.
     """
-    if name is not None and logits.shape[1] != len(class_names()):
-        raise ValueError(
-            f"The class {name!r} is one of ImageNet's, but the network has {logits.shape[1]} classes, whose names are "
-            "not known; give the number of a class."
-        )
+    check_imagenet(logits.shape[1], name)
     return logits
+
+
+def check_imagenet(classes: int, name: str | None) -> None:
+    """Check that a network with so many classes has ImageNet's, if a class was given by `name`.
+
+    Raises:
+        ValueError: it has not.
+    """
+    if name is not None and classes != len(class_names()):
+        raise ValueError(
+            f"The class {name!r} is one of ImageNet's, but the network has {classes} classes, whose names are not "
+            "known; give the number of a class."
+        )
 
 
 def installed(package: str, what: str) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.nets.class_names import by_name, check_imagenet
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_traits import NetworkTraits, find_traits
 from inputopt.search.problem import Problem, Region
@@ -101,9 +102,10 @@ def check_problem(
     Args:
         net: the network.
         x: inputs [B, ...] within the network's bounds.
-        label: class indices [B], of any integer dtype; the network's predictions if not given.
+        label: class indices [B], of any integer dtype, or names of ImageNet's classes; the network's predictions if
+            not given.
         ids: keys of the examples' random numbers, [B]; the position in the batch if not given.
-        target: target classes, a number or [B]; untargeted if not given.
+        target: target classes, a number or [B], or names of ImageNet's classes; untargeted if not given.
 
     Raises:
         TypeError: x is not a tensor of floating-point numbers.
@@ -112,9 +114,11 @@ def check_problem(
     given, x = x, float_tensor("x", x, net)
     low, high = box_of(net, x, checks.as_tensor(given).dtype)
     ids = torch.arange(len(x), device=x.device) if ids is None else integers("ids", ids, x)
+    (label, named), (target, named_target) = by_name(label), by_name(target)
     label = None if label is None else integers("labels", label, x)
     target = None if target is None else integers("targets", target, x)
     traits = find_traits(net, x)  # the first run of the network
+    check_imagenet(traits.classes, named or named_target)
     label = _predictions(net, x) if label is None else checks.classes("labels", label, traits.classes)
     target = None if target is None else checks.classes("targets", target, traits.classes)
     region = Region(Region.everywhere(x).eps, low, high, unit=net.unit)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from inputopt import checks
@@ -16,7 +16,9 @@ from inputopt.nets.class_names import class_name as class_name
 from inputopt.nets.class_names import class_names as class_names
 from inputopt.nets.class_names import installed
 from inputopt.nets.efficientnet import EfficientNetLite, renamed
-from inputopt.pictures.picture import read_photo, to_image
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}
 """Width and depth factor of each network."""
@@ -48,6 +50,10 @@ def as_trained(photo: Tensor | Image.Image | str | Path, name: str = "efficientn
     Raises:
         FileError, ValueError, TypeError: not a photo, or an unknown network.
     """
+    from PIL import Image  # with the next, only when needed: `load` imports this module
+
+    from inputopt.pictures.picture import read_photo, to_image
+
     side = TRAINED_AT[checks.one_of("network", name, TRAINED_AT)]
     image = to_image(read_photo(photo, 3)).convert("RGB")
     cut = max(1, int(min(image.size) * 7 / 8))

@@ -119,3 +119,11 @@ def test_a_page_that_cannot_be_written_is_refused_before_any_work(capsys, monkey
     assert main(["evaluate", "digits-mlp", "--report", "p"]) == 2
     said = capsys.readouterr().err
     assert said.startswith("inputopt: Cannot write p: Is a directory; choose another path with --report")
+
+
+def test_each_row_is_explained_below_the_table_and_in_the_json(run):
+    shown = run("evaluate", "digits-mlp", "digits", "--count", 10, "--preset", "quick", "--out", "o")
+    saved = json.loads(Path("o/evaluation/report.json").read_text(encoding="utf-8"))
+    for row in saved["attacks"]:
+        assert f"\n{row['name']}: {row['meaning']}\n" in shown
+        assert "(" in row["meaning"]  # the paper

@@ -176,7 +176,7 @@ NUMBERS = [
     (f"{command} --{option} {value}", f"--{option} must be")
     for command, option, values in [
         ("fool", "count", ["0", "-1", "1.5", "x", "nan", "1e3"]),
-        ("fool", "target", ["-1", "three", "2.5"]),
+        ("fool", "target", ["-1", "2.5"]),
         ("fool", "confidence", ["0", "1", "nan", "-inf", "x"]),
         ("fool", "seed", ["1.5", "x"]),
         ("ascend", "count", ["0", "-7"]),

@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+import inputopt
+from inputopt.attacks import DDN, PGD
+from inputopt.cli.main import main
 from inputopt.nets.class_groups import GROUPS
 from inputopt.nets.class_names import by_name, class_index, class_name, class_names, of_imagenet
 
@@ -64,3 +67,56 @@ def test_names_are_only_those_of_networks_with_as_many_classes():
     assert of_imagenet(logits[:, :10], None).shape == (2, 10)
     with pytest.raises(ValueError, match="'daisy' is one of ImageNet's, but the network has 10 classes"):
         of_imagenet(logits[:, :10], "daisy")
+
+
+def imagenet_shaped():
+    """A linear network with 1,000 outputs on inputs [B, 3], without other classes than ImageNet's number of them."""
+    weight = torch.sin(torch.arange(3000.0)).reshape(1000, 3)
+    return lambda x: x @ weight.T
+
+
+def test_targets_may_be_names():
+    x, attack = torch.rand(4, 3, generator=torch.Generator().manual_seed(0)), PGD("l2", eps=0.5, steps=3)
+    by_number = attack(imagenet_shaped(), x, target=[985, 291, 985, 291])
+    named = attack(imagenet_shaped(), x, target=["daisy", "Lion", 985, 291])
+    assert torch.equal(named.x, by_number.x)
+    assert torch.equal(attack(imagenet_shaped(), x, target="daisy").x, attack(imagenet_shaped(), x, target=985).x)
+    made = inputopt.fool(imagenet_shaped(), "daisy", (3,), 2, steps=3, confidence=0.5)
+    assert torch.equal(made.x, inputopt.fool(imagenet_shaped(), 985, (3,), 2, steps=3, confidence=0.5).x)
+    assert made.made_by["settings"]["target"] == 985
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda net, target: PGD(steps=1)(net, torch.full((2, 784), 0.5), target=target),
+        lambda net, target: DDN(steps=1)(net, torch.full((2, 784), 0.5), target=target),
+        lambda net, target: inputopt.fool(net, target, (784,), 2, steps=1),
+    ],
+)
+def test_a_target_is_refused_by_name_where_the_names_are_not_known_or_wrong(call):
+    net = inputopt.MLP([784, 10])
+    with pytest.raises(ValueError, match="'daisy' is one of ImageNet's, but the network has 10 classes"):
+        call(net, "daisy")
+    with pytest.raises(ValueError, match="did you mean 'daisy'"):
+        call(net, "daisey")
+    with pytest.raises(TypeError, match="target"):
+        call(net, "3")
+
+
+@pytest.mark.parametrize("verb", ["fool digits-mlp", "attack digits-mlp digits --count 10"])
+@pytest.mark.parametrize(
+    ("target", "told"),
+    [
+        ("daisy", "one of ImageNet's, but the network has 10 classes"),
+        ("daisey", "did you mean 'daisy'"),
+        ("-1", "must be a whole number of at least 0, not '-1'"),
+        ("2.5", "must be a whole number of at least 0, not '2.5'"),
+    ],
+)
+def test_the_command_line_takes_names_of_targets(verb, target, told, tmp_path, capsys):
+    assert main([*verb.split(), f"--target={target}", "--out", str(tmp_path / "o")]) == 2
+    told_on_stderr = capsys.readouterr().err
+    assert told in told_on_stderr
+    assert told_on_stderr.count("\n") == 1
+    assert not (tmp_path / "o").exists()

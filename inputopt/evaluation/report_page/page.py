@@ -15,7 +15,6 @@ from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.evaluation.indicators import INDICATORS
 from inputopt.evaluation.leaderboard_claim import claim_text
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_page.attack_glossary import explained
 from inputopt.evaluation.report_page.bracket_drawing import bracket_drawing, parts_of
 from inputopt.evaluation.report_page.class_accuracy import class_accuracies
 from inputopt.evaluation.report_page.curve_drawing import CurvePoint, axis_limit, curve_drawing, points_at
@@ -101,7 +100,7 @@ def page_of(report: Report, request: PageRequest) -> str:
             name: sum(getattr(row, name) for row in report.attacks) for name in ("forwards", "backwards", "seconds")
         },
         fooled=sum(len(row.fooled) for row in report.attacks),
-        glossary=explained(row.attack for row in report.attacks),
+        glossary={row.name: row.meaning for row in report.attacks if row.meaning},
         twins=twins,
         classes=classes,
         class_count=class_count,
