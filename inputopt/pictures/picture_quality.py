@@ -45,7 +45,7 @@ class SearchSettings:
 QUALITIES: Mapping[str, SearchSettings] = {
     "draft": SearchSettings(64, 1, 0.5, False, 0.5),
     "good": SearchSettings(256, 1, 0.7, True, 0.5),
-    "best": SearchSettings(512, 4, 0.7, True, 0.5),
+    "best": SearchSettings(384, 2, 0.7, True, 0.5),
 }
 """The settings of each quality, for a network and an objective that all of them apply to."""
 

@@ -61,11 +61,11 @@ def visualize(
         objective: what to maximise, such as `Channel("blocks.5", 12) - 0.1 * total_variation()`; one that names several
             channels, neurons or classes yields as many pictures, optimised in one batch.
         size: side of the picture, or (height, width), in pixels.
-        steps: number of optimisation steps; that of the quality if not given: 64, 256 or STEPS_BEST.
+        steps: number of optimisation steps; that of the quality if not given: 64, 256 or 384.
         seed: seed of all random numbers.
         quality: "draft", "good" or "best": the values of `steps`, `restarts`, `initial_scale`, `mirror` and
             `skip_gradient` that are not given, as far as they apply to the network and the objective. A draft takes
-            about a sixth of the time of a good picture, and the best takes several times as long. The recipe of a
+            about a quarter of the time of a good picture, and the best takes twice as long. The recipe of a
             picture says which values were used, and under "left_out" which do not apply, and why.
         canvas: "natural" (Fourier coefficients with the power spectrum of photos), "fourier" (free coefficients),
             "phase" (fixed amplitudes, MACO), "cppn" (a pattern-producing network), "pixels".

@@ -7,8 +7,8 @@ from contracts import digits
 
 import inputopt
 from inputopt.pictures.objective_sheet import objective_sheet
-from inputopt.pictures.picture_search import scores
 from inputopt.pictures.picture import Picture
+from inputopt.pictures.picture_search import scores
 from inputopt.pictures.sheet import FrameRecorder, add_title, contact_sheet, grid_shape, named_sheet, pairs_sheet, sheet
 
 

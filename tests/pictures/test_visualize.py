@@ -7,10 +7,10 @@ from photos import frozen_lite0
 from torch import nn
 
 import inputopt
+from inputopt.pictures.augmentation import growing
 from inputopt.pictures.canvas_choice import CANVASES, canvas_of
 from inputopt.pictures.provenance import make_again
 from inputopt.pictures.successive_halving import SuccessiveHalving
-from inputopt.pictures.augmentation import growing
 from inputopt.search.bounds import Range
 from inputopt.search.canvases.colours import Squash
 from inputopt.search.canvases.fourier import frequencies
