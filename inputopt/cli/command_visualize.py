@@ -26,6 +26,7 @@ from inputopt.pictures.canvas_choice import CANVASES
 from inputopt.pictures.map_elites import MapElites, evolve_images
 from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture, read_levels
+from inputopt.pictures.picture_quality import QUALITIES
 from inputopt.pictures.sheet import contact_sheet
 from inputopt.pictures.visualize import visualize
 from inputopt.search.loop import Interrupted, Snapshot
@@ -52,19 +53,23 @@ def add_commands(commands: Any) -> None:
         default=0,
         help="share frequencies up to this many cycles among all images (0: none)",
     )
-    command.add_argument("--restarts", type=whole(), default=1, help="number of restarts per image (%(default)s)")
+    command.add_argument(
+        "--quality",
+        type=choice("quality", QUALITIES),
+        default="good",
+        help=f"one of {', '.join(QUALITIES)}: the steps and the four settings below that are not given (%(default)s)",
+    )
+    command.add_argument("--restarts", type=whole(), help="number of restarts per image")
     share = number(above=0, most=1)
+    command.add_argument("--initial-scale", type=share, help="image size at the start, as a share of --size")
     command.add_argument(
-        "--initial-scale", type=share, default=1.0, help="image size at the start, as a share of --size (%(default)s)"
+        "--mirror",
+        action=argparse.BooleanOptionalAction,
+        help="mirror the image at random in half of the evaluations; for classes",
     )
-    command.add_argument(
-        "--mirror", action="store_true", help="mirror the image at random in half of the evaluations; for classes"
-    )
-    command.add_argument(
-        "--skip-gradient", type=share, default=1.0, help="factor of gradients through residual branches (%(default)s)"
-    )
+    command.add_argument("--skip-gradient", type=share, help="factor of gradients through residual branches")
     add_watch(command)
-    _add_common(command, run_visualize, 224, 256)
+    _add_common(command, run_visualize, 224, None)
 
     command = add_verb(commands, "evolve")
     add_network(command)
@@ -94,9 +99,10 @@ def _add_model(command: argparse.ArgumentParser, size: int) -> None:
     add_common(command, "out")
 
 
-def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int) -> None:
+def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: int | None) -> None:
     _add_model(command, size)
-    command.add_argument("--steps", type=whole(), default=steps, help="number of steps (%(default)s)")
+    default = " (that of --quality)" if steps is None else " (%(default)s)"
+    command.add_argument("--steps", type=whole(), default=steps, help=f"number of steps{default}")
     command.add_argument(
         "--canvas",
         type=choice("canvas", CANVASES),
@@ -119,7 +125,8 @@ def run_visualize(options: argparse.Namespace) -> int:
     out = writable(options.out, *files, "visualize.png")
     paths = [out / file for file in files]
     net = find_network(options)
-    _check_size(net, options, len(paths) * options.restarts)
+    preset = QUALITIES[options.quality]
+    _check_size(net, options, len(paths) * (options.restarts or preset.restarts))
 
     def preview(snapshot: Snapshot) -> None:
         if len(snapshot.x) > len(paths):  # several restarts are running
@@ -130,10 +137,10 @@ def run_visualize(options: argparse.Namespace) -> int:
     watching = Watching(options.watch, preview)
     extra = {
         name: getattr(options, name)
-        for name in ("shared_frequencies", "restarts", "initial_scale", "mirror", "skip_gradient")
+        for name in ("quality", "shared_frequencies", "restarts", "initial_scale", "mirror", "skip_gradient")
     }
     settings = _settings(options) | extra
-    with watching.bar("visualize", options.steps + 1):
+    with watching.bar("visualize", (options.steps or preset.steps) + 1):
         try:
             made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=watching)
         except Interrupted as stopped:
@@ -144,7 +151,10 @@ def run_visualize(options: argparse.Namespace) -> int:
     if len(pictures) > 1:
         save_figure(objective_sheet(pictures, net, objective, names=titles), out / "visualize.png")
         written.append(out / "visualize.png")
-    finish(options, f"{len(paths)} images of {', '.join(titles)}", {"images": titles, **settings}, written)
+    recipe = pictures[0].recipe
+    used = {name: recipe["settings"][name] for name in ("steps", *settings)}
+    values = {"images": titles, **used, "left_out": recipe.get("left_out", {})}
+    finish(options, f"{len(paths)} images of {', '.join(titles)}", values, written)
     return 0
 
 

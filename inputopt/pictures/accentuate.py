@@ -9,12 +9,12 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
+from inputopt.pictures.augmentation import augmented
 from inputopt.pictures.canvas_choice import CanvasName
 from inputopt.pictures.invert import activations, photo_and_surface
 from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.picture_search import optimise_picture
 from inputopt.pictures.provenance import FILE, repeatable
-from inputopt.pictures.visualize import augmented
 from inputopt.search.loop import Watch
 from inputopt.search.objectives.matching import along_activations
 

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.picture import Picture
-from inputopt.pictures.picture_search import bind_objective
+from inputopt.pictures.picture_search import scores
 from inputopt.pictures.sheet import named_sheet
 from inputopt.search.objectives.features import plain_of_one
-from inputopt.search.objectives.objective import LOGITS, Objective
-from inputopt.search.problem import Problem
+from inputopt.search.objectives.objective import Objective
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -66,15 +65,6 @@ def score_captions(net: Frozen, objective: Objective, x: Tensor, names: Sequence
 
 CLASSES = ("Class", "LogProbability")
 """Objectives on a class, whose probability says more than their value."""
-
-
-def scores(net: Frozen, objective: Objective, x: Tensor) -> Tensor:
-    """The objective's value at each image [B, C, H, W] without random transforms, [B]: image i is for picture i."""
-    label = torch.arange(len(x), device=x.device)
-    bound, _ = bind_objective(net, objective, x[:1])
-    layers = [*bound.layers, *([LOGITS] if bound.logits and bound.layers else [])]
-    outputs: Any = net.features(x, layers) if layers else net(x)
-    return bound(outputs, x, Problem(x, label, label))
 
 
 def _name(plain: Any) -> str:

@@ -14,7 +14,7 @@ from inputopt.pictures.successive_halving import best_restarts
 from inputopt.search.channel_axes.layout import NetworkGeometry, network_geometry
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, Stop, Watch, at_the_end, latest, optimise
-from inputopt.search.objectives.objective import Objective
+from inputopt.search.objectives.objective import LOGITS, Objective
 from inputopt.search.oracles import Autograd, with_relu_redirect
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
@@ -43,6 +43,15 @@ def channel_entry(to: NetworkGeometry) -> dict[str, Any]:
     for layout in to.used:
         recipe.setdefault(layout.layer, []).append(str(layout))
     return {"channels": {layer: "; ".join(texts) for layer, texts in recipe.items()}} if recipe else {}
+
+
+def scores(net: Frozen, objective: Objective, x: Tensor) -> Tensor:
+    """The objective's value at each image [B, C, H, W] without random transforms, [B]: image i is for picture i."""
+    label = torch.arange(len(x), device=x.device)
+    bound, _ = bind_objective(net, objective, x[:1])
+    layers = [*bound.layers, *([LOGITS] if bound.logits and bound.layers else [])]
+    outputs: Any = net.features(x, layers) if layers else net(x)
+    return bound(outputs, x, Problem(x, label, label))
 
 
 class FiniteCheck:

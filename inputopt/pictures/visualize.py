@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.canvas_choice import CanvasName, Surface, canvas_of, shape_of
+from inputopt.pictures.augmentation import augmented, growing
+from inputopt.pictures.canvas_choice import CanvasName, canvas_of, shape_of
 from inputopt.pictures.picture import Picture
+from inputopt.pictures.picture_quality import (
+    QUALITIES,
+    ChosenSettings,
+    QualityName,
+    Search,
+    SearchSettings,
+    chosen_settings,
+)
 from inputopt.pictures.picture_search import optimise_picture
 from inputopt.pictures.provenance import Kind, repeatable
 from inputopt.pictures.successive_halving import SuccessiveHalving
-from inputopt.search.bounds import Range, picture_range
+from inputopt.search.bounds import picture_range
 from inputopt.search.loop import Watch, at_the_end
 from inputopt.search.objectives.features import objective_from_plain, plain_of_one
 from inputopt.search.objectives.objective import Objective
-from inputopt.search.problem import Problem
-from inputopt.search.transforms import Transform, chained, noise, rotate, scale, shift, unchanged
-from inputopt.search.transforms import mirror as mirrored_at_random
 
 OBJECTIVE = Kind(lambda objective: objective.plain or "an objective without a JSON form", objective_from_plain)
 """An objective, recorded in its JSON form."""
@@ -35,17 +40,18 @@ def visualize(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     objective: Objective,
     size: int | tuple[int, int] = 224,
-    steps: int = 256,
+    steps: int | None = None,
     seed: int = 0,
     *,
+    quality: QualityName | str = "good",
     canvas: CanvasName | str = "natural",
     augment: float = 1.0,
     colours: int = 3,
     shared_frequencies: int = 0,
-    restarts: int = 1,
-    initial_scale: float = 1.0,
-    mirror: bool = False,
-    skip_gradient: float = 1.0,
+    restarts: int | None = None,
+    initial_scale: float | None = None,
+    mirror: bool | None = None,
+    skip_gradient: float | None = None,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Feature visualisation: maximise an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -55,8 +61,12 @@ def visualize(
         objective: what to maximise, such as `Channel("blocks.5", 12) - 0.1 * total_variation()`; one that names several
             channels, neurons or classes yields as many pictures, optimised in one batch.
         size: side of the picture, or (height, width), in pixels.
-        steps: number of optimisation steps.
+        steps: number of optimisation steps; that of the quality if not given: 64, 256 or 384.
         seed: seed of all random numbers.
+        quality: "draft", "good" or "best": the values of `steps`, `restarts`, `initial_scale`, `mirror` and
+            `skip_gradient` that are not given, as far as they apply to the network and the objective. A draft takes
+            about a quarter of the time of a good picture, and the best takes twice as long. The recipe of a
+            picture says which values were used, and under "left_out" which do not apply, and why.
         canvas: "natural" (Fourier coefficients with the power spectrum of photos), "fourier" (free coefficients),
             "phase" (fixed amplitudes, MACO), "cppn" (a pattern-producing network), "pixels".
         augment: strength of the random shift, rotation, scaling and noise before each evaluation: 1 for up to a
@@ -66,15 +76,18 @@ def visualize(
             are spatially aligned; 0 for none. Not for "cppn".
         restarts: number of searches per picture. In rounds over the first half of the steps the half with the worse
             objective is dropped until one remains: it costs more, and avoids bad initialisations. Not supported for
-            pictures that are optimised jointly.
+            pictures that are optimised jointly, where the quality leaves it out.
         initial_scale: scale at which the network is first run on the picture, a fraction of each side, at most 1; it
             rises to 1 over the first half of the steps. Faster, and better for whole scenes, such as those of classes.
-            For networks that accept images of any size.
+            For networks that accept images of any size; the quality leaves it out for others, and for objectives on
+            layers.
         mirror: whether to flip the picture horizontally at about half of the evaluations. For objectives without left
             and right, such as most classes: it takes more steps, and the picture transfers better to other networks.
+            The quality leaves it out for objectives on layers, for fewer than 64 steps, and where the objective is
+            lower on the mirror image of a picture that a short search without flips made.
         skip_gradient: the factor for gradients through residual branches (skip gradient method; Wu et al., 2020); 1 for
             none. With about 0.5 the picture transfers far better to other networks, in fewer steps. For networks with
-            skip connections.
+            skip connections; the quality leaves it out for others, and for objectives on layers.
         watch: called at every step.
 
     Returns:
@@ -82,47 +95,38 @@ def visualize(
         "channels" in the recipe says which axis holds them, and the number of positions.
 
     Raises:
-        ValueError, TypeError: an unknown layer, channel or canvas, invalid settings, a layer whose channel axis cannot
-            be detected, an objective that is NaN or infinite, or infinite bounds.
+        ValueError, TypeError: an unknown layer, channel, canvas or quality, invalid settings, a layer whose channel
+            axis cannot be detected, an objective that is NaN or infinite, or infinite bounds.
     """
     net = frozen(model)
-    plan = _plan(
-        net,
-        objective,
-        size,
-        steps,
-        seed,
-        canvas,
-        augment,
-        colours,
-        shared_frequencies,
-        restarts,
-        initial_scale,
-        mirror,
-        skip_gradient,
-    )
-    label = torch.arange(objective.count, device=net.device).repeat_interleave(restarts)
+    given = {
+        "steps": steps,
+        "restarts": restarts,
+        "initial_scale": initial_scale,
+        "mirror": mirror,
+        "skip_gradient": skip_gradient,
+    }
+    search = _search(net, objective, size, seed, quality, canvas, augment, colours, shared_frequencies, given)
+    chosen = chosen_settings(search, quality, given)
+    settings = chosen.shared
+    label = torch.arange(objective.count, device=net.device).repeat_interleave(settings.restarts)
     # all pictures start from the same noise, so that each is the same as if it were made alone
-    ids = label if objective.together else torch.arange(restarts, device=net.device).repeat(objective.count)
-    z = plan.surface.canvas.start(plan.seed, ids).to(net.dtype)
-    stop = SuccessiveHalving(objective.count, restarts, steps) if restarts > 1 else at_the_end
-    with net.skipping(skip_gradient):
-        x, recipe = optimise_picture(net, -objective, plan.surface, z, label, ids, steps, plan.transform, watch, stop)
+    ids = label if objective.together else torch.arange(settings.restarts, device=net.device).repeat(objective.count)
+    z = search.surface.canvas.start(search.seed, ids).to(net.dtype)
+    look = growing(settings.initial_scale, max(1, settings.steps // 2))
+    transform = augmented(search.surface.within, augment, search.seed, look, chosen.mirror)
+    halving = SuccessiveHalving(objective.count, settings.restarts, settings.steps)
+    stop = halving if settings.restarts > 1 else at_the_end
+    with net.skipping(settings.skip_gradient):
+        x, recipe = optimise_picture(
+            net, -objective, search.surface, z, label, ids, settings.steps, transform, watch, stop
+        )
     pictures = [
         # a copy, so that no picture keeps the memory of the whole batch
-        Picture(image.clone(), {**recipe, **_reproduction(objective, number, shared_frequencies)}, net.bounds)
+        Picture(image.clone(), {**recipe, **_reproduction(objective, number, search.joint, chosen)}, net.bounds)
         for number, image in enumerate(x)
     ]
     return pictures if objective.count > 1 else pictures[0]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The checked settings of `visualize`, made before the network is run."""
-
-    surface: Surface
-    transform: Transform
-    seed: int
 
 
 def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: Any) -> None:
@@ -133,89 +137,49 @@ def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: An
     """
     bound = inspect.signature(visualize).bind(net, objective, *args, **settings)
     bound.apply_defaults()
-    _plan(*(value for name, value in bound.arguments.items() if name != "watch"))
+    arguments = {name: value for name, value in bound.arguments.items() if name != "watch"}
+    given = {name: arguments.pop(name) for name in (field.name for field in fields(SearchSettings))}
+    _search(*arguments.values(), given)
 
 
-def _plan(
+def _search(
     net: Frozen,
     objective: Objective,
     size: int | tuple[int, int],
-    steps: int,
     seed: int,
+    quality: str,
     canvas: str,
     augment: float,
     colours: int,
     shared_frequencies: int,
-    restarts: int,
-    initial_scale: float,
-    mirror: bool,
-    skip_gradient: float,
-) -> Plan:
+    given: Mapping[str, Any],
+) -> Search:
+    """Check the arguments of `visualize` without running the network."""
     if not isinstance(objective, Objective):
         raise TypeError(f"objective must be an Objective such as Channel or Class, not {type(objective).__name__}.")
+    checks.one_of("quality", quality, QUALITIES)
     shape = shape_of(size, colours)
-    checks.whole("steps", steps)
-    checks.share("skip_gradient", skip_gradient)
-    look = growing(checks.share("initial_scale", initial_scale), max(1, steps // 2))
+    values = {name: value for name, value in given.items() if value is not None}
+    checks.whole("steps", values.get("steps", 1))
+    checks.share("skip_gradient", values.get("skip_gradient", 1))
     within = picture_range(net, shape)
-    if initial_scale != 1:
+    if checks.share("initial_scale", values.get("initial_scale", 1)) != 1:
         picture_range(net, (shape[0], 1, 1))  # per-pixel bounds do not fit smaller images
     surface = canvas_of(canvas, shape, within, shared_frequencies)
-    if checks.whole("restarts", restarts) > 1 and (objective.together or shared_frequencies):
+    joint = objective.together or shared_frequencies > 0
+    if checks.whole("restarts", values.get("restarts", 1)) > 1 and joint:
         raise ValueError("Images that are optimised jointly do not support restarts; set restarts=1.")
     seed = checks.seed(seed)
-    return Plan(surface, augmented(within, augment, seed, look, mirror), seed)
+    augmented(within, augment, seed)  # checks the strength
+    return Search(net, objective, surface, joint, augment, seed)
 
 
-def _reproduction(objective: Objective, number: int, shared_frequencies: int) -> dict[str, Any]:
-    """Recipe entry that reproduces one of several pictures: alone, or by its index if they are optimised jointly."""
-    if objective.count > 1 and (objective.together or shared_frequencies):
-        return {"picture": number}
-    return {} if objective.plain is None else {"settings": {"objective": plain_of_one(objective.plain, number)}}
-
-
-def augmented(
-    within: Range, strength: float, seed: int, look: Transform = unchanged, mirror: bool = False
-) -> Transform:
-    """Random flip, shift, scaling, rotation and noise before each evaluation, against pixel-level artefacts.
-
-    `look` is applied after the geometric transforms and before the noise, which is relative to the range's width.
-
-    Raises:
-        ValueError, TypeError: the strength is not a number of at least 0.
-    """
-    flips = [mirrored_at_random(seed)] if mirror else []
-    if strength == 0:
-        return chained(*flips, look)
-    checks.positive("augment", strength)
-    factor = 1.3**strength
-    return chained(
-        *flips,
-        shift(min(1.0, strength / 14), seed),
-        scale(1 / factor, factor, seed),
-        rotate(10 * strength, seed),
-        look,
-        noise(0.05 * strength * within.width, seed),
-    )
-
-
-SIDE_MULTIPLE = 32
-"""Downscaled sides are multiples of this, since networks halve them up to five times."""
-
-
-def growing(share: float, steps: int) -> Transform:
-    """Downscale images [B, C, H, W], with a scale that rises linearly from `share` to 1 over `steps` steps.
-
-    At a small scale the search determines the layout of the picture before its details.
-    """
-
-    def transform(x: Tensor, problem: Problem, index: int) -> Tensor:
-        fraction = share + (1 - share) * min(1.0, index / steps)
-        height, width = (
-            min(side, max(1, round(fraction * side / SIDE_MULTIPLE)) * SIDE_MULTIPLE) for side in x.shape[2:]
-        )
-        if fraction == 1 or (height, width) == x.shape[2:]:
-            return x
-        return functional.interpolate(x, (height, width), mode="bilinear", antialias=True)
-
-    return transform
+def _reproduction(objective: Objective, number: int, joint: bool, chosen: ChosenSettings) -> dict[str, Any]:
+    """Recipe entries that reproduce one of several pictures: alone, or by its index if they are optimised jointly."""
+    settings, entries = chosen.recorded(number), {}
+    if objective.count > 1 and joint:
+        entries["picture"] = number
+    elif objective.plain is not None:
+        settings["objective"] = plain_of_one(objective.plain, number)
+    left_out = {name: why for name, why in chosen.left_out.items() if name != "mirror" or not chosen.mirror[number]}
+    return {**entries, "settings": settings, **({"left_out": left_out} if left_out else {})}

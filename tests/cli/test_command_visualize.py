@@ -49,6 +49,19 @@ def test_visualize_shows_classes_and_whole_layers(run):
     assert read_recipe("o/visualize-conv1.png")["settings"]["canvas"] == "pixels"
 
 
+def test_the_quality_sets_what_is_not_given_and_the_settings_used_are_listed(run):
+    small = ("--grey", "--size", 28, "--out", "o", "--classes", "3")
+    found = json.loads(run("visualize", "digits-cnn", *small, "--quality", "draft", "--restarts", 2, "--json"))
+    assert (found["quality"], found["steps"], found["restarts"], found["initial_scale"]) == ("draft", 64, 2, 1.0)
+    assert set(found["left_out"]) == {"initial_scale", "skip_gradient"}
+    recipe = read_recipe("o/visualize-3.png")
+    assert recipe["settings"]["mirror"] is False
+    assert recipe["left_out"] == found["left_out"]
+    assert "the same bytes" in run("repeat", "o/visualize-3.png", "--out", "again")
+    given = ("--steps", 70, "--mirror", "--quality", "good", "--json")
+    assert json.loads(run("visualize", "digits-cnn", *small, *given))["mirror"] is True
+
+
 def test_what_is_interrupted_is_kept_and_says_so(monkeypatch, capsys):
     stopped(monkeypatch, command_visualize, "visualize", 2)
     assert main([str(part) for part in ("visualize", "digits-cnn", *DIGITS, "--classes", "3,5")]) == 130

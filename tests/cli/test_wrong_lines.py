@@ -235,6 +235,7 @@ WORDS = [
     ("evaluate digits-mlp --preset quickly", "did you mean 'quick'"),
     ("nearest digits-mlp --attack dnn", "did you mean 'ddn'"),
     ("visualize efficientnet-lite0 --layer conv2 --canvas oil", "Unknown canvas 'oil'"),
+    ("visualize efficientnet-lite0 --classes 3 --quality goof", "did you mean 'good'"),
     ("visualize digits-cnn --grey --size 28 --layer conv9", "did you mean"),
     ("visualize digits-cnn --grey --size 28 --layer conv1 --channels 99", "at most"),
     ("visualize digits-cnn --grey --size 28 --classes 10", "at most 9"),

@@ -6,8 +6,9 @@ import torch
 from contracts import digits
 
 import inputopt
-from inputopt.pictures.objective_sheet import objective_sheet, scores
+from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture
+from inputopt.pictures.picture_search import scores
 from inputopt.pictures.sheet import FrameRecorder, add_title, contact_sheet, grid_shape, named_sheet, pairs_sheet, sheet
 
 

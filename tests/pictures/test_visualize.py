@@ -7,10 +7,10 @@ from photos import frozen_lite0
 from torch import nn
 
 import inputopt
+from inputopt.pictures.augmentation import growing
 from inputopt.pictures.canvas_choice import CANVASES, canvas_of
 from inputopt.pictures.provenance import make_again
 from inputopt.pictures.successive_halving import SuccessiveHalving
-from inputopt.pictures.visualize import growing
 from inputopt.search.bounds import Range
 from inputopt.search.canvases.colours import Squash
 from inputopt.search.canvases.fourier import frequencies
@@ -326,8 +326,9 @@ def test_branches_are_followed_less_than_skips():
         picture = inputopt.visualize(Outweighed(), inputopt.Class(0), 16, 50, canvas="pixels", augment=0.0, **more)
         return float(picture.x[0].mean()), picture.recipe["settings"]["skip_gradient"]
 
-    assert red() == (0.0, 1.0)  # d logit / d red is 1 - 1.5
+    assert red(skip_gradient=1.0) == (0.0, 1.0)  # d logit / d red is 1 - 1.5
     assert red(skip_gradient=0.5) == (1.0, 0.5)  # and 1 - 0.75 by the skip
+    assert red() == (1.0, 0.5)  # which a good picture has where there are skips
 
 
 def test_pictures_that_depend_on_each_other_have_one_start():
