@@ -354,6 +354,28 @@ def test_other_inputs_models_and_paths_are_refused_before_any_work(robust_digits
     assert list(tmp_path.iterdir()) == []
 
 
+class Counter(nn.Module):
+    """A network that counts its forwards in a buffer, which changes no prediction."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = small_net()
+        self.register_buffer("forwards", torch.zeros(1))
+
+    def forward(self, x):
+        self.forwards += 1
+        return self.net(x)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_network_whose_buffers_have_moved_since_is_still_that_of_the_report(frozen, tmp_path):
+    x, y = known_inputs(count=8)
+    net = inputopt.Frozen(Counter()) if frozen else Counter()
+    report = inputopt.evaluate(net, x, y, "l2", 0.3, "quick")
+    page = written(report, tmp_path / "r.html", net, x, curve_examples=2)
+    assert "Minimal distances of 2 of 8 inputs" in page.all_text()
+
+
 def test_every_attack_is_in_the_glossary_with_the_year_of_its_docstring():
     exported = {name: getattr(inputopt.attacks, name) for name in inputopt.attacks.__all__}
     kinds = {name: kind for name, kind in exported.items() if issubclass(kind, Attack | MinimalNormAttack)}
