@@ -194,7 +194,7 @@ class Report(Summarised):
         *,
         class_names: Sequence[str] | None = None,
         curve: RobustnessCurve | None = None,
-        curve_examples: int = 100,
+        curve_examples: int | None = None,
         examples: int = 6,
     ) -> None:
         """Write the report as one self-contained HTML page, without scripts and without anything to fetch.
@@ -207,7 +207,7 @@ class Report(Summarised):
             class_names: names of the classes, by index; numbers if not given.
             curve: a robustness curve of the same model that was measured before.
             curve_examples: without a curve, number of inputs whose minimal distances are measured, a random sample; 0
-                for none.
+                for none. By default 100, and fewer for large networks, 10 at least.
             examples: number of fragile examples.
 
         Raises:

@@ -327,6 +327,8 @@ def test_the_code_names_bounds_masks_and_models_of_code():
     named = replace(report, settings={**report.settings, "model": {**report.settings["model"], "name": "a.b:net"}})
     assert "model = ...  # a.b:net\n" in python_code(named)
     assert command_line(named) is None
+    wide = inputopt.Frozen(small_net(), bounds=(-torch.inf, torch.inf))
+    assert "bounds=(-float('inf'), float('inf'))" in python_code(inputopt.evaluate(wide, x, y, "l2", 0.2, "quick"))
     command = replace(report, settings={**report.settings, "command": ["evaluate", "it's", "--eps", "0.1"]})
     assert command_line(command) == "inputopt evaluate 'it'\"'\"'s' --eps 0.1"
 
@@ -352,6 +354,47 @@ def test_other_inputs_models_and_paths_are_refused_before_any_work(robust_digits
     with pytest.raises(FileError, match="Cannot write"):
         report.save_html(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+class Noisy(nn.Module):
+    """A network whose logits are random."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = small_net()
+
+    def forward(self, x):
+        return self.net(x) + 0.3 * torch.randn(len(x), 6, dtype=x.dtype)
+
+
+UNUSUAL = {
+    "l0": ({"norm": "l0", "eps": 1.0}, small_net),
+    "one eps each": ({"eps": torch.linspace(0, 0.2, 8)}, small_net),
+    "eps for each element": ({"eps": torch.rand(8, 12, generator=torch.Generator().manual_seed(0)) / 5}, small_net),
+    "a mask": ({"mask": torch.arange(12) < 6}, small_net),
+    "a random network": ({"eot_samples": 2}, Noisy),
+    "probabilities": ({}, lambda: nn.Sequential(small_net(), nn.Softmax(1))),
+    "no bounds": ({"norm": "l2"}, lambda: inputopt.Frozen(small_net(), bounds=(-torch.inf, torch.inf))),
+    "nothing fooled": ({"eps": 1e-7}, small_net),
+    "other labels": ({"shift": 1}, small_net),
+}
+"""Arguments of an evaluation, and what makes the network."""
+
+
+@pytest.mark.filterwarnings("ignore:The model seems to return probabilities")
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_evaluations_have_a_page(name, tmp_path):
+    settings, make = UNUSUAL[name]
+    x, y = known_inputs(count=8)
+    shifted = (y + settings.get("shift", 0)) % 6
+    settings = {"eps": 0.2, "preset": "quick"} | {key: value for key, value in settings.items() if key != "shift"}
+    report = inputopt.evaluate(make(), x, shifted, **settings)
+    page = written(report, tmp_path / "r.html", make(), x, curve_examples=4, examples=2)
+    text = page.all_text()
+    assert f"{100 * report.robust_accuracy:.1f}{PERCENT}" in text
+    assert ("Minimal distances of 4 of 8" in text) == (name != "a mask")
+    assert not re.search(r"\b(nan|None(?! of the)|tensor)\b", text)
+    assert "Accuracy per class" in text
 
 
 class Counter(nn.Module):

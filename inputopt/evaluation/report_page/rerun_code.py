@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_text import eps_text, inputs_text, json_value
+from inputopt.evaluation.report_text import eps_text, inputs_text
 
 DEFAULTS: dict[str, Any] = {"levels": None, "eot_samples": 1}
 """Arguments of `evaluate` that the code leaves out at these values."""
@@ -100,4 +100,4 @@ def _shown(value: Any) -> str:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
-    return f"{json_value(value):.6g}" if isinstance(value, float) and value == value else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
