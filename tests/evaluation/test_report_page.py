@@ -290,9 +290,13 @@ def test_the_verdict_says_whether_to_doubt_it(robust_digits):
     for indicators, said in (
         ((fired,), "One indicator gives reason to doubt this figure"),
         ((fired, mended), "2 indicators give reason to doubt this figure"),
-        ((mended,), "the remedies are applied"),
+        ((mended,), "One indicator gives reason to doubt it; the evaluation acted on it"),
     ):
         assert said in verdict_sentences(replace(report, indicators=indicators))[-1]
+    adapted = replace(report, robust_accuracy_before_adapting=0.9)
+    low, high = wilson(0.9, 20)
+    said = f"Before remedies were applied it was 90.0 % (95 % interval: {100 * low:.1f} % to {100 * high:.1f} %)."
+    assert said in verdict_sentences(adapted)
     assert "each of their values may change by up to 0.2." in verdict_sentences(report)[0]
 
 
@@ -324,6 +328,9 @@ def test_the_code_names_bounds_masks_and_models_of_code():
     assert "mask = ..." in code
     assert "    mask=mask,\n" in code
     assert "    eot_samples=2,\n" in code
+    adapted = replace(report, settings={**report.settings, "adapt": True, "levels": None})
+    assert "    adapt=True,\n" in python_code(adapted)
+    assert "adapt" not in code
     named = replace(report, settings={**report.settings, "model": {**report.settings["model"], "name": "a.b:net"}})
     assert "model = ...  # a.b:net\n" in python_code(named)
     assert command_line(named) is None

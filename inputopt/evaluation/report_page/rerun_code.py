@@ -27,6 +27,8 @@ def python_code(report: Report) -> str | None:
     eps = settings["eps"]
     arguments = {"norm": settings["norm"], "eps": eps, "preset": settings["preset"], "seed": settings["seed"]}
     arguments |= {name: settings[name] for name, usual in DEFAULTS.items() if settings.get(name, usual) != usual}
+    if settings.get("adapt", arguments["preset"] == "thorough") != (arguments["preset"] == "thorough"):
+        arguments["adapt"] = settings["adapt"]  # not the preset's default
     given = [f"{name}={literal(value)}" for name, value in arguments.items() if not isinstance(value, list)]
     if isinstance(eps, list):
         given.insert(1, "eps=eps")
