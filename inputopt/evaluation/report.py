@@ -50,6 +50,8 @@ class Report(Summarised):
             by the error of the draws for a random network.
         certified: whether each input is proven to be classified correctly in the whole ball, bool [B]; None if no
             certificate was computed.
+        robust_accuracy_before_adapting: `robust_accuracy` before the remedies of `evaluate(..., adapt=True)`; None if
+            none was applied.
         clean_interval: 95 % confidence interval of `clean_accuracy`, likewise.
         clean: whether each input is classified correctly without an attack, bool [B]; None if it is not known.
         label: the label of each input, int64 [B]; None if it is not known.
@@ -64,6 +66,7 @@ class Report(Summarised):
     settings: dict[str, Any]
     interval: Interval = (0.0, 1.0)
     certified: Tensor | None = None
+    robust_accuracy_before_adapting: float | None = None
     clean_interval: Interval = (0.0, 1.0)
     clean: Tensor | None = None
     label: Tensor | None = None
@@ -96,6 +99,7 @@ class Report(Summarised):
             "clean_accuracy": self.clean_accuracy,
             "clean_interval": list(self.clean_interval),
             "robust_accuracy": self.robust_accuracy,
+            "robust_accuracy_before_adapting": self.robust_accuracy_before_adapting,
             "interval": list(self.interval),
             "certified_accuracy": self.certified_accuracy,
             "certified_interval": None if certified is None else list(certified),
@@ -194,7 +198,7 @@ class Report(Summarised):
         *,
         class_names: Sequence[str] | None = None,
         curve: RobustnessCurve | None = None,
-        curve_examples: int = 100,
+        curve_examples: int | None = None,
         examples: int = 6,
     ) -> None:
         """Write the report as one self-contained HTML page, without scripts and without anything to fetch.
@@ -207,7 +211,7 @@ class Report(Summarised):
             class_names: names of the classes, by index; numbers if not given.
             curve: a robustness curve of the same model that was measured before.
             curve_examples: without a curve, number of inputs whose minimal distances are measured, a random sample; 0
-                for none.
+                for none. By default 100, and fewer for large networks, 10 at least.
             examples: number of fragile examples.
 
         Raises:

@@ -11,6 +11,9 @@ from inputopt.evaluation.confidence import Interval
 NORM_NAMES = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
 """Names of the norms as leaderboards and papers give them."""
 
+SHORT = 6
+"""Characters of a decimal number, such as 0.0625, that is shown as it is."""
+
 
 def percent(share: float) -> str:
     """A fraction as a percentage with one decimal.
@@ -31,15 +34,17 @@ def with_interval(share: float, interval: Interval) -> str:
 
 
 def eps_text(eps: Any) -> str:
-    """One distance, or the range of several, given as nested lists.
+    """One distance, or the range of several, given as nested lists; 8-bit levels as fractions of 255.
 
-    >>> eps_text(0.25), eps_text([[0.1, 0.2], [0.3, 0.1]])
-    ('0.25', '0.1 to 0.3')
+    >>> eps_text(0.25), eps_text(8 / 255), eps_text([[0.1, 0.2], [0.3, 0.1]])
+    ('0.25', '8/255', '0.1 to 0.3')
     """
     if not isinstance(eps, list):
-        return f"{eps:g}"
+        levels = round(255 * eps) if math.isfinite(eps) else 0
+        exact = levels and abs(255 * eps - levels) < 1e-6 * levels
+        return f"{levels}/255" if exact and len(f"{eps:g}") > SHORT else f"{eps:g}"
     low, high = min(_numbers(eps)), max(_numbers(eps))
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return eps_text(low) if low == high else f"{eps_text(low)} to {eps_text(high)}"
 
 
 def _numbers(nested: Any) -> Iterable[float]:

@@ -37,7 +37,14 @@ def doubted(report, name=HOSTILE):
     """The report with certificates, indicators and a hostile name, as other parts of an evaluation may make it."""
     found = Indicator("noisy_loss", float("nan"), f"It is {HOSTILE}.", "Average.", 0.25, "Averaged.")
     model = {**report.settings["model"], "name": name}
-    return replace(report, indicators=(found,), certified=report.robust, settings={**report.settings, "model": model})
+    extra = {"model": model, "adapt": True, "certificates": "bounds in linf"}
+    return replace(
+        report,
+        indicators=(found,),
+        certified=report.robust,
+        settings={**report.settings, **extra},
+        robust_accuracy_before_adapting=1.0,
+    )
 
 
 # -------------------------------------------------------------------------------------------------------------- schema
@@ -94,7 +101,7 @@ def test_what_is_wrong_is_an_error_of_the_schema():
         {"date": "yesterday"},
     ):
         assert not checker.is_valid(plain | change), change
-    for name in set(plain):
+    for name in set(plain) - {"adapt", "certificates"}:
         assert not checker.is_valid({key: value for key, value in plain.items() if key != name}), name
 
 

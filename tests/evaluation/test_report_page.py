@@ -287,9 +287,13 @@ def test_the_verdict_says_whether_to_doubt_it(robust_digits):
     for indicators, said in (
         ((fired,), "One indicator gives reason to doubt this figure"),
         ((fired, mended), "2 indicators give reason to doubt this figure"),
-        ((mended,), "the remedies are applied"),
+        ((mended,), "One indicator gives reason to doubt it; the evaluation acted on it"),
     ):
         assert said in verdict_sentences(replace(report, indicators=indicators))[-1]
+    adapted = replace(report, robust_accuracy_before_adapting=0.9)
+    low, high = wilson(0.9, 20)
+    said = f"Before remedies were applied it was 90.0 % (95 % interval: {100 * low:.1f} % to {100 * high:.1f} %)."
+    assert said in verdict_sentences(adapted)
     assert "each of their values may change by up to 0.2." in verdict_sentences(report)[0]
 
 
@@ -321,9 +325,14 @@ def test_the_code_names_bounds_masks_and_models_of_code():
     assert "mask = ..." in code
     assert "    mask=mask,\n" in code
     assert "    eot_samples=2,\n" in code
+    adapted = replace(report, settings={**report.settings, "adapt": True, "levels": None})
+    assert "    adapt=True,\n" in python_code(adapted)
+    assert "adapt" not in code
     named = replace(report, settings={**report.settings, "model": {**report.settings["model"], "name": "a.b:net"}})
     assert "model = ...  # a.b:net\n" in python_code(named)
     assert command_line(named) is None
+    wide = inputopt.Frozen(small_net(), bounds=(-torch.inf, torch.inf))
+    assert "bounds=(-float('inf'), float('inf'))" in python_code(inputopt.evaluate(wide, x, y, "l2", 0.2, "quick"))
     command = replace(report, settings={**report.settings, "command": ["evaluate", "it's", "--eps", "0.1"]})
     assert command_line(command) == "inputopt evaluate 'it'\"'\"'s' --eps 0.1"
 
@@ -349,6 +358,69 @@ def test_other_inputs_models_and_paths_are_refused_before_any_work(robust_digits
     with pytest.raises(FileError, match="Cannot write"):
         report.save_html(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+class Noisy(nn.Module):
+    """A network whose logits are random."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = small_net()
+
+    def forward(self, x):
+        return self.net(x) + 0.3 * torch.randn(len(x), 6, dtype=x.dtype)
+
+
+UNUSUAL = {
+    "l0": ({"norm": "l0", "eps": 1.0}, small_net),
+    "one eps each": ({"eps": torch.linspace(0, 0.2, 8)}, small_net),
+    "eps for each element": ({"eps": torch.rand(8, 12, generator=torch.Generator().manual_seed(0)) / 5}, small_net),
+    "a mask": ({"mask": torch.arange(12) < 6}, small_net),
+    "a random network": ({"eot_samples": 2}, Noisy),
+    "probabilities": ({}, lambda: nn.Sequential(small_net(), nn.Softmax(1))),
+    "no bounds": ({"norm": "l2"}, lambda: inputopt.Frozen(small_net(), bounds=(-torch.inf, torch.inf))),
+    "nothing fooled": ({"eps": 1e-7}, small_net),
+    "other labels": ({"shift": 1}, small_net),
+}
+"""Arguments of an evaluation, and what makes the network."""
+
+
+@pytest.mark.filterwarnings("ignore:The model seems to return probabilities")
+@pytest.mark.parametrize("name", UNUSUAL)
+def test_unusual_evaluations_have_a_page(name, tmp_path):
+    settings, make = UNUSUAL[name]
+    x, y = known_inputs(count=8)
+    shifted = (y + settings.get("shift", 0)) % 6
+    settings = {"eps": 0.2, "preset": "quick"} | {key: value for key, value in settings.items() if key != "shift"}
+    report = inputopt.evaluate(make(), x, shifted, **settings)
+    page = written(report, tmp_path / "r.html", make(), x, curve_examples=4, examples=2)
+    text = page.all_text()
+    assert f"{100 * report.robust_accuracy:.1f}{PERCENT}" in text
+    assert ("Minimal distances of 4 of 8" in text) == (name != "a mask")
+    assert not re.search(r"\b(nan|None(?! of the)|tensor)\b", text)
+    assert "Accuracy per class" in text
+
+
+class Counter(nn.Module):
+    """A network that counts its forwards in a buffer, which changes no prediction."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = small_net()
+        self.register_buffer("forwards", torch.zeros(1))
+
+    def forward(self, x):
+        self.forwards += 1
+        return self.net(x)
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_a_network_whose_buffers_have_moved_since_is_still_that_of_the_report(frozen, tmp_path):
+    x, y = known_inputs(count=8)
+    net = inputopt.Frozen(Counter()) if frozen else Counter()
+    report = inputopt.evaluate(net, x, y, "l2", 0.3, "quick")
+    page = written(report, tmp_path / "r.html", net, x, curve_examples=2)
+    assert "Minimal distances of 2 of 8 inputs" in page.all_text()
 
 
 # ------------------------------------------------------------------------------------------------------ in the browser

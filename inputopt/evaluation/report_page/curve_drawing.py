@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.evaluation.report_page.svg_marks import element, joined, ticks
+from inputopt.evaluation.report_text import eps_text
 from inputopt.evaluation.robustness_curve import curve_of
 
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 28.0, 48.0
@@ -88,12 +89,14 @@ def curve_drawing(
         near_end = axes.x(eps) > width - 90
         place = axes.x(eps) + (-6 if near_end else 6)
         anchor = "end" if near_end else "start"
-        drawn.append(element("text", f"eps {eps:g}", x=place, y=TOP + 11, text_anchor=anchor, class_="axis strong"))
+        drawn.append(
+            element("text", f"eps {eps_text(eps)}", x=place, y=TOP + 11, text_anchor=anchor, class_="axis strong")
+        )
     drawn += [_mark(axes, kind, point) for kind, point in marks]
     known = points_at(distance, ticks(axes.limit, 5))
     words = ", ".join(f"{100 * each.accuracy:.0f} % at {each.distance:g}" for each in known)
-    label = f"Accuracy against distance in {norm}: {words}."
-    return element("svg", joined(*drawn), viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=label)
+    summary = f"Accuracy against distance in {norm}: {words}."
+    return element("svg", joined(*drawn), viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=summary)
 
 
 def _grid(axes: Axes, norm: str) -> list[Markup]:

@@ -91,8 +91,9 @@ def fragile_examples(
     chosen = possible[nearest.distance[possible].argsort(stable=True)[:most]]
     if not len(chosen):
         return []
-    rows = nearest.rows[chosen].to(x0.device)
-    before, after = x0[rows], nearest.x[chosen]
+    rows = nearest.rows[chosen]
+    before = x0[rows.to(x0.device)]
+    after = nearest.x[chosen].to(before)
     judged = [_judged(net, part, name_of) for part in (before, after)]
     images = are_images(before, net.bounds)
     found = []

@@ -25,7 +25,7 @@ class NearestDistances:
     """Minimal distances of n inputs.
 
     Attributes:
-        distance: 0 for inputs misclassified as they are, infinite where no attack succeeded, [n].
+        distance: 0 for inputs misclassified as they are, infinite where no attack succeeded, [n]; on the CPU, as all.
         source: how they were measured, in one sentence.
         rows: positions of these inputs among the evaluated ones, int64 [n]; None if they are not known.
         x: the nearest misclassified inputs found, [n, ...]; None if they are not known.
@@ -47,7 +47,7 @@ def sampled_rows(count: int, most: int, seed: int) -> Tensor:
 def of_curve(curve: RobustnessCurve) -> NearestDistances:
     """The distances of a curve that was measured before."""
     names = ", ".join(curve.results)
-    return NearestDistances(curve.lowest, f"Minimal distances of {len(curve.lowest):,} inputs by {names}.")
+    return NearestDistances(curve.lowest.cpu(), f"Minimal distances of {len(curve.lowest):,} inputs by {names}.")
 
 
 def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDistances:
@@ -77,14 +77,14 @@ def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDista
         f"Minimal distances of {which} by MinimalNorm with {QUERIES} queries each, or by the evaluation's own "
         f"adversarial examples where these are nearer; measured in {seconds:.1f} s."
     )
-    return NearestDistances(torch.minimum(known, found.distance), source, rows, x)
+    return NearestDistances(torch.minimum(known, found.distance).cpu(), source, rows, x.cpu())
 
 
 def of_evaluation(report: Report, x0: Tensor) -> NearestDistances:
     """Distances of the evaluation's own adversarial examples, infinite elsewhere: for examples, and not for a curve."""
     size = find_norm(report.settings["norm"]).size(report.x - x0)
     distance = torch.where(_fooled(report), size, torch.inf)
-    return NearestDistances(distance, "", torch.arange(len(x0)), report.x)
+    return NearestDistances(distance.cpu(), "", torch.arange(len(x0)), report.x.cpu())
 
 
 def _fooled(report: Report) -> Tensor:

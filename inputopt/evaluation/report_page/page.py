@@ -78,7 +78,7 @@ def page_of(report: Report, request: PageRequest) -> str:
     settings = report.settings
     folder = files("inputopt.evaluation.report_page")
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {"percent": _percent, "ends": _ends, "unbroken": _unbroken}
+    environment.filters |= {"percent": _percent, "ends": _ends, "unbroken": _unbroken, "factor": _factor}
     template = environment.from_string((folder / "page.html").read_text(encoding="utf-8"))
     return template.render(
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
@@ -181,6 +181,15 @@ def _percent(share: float) -> str:
 def _ends(interval: Interval) -> str:
     """An interval as percentages."""
     return _unbroken(f"{percent(interval[0])} to {percent(interval[1])}")
+
+
+def _factor(value: float) -> str:
+    """A factor with two digits, or whole.
+
+    >>> _factor(4.86), _factor(1027.4)
+    ('4.9', '1,027')
+    """
+    return f"{value:.2g}" if value < 10 else f"{value:,.0f}"
 
 
 def _unbroken(text: str) -> str:

@@ -7,7 +7,7 @@ import shlex
 from typing import Any
 
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_text import eps_text, inputs_text, json_value
+from inputopt.evaluation.report_text import eps_text, inputs_text
 
 DEFAULTS: dict[str, Any] = {"levels": None, "eot_samples": 1}
 """Arguments of `evaluate` that the code leaves out at these values."""
@@ -27,6 +27,8 @@ def python_code(report: Report) -> str | None:
     eps = settings["eps"]
     arguments = {"norm": settings["norm"], "eps": eps, "preset": settings["preset"], "seed": settings["seed"]}
     arguments |= {name: settings[name] for name, usual in DEFAULTS.items() if settings.get(name, usual) != usual}
+    if settings.get("adapt", arguments["preset"] == "thorough") != (arguments["preset"] == "thorough"):
+        arguments["adapt"] = settings["adapt"]  # not the preset's default
     given = [f"{name}={literal(value)}" for name, value in arguments.items() if not isinstance(value, list)]
     if isinstance(eps, list):
         given.insert(1, "eps=eps")
@@ -100,4 +102,4 @@ def _shown(value: Any) -> str:
         return {True: "yes", False: "no", None: "none"}[value]
     if isinstance(value, list):
         return ", ".join(map(_shown, value))
-    return f"{json_value(value):.6g}" if isinstance(value, float) and value == value else str(value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

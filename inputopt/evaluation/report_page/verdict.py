@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from inputopt.evaluation.confidence import wilson
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_text import eps_text, percent, threat_model
+from inputopt.evaluation.report_text import eps_text, percent, threat_model, with_interval
 
 BUDGETS = {
     "linf": "each of their values may change by up to {eps}",
@@ -19,6 +20,10 @@ def verdict_sentences(report: Report) -> list[str]:
     found = [_upper_bound(report)]
     if report.certified_accuracy is not None:
         found.append(f"At least {percent(report.certified_accuracy)} are proven to be, whatever the attack.")
+    before = report.robust_accuracy_before_adapting
+    if before is not None:
+        interval = wilson(before, len(report.robust))
+        found.append(f"Before remedies were applied it was {with_interval(before, interval)}.")
     found.append(_doubt(report))
     return found
 
@@ -40,7 +45,7 @@ def _doubt(report: Report) -> str:
     if not count:
         return "No indicator gives a reason to doubt this figure."
     if all(each.applied for each in report.indicators):
-        return f"{_counted(count)} gave reason to doubt a first figure; the remedies are applied in this one."
+        return f"{_counted(count)} to doubt it; the evaluation acted on {'it' if count == 1 else 'them'}, see below."
     return f"{_counted(count)} to doubt this figure: read what follows before you quote it."
 
 
