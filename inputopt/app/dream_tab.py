@@ -31,6 +31,7 @@ from inputopt.app.loaded import Loaded, example_photo
 from inputopt.app.messages import failed, progress, said
 from inputopt.app.uploads import read_upload
 from inputopt.nets.frozen import Frozen
+from inputopt.pictures.dream_settings import ON_PHOTOS, ON_TINY
 from inputopt.pictures.picture import to_image
 
 INTRO = (
@@ -117,8 +118,8 @@ class DreamTab:
         digits = network in DIGITS
         return self._with(photo, network) | {
             self.layer: gr.Dropdown(list(layers), value=FIRST_LAYER[network]),
-            self.octaves: gr.Slider(value=1 if digits else 3, interactive=not digits),
-            self.steps: gr.Slider(value=60 if digits else 10),
+            self.octaves: gr.Slider(value=ON_TINY.octaves if digits else 3, interactive=not digits),
+            self.steps: gr.Slider(value=(ON_TINY if digits else ON_PHOTOS).steps),
             **self._layer(FIRST_LAYER[network]),
         }
 
@@ -153,7 +154,7 @@ class DreamTab:
             channels = page_of(_layers(loaded, network)[layer], page + 1)
             key = _page_key(network, layer, channels)
             if loaded.known(key) is None:
-                net = _frozen(loaded, network, layer, None)
+                net = _frozen(loaded, network)
                 first, last = channels[0], channels[-1]
                 yield {self.status: progress(f"Visualising channels {first} to {last} of {layer}.")}
                 for item in session.live(partial(channel_pictures, net, network, layer, channels), _index):
@@ -191,7 +192,7 @@ class DreamTab:
                 raise ValueError("The seed is missing; fill it in.")
             settings = DreamSettings(network, layer, channel, int(octaves), int(steps), float(size), int(seed))
             photo = _example_of(loaded, network) if photo is None else photo
-            image, net = prepared_photo(network, photo), _frozen(loaded, network, layer, channel)
+            image, net = prepared_photo(network, photo), _frozen(loaded, network)
             yield {self.photo: photo, self.status: progress("The first step takes longest.")} | self._nothing()
             for item in session.live(partial(run_dream, net, settings, image), partial(preview, net, image)):
                 if isinstance(item, Ended):
@@ -234,14 +235,13 @@ def _page_key(network: str, layer: str, channels: range) -> tuple[Any, ...]:
     return ("channels", network, layer, channels)
 
 
-def _frozen(loaded: Loaded, network: str, layer: str, channel: int | None) -> Frozen:
-    key = ("dream", network) if channel is None else ("dream", network, layer, channel)
-    return loaded.get(key, partial(dream_network, network, layer, channel))
+def _frozen(loaded: Loaded, network: str) -> Frozen:
+    return loaded.get(("dream", network), partial(dream_network, network))
 
 
 def _layers(loaded: Loaded, network: str) -> dict[str, int]:
     """The network's layers with their numbers of channels."""
-    net = _frozen(loaded, network, "", None)
+    net = _frozen(loaded, network)
     return loaded.get(("layers", network), partial(layers_of, net, network))
 
 

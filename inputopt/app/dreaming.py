@@ -9,14 +9,13 @@ from typing import Any
 
 import torch
 from PIL import Image
-from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.app.fooling import DIGITS, PHOTOS, image_shape
 from inputopt.app.uploads import as_digit
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.naming import name_of, named
 from inputopt.pictures.dream import dream, intermediate_dream
+from inputopt.pictures.dream_settings import ON_TINY
 from inputopt.pictures.picture import Picture, to_image
 from inputopt.pictures.visualize import visualize
 from inputopt.search.loop import Snapshot
@@ -72,10 +71,11 @@ class DreamSettings:
 
     @property
     def options(self) -> dict[str, Any]:
-        """The arguments of `dream`; the tiny images of digits are neither scaled, nor blurred, nor jittered."""
-        tiny = {"octaves": 1, "smoothing": 0.0, "jitter": 0}
-        every = {"octaves": self.octaves, "steps": self.steps, "step_size": self.step_size, "seed": self.seed}
-        return every | (tiny if self.network in DIGITS else {})
+        """The arguments of `dream`; digits have the number of octaves of tiny images, one."""
+        octaves = ON_TINY.octaves if self.network in DIGITS else self.octaves
+        channel = {} if self.channel is None else {"channels": self.channel}
+        every = {"octaves": octaves, "steps": self.steps, "step_size": self.step_size, "seed": self.seed}
+        return channel | every
 
     @property
     def all_steps(self) -> int:
@@ -83,43 +83,9 @@ class DreamSettings:
         return int(self.options["octaves"]) * (self.steps + 1)
 
 
-class OnlyChannel(nn.Module):
-    """A layer whose output is 0 except in one channel, axis 1.
-
-    Args:
-        layer: the layer, with an output [B, C, ...].
-        channel: the channel that is kept.
-    """
-
-    def __init__(self, layer: nn.Module, channel: int) -> None:
-        super().__init__()
-        self.layer, self.channel = layer, channel
-
-    def forward(self, x: Tensor) -> Tensor:
-        """The layer's output [B, C, ...] with all other channels set to 0."""
-        output: Tensor = self.layer(x)
-        kept = torch.zeros(output.shape[1], dtype=output.dtype, device=output.device)
-        kept[self.channel] = 1
-        return output * kept.reshape(-1, *[1] * (output.ndim - 2))
-
-
-def only_channel(net: nn.Module, layer: str, channel: int) -> nn.Module:
-    """Set all other channels of a layer to 0, in place, so that a dream on the layer amplifies this channel alone.
-
-    Args:
-        net: a network whose layer has outputs [B, C, ...].
-        layer: name of the layer.
-        channel: the channel that is kept.
-    """
-    name = name_of(net)
-    net.set_submodule(layer, OnlyChannel(net.get_submodule(layer), channel))
-    return net if name is None else named(net, f"{name}, only channel {channel} of {layer}")
-
-
-def dream_network(network: str, layer: str, channel: int | None) -> Frozen:
-    """The network to dream with: as loaded, or with a single channel of the layer."""
-    net = load(checks.one_of("network", network, (*PHOTOS, *DIGITS)))
-    return Frozen(net if channel is None else only_channel(net, layer, channel))
+def dream_network(network: str) -> Frozen:
+    """The network to dream with."""
+    return Frozen(load(checks.one_of("network", network, (*PHOTOS, *DIGITS))))
 
 
 def layers_of(net: Frozen, network: str) -> dict[str, int]:
@@ -182,8 +148,5 @@ def code(settings: DreamSettings) -> str:
     """Python code that makes the dream again, from `photo.png` in the working folder."""
     options = ", ".join(f"{name}={value!r}" for name, value in settings.options.items())
     lines = ["import inputopt", "", f'net = inputopt.load("{settings.network}")']
-    if settings.channel is not None:
-        lines.insert(1, "from inputopt.app.dreaming import only_channel")
-        lines.append(f'net = only_channel(net, "{settings.layer}", {settings.channel})')
     lines.append(f'picture = inputopt.dream(net, "photo.png", ["{settings.layer}"], {options})')
     return "\n".join([*lines, 'picture.save("dream.png")', ""])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import Any
 
 from inputopt.cli.model_arguments import check_cpu
@@ -68,7 +69,7 @@ complete -o filenames -F _inputopt inputopt"""
 
 
 def _zsh(flags: dict[str, list[str]]) -> str:
-    verbs = "\n".join(f"    '{name}:{VERBS[name].summary.replace(chr(39), '')}'" for name in flags)
+    verbs = "\n".join(f"    {shlex.quote(f'{name}:{VERBS[name].summary}')}" for name in flags)
     cases = "\n".join(f"    {name}) words_=({' '.join(each)}) ;;" for name, each in flags.items())
     return f"""#compdef inputopt
 # inputopt completion for zsh; save it in {WHERE["zsh"]}
@@ -96,7 +97,7 @@ _inputopt "$@\""""
 def _fish(flags: dict[str, list[str]]) -> str:
     lines = [f"# inputopt completion for fish; save it as {WHERE['fish']}"]
     for name, each in flags.items():
-        summary = VERBS[name].summary.replace("'", "")
+        summary = VERBS[name].summary.replace("'", r"\'")
         lines.append(f"complete -c inputopt -f -n __fish_use_subcommand -a {name} -d '{summary}'")
         lines += [
             f"complete -c inputopt -n '__fish_seen_subcommand_from {name}' -l {flag.removeprefix('--')}"

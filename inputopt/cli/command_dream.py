@@ -6,6 +6,7 @@ import argparse
 import math
 import shutil
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from inputopt.cli.data_arguments import in_bounds
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, answer, check_name, find_network
 from inputopt.cli.output import finish, provisional, stderr_bar, writable
-from inputopt.cli.parsing import number, whole
+from inputopt.cli.parsing import different, number, sizes, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing, save_figure
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.dream import dream, intermediate_dream
+from inputopt.pictures.dream_settings import TINY, settings_for
 from inputopt.pictures.picture import read_levels, to_image
 from inputopt.pictures.sheet import FrameRecorder, sheet
 from inputopt.pictures.zoom import FILMS, film, zoom
@@ -32,48 +34,40 @@ DREAM_FILES = ("photo.png", "dream-preview.png", "dream.png", "dream-steps.png")
 MOST_FRAMES = 99_999
 """Largest frame number that fits the five digits of the frame file names."""
 
+DIGIT = (28, 28)
+"""Size of the digit that digits networks dream of where no photo is given."""
+
 LAYERS = {"digits-mlp": "layers.0", "digits-cnn": "conv2", "digits-cnn-robust": "conv2"} | dict.fromkeys(
     SCALES, "blocks.8"
 )
 """Default layer of each network."""
 
-ON_DIGITS: dict[str, Any] = {
-    "jitter": 0,
-    "steps": 60,
-    "octaves": 1,
-    "octave_scale": 1.4,
-    "step_size": 0.01,
-    "smoothing": 0.0,
-}
-ON_PHOTOS: dict[str, Any] = {
-    "jitter": None,
-    "steps": 10,
-    "octaves": 4,
-    "octave_scale": 1.4,
-    "step_size": 0.015,
-    "smoothing": 1.0,
-}
+SETTINGS = ("jitter", "steps", "octaves", "octave_scale", "step_size", "smoothing")
+"""Options with a default that depends on the size of the photo."""
 
 
 def add_commands(commands: Any) -> None:
     """Add `dream` and `zoom`."""
     command = add_verb(commands, "dream")
     _add_common(command)
-    command.add_argument("--steps", type=whole(), help="steps at each octave (10; on digits 60)")
-    command.add_argument("--octaves", type=whole(1, 100), help="number of image sizes (4; on digits 1)")
+    command.add_argument("--steps", type=whole(), help="steps at each octave (10; on tiny images 60)")
+    command.add_argument("--octaves", type=whole(1, 100), help="number of image sizes (4; on tiny images 1)")
     command.add_argument("--octave-scale", type=number(above=1), help="ratio of consecutive image sizes (1.4)")
     command.add_argument(
         "--step-size",
         type=number(above=0),
-        help="mean change of a pixel per step, as a share of the bounds' width (0.015; on digits 0.01)",
+        help="mean change of a pixel per step, as a share of the bounds' width (0.015; on tiny images 0.01)",
     )
     command.add_argument(
-        "--smoothing", type=number(0), help="blur the gradient by a Gaussian of this many pixels (1; on digits 0)"
+        "--smoothing", type=number(0), help="blur the gradient by a Gaussian of this many pixels (1; on tiny images 0)"
     )
     command.add_argument(
         "--jitter",
         type=whole(0),
-        help="roll the image by up to this many pixels before each step (a share of its size; on digits 0)",
+        help="roll the image by up to this many pixels before each step (a share of its size; on tiny images 0)",
+    )
+    command.add_argument(
+        "--channels", type=different(sizes(0)), help="amplify only these channels of the layer, separated by commas"
     )
     command.add_argument("--guide", help="a photo: amplify the features that the layers find in it")
     command.add_argument("--mask", help="an image as large as the photo: white areas are changed, black areas are kept")
@@ -114,15 +108,13 @@ def run_dream(options: argparse.Namespace) -> int:
     layers = _layers(options)
     check_photos(options.photo, options.guide, options.mask)
     net = find_network(options)
-    defaults = ON_DIGITS if options.model.startswith("digits") else ON_PHOTOS
-    settings: dict[str, Any] = {
-        name: defaults[name] if getattr(options, name) is None else getattr(options, name) for name in defaults
-    }
-    settings |= {name: getattr(options, name) for name in ("guide", "mask", "tile")}
+    given = {name: getattr(options, name) for name in SETTINGS}
+    height, width = DIGIT if options.photo is None else read_levels(options.photo).shape[1:]
+    chosen = settings_for(height, width, **given)
+    settings = asdict(chosen) | {name: getattr(options, name) for name in ("channels", "guide", "mask", "tile", "seed")}
     photo = options.photo or str(out / "photo.png")
-    settings["seed"] = options.seed
-    steps = settings["octaves"] * (settings["steps"] + 1)
-    journey = FrameRecorder(0) if defaults is ON_DIGITS and settings["octaves"] == 1 else None
+    steps = chosen.octaves * (chosen.steps + 1)
+    journey = FrameRecorder(0) if max(height, width) <= TINY and chosen.octaves == 1 else None
 
     def preview(snapshot: Snapshot) -> None:
         unfinished(intermediate_dream(net, photo, snapshot.x), out / "dream-preview.png")
@@ -143,12 +135,14 @@ def run_dream(options: argparse.Namespace) -> int:
             save_interrupted(stopped.pictures, [out / "dream.png"])
             raise
     picture.save(out / "dream.png")
+    which = "" if options.channels is None else f", channels {', '.join(map(str, options.channels))}"
+    title = f"DeepDream of {', '.join(layers)}{which}"
     written = [out / "dream.png"]
     if journey is not None:
         path = out / "dream-steps.png"
-        save_figure(sheet([journey], net, f"DeepDream of {', '.join(layers)}"), path)
+        save_figure(sheet([journey], net, title), path)
         written.append(path)
-    finish(options, f"DeepDream of {', '.join(layers)}", {"layers": layers, **settings}, written)
+    finish(options, title, {"layers": layers, **settings}, written)
     return 0
 
 
@@ -162,8 +156,7 @@ def run_zoom(options: argparse.Namespace) -> int:
     check_photos(options.photo)
     net = find_network(options)
     photo = options.photo or str(out / "photo.png")
-    digits = {"octaves": 1} if options.model.startswith("digits") else {}
-    settings = {"factor": options.factor, "steps": options.steps, "seed": options.seed, **digits}
+    settings = {"factor": options.factor, "steps": options.steps, "seed": options.seed}
     bar = stderr_bar(total=options.frames - 1, desc="zoom", unit="frame")
     with bar, provisional(out / "photo.png", out / frame):
         if options.photo is None:

@@ -22,7 +22,8 @@ from inputopt.cli.output import finish, writable
 from inputopt.cli.parsing import UsageError
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing
-from inputopt.pictures.provenance import make_again, read_recipe, versions
+from inputopt.pictures.provenance import read_recipe, versions
+from inputopt.zoo.repeat import repeat_recipe
 
 
 def add_commands(commands: Any) -> None:
@@ -61,7 +62,7 @@ def run_repeat(options: argparse.Namespace) -> int:
                 raise ValueError("The command stored in this figure already sets all options; omit --model and --file.")
             _run_again(recipe["arguments"], out, options.again)
         else:
-            make_again(recipe, lambda name: _find(name, options.model), given).save(out)
+            repeat_recipe(recipe, _model(recipe["model"], options.model), given).save(out)
         now = versions()
     finally:
         torch.set_num_threads(before)
@@ -116,11 +117,12 @@ def _run_again(arguments: Any, out: Path, run: Callable[[list[str], str], int]) 
             temporary.write_bytes(found[0].read_bytes())
 
 
-def _find(name: str, given: str | None) -> nn.Module:
-    """Load the network of a recipe; a recipe that names code needs `--model`."""
-    if given is None and ":" in name:
+def _model(described: Any, given: str | None) -> nn.Module | None:
+    """The network given by `--model`, which a recipe whose network is built by code needs; else None."""
+    name = described.get("name") if isinstance(described, dict) else None
+    if given is None and isinstance(name, str) and ":" in name:
         raise ValueError(f"The image was made with a network built by {name}; give --model {name} to run that code.")
-    found = find_model(name if given is None else given)
-    if not isinstance(found, nn.Module):
+    found = None if given is None else find_model(given)
+    if found is not None and not isinstance(found, nn.Module):
         raise ValueError(f"{given} must be a torch module, because the bounds, mean and std are taken from the image.")
     return found

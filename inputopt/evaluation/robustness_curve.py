@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,12 +17,14 @@ from inputopt import checks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.evaluation.confidence import Interval, wilson
-from inputopt.files import blank_figure
+from inputopt.files import blank_figure, save_figure, write_text
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import Inputs
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.result import Result
+from inputopt.search.result_files import stems_of
 from inputopt.summaries import Summarised, Summary, Table
+from inputopt.versions import now, recorded_versions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -84,7 +88,48 @@ class RobustnessCurve(Summarised):
         area = robustness_area(distance, self.furthest)
         median = float(distance.double().sort().values[(len(distance) - 1) // 2])
         failed = int(torch.isinf(distance).sum())
-        return {"attack": name, "median": median if math.isfinite(median) else None, "area": area, "failed": failed}
+        return {"attack": name, "median": _finite(median), "area": area, "failed": failed}
+
+    def as_plain(self) -> dict[str, Any]:
+        """The norm, the model, the rows, the curve of all attacks and every distance, as JSON values; null if none."""
+        where, accuracy = curve_of(self.lowest)
+        distances = {name: [_finite(each) for each in found.tolist()] for name, found in self.distances.items()}
+        return {
+            "norm": self.norm,
+            "model": next(iter(self.results.values())).made_by.get("model"),
+            "count": len(self.lowest),
+            "attacks": self.rows(),
+            "curve": {"distance": where.tolist(), "accuracy": accuracy.tolist()},
+            "distances": distances,
+        }
+
+    def save(self, folder: str | Path, names: Sequence[str | Path] | None = None) -> list[Path]:
+        """Write `curve.json`, the plot `curve.png`, and into a subfolder per attack what `Result.save` writes.
+
+        Args:
+            folder: where to write; it is made if needed.
+            names: names of the inputs, as for `Result.save`; numbers if not given.
+
+        Returns:
+            The paths of all files written.
+
+        Raises:
+            ValueError: names that are not one per input, not unique, or outside the folder; an attack whose name
+                cannot be that of a folder.
+            FileError: the folder cannot be written to.
+        """
+        stems_of(names, len(self.lowest))
+        for name in self.results:
+            if Path(name).name != name or name in ("", "..", "curve.json", "curve.png"):
+                raise ValueError(f"The attack {name!r} cannot be saved in a folder of its name; give it another name.")
+        folder = Path(folder)
+        plain = {**self.as_plain(), "date": now(), "versions": recorded_versions()}
+        written = [folder / "curve.json", folder / "curve.png"]
+        write_text(written[0], json.dumps(plain, indent=2, allow_nan=False) + "\n")
+        save_figure(self.figure(), written[1])
+        for name, found in self.results.items():
+            written += found.save(folder / name, names)
+        return written
 
     def _summary(self, images: bool) -> Summary:
         rows = self.rows() if len(self.results) > 1 else self.rows()[:-1]
@@ -124,6 +169,11 @@ class RobustnessCurve(Summarised):
 
 
 COSTS = ("forwards", "backwards", "seconds")
+
+
+def _finite(value: float) -> float | None:
+    """A finite number, or None, since JSON has no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def _median_text(row: dict[str, Any]) -> str:

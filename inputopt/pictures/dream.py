@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Real
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -13,16 +12,17 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.pictures.dream_settings import DreamSettings, Layers, channel_numbers, layer_weights, settings_for
 from inputopt.pictures.photo import levels_for
 from inputopt.pictures.picture import Photo, Picture, read_levels
-from inputopt.pictures.picture_search import FiniteCheck, channel_entry, check_followed
+from inputopt.pictures.picture_search import FiniteCheck, bind_objective, channel_entry, check_followed
 from inputopt.pictures.provenance import FILE, repeatable
 from inputopt.search.bounds import picture_range
 from inputopt.search.channel_axes.layout import network_geometry
 from inputopt.search.goals import never
 from inputopt.search.loop import Interrupted, Watch, latest, optimise
 from inputopt.search.objectives.guide import guided
-from inputopt.search.objectives.layer_energy import layer_energy
+from inputopt.search.objectives.layer_energy import channel_energy, layer_energy
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.oracles import Autograd, Oracle, Tiled, finished, skipping_evaluation
 from inputopt.search.problem import Problem
@@ -32,16 +32,11 @@ from inputopt.search.steps.step import Step, Stride
 from inputopt.search.transforms import jitter as jittered
 from inputopt.search.transforms import unchanged
 
-Layers = Sequence[str] | Mapping[str, float]
-
 WHOLE = 640
 """If `tile` is not given, images with no side longer than this many pixels are not tiled."""
 
 TILE = 256
 """Default side of the tiles of larger images, in pixels."""
-
-JITTER = 32
-"""Largest default of `jitter`, in pixels."""
 
 GUIDE = 224
 """A larger guide is scaled down to this shorter side, in pixels."""
@@ -52,13 +47,14 @@ def dream(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     photo: Photo,
     layers: Layers,
-    octaves: int = 4,
-    octave_scale: float = 1.4,
-    steps: int = 10,
+    octaves: int | None = None,
+    octave_scale: float | None = None,
+    steps: int | None = None,
     *,
-    step_size: float = 0.015,
+    channels: int | Sequence[int] | None = None,
+    step_size: float | None = None,
     jitter: int | None = None,
-    smoothing: float = 1.0,
+    smoothing: float | None = None,
     guide: Photo | None = None,
     mask: Photo | None = None,
     tile: int | None = None,
@@ -68,24 +64,30 @@ def dream(
 ) -> Picture:
     """Deep dream: gradient ascent on the activations of layers (after Mordvintsev, Olah and Tyka, 2015).
 
+    Defaults are for photos, and in brackets for tiny images, with no side longer than 32 pixels.
+
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         photo: a tensor [C, H, W] in the bounds, or a Pillow image, a path or a uint8 array; images are scaled to the
             bounds, and grey ones converted to RGB for a network of colour images.
         layers: names of modules of the model, or a mapping from names to weights; the weighted sum of their mean square
             activations is maximised.
-        octaves: number of image sizes, the last of which is the photo's own; 1 for a model of a fixed input size.
-        octave_scale: ratio of consecutive sizes.
-        steps: number of steps per octave.
-        step_size: mean absolute change of a pixel per step, in units of the bounds' width.
+        octaves: number of image sizes, 4 (1), the last of which is the photo's own; 1 for a model of a fixed input
+            size.
+        octave_scale: ratio of consecutive sizes, 1.4.
+        steps: number of steps per octave, 10 (60).
+        channels: a channel of the layer, or several; only their activations are amplified.
+        step_size: mean absolute change of a pixel per step, in units of the bounds' width, 0.015 (0.01).
         jitter: roll the image by up to this many pixels before each step. If not given, 32 but at most an eighth of the
-            shorter side for convolutional networks, and 0 for others. Tiled images are not rolled, since their tile
-            boundaries move at every step.
-        smoothing: standard deviation in pixels of a Gaussian blur of the gradient, which prevents dots; 0 for none.
+            shorter side for convolutional networks, and 0 for others (0). Tiled images are not rolled, since their
+            tile boundaries move at every step.
+        smoothing: standard deviation in pixels of a Gaussian blur of the gradient, which prevents dots, 1 (0); 0 for
+            none.
         guide: a photo of any size; the features of this photo are amplified instead of those of `photo`.
         mask: a photo of the same size as `photo`: white regions change, black ones stay as they are.
         tile: tile side in pixels for images that are larger; if not given, `TILE` for images larger than `WHOLE`.
-        axis: for a guide: which axis of the layers' outputs [B, ...] holds their channels; detected if not given.
+        axis: for channels or a guide: which axis of the layers' outputs [B, ...] holds their channels; detected if not
+            given.
         seed: seed of the jitter and the tile boundaries.
         watch: called at every step.
 
@@ -95,14 +97,21 @@ def dream(
         FileError: a photo cannot be read.
     """
     net = frozen(model)
-    _check(octaves, octave_scale, steps, step_size, jitter, smoothing, tile)
-    seed, weights = checks.seed(seed), _weights(layers)
+    given: dict[str, Any] = {"octaves": octaves, "octave_scale": octave_scale, "steps": steps}
+    given |= {"step_size": step_size, "jitter": jitter, "smoothing": smoothing}
+    settings_for(0, 0, **given)  # checked before the photo is read
+    if tile is not None:
+        checks.whole("tile", tile, 32)
+    seed, weights = checks.seed(seed), layer_weights(layers)
+    numbers = None if channels is None else channel_numbers(channels, weights, guide)
     image, full_mask = levels_for(net, "photo", photo), None if mask is None else _read_mask(net, mask)
     if full_mask is not None and full_mask.shape[2:] != image.shape[2:]:
         raise ValueError(f"mask must be as large as the photo, {_size(image)}, not {_size(full_mask)}.")
-    objective, recipe = _objective(net, weights, guide, axis)
+    objective, recipe = _objective(net, weights, numbers, guide, axis)
     detail, full = None, (image.shape[2], image.shape[3])
-    for height, width in octave_sizes(*full, octaves, octave_scale):
+    chosen = settings_for(*full, **given)
+    recipe["settings"] = asdict(chosen)
+    for height, width in octave_sizes(*full, chosen.octaves, chosen.octave_scale):
         small_mask = None if full_mask is None else resized(full_mask, height, width)
         small = scaled(net, image, height, width)
         if detail is not None:
@@ -111,18 +120,20 @@ def dream(
         detail = None
         if (height, width) == full:
             image = image[:, :, :1, :1].clone()  # the last octave needs it no more: free its memory
-        roll = (min(JITTER, min(height, width) // 8) if net.convolves else 0) if jitter is None else jitter
-        finite = FiniteCheck(objective)
-        oracle, step = _search(net, finite.objective, small, step_size, roll, smoothing, tile, seed, small_mask)
         start = [small]
-        del small
         try:
-            dreamt = _optimised(oracle, step, start, steps, watch)
+            objective, axes = bind_objective(net, objective, small)
+            recipe |= axes
+            finite = FiniteCheck(objective)
+            oracle, step = _search(net, finite.objective, small, chosen, tile, seed, small_mask)
+            del small
+            dreamt = _optimised(oracle, step, start, chosen.steps, watch)
         except Interrupted as stopped:
             stopped.pictures = [intermediate_dream(net, photo, stopped.result.x)]
             raise
         except ValueError as error:
-            if (height, width) != full and _takes(net, scaled(net, image, *full), weights):
+            smaller = (height, width) != full and not _takes(net, scaled(net, image, height, width), weights)
+            if smaller and _takes(net, scaled(net, image, *full), weights):
                 raise ValueError(f"{str(error).rstrip('.')}, or set octaves=1 for a fixed input size.") from error
             raise
         finite.check(dreamt)
@@ -139,19 +150,6 @@ def _takes(net: Frozen, x: Tensor, layers: Mapping[str, float]) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _check(
-    octaves: int, scale: float, steps: int, step_size: float, jitter: int | None, smoothing: float, tile: int | None
-) -> None:
-    for what, value, least in (("octaves", octaves, 1), ("steps", steps, 1), ("jitter", jitter, 0), ("tile", tile, 32)):
-        if value is not None:
-            checks.whole(what, value, least)
-    checks.positive("step_size", step_size)
-    if checks.positive("octave_scale", scale) <= 1:
-        raise ValueError(f"octave_scale must be above 1, not {scale}.")
-    if smoothing != 0:
-        checks.positive("smoothing", smoothing)
 
 
 def _optimised(oracle: Oracle, step: Step, start: list[Tensor], steps: int, watch: Watch | None) -> Tensor:
@@ -187,23 +185,14 @@ def intermediate_dream(net: Frozen, photo: Photo, x: Tensor) -> Picture:
     return Picture(found[0], bounds=net.bounds)
 
 
-def _weights(layers: Layers) -> dict[str, float]:
-    """A mapping from layer names to weights; 1 where none are given."""
-    if isinstance(layers, str) or not layers:
-        raise ValueError("layers must be a list of at least one layer name.")
-    if not isinstance(layers, Mapping):
-        return dict.fromkeys(layers, 1.0)
-    for weight in layers.values():
-        if isinstance(weight, bool) or not isinstance(weight, Real) or not math.isfinite(weight):
-            raise ValueError(f"The weights of layers must be finite numbers, not {weight!r}.")
-    return {name: float(weight) for name, weight in layers.items()}
-
-
 def _objective(
-    net: Frozen, weights: Mapping[str, float], guide: Photo | None, axis: int | None
+    net: Frozen, weights: Mapping[str, float], channels: list[int] | None, guide: Photo | None, axis: int | None
 ) -> tuple[Objective, dict[str, Any]]:
     """The objective to minimise, and the recipe entry on the layers' channel axes (empty without a guide)."""
     recipe: dict[str, Any] = {}
+    if channels is not None:
+        (layer,) = weights
+        return channel_energy(layer, channels, axis=axis) * -weights[layer], recipe
     parts = [-layer_energy([name]) for name in weights]
     if guide is not None:
         x = levels_for(net, "guide", guide)
@@ -222,9 +211,7 @@ def _search(
     net: Frozen,
     objective: Objective,
     image: Tensor,
-    step_size: float,
-    jitter: int,
-    smoothing: float,
+    settings: DreamSettings,
     tile: int | None,
     seed: int,
     mask: Tensor | None,
@@ -233,18 +220,19 @@ def _search(
     within = picture_range(net, image.shape[1:])
     side = tile or (TILE if max(image.shape[2:]) > WHOLE else WHOLE)
     whole = max(image.shape[2:]) <= side
+    jitter = settings.roll(image.shape[2], image.shape[3], net.convolves)
     roll = jittered(jitter, seed) if jitter and whole else unchanged
     oracle: Oracle = Autograd(net, objective, never, roll)
-    if smoothing:
-        oracle = finished(oracle, smooth(smoothing).function)
+    if settings.smoothing:
+        oracle = finished(oracle, smooth(settings.smoothing).function)
     oracle = oracle if whole else Tiled(oracle, side, seed)
     if isinstance(within.width, float):
-        return oracle, Stride(step_size * within.width, within.low, within.high, mask)
+        return oracle, Stride(settings.step_size * within.width, within.low, within.high, mask)
     # bounds whose width differs by element: take the gradient and the step in units of each width
     width = within.width
     return (
         finished(oracle, lambda grad: grad * width),
-        Stride(step_size, within.low, within.high, width if mask is None else width * mask),
+        Stride(settings.step_size, within.low, within.high, width if mask is None else width * mask),
     )
 
 

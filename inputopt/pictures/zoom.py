@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.files import FileError, replacing
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.pictures.dream import Layers, dream
+from inputopt.pictures.dream import dream
+from inputopt.pictures.dream_settings import Layers, settings_for
 from inputopt.pictures.picture import Bounds, Photo, Picture, read_levels, read_photo, to_image
 from inputopt.pictures.provenance import FILE, read_recipe, recipe_of, repeatable
 from inputopt.search.loop import Watch
@@ -30,7 +31,7 @@ def nearer(
     photo: Photo,
     layers: Layers,
     factor: float = 1.04,
-    octaves: int = 2,
+    octaves: int | None = None,
     octave_scale: float = 1.4,
     steps: int = 4,
     *,
@@ -40,7 +41,7 @@ def nearer(
 ) -> Picture:
     """The next frame of a zoom: `dream` on the centre of `photo`, enlarged by `factor` to the photo's size.
 
-    The other arguments are those of `dream`.
+    The other arguments are those of `dream`; `octaves` is 2 if not given, or 1 for tiny images.
 
     Raises:
         ValueError, TypeError, FileError: as `dream`, or a factor that is not above 1.
@@ -52,6 +53,7 @@ def nearer(
     left, top = ((side - side / factor) / 2 for side in image.size)
     box = (left, top, image.width - left, image.height - top)
     enlarged = image.resize(image.size, Image.Resampling.BICUBIC, box)
+    octaves = min(2, settings_for(image.height, image.width).octaves) if octaves is None else octaves
     return dream(model, enlarged, layers, octaves, octave_scale, steps, step_size=step_size, seed=seed, watch=watch)
 
 

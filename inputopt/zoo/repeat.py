@@ -44,6 +44,16 @@ def repeat(
         raise FileError(f"{path} is a figure that a command made; run `inputopt repeat {path}` to make it again.")
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch module, not {type(model).__name__}; its bounds come from the recipe.")
+    return repeat_recipe(recipe, model, files, watch)
+
+
+def repeat_recipe(
+    recipe: Mapping[str, Any],
+    model: nn.Module | None = None,
+    files: Mapping[str, Any] | None = None,
+    watch: Watch | None = None,
+) -> Picture:
+    """Make a picture again from a recipe that was read already; arguments and errors as for `repeat`."""
     return make_again(recipe, lambda name: _find(name) if model is None else model, files, watch)
 
 

@@ -205,7 +205,7 @@ def test_dream_of_a_channel_of_an_uploaded_photo(open_page, tmp_path):
     with Image.open(waiting.value.path()) as picture:
         assert picture.size == (120, 90)
         assert json.loads(picture.info["inputopt"])["settings"]["octaves"] == 2
-    says(page, "#dream-code", "only_channel")
+    says(page, "#dream-code", "channels=5")
 
 
 def test_dream_stops_and_keeps_what_it_has(open_page):

@@ -14,7 +14,6 @@ from inputopt.app.dreaming import (
     code,
     dream_network,
     layers_of,
-    only_channel,
     page_of,
     prepared_photo,
     run_dream,
@@ -36,18 +35,9 @@ def energies(network, layer, image):
 
 
 def test_the_offered_layers_are_those_of_the_network():
-    assert tuple(layers_of(dream_network("efficientnet-lite0", "", None), "efficientnet-lite0")) == PHOTO_LAYERS
-    assert layers_of(dream_network("digits-cnn", "", None), "digits-cnn") == {"conv1": 16, "conv2": 32}
-    assert layers_of(dream_network("digits-mlp", "", None), "digits-mlp")["layers.0"] == 128
-
-
-def test_only_one_channel_is_left():
-    net, whole = only_channel(inputopt.load("digits-cnn"), "conv2", 5), inputopt.load("digits-cnn")
-    x = torch.rand(3, 1, 28, 28)
-    one, every = (inputopt.Frozen(each).features(x, ["conv2"])["conv2"] for each in (net, whole))
-    assert torch.allclose(one[:, 5], every[:, 5], atol=1e-5)
-    assert not one[:, :5].any()
-    assert not one[:, 6:].any()
+    assert tuple(layers_of(dream_network("efficientnet-lite0"), "efficientnet-lite0")) == PHOTO_LAYERS
+    assert layers_of(dream_network("digits-cnn"), "digits-cnn") == {"conv1": 16, "conv2": 32}
+    assert layers_of(dream_network("digits-mlp"), "digits-mlp")["layers.0"] == 128
 
 
 def test_a_dream_of_a_channel_amplifies_this_channel():
@@ -55,7 +45,7 @@ def test_a_dream_of_a_channel_amplifies_this_channel():
     before, grown = energies("digits-cnn", "conv2", digit), {}
     for channel in (2, 9):
         settings = DreamSettings("digits-cnn", "conv2", channel, steps=30, step_size=0.01)
-        picture = run_dream(dream_network("digits-cnn", "conv2", channel), settings, digit, nothing)
+        picture = run_dream(dream_network("digits-cnn"), settings, digit, nothing)
         grown[channel] = energies("digits-cnn", "conv2", to_image(picture.x)) / before
     assert grown[2][2] > 2
     assert grown[9][9] > 2
@@ -64,7 +54,7 @@ def test_a_dream_of_a_channel_amplifies_this_channel():
 
 
 def test_channel_pictures_are_one_a_channel():
-    net = dream_network("digits-cnn", "", None)
+    net = dream_network("digits-cnn")
     pictures = channel_pictures(net, "digits-cnn", "conv1", range(3), nothing)
     assert [picture.size for picture in pictures] == [(28, 28)] * 3
     assert len({picture.tobytes() for picture in pictures}) == 3
@@ -79,7 +69,7 @@ def test_pages_cover_every_channel_and_start_again():
 def test_the_code_makes_the_dream_again(channel, tmp_path, monkeypatch):
     settings = DreamSettings("digits-cnn", "conv2", channel, steps=5, seed=3)
     photo = prepared_photo("digits-cnn", to_image(load_digits().held_x[300]))
-    picture = run_dream(dream_network("digits-cnn", "conv2", channel), settings, photo, nothing)
+    picture = run_dream(dream_network("digits-cnn"), settings, photo, nothing)
     photo.save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
     exec(compile(code(settings), "shown code", "exec"), {})

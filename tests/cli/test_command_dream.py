@@ -169,3 +169,14 @@ def test_a_figures_command_runs_no_code_and_must_lead_to_it(capsys):
             save_figure(Figure(figsize=(1, 1)), "a.png")
         assert typed("repeat a.png") == 2
         assert words in capsys.readouterr().err
+
+
+def test_the_dream_of_a_channel_has_it_in_its_recipe(capsys):
+    assert typed("dream digits-cnn --channels 5,7 --steps 2 --out o --json") == 0
+    printed = json.loads(capsys.readouterr().out)
+    made = recipe("o/dream.png")
+    assert printed["channels"] == made["settings"]["channels"] == [5, 7]
+    assert (printed["octaves"], made["settings"]["smoothing"]) == (1, 0)
+    assert typed("repeat o/dream.png --out again") == 0
+    assert typed("dream digits-cnn --channels 99 --out p") == 2
+    assert "channel must be at most 31 in conv2, not 99" in capsys.readouterr().err

@@ -1,8 +1,11 @@
+import json
 import math
 
+import numpy as np
 import pytest
 import torch
 from contracts import known_inputs, small_net
+from PIL import Image
 
 import inputopt
 from inputopt import attacks
@@ -55,3 +58,61 @@ def test_what_does_not_fit_is_refused():
         inputopt.robustness_curve(small_net(), x, y, "l2", {"PGD": attacks.PGD("l2")})
     with pytest.raises(ValueError, match="at least one"):
         inputopt.robustness_curve(small_net(), x, y, "l2", {})
+
+
+def linear_images():
+    """Grey 2 x 2 images of two classes by their mean, one of them wrongly labelled, and the network."""
+    x = torch.tensor([0.2, 0.4, 0.7, 0.9]).reshape(4, 1, 1, 1).expand(4, 1, 2, 2).clone()
+
+    def by_mean(x):
+        mean = x.flatten(1).mean(1)
+        return torch.stack([0 * mean, 4 * (mean - 0.5)], 1)
+
+    return by_mean, (x * 255).round() / 255, torch.tensor([0, 0, 1, 0])
+
+
+def read_image(path):
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_a_saved_curve_has_its_figures_its_plot_and_images_that_fool(tmp_path):
+    net, x, y = linear_images()
+    chosen = {"DDN": attacks.DDN(steps=30, levels=256), "few": attacks.MinimalNorm("l2", queries=40, levels=256)}
+    curve = inputopt.robustness_curve(net, x, y, "l2", chosen)
+    names = ["0/a.jpg", "0/b.jpg", "1/c.jpg", "0/d.jpg"]
+    written = curve.save(tmp_path / "o", names)
+    assert sorted(written) == sorted(path for path in (tmp_path / "o").rglob("*") if path.is_file())
+    saved = json.loads((tmp_path / "o" / "curve.json").read_text(encoding="utf-8"))
+    assert saved["distances"]["DDN"] == curve.distances["DDN"].tolist()
+    assert saved["curve"]["accuracy"] == [1, 0.75, 0.5, 0.25, 0]
+    assert saved["curve"]["distance"][:2] == [0, 0], "the last input is misclassified as it is"
+    assert [row["attack"] for row in saved["attacks"]] == ["DDN", "few", "all attacks"]
+    assert read_image(tmp_path / "o" / "curve.png").shape[1] > 300
+    for attack in chosen:
+        read = [read_image(tmp_path / "o" / attack / name.replace("jpg", "png")) for name in names]
+        images = torch.from_numpy(np.stack(read))[:, None] / 255
+        assert (net(images).argmax(1) != y).all()
+        assert torch.equal(images, curve.results[attack].x)
+
+
+def test_failures_are_null_in_the_file(tmp_path):
+    def sure(x):
+        return torch.stack([2 + 0 * x.flatten(1).sum(1), 0 * x.flatten(1).sum(1)], dim=1)
+
+    curve = inputopt.robustness_curve(sure, torch.full((2, 4), 0.5), torch.tensor([0, 0]))
+    curve.save(tmp_path)
+    saved = json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))
+    assert saved["distances"] == {"MinimalNorm": [None, None]}
+    assert saved["attacks"][0]["median"] is None
+
+
+@pytest.mark.parametrize("name", ["a/b", "..", "", "curve.png"])
+def test_nothing_is_written_where_a_name_does_not_fit(name, tmp_path):
+    net, x, y = linear_images()
+    curve = inputopt.robustness_curve(net, x, y, "l2", {name: attacks.DDN(steps=2)})
+    with pytest.raises(ValueError, match="cannot be saved in a folder of its name"):
+        curve.save(tmp_path / "o")
+    with pytest.raises(ValueError, match="names must hold 4 names"):
+        curve.save(tmp_path / "o", ["one"])
+    assert not (tmp_path / "o").exists()

@@ -1,5 +1,7 @@
 """Dreams of photos: guides, masks, weights, tiles, and whatever file a photo comes in."""
 
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,7 @@ from inputopt import images
 from inputopt.files import FileError
 from inputopt.pictures import picture as picture_module
 from inputopt.pictures.dream import intermediate_dream
+from inputopt.pictures.dream_settings import ON_PHOTOS, ON_TINY, TINY
 from inputopt.pictures.picture import read_photo, to_image
 
 
@@ -196,3 +199,74 @@ def test_large_pictures_become_levels_strip_by_strip(monkeypatch):
 
 def test_real_photos_have_their_sizes():
     assert read_photo(photo("china.jpg")).shape == (3, 427, 640)
+
+
+# ----------------------------------------------------------------------------------------- channels and tiny images
+class Kept(nn.Module):
+    """A layer whose output [B, C, ...] is 0 except in some channels."""
+
+    def __init__(self, layer, channels):
+        super().__init__()
+        self.layer, self.channels = layer, channels
+
+    def forward(self, x):
+        output = self.layer(x)
+        return output * torch.isin(torch.arange(output.shape[1]), torch.tensor(self.channels))[:, None, None]
+
+
+class ChannelsLast(nn.Module):
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, x):
+        return self.net(x).movedim(1, -1)
+
+
+@pytest.mark.parametrize("channels", [[2], [0, 4]])
+def test_a_dream_of_channels_is_that_of_a_network_whose_other_channels_are_zero(channels):
+    zeroed = eye()
+    zeroed[0] = Kept(zeroed[0], channels)
+    plain = {"octaves": 2, "steps": 3, "seed": 1}
+    found = inputopt.dream(eye(), image(), ["0"], channels=channels, **plain)
+    assert_same(found.x, inputopt.dream(zeroed, image(), ["0"], **plain).x, 1e-5)
+    assert not torch.equal(found.x, inputopt.dream(eye(), image(), ["0"], **plain).x)
+    last = nn.Sequential(ChannelsLast(eye()[:1]))
+    assert_same(inputopt.dream(last, image(), ["0"], channels=channels, **plain).x, found.x, 1e-5)
+    if len(channels) == 1:
+        assert torch.equal(inputopt.dream(eye(), image(), ["0"], channels=channels[0], **plain).x, found.x)
+
+
+def test_a_dream_of_a_channel_is_made_again(tmp_path):
+    to_image(image(40, 40, 1)).save(tmp_path / "photo.png")
+    net = inputopt.load("digits-cnn")
+    found = inputopt.dream(net, tmp_path / "photo.png", ["conv1"], channels=np.int64(5), octaves=1, steps=3)
+    found.save(tmp_path / "dream.png")
+    assert found.recipe["settings"]["channels"] == 5
+    assert "conv1" in found.recipe["channels"]
+    inputopt.repeat(tmp_path / "dream.png").save(tmp_path / "again.png")
+    assert (tmp_path / "again.png").read_bytes() == (tmp_path / "dream.png").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "told"),
+    [
+        ({"channels": 6}, ValueError, "^channel must be at most 5 in 0, not 6.$"),
+        ({"channels": -1}, ValueError, "each of channels must be"),
+        ({"channels": "a"}, TypeError, "each of channels must be"),
+        ({"channels": []}, ValueError, "at least one"),
+        ({"channels": 1, "layers": ["0", "2"]}, ValueError, "one layer, not of 2"),
+        ({"channels": 1, "guide": image()}, ValueError, "omit channels or the guide"),
+    ],
+)
+def test_channels_that_do_not_fit_are_refused(settings, error, told):
+    with pytest.raises(error, match=told):
+        inputopt.dream(eye(), image(), **{"layers": ["0"], **settings})
+
+
+@pytest.mark.parametrize(("size", "settings"), [(TINY, ON_TINY), (TINY + 1, ON_PHOTOS)])
+def test_defaults_depend_on_the_size_and_the_recipe_holds_them(size, settings):
+    start = image(20, size)
+    found = inputopt.dream(eye(), start, ["3"])
+    assert torch.equal(found.x, inputopt.dream(eye(), start, ["3"], **asdict(settings)).x)
+    assert {name: found.recipe["settings"][name] for name in asdict(settings)} == asdict(settings)
