@@ -22,8 +22,8 @@ from inputopt.bounds.windows import is_local, numbers_in, passed, reach, unit_wi
 
 Lines = tuple[Line, Line]
 
-CHUNK = 2_000_000
-"""Numbers in the largest tensor of a backward pass; more rows are bounded in several passes."""
+CHUNK = 250_000
+"""Numbers in the largest tensor of a backward pass, which then fits into the cache; more rows take several passes."""
 
 
 def lines_of(node: Node, bounds: Interval, slopes: tuple[Tensor, Tensor] | None = None) -> Lines:

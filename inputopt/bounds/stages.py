@@ -22,10 +22,10 @@ INTERVAL, CROWN, SLOPES, BRANCHES, NONE = "interval", "crown", "alpha-crown", "b
 STEPS = 12
 """Optimisation steps for slopes: more raise the bounds by less than a hundredth."""
 
-ROWS = 512
+ROWS = 64
 """Rows whose slopes are optimised at once."""
 
-OWNERS = 64
+OWNERS = 32
 """Rows that are branched on at once; each has several parts."""
 
 
