@@ -4,6 +4,8 @@ from inputopt import attacks
 from inputopt.attribution.class_means import average
 from inputopt.attribution.saliency import saliency
 from inputopt.attribution.spurious import spurious
+from inputopt.bounds.certify import Certificate, certify
+from inputopt.bounds.smoothing import SmoothedCertificate, certify_smoothed
 from inputopt.derivatives.explain import explain
 from inputopt.derivatives.gradcheck import gradcheck
 from inputopt.derivatives.gradient_methods import gradients
@@ -43,6 +45,7 @@ from inputopt.zoo.repeat import repeat
 
 __all__ = [
     "MLP",
+    "Certificate",
     "Channel",
     "Class",
     "Direction",
@@ -63,12 +66,15 @@ __all__ = [
     "Report",
     "Result",
     "RobustnessCurve",
+    "SmoothedCertificate",
     "accentuate",
     "activation_distance",
     "ascend",
     "atlas",
     "attacks",
     "average",
+    "certify",
+    "certify_smoothed",
     "diversity",
     "dream",
     "evaluate",

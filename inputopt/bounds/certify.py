@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +18,12 @@ from inputopt.bounds.tracing import graph_of
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import check_problem
+from inputopt.search.norms import NORMS as ALL_NORMS
+from inputopt.search.norms import NormName
 from inputopt.summaries import Summarised, Summary
 
-CertifiedNorm = Literal["linf", "l2", "l1"]
-
-NORMS: tuple[CertifiedNorm, ...] = ("linf", "l2", "l1")
+NORMS = ("linf", "l2", "l1")
+"""Norms in which balls are convex, so that linear bounds have exact minima on them."""
 
 EXAMPLES = 64
 """Examples that go through the linear stages together; results do not depend on it."""
@@ -68,7 +69,7 @@ def certify(
     model: Frozen | nn.Module,
     x: Any,
     y: Any = None,
-    norm: CertifiedNorm = "linf",
+    norm: NormName = "linf",
     eps: Any = 0.1,
     *,
     budget: int = 2000,
@@ -87,7 +88,7 @@ def certify(
         model: a network, frozen or not; if not, its inputs are assumed to lie in [0, 1].
         x: inputs [B, ...] within the bounds, a floating-point tensor or array.
         y: labels [B]; default: the network's predictions.
-        norm: "linf", "l2" or "l1".
+        norm: "linf", "l2" or "l1"; "l0" is refused.
         eps: radius of the ball: a number, or one for each input.
         budget: the largest number of linear bounds that optimisation and branch and bound may compute for one input; 0
             for intervals and CROWN only. Work is counted and not time, so that results can be repeated.
@@ -104,7 +105,8 @@ def certify(
     >>> certify(net, torch.tensor([[0.75, 0.25]]), norm="linf", eps=0.125).lower.round(decimals=6)
     tensor([0.2500], dtype=torch.float64)
     """
-    checks.one_of("norm", norm, NORMS)
+    if checks.one_of("norm", norm, ALL_NORMS) not in NORMS:
+        raise ValueError(f"Bounds are computed in {', '.join(NORMS)}; in {norm}, measure with evaluate instead.")
     budget = checks.whole("budget", budget, least=0)
     net = frozen(model)
     problem, traits = check_problem(net, x, y)

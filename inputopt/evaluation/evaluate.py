@@ -18,6 +18,7 @@ from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.attack_row import AttackRow
+from inputopt.evaluation.certificates import certify_inputs
 from inputopt.evaluation.final_check import FinalCheck, check_final_images
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.indicators.zero_gradient import share_of_zero_gradients
@@ -91,8 +92,9 @@ def evaluate(
         traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
     state, rows = EvaluationState.at_start(net, problem, logits, traits, seed), []
     nonfinite_clean = state.nonfinite
+    proofs = certify_inputs(net, problem, norm, preset, traits)
     for stage in stages:
-        tried = (state.robust & stage.where(state)).nonzero()[:, 0]
+        tried = (state.robust & ~proofs.certified & stage.where(state)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
@@ -117,8 +119,10 @@ def evaluate(
         "shape": list(problem.x0.shape[1:]),
         "date": now(),
         "versions": recorded_versions(),
+        "certificates": proofs.reason or f"bounds in {norm}, {proofs.budget:,} for each input",
     }
-    return _report(final, problem, state, rows, indicators(evidence), settings)
+    report = _report(final, problem, state, rows, indicators(evidence), settings)
+    return replace(report, certified=proofs.finished(report.robust))
 
 
 def _attacked(
