@@ -5,6 +5,8 @@ from inputopt.attacks.attackbench import as_attackbench
 from inputopt.attribution.class_means import average
 from inputopt.attribution.saliency import saliency
 from inputopt.attribution.spurious import spurious
+from inputopt.bounds.certify import Certificate, certify
+from inputopt.bounds.smoothing import SmoothedCertificate, certify_smoothed
 from inputopt.derivatives.explain import explain
 from inputopt.derivatives.gradcheck import gradcheck
 from inputopt.derivatives.gradient_methods import gradients
@@ -44,6 +46,7 @@ from inputopt.zoo.repeat import repeat
 
 __all__ = [
     "MLP",
+    "Certificate",
     "Channel",
     "Class",
     "Direction",
@@ -64,6 +67,7 @@ __all__ = [
     "Report",
     "Result",
     "RobustnessCurve",
+    "SmoothedCertificate",
     "accentuate",
     "activation_distance",
     "as_attackbench",
@@ -71,6 +75,8 @@ __all__ = [
     "atlas",
     "attacks",
     "average",
+    "certify",
+    "certify_smoothed",
     "diversity",
     "dream",
     "evaluate",

@@ -123,6 +123,12 @@ BATCHES = {
             ids=kind(torch.arange(10)),
         ).x
     ),
+    "certify": lambda kind: (
+        inputopt.certify(digits_net(), kind(x()), kind(y()), eps=kind(torch.full((10,), 0.02)), budget=0).lower
+    ),
+    "certify_smoothed": lambda kind: (
+        inputopt.certify_smoothed(digits_net(), kind(x()), kind(y()), draws=9, ids=kind(torch.arange(10))).radius
+    ),
     "robustness_curve": lambda kind: (
         inputopt.robustness_curve(
             digits_net(), kind(x()), kind(y()), attacks={"ddn": inputopt.attacks.DDN(steps=3)}

@@ -50,6 +50,11 @@ VERBS = {
         "find the nearest adversarial examples, and draw accuracy against distance",
         "inputopt nearest digits-mlp digits --norm l2 --queries 200 --count 20",
     ),
+    "certify": Verb(
+        "command_certify",
+        "prove which inputs are classified correctly in a whole ball",
+        "inputopt certify digits-mlp digits --norm linf --eps 0.02 --count 50",
+    ),
     "saliency": Verb(
         "command_saliency",
         "map which pixels a prediction depends on",

@@ -18,6 +18,7 @@ from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.attack_row import AttackRow
+from inputopt.evaluation.certificates import certify_inputs
 from inputopt.evaluation.final_check import FinalCheck, check_final_images, logits_one_by_one
 from inputopt.evaluation.glossary import explain_attack
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
@@ -101,6 +102,7 @@ def evaluate(
     state, rows, late = EvaluationState.at_start(net, problem, logits, traits, seed), list[AttackRow](), 0
     clean, notify = state, callback or ignore
     notify(stage_figures(rows, state.robust))
+    proofs = certify_inputs(net, problem, norm, preset, traits)
     measured = Measurements(net, traits, problem, state.robust, seed, y is not None)
     further = full_search(preset, norm, traits.classes)
     if traits.batch_dependent:
@@ -113,7 +115,7 @@ def evaluate(
         config = replace(
             stage.attack, levels=levels, eot_samples=eot_samples, stop_on_success=not traits.stochastic
         )  # fmt: skip
-        tried = (state.robust & (stage.where if measured.leads else all_robust)(state)).nonzero()[:, 0]
+        tried = (state.robust & ~proofs.certified & (stage.where if measured.leads else all_robust)(state)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
@@ -163,9 +165,11 @@ def evaluate(
         "shape": list(problem.x0.shape[1:]),
         "date": now(),
         "versions": recorded_versions(),
+        "certificates": proofs.reason or f"bounds in {norm}, {proofs.budget:,} for each input",
         **run_environment(problem),
     }
     report = _report(final, problem, state, rows, indicators(evidence), settings)
+    report = replace(report, certified=proofs.finished(report.robust))
     notify(final_figures(report))
     return report
 

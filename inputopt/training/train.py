@@ -27,6 +27,7 @@ from inputopt.training.task import Task, check_task, epoch_slices, failure, forw
 from inputopt.training.updates import MakeOptimiser, OptimiserName, Update, find_update, training_of
 
 Perturb = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
+Loss = Callable[[nn.Module, Tensor, Tensor, int], Tensor]
 
 
 class DivergenceWarning(RuntimeWarning):
@@ -58,6 +59,7 @@ def train(
     stop_error: float = 0.0,
     seed: int = 0,
     perturb: Perturb | None = None,
+    loss: Loss | None = None,
     progress: Callable[[Progress], None] | None = None,
 ) -> History:
     """Train a network in place; parameters with `requires_grad=False` are not changed.
@@ -79,6 +81,8 @@ def train(
         stop_error: stop when the mean error is at most this; 0 never stops. It costs one forward per update.
         seed: seed of the batch order.
         perturb: (net, inputs, targets, index) -> the inputs to train on instead, for adversarial training.
+        loss: (net, inputs, targets, index) -> a number to minimise instead of the cost, with method "autograd"; the
+            history still has the cost.
         progress: called at each of about 50 samples.
 
     Ctrl-C ends training and keeps the current weights. If training diverges, it stops with a `DivergenceWarning` and a
@@ -99,6 +103,9 @@ def train(
     size = None if batch_size is None else checks.whole("batch_size", batch_size)
     stop = float(checks.not_negative("stop_error", stop_error))
     checks.function("perturb", perturb)
+    checks.function("loss", loss)
+    if loss is not None and method != "autograd":
+        raise ValueError(f"loss= needs method='autograd', not {method!r}; leave one of them out.")
     checks.function("progress", progress)
     task = check_task(net, inputs, targets, cost, method)
     bound_method: GradientMethod = find_gradient_method(method)(net, task.cost)  # type: ignore[arg-type]  # autograd takes any module
@@ -108,7 +115,7 @@ def train(
     with modes_kept(net), np.errstate(all="ignore"):
         if not net.training:  # else submodules in evaluation mode are so on purpose
             net.train()
-        training = _training(net, bound_method, update, task, size, seed, perturb)
+        training = _training(net, bound_method, update, task, size, seed, perturb, loss)
         plotted = log_spaced(steps) if size is None else []  # with batches, measuring costs more than an update
         done, stopped = Run(training, steps, update, recorder, stop, progress, plotted)()
     return recorder.history(done, stopped, time.perf_counter() - started)
@@ -122,10 +129,11 @@ def _training(
     size: int | None,
     seed: int,
     perturb: Perturb | None,
+    loss: Loss | None,
 ) -> Callable[[int], Any]:
     """A function that makes update `index`; the batch depends on the index only, so that it can be repeated."""
     examples = len(task.inputs)
-    if size is None and perturb is None:
+    if size is None and perturb is None and loss is None:
         with forward_of(examples):
             step = training_of(fixed_batch_step(bound_method, *bound_method.native(task.inputs, task.targets)), update)
 
@@ -150,9 +158,21 @@ def _training(
         if perturb is not None:
             inputs = _like(inputs, perturb(net, inputs, targets, index))
         with forward_of(len(inputs)):
-            update(bound_method.step(*bound_method.native(inputs, targets)))
+            if loss is None:
+                update(bound_method.step(*bound_method.native(inputs, targets)))
+            else:
+                update(_gradients_of(loss, net, inputs, targets, index))
 
     return training
+
+
+def _gradients_of(loss: Loss, net: nn.Module, inputs: Tensor, targets: Tensor, index: int) -> tuple[Tensor | None, ...]:
+    """The gradients of the user's loss with respect to the trained parameters."""
+    value = loss(net, inputs, targets, index)
+    if not isinstance(value, Tensor) or value.ndim or not value.requires_grad:
+        raise ValueError("loss must return a number, a tensor of shape [], that depends on the network's parameters.")
+    trained = [parameter for parameter in net.parameters() if parameter.requires_grad]
+    return torch.autograd.grad(value, trained, allow_unused=True)
 
 
 def _like(inputs: Tensor, perturbed: Any) -> Tensor:

@@ -16,7 +16,8 @@ from inputopt.files import write_text
 from inputopt.nets.cnn import DigitsCNN
 from inputopt.nets.mlp import MLP
 from inputopt.nets.store import save
-from inputopt.training.train import Perturb, Progress, train
+from inputopt.training.train import Loss, Perturb, Progress, train
+from inputopt.zoo.certified_training import WORDS, certified_loss
 
 Watch = Callable[[Progress], None]
 
@@ -43,8 +44,19 @@ class Recipe:
     steps: int
 
 
-def _digits(name: str, net: nn.Module, words: str, watch: Watch | None, perturb: Perturb | None = None) -> Trained:
-    """Train on the digits: softmax cross-entropy, Adam with learning rate 0.001, batches of 50, seed 0."""
+CROSS_ENTROPY = "softmax cross-entropy"
+
+
+def _digits(
+    name: str,
+    net: nn.Module,
+    words: str,
+    watch: Watch | None,
+    perturb: Perturb | None = None,
+    loss: Loss | None = None,
+    loss_words: str = CROSS_ENTROPY,
+) -> Trained:
+    """Train on the digits: softmax cross-entropy or `loss`, Adam with learning rate 0.001, batches of 50, seed 0."""
     data = digits_data.load_digits()
     steps = RECIPES[name].steps
     history = train(
@@ -58,9 +70,10 @@ def _digits(name: str, net: nn.Module, words: str, watch: Watch | None, perturb:
         optimiser="adam",
         seed=0,
         perturb=perturb,
+        loss=loss,
         progress=watch,
     )
-    recipe = f"{words}, softmax cross-entropy, Adam with learning rate 0.001, {steps:,} batches of 50, seed 0"
+    recipe = f"{words}, {loss_words}, Adam with learning rate 0.001, {steps:,} batches of 50, seed 0"
     cut_short = (
         "" if history.trainings == steps else f"{history.stopped} after {history.trainings:,} of {steps:,} batches"
     )
@@ -93,10 +106,23 @@ def _digits_cnn_robust(watch: Watch | None = None) -> Trained:
     return _digits("digits-cnn-robust", DigitsCNN(seed=0), words, watch, _pgd_inputs)
 
 
+def _digits_mlp_certified(watch: Watch | None = None) -> Trained:
+    """The MLP, trained so that bounds prove its predictions."""
+    net = MLP([784, 128, 10], activation="relu", output="identity", seed=0)
+    return _digits("digits-mlp-certified", net, "as digits-mlp", watch, None, certified_loss, WORDS)
+
+
+def _digits_cnn_certified(watch: Watch | None = None) -> Trained:
+    """The convolutional network, trained so that bounds prove its predictions."""
+    return _digits("digits-cnn-certified", DigitsCNN(seed=0), "as digits-cnn", watch, None, certified_loss, WORDS)
+
+
 RECIPES = {
     "digits-mlp": Recipe(_digits_mlp, steps=2_000),
     "digits-cnn": Recipe(_digits_cnn, steps=2_000),
     "digits-cnn-robust": Recipe(_digits_cnn_robust, steps=3_000),
+    "digits-mlp-certified": Recipe(_digits_mlp_certified, steps=4_000),
+    "digits-cnn-certified": Recipe(_digits_cnn_certified, steps=4_000),
 }
 
 

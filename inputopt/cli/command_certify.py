@@ -1,0 +1,102 @@
+"""`inputopt certify`: which inputs are proven to be classified correctly in a whole ball."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from typing import Any
+
+from inputopt.bounds.certify import NORMS, certify
+from inputopt.bounds.smoothing import certify_smoothed
+from inputopt.cli.command_evaluate import distance
+from inputopt.cli.data_arguments import Data, add_data, chosen_data
+from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.output import finish, table, writable
+from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.verbs import add_common, add_verb
+from inputopt.files import write_text
+from inputopt.nets.frozen import Frozen
+
+FILE = "certificate.json"
+
+
+def add_commands(commands: Any) -> None:
+    """Add `certify`."""
+    command = add_verb(commands, "certify")
+    add_network(command)
+    add_data(command, count=100)
+    command.add_argument(
+        "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
+    )
+    command.add_argument("--eps", type=number(0), help="radius of the ball (0.1 in linf; required in other norms)")
+    command.add_argument(
+        "--budget",
+        type=whole(0),
+        default=2000,
+        help="linear bounds per input for optimisation and branch and bound; 0 for the cheap bounds only (%(default)s)",
+    )
+    command.add_argument(
+        "--sigma",
+        type=number(above=0),
+        help="certify the classifier smoothed by Gaussian noise of this standard deviation, in l2 (for any network)",
+    )
+    command.add_argument(
+        "--draws", type=whole(), default=1000, help="noisy copies per input, with --sigma (%(default)s)"
+    )
+    add_common(command, "out")
+    command.set_defaults(run=run_certify)
+
+
+def run_certify(options: argparse.Namespace) -> int:
+    """Certify the inputs; print how many each method proved, and write a row for each input."""
+    if options.sigma is None and "draws" in options.given:
+        raise ValueError("--draws applies to a smoothed classifier; give --sigma too.")
+    if options.sigma is not None and (options.norm != "l2" or "budget" in options.given):
+        raise ValueError("--sigma certifies in l2 by random draws; use --norm l2, and omit --budget.")
+    eps = distance(options)
+    out = writable(options.out, FILE)
+    data = chosen_data(options)
+    net = find_network(options)
+    rows, text, values = (_bounds if options.sigma is None else _smoothed)(options, net, data, eps)
+    values = {"norm": options.norm, "eps": eps, **data.plain(), **values}
+    write_text(out / FILE, json.dumps({**values, "inputs": rows}, indent=2) + "\n")
+    finish(options, f"{data.described()}\n\n{text}", values, [out / FILE])
+    return 0
+
+
+Found = tuple[list[dict[str, Any]], str, dict[str, Any]]
+"""A row for each input, the text to print, and the values."""
+
+
+def _bounds(options: argparse.Namespace, net: Frozen, data: Data, eps: float) -> Found:
+    found = certify(net, data.inputs(net), data.y, options.norm, eps, budget=options.budget)
+    counts = Counter(found.method)
+    text = table(["proven by", "inputs"], [[name, str(count)] for name, count in counts.most_common()])
+    text += (
+        f"\n\n{100 * found.accuracy:.1f} % certified in {options.norm} {eps:g}: a lower bound of the robust accuracy"
+    )
+    columns = zip(data.names, found.certified.tolist(), found.lower.tolist(), found.method, strict=True)
+    rows = [
+        {"name": str(name), "certified": proven, "lower": lower, "method": method}
+        for name, proven, lower, method in columns
+    ]
+    return rows, text, {"certified_accuracy": found.accuracy, "proven_by": dict(counts), "budget": options.budget}
+
+
+def _smoothed(options: argparse.Namespace, net: Frozen, data: Data, eps: float) -> Found:
+    found = certify_smoothed(net, data.inputs(net), data.y, options.sigma, draws=options.draws, seed=options.seed)
+    abstained = int((found.prediction < 0).sum())
+    text = (
+        f"{100 * found.accuracy(eps):.1f} % certified in l2 {eps:g} for the classifier smoothed with sigma "
+        f"{options.sigma:g}; {100 * found.accuracy(0):.1f} % correct, {abstained} abstentions"
+    )
+    columns = zip(
+        data.names, found.certified(eps).tolist(), found.radius.tolist(), found.prediction.tolist(), strict=True
+    )
+    rows = [
+        {"name": str(name), "certified": proven, "radius": radius, "prediction": prediction}
+        for name, proven, radius, prediction in columns
+    ]
+    values = {"certified_accuracy": found.accuracy(eps), "abstained": abstained, "sigma": options.sigma}
+    return rows, text, {**values, "draws": options.draws}
