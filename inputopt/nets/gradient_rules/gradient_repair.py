@@ -102,7 +102,9 @@ def repaired(runner: Runner, repair: GradientRepair) -> Callable[[Tensor], Tenso
         )
         if not inner:
             return seen.outputs
-        return with_argmax_of(_mean_logits([inner[number] for number in repair.output_taps if number in inner]), seen)
+        return with_argmax_of(
+            _mean_logits([inner[number] for number in repair.output_taps if number in inner]), seen.outputs
+        )
 
     return forward
 
@@ -189,13 +191,13 @@ def likeness(given: Tensor, tensor: Tensor) -> Tensor:
     return (one * other).sum(1) / (one.norm(dim=1) * other.norm(dim=1)).clamp_min(1e-30)
 
 
-def with_argmax_of(logits: Tensor, seen: Watched) -> Tensor:
+def with_argmax_of(logits: Tensor, outputs: Tensor) -> Tensor:
     """Logits [B, n], with the class that the model predicts raised to the highest where it is not."""
-    verdict = seen.outputs.detach().argmax(1, keepdim=True)
+    verdict = outputs.detach().argmax(1, keepdim=True)
     missing = logits.detach().amax(1, keepdim=True) - logits.detach().gather(1, verdict)
     wrong = logits.detach().argmax(1, keepdim=True) != verdict
     raised = torch.where(wrong, missing + 1e-3 * (1 + missing), torch.zeros_like(missing))
-    most = seen.outputs.detach().amax(1, keepdim=True).to(logits.dtype)
+    most = outputs.detach().amax(1, keepdim=True).to(logits.dtype)
     return logits + torch.zeros_like(logits).scatter(1, verdict, raised) + (most - most)  # NaN stays NaN
 
 
