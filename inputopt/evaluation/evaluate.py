@@ -20,10 +20,10 @@ from inputopt.attacks.run import check_levels
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.final_check import FinalCheck, check_final_images
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
-from inputopt.evaluation.indicators.zero_gradient import share_of_zero_gradients
-from inputopt.evaluation.protocols import PresetName, find_protocol
+from inputopt.evaluation.measurements import Measurements, late_successes
+from inputopt.evaluation.protocols import PresetName, find_protocol, full_search, gradient_free_protocol
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.state import EvaluationState
+from inputopt.evaluation.state import EvaluationState, all_robust
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import Inputs, check_problem
@@ -74,34 +74,61 @@ def evaluate(
         ValueError, TypeError: an invalid argument, before any attack.
     """
     chosen = find_norm(norm)
-    stages = [
-        replace(stage, attack=replace(stage.attack, levels=levels, eot_samples=eot_samples))
-        for stage in find_protocol(preset, norm)
-    ]
+    stages = find_protocol(preset, norm)
     distance, where = lengths("eps", eps), None if mask is None else mask_of_numbers("mask", mask)
     net, seed = frozen(model), checks.seed(seed)
     problem, traits = check_problem(net, x, y, ids)
     check_levels(levels, net, problem.x0, chosen)
     problem = replace(problem, region=ball_region(net, problem, chosen, distance, where))
-    if traits.stochastic:  # the mean over draws counts, which a search lowers up to its last step
-        stages = [replace(stage, attack=replace(stage.attack, stop_on_success=False)) for stage in stages]
-    zero_gradients = share_of_zero_gradients(net, problem)
     logits = logits_in_batches(net, problem)
     if not traits.stochastic and not same_logits_alone(net, problem.x0, logits, CHECKED):
         traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
-    state, rows = EvaluationState.at_start(net, problem, logits, traits, seed), []
-    nonfinite_clean = state.nonfinite
-    for stage in stages:
-        tried = (state.robust & stage.where(state)).nonzero()[:, 0]
+    state, rows, late = EvaluationState.at_start(net, problem, logits, traits, seed), [], 0
+    clean = state
+    measured = Measurements(net, traits, problem, state.robust, seed, y is not None)
+    further = full_search(preset, norm, traits.classes)
+    if not measured.has_gradient:
+        stages, further = gradient_free_protocol(preset, norm), []
+    while stages:
+        stage, *stages = stages
+        # the mean over draws counts for a random model, which a search lowers up to its last step
+        config = replace(
+            stage.attack, levels=levels, eot_samples=eot_samples, stop_on_success=not traits.stochastic
+        )  # fmt: skip
+        tried = (state.robust & (stage.where if measured.leads else all_robust)(state)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
-        found = _attacked(stage.attack, net, problem, tried, traits, seed)
+        found = _attacked(config, net, problem, tried, traits, seed)
         state = state.after(tried, found, problem.label[tried])
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
+        if found is not None and not stage.attack.gradient_free:
+            measured.probe_failures(tried, found)
+            late = late_successes(found) if config.stop_on_success else 0
+        if not stages and not measured.leads:
+            stages, further = further, []
     final = check_final_images(net, problem, state, traits, seed)
     evidence = Evidence(
-        traits, eot_samples, zero_gradients, rows, nonfinite_clean, state.nonfinite, final.changed, final.one_by_one
+        traits=traits,
+        label=problem.label,
+        logits=logits,
+        correct=clean.robust,
+        fooled_class=state.fooled_class,
+        nonfinite_clean=clean.nonfinite,
+        nonfinite_met=state.nonfinite,
+        eot_samples=eot_samples,
+        agreement=measured.agreement,
+        later=measured.later,
+        cause=measured.cause(),
+        unbounded=measured.unbounded(),
+        rescaled=measured.rescaled(),
+        spread=measured.spread(),
+        rows=rows,
+        late=late,
+        unconfirmed=final.changed,
+        batch_dependent=final.one_by_one,
+        changed_alone=final.changed_alone,
+        sparse=norm == "l0",
     )
     settings = {
         "norm": norm,

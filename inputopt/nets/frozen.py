@@ -20,7 +20,7 @@ from inputopt.nets.inference.threads import threads_for_operations
 from inputopt.nets.input_range import parse_bounds, parse_scaling
 from inputopt.nets.layers import WHOLE, Layer, list_layers
 from inputopt.nets.model_checks import check_model
-from inputopt.nets.model_errors import NO_DERIVATIVE, explain_backward_error, explain_error
+from inputopt.nets.model_errors import NO_DERIVATIVE, NoGradientError, explain_backward_error, explain_error
 from inputopt.nets.naming import kind_of, name_of, summary_of
 from inputopt.nets.outputs import checked_layer, checked_logits
 from inputopt.nets.randomness import generator_states, generators_used, next_number, restore_generators
@@ -164,7 +164,7 @@ class Frozen(Summarised):
             ModelError, OutOfMemoryError: the backward failed.
         """
         if not value.requires_grad:
-            raise ValueError(NO_DERIVATIVE)
+            raise NoGradientError(NO_DERIVATIVE)
         with self._count_lock:
             self.backwards += samples * value.numel()
         with isolated(x.device), threads_for_operations(samples * self.operations(x)):
@@ -173,7 +173,7 @@ class Frozen(Summarised):
             except Exception as error:
                 raise explain_backward_error(error, x) from error
         if grad is None:
-            raise ValueError(NO_DERIVATIVE)
+            raise NoGradientError(NO_DERIVATIVE)
         return grad
 
     @contextmanager
@@ -258,7 +258,7 @@ class Frozen(Summarised):
             try:
                 network.decide(x, layers)
                 if network.failure is not None and x.requires_grad and torch.is_grad_enabled():
-                    raise ValueError(NO_DERIVATIVE) from network.failure.error
+                    raise NoGradientError(NO_DERIVATIVE) from network.failure.error
                 with next_number() if network.is_random else nullcontext():
                     result = network.run(x, layers, self._branches.share, observe)
             except ForwardError as failure:
