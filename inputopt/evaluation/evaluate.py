@@ -13,7 +13,7 @@ from torch import Tensor
 from inputopt import checks
 from inputopt.attacks.attack import Model, run_in_batches
 from inputopt.attacks.batches import logits_in_batches
-from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
+from inputopt.attacks.config import AttackConfig, flag, lengths, mask_of_numbers
 from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
@@ -22,6 +22,9 @@ from inputopt.evaluation.final_check import FinalCheck, check_final_images
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.measurements import Measurements, late_successes
 from inputopt.evaluation.protocols import PresetName, find_protocol, full_search, gradient_free_protocol
+from inputopt.evaluation.remedies.adapt import adapt as apply_remedies
+from inputopt.evaluation.remedies.applied import asks_for_remedies, with_applied
+from inputopt.evaluation.remedies.threat import Threat
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.state import EvaluationState, all_robust
 from inputopt.nets.default_modes import default_modes
@@ -49,6 +52,7 @@ def evaluate(
     levels: int | None = None,
     mask: Inputs | None = None,
     eot_samples: int = 1,
+    adapt: bool | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
     """Measure robust accuracy with a protocol of attacks, each run on the inputs that are still robust.
@@ -65,6 +69,8 @@ def evaluate(
         seed: random seed, combined with the ids.
         ids: int64 [B], which key the random numbers of each input; default: the position in the batch.
         levels, mask, eot_samples: as for `AttackConfig`.
+        adapt: whether the remedies that indicators name are applied too: attacks with repaired gradients, with as many
+            random draws as needed, and without gradients; default: in the preset "thorough".
         progress: called with each attack's name and the number of inputs that it is run on.
 
     Returns:
@@ -73,7 +79,7 @@ def evaluate(
     Raises:
         ValueError, TypeError: an invalid argument, before any attack.
     """
-    chosen = find_norm(norm)
+    chosen, adapt = find_norm(norm), preset == "thorough" if adapt is None else flag("adapt", adapt)
     stages = find_protocol(preset, norm)
     distance, where = lengths("eps", eps), None if mask is None else mask_of_numbers("mask", mask)
     net, seed = frozen(model), checks.seed(seed)
@@ -138,6 +144,7 @@ def evaluate(
         "levels": levels,
         "masked": where is not None,
         "eot_samples": eot_samples,
+        "adapt": adapt,
         "labels": "given" if y is not None else "the model's own predictions",
         "model": {**net.described(), "class": net.kind},
         "count": len(problem.x0),
@@ -145,7 +152,14 @@ def evaluate(
         "date": now(),
         "versions": recorded_versions(),
     }
-    return _report(final, problem, state, rows, indicators(evidence), settings)
+    reasons, before = indicators(evidence), None
+    if adapt and asks_for_remedies(reasons):
+        adapted = apply_remedies(Threat(net, problem, traits, norm, seed, levels, progress), state, reasons)
+        reasons, before = with_applied(reasons, adapted), float(final.robust.double().mean())
+        state, rows = adapted.state, [*rows, *adapted.rows]
+        final = check_final_images(net, problem, state, traits, seed) if adapted.rows else final
+    report = _report(final, problem, state, rows, reasons, settings)
+    return replace(report, robust_accuracy_before_adapting=before)
 
 
 def _attacked(

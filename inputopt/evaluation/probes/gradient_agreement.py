@@ -104,9 +104,7 @@ def gradient_agreement(
     return GradientAgreement(True, zero, vanishing, shattered, _directions_differ(grad[: len(again)], again))
 
 
-def _value_and_gradient(
-    net: Frozen, problem: Problem, scores: Scores, draws: Draws
-) -> tuple[Tensor, Tensor, Tensor]:
+def _value_and_gradient(net: Frozen, problem: Problem, scores: Scores, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
     """Scores [B, n], their margin [B] and its gradient [B, ...] where the mask lets inputs move; NaN and infinity are 0."""
     variable = problem.x0.detach().requires_grad_()
     with torch.enable_grad(), draws(0):

@@ -49,6 +49,13 @@ def attack_networks(threat: Threat, rows: Tensor) -> list[AttackNetwork]:
     return [_averaged_over_draws(network, threat, rows) for network in _chosen(trials, threat)]
 
 
+def likely_networks(threat: Threat, rows: Tensor) -> list[AttackNetwork]:
+    """The network itself, and with the repairs that are likely to help, without a trial."""
+    found = inspect(threat.net, threat.problem.x0[rows], threat.traits.batch_dependent)
+    repairs = [with_repair(threat.net, name, repair) for name, repair in found.likely]
+    return [AttackNetwork("the model's own gradient", threat.net, changed=False), *repairs]
+
+
 Stage = Callable[[Sequence[Trial]], Iterator[AttackNetwork]]
 """(trials so far) -> networks to try next."""
 
@@ -70,15 +77,15 @@ def _stages(threat: Threat, rows: Tensor, found: Inspection, own: GradientRepair
         best = _best(trials)
         if best.share > 0:
             name = f"{best.network.name}, averaged over noise"
-            yield with_forward(threat.net, name, averaged(best.network.net, threat.reach))
+            yield with_forward(threat.net, name, averaged(best.network.net, threat.reach), best.network.logits)
         if best.share < GAIN:
             for tap in feature_taps(threat.net, threat.problem.x0[rows]):
                 head = with_fitted_head(
                     threat.net, threat.problem.x0[rows], tap, threat.reach, threat.problem.ids[rows]
                 )
-                yield with_forward(threat.net, "a head fitted to the model's predictions", head)
+                yield with_forward(threat.net, "a head fitted to the model's predictions", head, True)
             plain = repaired(threat.net.runner, own)
-            yield with_forward(threat.net, "gradients estimated from outputs", estimated(plain, threat.reach))
+            yield with_forward(threat.net, "gradients estimated from outputs", estimated(plain, threat.reach), False)
 
     return [lambda trials: repairs(likely), lambda trials: repairs(found.further), smoothed]
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import setting, share, whole
 from inputopt.attacks.run import AttackRun
-from inputopt.attacks.square import SquareL2, SquareLinf
+from inputopt.attacks.square import SquareBumps, SquareLinf
 from inputopt.search.objectives.logits import margin
 from inputopt.search.result import Result
 
@@ -22,12 +22,17 @@ class LocalSquare(Attack):
         share: share of the image covered by the first square.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
-    elsewhere: ClassVar[str] = "PGD"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+    elsewhere: ClassVar[str] = "SparseRS"
+    gradient_free: ClassVar[bool] = True
 
     steps: int = setting(500, whole())
     share: float = setting(0.06, share)
 
     def _search(self, run: AttackRun) -> Result:
-        step = (SquareLinf if run.norm.is_box else SquareL2)(self.steps, self.share, run.seed + 1)
+        step: SquareLinf | SquareBumps
+        if run.norm.is_box:
+            step = SquareLinf(self.steps, self.share, run.seed + 1)  # other squares than those of `Square`
+        else:
+            step = SquareBumps(1 if run.norm.name == "l1" else 2, self.steps, self.share, run.seed + 1)
         return run.search(margin, step, run.starting_points, self.steps, stop=self.stop_on_success)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from inputopt.evaluation.attack_row import AttackRow
+from inputopt.evaluation.remedies.rejection import Rejection
 from inputopt.evaluation.state import EvaluationState
 
 
@@ -39,8 +40,10 @@ class Adapted:
         state: the state after the last attack.
         rows: one per attack.
         remedies: what was applied, in order.
+        rejection: robustness where a rejected input counts as withstood, for a model with a reject class.
     """
 
     state: EvaluationState
     rows: tuple[AttackRow, ...] = ()
     remedies: tuple[Remedy, ...] = ()
+    rejection: Rejection | None = None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from inputopt.attacks.attack import Attack, run_in_batches
 from inputopt.attacks.pgd import PGD
-from inputopt.evaluation.remedies.attack_network import AttackNetwork
+from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
 from inputopt.evaluation.remedies.threat import Threat
 from inputopt.search.result import Result
 from inputopt.search.rows import take
@@ -40,9 +40,10 @@ def attack_on(
     part = replace(part, example=torch.arange(len(rows), device=rows.device))
     if network.eot_samples > attack.eot_samples:
         attack = replace(attack, eot_samples=network.eot_samples)
+    traits = traits_of(network, threat.traits)
     at = None if start is None else start[rows]
     try:
-        return run_in_batches(attack, network.net, part, threat.traits, threat.seed, None, start=at, check_batch=False)
+        return run_in_batches(attack, network.net, part, traits, threat.seed, None, start=at, check_batch=False)
     except (TypeError, ValueError, RuntimeError):  # without a derivative, or the model refuses its own repaired tensors
         return None
 
