@@ -12,16 +12,22 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.attacks.attack import Model, run_in_batches
-from inputopt.attacks.batches import logits_in_batches
+from inputopt.attacks.batches import logits_in_batches, renumbered
 from inputopt.attacks.config import AttackConfig, flag, lengths, mask_of_numbers
 from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.attack_row import AttackRow
-from inputopt.evaluation.final_check import FinalCheck, check_final_images
+from inputopt.evaluation.final_check import FinalCheck, check_final_images, logits_one_by_one
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.measurements import Measurements, late_successes
-from inputopt.evaluation.protocols import PresetName, find_protocol, full_search, gradient_free_protocol
+from inputopt.evaluation.protocols import (
+    PresetName,
+    find_protocol,
+    full_search,
+    gradient_free_protocol,
+    one_by_one_protocol,
+)
 from inputopt.evaluation.remedies.adapt import adapt as apply_remedies
 from inputopt.evaluation.remedies.applied import asks_for_remedies, with_applied
 from inputopt.evaluation.remedies.threat import Threat
@@ -33,7 +39,7 @@ from inputopt.search.inputs import Inputs, check_problem
 from inputopt.search.network_traits import NetworkTraits, same_logits_alone
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.problem import Problem
-from inputopt.search.result import Result
+from inputopt.search.result import Result, concatenated
 from inputopt.search.rows import take
 from inputopt.versions import now, recorded_versions
 
@@ -89,10 +95,14 @@ def evaluate(
     logits = logits_in_batches(net, problem)
     if not traits.stochastic and not same_logits_alone(net, problem.x0, logits, CHECKED):
         traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
+    if traits.batch_dependent:
+        logits = logits_one_by_one(net, problem)
     state, rows, late = EvaluationState.at_start(net, problem, logits, traits, seed), [], 0
     clean = state
     measured = Measurements(net, traits, problem, state.robust, seed, y is not None)
     further = full_search(preset, norm, traits.classes)
+    if traits.batch_dependent:
+        stages, further = one_by_one_protocol(preset, norm, traits.classes), []
     if not measured.has_gradient:
         stages, further = gradient_free_protocol(preset, norm), []
     while stages:
@@ -168,11 +178,13 @@ def _attacked(
     """The result of the attack on the inputs at positions `tried`, as if called on them alone; None without inputs."""
     if not len(tried):
         return None
-    part = take(problem, tried)
-    part = replace(part, example=torch.arange(len(tried), device=tried.device))
-    return run_in_batches(
-        attack, net, part, traits, seed, None, check_batch=False
-    )  # checked above for the clean inputs
+    parts = tried.split(1) if traits.batch_dependent else [tried]
+    # `check_batch` is not needed: the clean inputs were checked
+    found = [
+        run_in_batches(attack, net, renumbered(take(problem, part)), traits, seed, None, check_batch=False)
+        for part in parts
+    ]
+    return concatenated(found)
 
 
 def _report(

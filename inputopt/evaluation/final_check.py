@@ -80,8 +80,8 @@ def check_final_images(
 
 def _checked_alone(net: Frozen, problem: Problem, final: Problem, state: EvaluationState) -> FinalCheck:
     """The check of a batch-dependent network: every clean input and every final image in a batch of one."""
-    clean = is_correct(_logits_one_by_one(net, problem), problem.label)
-    alone = _logits_one_by_one(net, final)
+    clean = is_correct(logits_one_by_one(net, problem), problem.label)
+    alone = logits_one_by_one(net, final)
     robust = is_correct(alone, final.label) & clean
     differs = alone.argmax(1) != logits_in_batches(net, final).argmax(1)
     dtype, share = problem.x0.dtype, float(differs.double().mean())
@@ -99,7 +99,9 @@ def _changed(state: EvaluationState, correct: Tensor) -> int:
     return int((correct & ~state.robust & (state.fooled > 0.5)).sum())
 
 
-def _logits_one_by_one(net: Frozen, problem: Problem) -> Tensor:
+@torch.no_grad()
+def logits_one_by_one(net: Frozen, problem: Problem) -> Tensor:
+    """Logits of x0, [B, n], each in a batch of one."""
     return torch.cat([net(row) for row in torch.split(problem.x0, 1)])
 
 

@@ -151,6 +151,19 @@ def gradient_free_protocol(preset: PresetName, norm: NormName) -> list[Stage]:
     return [_black_box(norm, BLACK_BOX[preset])]
 
 
+def one_by_one_protocol(preset: PresetName, norm: NormName, classes: int) -> list[Stage]:
+    """The stages for a network whose logits depend on the batch: attacks that can search each input in a batch of one.
+
+    Restarts and targets that share a batch would change the logits that an input is judged by.
+    """
+    first, then = {"quick": (8, 40), "standard": (12, 100), "thorough": (12, 200)}[preset]
+    stages = [Stage(f"PGD, {steps} steps", PGD(steps=steps)) for steps in (first, then)]
+    if preset != "quick" and norm != "l0":
+        targeted = TargetedAPGD(steps=then, targets=min(3, classes - 1), loss="margin")
+        stages.append(Stage(f"APGD, {then} steps towards each of the likeliest classes", targeted))
+    return [_in_norm(stage, norm) for stage in stages]
+
+
 def _black_box(norm: NormName, steps: int) -> Stage:
     """The gradient-free search of a norm: Sparse-RS in L0, Square in others."""
     if norm == "l0":

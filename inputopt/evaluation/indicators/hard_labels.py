@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from inputopt.evaluation.indicators.indicator import Evidence, Indicator
 
 VALUES = 4
@@ -13,7 +15,7 @@ INPUTS = 8
 
 def hard_labels(evidence: Evidence) -> Indicator | None:
     """Outputs with very few different values: they do not show how near an input is to the boundary."""
-    values = len(evidence.logits.unique())
+    values = len(torch.unique(evidence.logits))
     if len(evidence.logits) < INPUTS or values > VALUES:
         return None
     return Indicator(

@@ -6,7 +6,7 @@ import torch
 
 from inputopt.evaluation.indicators.indicator import Evidence, Indicator, percent
 
-THRESHOLD = 0.5
+THRESHOLD = 0.4
 """Share of the adversarial examples in one class; in sound networks they are spread over several classes."""
 
 SUCCESSES = 6

@@ -15,7 +15,7 @@ SATURATED_LEAD = 88.0
 """Lead of a logit from which on the gradient of cross-entropy is exactly 0 in float32, as exp(-88) underflows."""
 
 FLAT_LEAD = 0.05
-"""Median lead below which probabilities are nearly equal although the classes are right: trained logits lead by more."""
+"""Median lead below which probabilities are nearly equal although classes are right: trained logits lead by more."""
 
 MOST = 0.5
 """Share of the inputs from which on the scale of the logits is reported."""

@@ -105,7 +105,7 @@ def gradient_agreement(
 
 
 def _value_and_gradient(net: Frozen, problem: Problem, scores: Scores, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores [B, n], their margin [B] and its gradient [B, ...] where the mask lets inputs move; NaN and infinity are 0."""
+    """Scores [B, n], their margin [B] and its gradient [B, ...], with 0 outside the mask and for NaN and infinity."""
     variable = problem.x0.detach().requires_grad_()
     with torch.enable_grad(), draws(0):
         logits = scores(net(variable))

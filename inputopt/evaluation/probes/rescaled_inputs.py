@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -53,8 +54,8 @@ def changes(shape: tuple[int, ...]) -> dict[str, Change]:
     channels = shape[0] if len(shape) == 3 else 1
     for name, (mean, std) in {"[-1, 1]": HALF, "MNIST": MNIST, "ImageNet": IMAGENET}.items():
         if len(mean) in (1, channels):
-            found[f"normalised ({name})"] = lambda x, m=mean, s=std: (x - _values(m, x)) / _values(s, x)
-            found[f"normalised backwards ({name})"] = lambda x, m=mean, s=std: x * _values(s, x) + _values(m, x)
+            found[f"normalised ({name})"] = partial(_normalised, mean, std)
+            found[f"normalised backwards ({name})"] = partial(_denormalised, mean, std)
     if len(shape) == 3:
         found["transposed (height and width exchanged)"] = lambda x: x.transpose(2, 3)
         found["mirrored"] = lambda x: x.flip(3)
@@ -62,6 +63,14 @@ def changes(shape: tuple[int, ...]) -> dict[str, Change]:
         if channels == 3:
             found["in reverse channel order"] = lambda x: x.flip(1)
     return found
+
+
+def _normalised(mean: tuple[float, ...], std: tuple[float, ...], x: Tensor) -> Tensor:
+    return (x - _values(mean, x)) / _values(std, x)
+
+
+def _denormalised(mean: tuple[float, ...], std: tuple[float, ...], x: Tensor) -> Tensor:
+    return x * _values(std, x) + _values(mean, x)
 
 
 def _values(each: tuple[float, ...], x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Whether an attack without a bound on the distance succeeds, as it must where gradients lead (Carlini et al., 2019)."""
+"""Whether an attack without a bound on the distance succeeds, as it must if gradients lead (Carlini et al., 2019)."""
 
 from __future__ import annotations
 
