@@ -2,47 +2,40 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.attack import Model, run_in_batches
-from inputopt.attacks.batches import logits_in_batches, renumbered
-from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
+from inputopt.attacks.attack import Model
+from inputopt.attacks.batches import logits_in_batches
+from inputopt.attacks.config import flag, lengths, mask_of_numbers
 from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.attack_row import AttackRow
-from inputopt.evaluation.certificates import certify_inputs
+from inputopt.evaluation.certificates import CertifiedInputs, certify_inputs
 from inputopt.evaluation.final_check import FinalCheck, check_final_images, logits_one_by_one
-from inputopt.evaluation.glossary import explain_attack
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
-from inputopt.evaluation.measurements import Measurements, late_successes
-from inputopt.evaluation.protocols import (
-    PresetName,
-    Stage,
-    find_protocol,
-    full_search,
-    gradient_free_protocol,
-    one_by_one_protocol,
-)
+from inputopt.evaluation.measurements import Measurements
+from inputopt.evaluation.protocol_run import ProtocolRun, run_protocol
+from inputopt.evaluation.protocols import PRESETS, PresetName
+from inputopt.evaluation.remedies.adapt import adapt as apply_remedies
+from inputopt.evaluation.remedies.applied import asks_for_remedies, with_applied
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.run_environment import run_environment
 from inputopt.evaluation.stage_figures import Callback, final_figures, ignore, stage_figures
-from inputopt.evaluation.state import EvaluationState, all_robust
+from inputopt.evaluation.state import EvaluationState
+from inputopt.evaluation.threat import Threat
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import Inputs, check_problem
 from inputopt.search.network_traits import NetworkTraits, same_logits_alone
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.problem import Problem
-from inputopt.search.result import Result, concatenated
-from inputopt.search.rows import take
 from inputopt.versions import now, recorded_versions
 
 
@@ -60,6 +53,7 @@ def evaluate(
     levels: int | None = None,
     mask: Inputs | None = None,
     eot_samples: int = 1,
+    adapt: bool | None = None,
     progress: Callable[[str, int], None] | None = None,
     callback: Callback | None = None,
 ) -> Report:
@@ -77,6 +71,8 @@ def evaluate(
         seed: random seed, combined with the ids.
         ids: int64 [B], which key the random numbers of each input; default: the position in the batch.
         levels, mask, eot_samples: as for `AttackConfig`.
+        adapt: whether the remedies that indicators name are applied too: attacks with repaired gradients, with as many
+            random draws as needed, and without gradients; default: in the preset "thorough".
         progress: called with each attack's name and the number of inputs that it is run on.
         callback: called with a dict of floats before the first attack, after each, and at the end; for experiment
             trackers, see `stage_figures` and `final_figures`.
@@ -87,70 +83,25 @@ def evaluate(
     Raises:
         ValueError, TypeError: an invalid argument, before any attack.
     """
-    chosen = find_norm(norm)
-    stages = find_protocol(preset, norm)
+    chosen, adapt = find_norm(norm), preset == "thorough" if adapt is None else flag("adapt", adapt)
+    checks.one_of("preset", preset, PRESETS)
     distance, where = lengths("eps", eps), None if mask is None else mask_of_numbers("mask", mask)
     net, seed = frozen(model), checks.seed(seed)
     problem, traits = check_problem(net, x, y, ids)
     check_levels(levels, net, problem.x0, chosen)
     problem = replace(problem, region=ball_region(net, problem, chosen, distance, where))
-    logits = logits_in_batches(net, problem)
-    if not traits.stochastic and not same_logits_alone(net, problem.x0, logits, CHECKED):
-        traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
-    if traits.batch_dependent:
-        logits = logits_one_by_one(net, problem)
-    state, rows, late = EvaluationState.at_start(net, problem, logits, traits, seed), list[AttackRow](), 0
-    clean, notify = state, callback or ignore
-    notify(stage_figures(rows, state.robust))
+    logits, traits = _clean_logits(net, problem, traits)
+    threat = Threat(net, problem, traits, norm, seed, levels, eot_samples, progress)
+    clean, tell = EvaluationState.at_start(net, problem, logits, traits, seed), callback or ignore
+    tell(stage_figures([], clean.robust))
     proofs = certify_inputs(net, problem, norm, preset, traits)
-    measured = Measurements(net, traits, problem, state.robust, seed, y is not None)
-    further = full_search(preset, norm, traits.classes)
-    if traits.batch_dependent:
-        stages, further = one_by_one_protocol(preset, norm, traits.classes), []
-    if not measured.has_gradient:
-        stages, further = gradient_free_protocol(preset, norm), []
-    while stages:
-        stage, *stages = stages
-        # the mean over draws counts for a random model, which a search lowers up to its last step
-        config = replace(
-            stage.attack, levels=levels, eot_samples=eot_samples, stop_on_success=not traits.stochastic
-        )  # fmt: skip
-        tried = (state.robust & ~proofs.certified & (stage.where if measured.leads else all_robust)(state)).nonzero()[:, 0]
-        if progress is not None:
-            progress(stage.name, len(tried))
-        started = time.perf_counter()
-        found = _attacked(config, net, problem, tried, traits, seed)
-        state = state.after(tried, found, problem.label[tried])
-        rows.append(_row(stage, tried, found, time.perf_counter() - started))
-        notify(stage_figures(rows, state.robust))
-        if found is not None and not stage.attack.gradient_free:
-            measured.probe_failures(tried, found)
-            late = late_successes(found) if config.stop_on_success else 0
-        if not stages and not measured.leads:
-            stages, further = further, []
-    final = check_final_images(net, problem, state, traits, seed)
-    evidence = Evidence(
-        traits=traits,
-        label=problem.label,
-        logits=logits,
-        correct=clean.robust,
-        fooled_class=state.fooled_class,
-        nonfinite_clean=clean.nonfinite,
-        nonfinite_met=state.nonfinite,
-        eot_samples=eot_samples,
-        agreement=measured.agreement,
-        later=measured.later,
-        cause=measured.cause(),
-        unbounded=measured.unbounded(),
-        rescaled=measured.rescaled(),
-        spread=measured.spread(),
-        rows=rows,
-        late=late,
-        unconfirmed=final.changed,
-        batch_dependent=final.one_by_one,
-        changed_alone=final.changed_alone,
-        sparse=norm == "l0",
+    measured = Measurements(net, traits, problem, clean.robust, seed, y is not None)
+    run = run_protocol(
+        threat, clean, preset, measured, proofs.certified, lambda rows, robust: tell(stage_figures(rows, robust))
     )
+    final = check_final_images(net, problem, run.state, traits, seed)
+    found = indicators(_evidence(threat, logits, clean, measured, run, final))
+    outcome = _adapted(threat, run, final, found) if adapt else Outcome(run.state, run.rows, final, found)
     settings = {
         "norm": norm,
         "eps": distance.tolist() if isinstance(distance, Tensor) else distance,
@@ -159,6 +110,7 @@ def evaluate(
         "levels": levels,
         "masked": where is not None,
         "eot_samples": eot_samples,
+        "adapt": adapt,
         "labels": "given" if y is not None else "the model's own predictions",
         "model": {**net.described(), "class": net.kind},
         "count": len(problem.x0),
@@ -168,57 +120,93 @@ def evaluate(
         "certificates": proofs.reason or f"bounds in {norm}, {proofs.budget:,} for each input",
         **run_environment(problem),
     }
-    report = _report(final, problem, state, rows, indicators(evidence), settings)
-    report = replace(report, certified=proofs.finished(report.robust))
-    notify(final_figures(report))
+    report = _report(problem, outcome, proofs, settings)
+    tell(final_figures(report))
     return report
 
 
-def _attacked(
-    attack: AttackConfig, net: Frozen, problem: Problem, tried: Tensor, traits: NetworkTraits, seed: int
-) -> Result | None:
-    """The result of the attack on the inputs at positions `tried`, as if called on them alone; None without inputs."""
-    if not len(tried):
-        return None
-    parts = tried.split(1) if traits.batch_dependent else [tried]
-    # `check_batch` is not needed: the clean inputs were checked
-    found = [
-        run_in_batches(attack, net, renumbered(take(problem, part)), traits, seed, None, check_batch=False)
-        for part in parts
-    ]
-    return concatenated(found)
+@dataclass(frozen=True)
+class Outcome:
+    """What the attacks of an evaluation left.
+
+    Attributes:
+        state: the state after the last attack.
+        rows: a row per attack, in order.
+        final: the check of the final images.
+        indicators: reasons to doubt the figure.
+        before: robust accuracy before remedies; None if none was applied.
+    """
+
+    state: EvaluationState
+    rows: tuple[AttackRow, ...]
+    final: FinalCheck
+    indicators: tuple[Indicator, ...]
+    before: float | None = None
 
 
-def _report(
-    final: FinalCheck,
-    problem: Problem,
-    state: EvaluationState,
-    rows: list[AttackRow],
-    found: tuple[Indicator, ...],
-    settings: dict[str, Any],
-) -> Report:
+def _clean_logits(net: Frozen, problem: Problem, traits: NetworkTraits) -> tuple[Tensor, NetworkTraits]:
+    """The logits of the clean inputs, [B, n], and the traits with whether logits depend on the batch."""
+    logits = logits_in_batches(net, problem)
+    if not traits.stochastic and not same_logits_alone(net, problem.x0, logits, CHECKED):
+        traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
+    return (logits_one_by_one(net, problem) if traits.batch_dependent else logits), traits
+
+
+def _evidence(
+    threat: Threat, logits: Tensor, clean: EvaluationState, measured: Measurements, run: ProtocolRun, final: FinalCheck
+) -> Evidence:
+    return Evidence(
+        traits=threat.traits,
+        label=threat.problem.label,
+        logits=logits,
+        correct=clean.robust,
+        fooled_class=run.state.fooled_class,
+        nonfinite_clean=clean.nonfinite,
+        nonfinite_met=run.state.nonfinite,
+        eot_samples=threat.eot_samples,
+        agreement=measured.agreement,
+        later=measured.later,
+        cause=measured.cause(),
+        unbounded=measured.unbounded(),
+        rescaled=measured.rescaled(),
+        spread=measured.spread(),
+        rows=run.rows,
+        late=run.late,
+        unconfirmed=final.changed,
+        batch_dependent=final.one_by_one,
+        changed_alone=final.changed_alone,
+        sparse=threat.norm == "l0",
+    )
+
+
+def _adapted(threat: Threat, run: ProtocolRun, final: FinalCheck, found: tuple[Indicator, ...]) -> Outcome:
+    """The outcome after the remedies that the indicators ask for."""
+    if not asks_for_remedies(found):
+        return Outcome(run.state, run.rows, final, found)
+    adapted = apply_remedies(threat, run.state, found)
+    before = float(final.robust.double().mean())
+    if adapted.rows:
+        final = check_final_images(threat.net, threat.problem, adapted.state, threat.traits, threat.seed)
+    return Outcome(adapted.state, (*run.rows, *adapted.rows), final, with_applied(found, adapted), before)
+
+
+def _report(problem: Problem, outcome: Outcome, proofs: CertifiedInputs, settings: dict[str, Any]) -> Report:
+    final = outcome.final
     clean, accuracy = (float(share.double().mean()) for share in (final.clean, final.robust))
     fooled = (final.robust < final.clean).reshape(-1, *(1,) * (problem.x0.ndim - 1))
-    x = torch.where(fooled, state.x, problem.x0)
+    robust = final.robust > 0.5
     return Report(
         clean,
         accuracy,
-        final.robust > 0.5,
-        x,
-        tuple(rows),
-        found,
+        robust,
+        torch.where(fooled, outcome.state.x, problem.x0),
+        outcome.rows,
+        outcome.indicators,
         settings,
         final.interval,
+        certified=proofs.finished(robust),
+        robust_accuracy_before_adapting=outcome.before,
         clean_interval=final.clean_interval,
         clean=final.clean > 0.5,
         label=problem.label,
     )
-
-
-def _row(stage: Stage, tried: Tensor, found: Result | None, seconds: float) -> AttackRow:
-    attack, meaning = type(stage.attack).__name__, str(explain_attack(stage.attack))
-    if found is None:
-        return AttackRow(stage.name, 0, (), 0, 0, seconds, attack, meaning)
-    fooled = tuple(tried[found.success].tolist())
-    forwards, backwards = int(found.forwards.sum()), int(found.backwards.sum())
-    return AttackRow(stage.name, len(tried), fooled, forwards, backwards, seconds, attack, meaning)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 import inputopt
+from defences.hand_attack import Attack
 from inputopt import Frozen
 from inputopt.nets.cnn import DigitsCNN
 
@@ -23,22 +24,26 @@ class Defence:
         name: a name in small letters.
         source: the paper, or what people do by mistake.
         make: gives the defended network, always the same; it takes images [B, 1, 28, 28] in [0, 1].
+        attack: the adaptive attack written by hand for it.
         indicators: ids of indicators, at least one of which should be reported.
         base: the name of the shipped network that it is built on; None for one trained here.
         random: whether outputs differ between draws, or from call to call: accuracies are means over fresh draws.
         alone: whether an output depends on the other inputs of the batch, so that images are judged one by one.
         clean: the lowest clean accuracy that it keeps; None where a low one is its fault.
+        reject: the class by which a detector rejects an input; None for all others.
         late: added after the remedies were designed, in other styles, so that they are not fitted to the first ones.
     """
 
     name: str
     source: str
     make: Callable[[], nn.Module | Frozen]
+    attack: Attack
     indicators: tuple[str, ...]
     base: str | None = "digits-cnn"
     random: bool = False
     alone: bool = False
     clean: float | None = 0.9
+    reject: int | None = None
     late: bool = False
 
 

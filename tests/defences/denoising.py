@@ -18,20 +18,23 @@ from inputopt.nets.cnn import DigitsCNN
 
 
 class JpegNetwork(nn.Module):
-    """JPEG compression (Dziugaite et al., 2016) by Pillow, inline in the forward."""
+    """JPEG compression (Dziugaite et al., 2016) by Pillow, in a method of the network."""
 
     def __init__(self, quality: int = 40) -> None:
         super().__init__()
         self.quality = quality
         self.model = cnn()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def compress(self, x: Tensor) -> Tensor:
         decoded = []
         for image in x.detach().cpu().mul(255).round().to(torch.uint8).numpy():
             file = io.BytesIO()
             Image.fromarray(image[0]).save(file, "JPEG", quality=self.quality)
             decoded.append(np.asarray(Image.open(file), dtype=np.float32) / 255)
-        return self.model(torch.from_numpy(np.stack(decoded))[:, None].to(x))
+        return torch.from_numpy(np.stack(decoded))[:, None].to(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.model(self.compress(x))
 
 
 class MedianFilter(nn.Module):

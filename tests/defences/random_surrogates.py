@@ -1,0 +1,95 @@
+"""Surrogates of the random and stateful defences; gradients are averaged over their draws (Athalye et al., 2018).
+
+Each function takes the defended network and returns surrogates, the most useful first.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from defences import randomised, stateful
+from defences.defence import cnn
+from defences.fitting import digits
+from defences.hand_attack import Surrogate
+from defences.surrogates import straight_through
+
+
+def diffusion(net: Any) -> list[Surrogate]:
+    """The same steps with their derivative; all are linear."""
+
+    def run(x: Tensor) -> Tensor:
+        flat = x.flatten(1)
+        flat = flat + net.levels[0] * torch.randn_like(flat)
+        for level, lower in zip(net.levels, net.levels[1:], strict=False):
+            guess = net.denoise(flat, level)
+            flat = guess + lower / level * (flat - guess)
+        return net.net(flat.reshape(x.shape).clamp(0, 1))
+
+    return [run]
+
+
+def each_member(net: randomised.RandomMember) -> list[Surrogate]:
+    """One member of the ensemble for each draw."""
+    return [net]
+
+
+def each_offset(net: stateful.InputCounter) -> list[Surrogate]:
+    """A random one of the shifts that the counter chooses from, for each draw."""
+
+    def run(x: Tensor) -> Tensor:
+        return net.net(torch.roll(x, random.choice(net.offsets), (2, 3)))
+
+    return [run]
+
+
+def any_running_mean(net: stateful.MovingMean) -> list[Surrogate]:
+    """A running mean that has moved some way towards the mean of some digits, drawn each time."""
+
+    def run(x: Tensor) -> Tensor:
+        some = digits().x[torch.randint(0, 4000, (16,))].mean(0)
+        return net.net(x - torch.lerp(net.reference, some, random.random()) + net.reference)
+
+    return [run]
+
+
+def deflection(net: randomised.DeflectedNetwork) -> list[Surrogate]:
+    """Deflection moves pixels; the gradient goes back to the pixel that a value came from."""
+    deflect = net.deflect
+
+    def run(x: Tensor) -> Tensor:
+        source = np.tile(np.arange(28 * 28).reshape(28, 28), (len(x), 1, 1))
+        places = np.random.randint(0, 28, (deflect.pixels, len(x), 2))
+        moves = np.random.randint(-deflect.window, deflect.window + 1, places.shape)
+        every = np.arange(len(x))
+        for place, near in zip(places, np.clip(places + moves, 0, 27), strict=True):
+            source[every, place[:, 0], place[:, 1]] = source[every, near[:, 0], near[:, 1]]
+        image = x.flatten(1).gather(1, torch.from_numpy(source).flatten(1)).reshape(x.shape)
+        return net.backbone(0.75 * image + 0.25 * functional.avg_pool2d(image, 3, 1, 1))
+
+    return [run]
+
+
+def barrage(net: randomised.Barrage) -> list[Surrogate]:
+    """The same transforms, of which rounding has the identity's backward."""
+
+    def quantise(x: Tensor) -> Tensor:
+        levels = random.randint(5, 10)
+        return straight_through(torch.round(x * levels) / levels, x)
+
+    def run(x: Tensor) -> Tensor:
+        for transform in random.sample([net.shift, quantise, net.contrast, net.noise], 3):
+            x = transform(x)
+        return net.net(x)
+
+    return [run]
+
+
+def pruned(net: randomised.PrunedNetwork) -> list[Surrogate]:
+    """The network with its draws, and without them."""
+    return [net, cnn()]
