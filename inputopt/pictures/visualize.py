@@ -139,7 +139,7 @@ def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: An
     bound.apply_defaults()
     arguments = {name: value for name, value in bound.arguments.items() if name != "watch"}
     given = {name: arguments.pop(name) for name in (field.name for field in fields(SearchSettings))}
-    _search(*arguments.values(), given=given)
+    _search(net=arguments.pop("model"), **arguments, given=given)
 
 
 def _search(
