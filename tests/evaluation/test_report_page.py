@@ -22,7 +22,7 @@ from inputopt.evaluation.report import Report
 from inputopt.evaluation.report_page import nearest_distances
 from inputopt.evaluation.report_page.attack_glossary import GLOSSARY
 from inputopt.evaluation.report_page.bracket_drawing import bracket_drawing, parts_of
-from inputopt.evaluation.report_page.curve_drawing import curve_drawing
+from inputopt.evaluation.report_page.curve_drawing import CurvePoint, curve_drawing
 from inputopt.evaluation.report_page.rerun_code import command_line, python_code
 from inputopt.evaluation.report_page.verdict import verdict_sentences
 from inputopt.files import FileError
@@ -106,6 +106,7 @@ def test_the_page_says_what_the_report_holds(robust_digits, tmp_path):
     for row in report.attacks:
         assert f"{row.name} {row.attack} {row.tried:,} {len(row.fooled)}" in text
         assert GLOSSARY[row.attack] in text
+    assert "the reasons to doubt above apply to the curve as well." in text
     assert "20 of 1,000 inputs of digits-cnn-robust, stratified by class, seed 0" in text
     assert "Minimal distances of 6 of 20 inputs (seed 0) by MinimalNorm with 300 queries each" in text
     for name, value in report.settings["hashes"].items():
@@ -253,7 +254,8 @@ def test_a_curve_that_was_measured_before_is_drawn(tmp_path):
 
 def test_the_curve_is_drawn_where_the_distances_are():
     distance = torch.tensor([0.0, 0.1, 0.3, torch.inf])
-    drawing = curve_drawing(distance, "linf", 0.2, [], 564.0, 276.0)  # 500 x 200 inside the axes
+    marks = [("robust", CurvePoint(0.2, 0.5, (0.25, 0.75))), ("certified", CurvePoint(0.2, 0.5, (0.25, 0.75)))]
+    drawing = curve_drawing(distance, "linf", 0.2, marks, 564.0, 276.0)  # 500 x 200 inside the axes
     limit = 1.05 * max(float(distance[:3].double().quantile(0.98)), 0.26)
     path = re.search(r'<path d="M([^"Z]+)" class="curve">', drawing)[1]
     places = [tuple(map(float, each.split(","))) for each in path.split()]
@@ -263,6 +265,11 @@ def test_the_curve_is_drawn_where_the_distances_are():
         assert height == pytest.approx(28 + 200 * (1 - share), abs=0.06)
     line = re.search(r'<line x1="([\d.]+)"[^>]*class="eps">', drawing)
     assert float(line[1]) == pytest.approx(50 + 500 * 0.2 / limit, abs=0.01)
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="5" class="mark (\w+)">', drawing)
+    assert [(kind, float(y)) for _, y, kind in dots] == [("robust", 128), ("certified", 128)]
+    left, right = (float(x) for x, _, _ in dots)
+    assert right - left > 10, "equal figures do not hide each other"
+    assert (left + right) / 2 == pytest.approx(float(line[1]), abs=0.02)
     assert "75 % at 0" in drawing
 
 
