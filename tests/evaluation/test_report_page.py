@@ -386,7 +386,7 @@ UNUSUAL = {
     "one eps each": ({"eps": torch.linspace(0, 0.2, 8)}, small_net),
     "eps for each element": ({"eps": torch.rand(8, 12, generator=torch.Generator().manual_seed(0)) / 5}, small_net),
     "a mask": ({"mask": torch.arange(12) < 6}, small_net),
-    "a random network": ({"eot_samples": 2}, Noisy),
+    "a random network": ({"eps": 0.05}, Noisy),
     "probabilities": ({}, lambda: nn.Sequential(small_net(), nn.Softmax(1))),
     "no bounds": ({"norm": "l2"}, lambda: inputopt.Frozen(small_net(), bounds=(-torch.inf, torch.inf))),
     "nothing fooled": ({"eps": 1e-7}, small_net),
@@ -460,7 +460,7 @@ def pages(tmp_path_factory, robust_digits):
         folder / "images.html", net, x, class_names=[long_name, HOSTILE], curve_examples=8
     )
     table, labels = known_inputs(count=30)
-    found = inputopt.evaluate(small_net(), table, labels, "l2", 0.3, "standard")
+    found = inputopt.evaluate(small_net(), table, labels, "l2", 0.3, "quick")
     found.save_html(folder / "table.html", small_net(), table, curve_examples=8)
     return folder
 
