@@ -403,10 +403,11 @@ def test_unusual_evaluations_have_a_page(name, tmp_path):
     shifted = (y + settings.get("shift", 0)) % 6
     settings = {"eps": 0.2, "preset": "quick"} | {key: value for key, value in settings.items() if key != "shift"}
     report = inputopt.evaluate(make(), x, shifted, **settings)
-    page = written(report, tmp_path / "r.html", make(), x, curve_examples=4, examples=2)
+    most = 1 if name == "a random network" else 4  # each is evaluated on many draws
+    page = written(report, tmp_path / "r.html", make(), x, curve_examples=most, examples=2)
     text = page.all_text()
     assert f"{100 * report.robust_accuracy:.1f}{PERCENT}" in text
-    assert ("Minimal distances of 4 of 8" in text) == (name != "a mask")
+    assert (f"Minimal distances of {most} of 8" in text) == (name != "a mask")
     assert not re.search(r"\b(nan|None(?! of the)|tensor)\b", text)
     assert "Accuracy per class" in text
 
