@@ -19,7 +19,7 @@ from inputopt.evaluation.indicators import Indicator
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.report_page import nearest_distances
 from inputopt.evaluation.report_page.bracket_drawing import bracket_drawing, parts_of
-from inputopt.evaluation.report_page.curve_drawing import curve_drawing
+from inputopt.evaluation.report_page.curve_drawing import CurvePoint, curve_drawing
 from inputopt.evaluation.report_page.rerun_code import command_line, python_code
 from inputopt.evaluation.report_page.verdict import verdict_sentences
 from inputopt.files import FileError
@@ -103,6 +103,7 @@ def test_the_page_says_what_the_report_holds(robust_digits, tmp_path):
     for row in report.attacks:
         assert f"{row.name} {row.attack} {row.tried:,} {len(row.fooled)}" in text
         assert row.meaning in text
+    assert "the reasons to doubt above apply to the curve as well." in text
     assert "20 of 1,000 inputs of digits-cnn-robust, stratified by class, seed 0" in text
     assert "Minimal distances of 6 of 20 inputs (seed 0) by MinimalNorm with 300 queries each" in text
     for name, value in report.settings["hashes"].items():
@@ -250,7 +251,8 @@ def test_a_curve_that_was_measured_before_is_drawn(tmp_path):
 
 def test_the_curve_is_drawn_where_the_distances_are():
     distance = torch.tensor([0.0, 0.1, 0.3, torch.inf])
-    drawing = curve_drawing(distance, "linf", 0.2, [], 564.0, 276.0)  # 500 x 200 inside the axes
+    marks = [("robust", CurvePoint(0.2, 0.5, (0.25, 0.75))), ("certified", CurvePoint(0.2, 0.5, (0.25, 0.75)))]
+    drawing = curve_drawing(distance, "linf", 0.2, marks, 564.0, 276.0)  # 500 x 200 inside the axes
     limit = 1.05 * max(float(distance[:3].double().quantile(0.98)), 0.26)
     path = re.search(r'<path d="M([^"Z]+)" class="curve">', drawing)[1]
     places = [tuple(map(float, each.split(","))) for each in path.split()]
@@ -260,6 +262,11 @@ def test_the_curve_is_drawn_where_the_distances_are():
         assert height == pytest.approx(28 + 200 * (1 - share), abs=0.06)
     line = re.search(r'<line x1="([\d.]+)"[^>]*class="eps">', drawing)
     assert float(line[1]) == pytest.approx(50 + 500 * 0.2 / limit, abs=0.01)
+    dots = re.findall(r'<circle cx="([\d.]+)" cy="([\d.]+)" r="5" class="mark (\w+)">', drawing)
+    assert [(kind, float(y)) for _, y, kind in dots] == [("robust", 128), ("certified", 128)]
+    left, right = (float(x) for x, _, _ in dots)
+    assert right - left > 10, "equal figures do not hide each other"
+    assert (left + right) / 2 == pytest.approx(float(line[1]), abs=0.02)
     assert "75 % at 0" in drawing
 
 
@@ -376,7 +383,7 @@ UNUSUAL = {
     "one eps each": ({"eps": torch.linspace(0, 0.2, 8)}, small_net),
     "eps for each element": ({"eps": torch.rand(8, 12, generator=torch.Generator().manual_seed(0)) / 5}, small_net),
     "a mask": ({"mask": torch.arange(12) < 6}, small_net),
-    "a random network": ({"eot_samples": 2}, Noisy),
+    "a random network": ({"eps": 0.05}, Noisy),
     "probabilities": ({}, lambda: nn.Sequential(small_net(), nn.Softmax(1))),
     "no bounds": ({"norm": "l2"}, lambda: inputopt.Frozen(small_net(), bounds=(-torch.inf, torch.inf))),
     "nothing fooled": ({"eps": 1e-7}, small_net),
@@ -393,10 +400,11 @@ def test_unusual_evaluations_have_a_page(name, tmp_path):
     shifted = (y + settings.get("shift", 0)) % 6
     settings = {"eps": 0.2, "preset": "quick"} | {key: value for key, value in settings.items() if key != "shift"}
     report = inputopt.evaluate(make(), x, shifted, **settings)
-    page = written(report, tmp_path / "r.html", make(), x, curve_examples=4, examples=2)
+    most = 1 if name == "a random network" else 4  # each is evaluated on many draws
+    page = written(report, tmp_path / "r.html", make(), x, curve_examples=most, examples=2)
     text = page.all_text()
     assert f"{100 * report.robust_accuracy:.1f}{PERCENT}" in text
-    assert ("Minimal distances of 4 of 8" in text) == (name != "a mask")
+    assert (f"Minimal distances of {most} of 8" in text) == (name != "a mask")
     assert not re.search(r"\b(nan|None(?! of the)|tensor)\b", text)
     assert "Accuracy per class" in text
 
@@ -440,7 +448,7 @@ def pages(tmp_path_factory, robust_digits):
         folder / "images.html", net, x, class_names=[long_name, HOSTILE], curve_examples=8
     )
     table, labels = known_inputs(count=30)
-    found = inputopt.evaluate(small_net(), table, labels, "l2", 0.3, "standard")
+    found = inputopt.evaluate(small_net(), table, labels, "l2", 0.3, "quick")
     found.save_html(folder / "table.html", small_net(), table, curve_examples=8)
     return folder
 

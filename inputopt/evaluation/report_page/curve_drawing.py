@@ -17,6 +17,9 @@ LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 28.0, 48.0
 SHARE_SHOWN = 0.98
 """Fraction of the finite distances that the axis covers; a few far ones would squeeze the others."""
 
+APART = 12.0
+"""Pixels between figures at the same distance, which may be equal."""
+
 UNITS = {
     "linf": "largest change of any element (Linf)",
     "l2": "Euclidean length of the change (L2)",
@@ -92,7 +95,8 @@ def curve_drawing(
         drawn.append(
             element("text", f"eps {eps_text(eps)}", x=place, y=TOP + 11, text_anchor=anchor, class_="axis strong")
         )
-    drawn += [_mark(axes, kind, point) for kind, point in marks]
+    spread = [APART * (number - (len(marks) - 1) / 2) for number in range(len(marks))]
+    drawn += [_mark(axes, kind, point, shift) for (kind, point), shift in zip(marks, spread, strict=True)]
     known = points_at(distance, ticks(axes.limit, 5))
     words = ", ".join(f"{100 * each.accuracy:.0f} % at {each.distance:g}" for each in known)
     summary = f"Accuracy against distance in {norm}: {words}."
@@ -129,8 +133,8 @@ def _band(axes: Axes, steps: Tensor, ends: list[Interval]) -> str:
     return "M" + " ".join([*upper, *reversed(lower)]) + "Z"
 
 
-def _mark(axes: Axes, kind: str, point: CurvePoint) -> Markup:
-    x, (low, high) = axes.x(point.distance), (axes.y(end) for end in point.interval)
+def _mark(axes: Axes, kind: str, point: CurvePoint, shift: float) -> Markup:
+    x, (low, high) = axes.x(point.distance) + shift, (axes.y(end) for end in point.interval)
     return joined(
         element("line", x1=x, x2=x, y1=low, y2=high, class_=f"mark-line {kind}"),
         *(element("line", x1=x - 5, x2=x + 5, y1=end, y2=end, class_=f"mark-line {kind}") for end in (low, high)),

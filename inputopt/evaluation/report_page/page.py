@@ -29,6 +29,8 @@ from inputopt.evaluation.report_text import NORM_NAMES, eps_text, inputs_text, p
 WIDE, NARROW = 920.0, 340.0
 """Widths of a drawing for desktops and paper, and for phones."""
 
+GRADIENTS = "Most minimal-norm attacks follow gradients: the reasons to doubt above apply to the curve as well."
+
 COUNTED = ("forwards", "backwards", "seconds")
 
 
@@ -139,7 +141,8 @@ def _curve_section(report: Report, nearest: NearestDistances | None, failure: st
     sizes = ((WIDE, 380.0), (NARROW, 300.0))
     wide, narrow = (curve_drawing(nearest.distance, norm, eps, marks, *size) for size in sizes)
     places = sorted({*ticks(axis_limit(nearest.distance, eps), 10), *([eps] if eps is not None else [])})
-    return CurveSection(Drawing(wide, narrow), nearest.source, points_at(nearest.distance, places))
+    source = f"{nearest.source} {GRADIENTS}" if report.indicators else nearest.source
+    return CurveSection(Drawing(wide, narrow), source, points_at(nearest.distance, places))
 
 
 def _progress(report: Report) -> list[Progress]:
