@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
+from inputopt.app.label_places import Box, caption, centred, label_place
 from inputopt.nets.activations import Array
 
 STEP = 225
@@ -59,8 +60,8 @@ def draw_network(numbers: Numbers) -> str:
         f'<svg class="io-network" viewBox="0 0 {width} {height}" style="min-width:{min(width, 560)}px" role="img" '
         f'aria-label="{escape(_summary(numbers))}">'
     ]
-    layers = range(len(numbers.weights))
-    parts += [edge for layer in layers for edge in _edges(numbers, layer, height, labelled)]
+    parts += [edge for layer in range(len(numbers.weights)) for edge in _edges(numbers, layer, height)]
+    parts += _edge_labels(numbers, height) if labelled else []
     parts += [text for column in range(len(sizes)) for text in _neurons(numbers, column, height)]
     parts.append("</svg></div>")
     return "".join(parts) + LEGEND + _table(numbers)
@@ -86,11 +87,11 @@ def _place(column: int, neuron: int, count: int, height: float) -> tuple[float, 
     return 90 + column * STEP, height / 2 + (neuron - (count - 1) / 2) * ROW
 
 
-def _edges(numbers: Numbers, layer: int, height: float, labelled: bool) -> list[str]:
+def _edges(numbers: Numbers, layer: int, height: float) -> list[str]:
     weights, gradients = numbers.weights[layer], numbers.weight_gradients[layer]
     widest = max(max(float(abs(each).max()) for each in numbers.weights), 1e-9)
     steepest = max(max(float(abs(each).max()) for each in numbers.weight_gradients), 1e-12)
-    lines, labels = [], []
+    lines = []
     for target, row in enumerate(weights[:MOST_NEURONS]):
         for source, weight in enumerate(row[:MOST_NEURONS]):
             gradient = float(gradients[target, source])
@@ -105,33 +106,59 @@ def _edges(numbers: Numbers, layer: int, height: float, labelled: bool) -> list[
                 f'stroke-width="{1 + 5 * abs(float(weight)) / widest:.2f}"/><line {below} class="io-gradient" '
                 f'stroke-width="{0.4 + 3 * abs(gradient) / steepest:.2f}"/></g>'
             )
-            if labelled:
-                labels.append(_edge_label(x1, y1, x2, y2, float(weight), gradient, source + target))
-    return [*lines, *labels]
+    return lines
 
 
-def _edge_label(x1: float, y1: float, x2: float, y2: float, weight: float, gradient: float, number: int) -> str:
-    """The numbers of an edge, nearer to one end or the other in turn, so that crossing edges keep theirs apart."""
-    share = 0.5 if y1 == y2 else (0.32, 0.68)[number % 2]
-    x, y = x1 + share * (x2 - x1), y1 + share * (y2 - y1)
-    return (
-        f'<g><rect x="{x - 27:.1f}" y="{y - 15:.1f}" width="54" height="28" rx="4" class="io-label"/>'
-        f'<text x="{x:.1f}" y="{y - 4:.1f}" text-anchor="middle">{weight:.3f}</text>'
-        f'<text x="{x:.1f}" y="{y + 9:.1f}" text-anchor="middle" class="io-gradient-text">{_short(gradient)}</text></g>'
-    )
+def label_boxes(numbers: Numbers, height: float) -> tuple[dict[tuple[int, int, int], Box], list[Box]]:
+    """The boxes of the edges' labels, by (layer, target, source), and those of the neurons and their captions."""
+    taken = []
+    for column, values in enumerate(numbers.outputs):
+        for neuron in range(min(len(values), MOST_NEURONS)):
+            x, y = _place(column, neuron, len(values), height)
+            above, below = _captions(numbers, column, neuron)
+            taken += [centred(x, y, 2 * RADIUS, 2 * RADIUS)]
+            taken += [caption(x, y - RADIUS - 5, above), caption(x, y + RADIUS + 13, below)]
+    labels: dict[tuple[int, int, int], Box] = {}
+    for layer, weights in enumerate(numbers.weights):
+        for target in range(min(len(weights), MOST_NEURONS)):
+            for source in range(min(weights.shape[1], MOST_NEURONS)):
+                start = _place(layer, source, weights.shape[1], height)
+                end = _place(layer + 1, target, weights.shape[0], height)
+                # crossing edges have theirs at one end or the other in turn
+                preferred = 0.5 if start[1] == end[1] else (0.32, 0.68)[(source + target) % 2]
+                labels[layer, target, source] = label_place(start, end, preferred, [*taken, *labels.values()])
+    return labels, taken
+
+
+def _edge_labels(numbers: Numbers, height: float) -> list[str]:
+    parts = []
+    for (layer, target, source), box in label_boxes(numbers, height)[0].items():
+        weight = float(numbers.weights[layer][target, source])
+        gradient = _short(float(numbers.weight_gradients[layer][target, source]))
+        x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
+        parts.append(
+            f'<g><rect x="{box.left:.1f}" y="{box.top:.1f}" width="54" height="28" rx="4" class="io-label"/>'
+            f'<text x="{x:.1f}" y="{y - 3:.1f}" text-anchor="middle">{weight:.3f}</text>'
+            f'<text x="{x:.1f}" y="{y + 10:.1f}" text-anchor="middle" class="io-gradient-text">{gradient}</text></g>'
+        )
+    return parts
+
+
+def _captions(numbers: Numbers, column: int, neuron: int) -> tuple[str, str]:
+    """The texts above and below a neuron."""
+    if not column:
+        return f"input {neuron}", f"dC/dI {_short(float(numbers.input_gradient[neuron]))}"
+    error = f"error {_short(float(numbers.neuron_errors[column - 1][neuron]))}"
+    bias = f"bias {float(numbers.biases[column - 1][neuron]):.3f}"
+    last = column == len(numbers.outputs) - 1
+    return f"{bias}, target {float(numbers.targets[neuron]):g}" if last else bias, error
 
 
 def _neurons(numbers: Numbers, column: int, height: float) -> list[str]:
     values, parts = numbers.outputs[column], []
-    last = column == len(numbers.outputs) - 1
     for neuron, value in enumerate(values[:MOST_NEURONS]):
         x, y = _place(column, neuron, len(values), height)
-        if column:
-            error = f"error {_short(float(numbers.neuron_errors[column - 1][neuron]))}"
-            bias = f"bias {float(numbers.biases[column - 1][neuron]):.3f}"
-            note = f"{bias}, target {float(numbers.targets[neuron]):g}" if last else bias
-        else:
-            error, note = f"dC/dI {_short(float(numbers.input_gradient[neuron]))}", f"input {neuron}"
+        note, error = _captions(numbers, column, neuron)
         parts.append(
             f'<circle cx="{x}" cy="{y:.1f}" r="{RADIUS}" class="io-neuron"/>'
             f'<text x="{x}" y="{y + 4:.1f}" text-anchor="middle" class="io-output">{float(value):.3f}</text>'

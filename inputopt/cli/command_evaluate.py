@@ -18,7 +18,7 @@ from inputopt.attacks.attack import Attack
 from inputopt.attacks.run import check_levels
 from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import finish, stderr_bar, table, writable
+from inputopt.cli.output import attack_bar, finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, class_or_name, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
@@ -145,7 +145,7 @@ def run_attack(options: argparse.Namespace) -> int:
     attack = kind(**settings, levels=levels_of(options, net, x))
     with torch.no_grad():
         known = net(x).argmax(1) == y
-    with _step_bar(options.attack) as watch:
+    with _step_bar(options.attack, getattr(attack, "steps", None)) as watch:
         found = attack(net, x, y, target=options.target, seed=options.seed, watch=watch)
     moved = found.success & (found.distance > 0)
     values = {
@@ -190,7 +190,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     net = find_network(options)
     x = data.inputs(net)
     levels = levels_of(options, net, x)
-    with _stage_bar() as progress:
+    with attack_bar(len(find_protocol(options.preset, options.norm))) as progress:
         report = evaluate(
             net, x, data.y, options.norm, eps, options.preset, options.seed, levels=levels, progress=progress
         )
@@ -270,22 +270,14 @@ def save_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str,
 
 
 @contextmanager
-def _step_bar(title: str) -> Iterator[Callable[[Snapshot], None]]:
-    with stderr_bar(desc=title, unit="step") as bar:
+def _step_bar(title: str, steps: int | None) -> Iterator[Callable[[Snapshot], None]]:
+    """A bar of an attack's steps; it begins again with each batch and restart."""
+    with stderr_bar(desc=title, unit="step", total=None if steps is None else steps + 1) as bar:
 
         def watch(snapshot: Snapshot) -> None:
+            if bar.total is not None and bar.n >= bar.total:
+                bar.reset()
             bar.set_postfix_str(f"{len(snapshot.ids)} remaining", refresh=False)
             bar.update()
 
         yield watch
-
-
-@contextmanager
-def _stage_bar() -> Iterator[Callable[[str, int], None]]:
-    with stderr_bar(unit="attack") as bar:
-
-        def progress(name: str, remaining: int) -> None:
-            bar.set_description(f"{name}, {remaining} remaining")
-            bar.update()
-
-        yield progress

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import fields
 from typing import Any
 
@@ -16,7 +14,7 @@ from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.cli.command_evaluate import add_levels, levels_of, save_pairs
 from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import finish, stderr_bar, table, writable
+from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
@@ -66,7 +64,7 @@ def run_nearest(options: argparse.Namespace) -> int:
     net = find_network(options)
     x, y = data.inputs(net), data.y
     chosen = _attacks(options, levels_of(options, net, x))
-    with _attack_bar() as progress:
+    with attack_bar(len(chosen)) as progress:
         curve = robustness_curve(net, x, y, options.norm, chosen, options.seed, progress=progress)
     rows = curve.rows()
     plain = {"norm": options.norm, **data.plain(), "attacks": rows}
@@ -121,14 +119,3 @@ def _attacks(options: argparse.Namespace, levels: int | None) -> dict[str, Minim
             settings[option] = getattr(options, option)
         made[name] = ATTACKS[name](**settings)
     return made
-
-
-@contextmanager
-def _attack_bar() -> Iterator[Callable[[str], None]]:
-    with stderr_bar(unit="attack") as bar:
-
-        def progress(name: str) -> None:
-            bar.set_description(name)
-            bar.update()
-
-        yield progress

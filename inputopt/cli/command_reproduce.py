@@ -14,6 +14,7 @@ from inputopt.cli.output import finish, table, training_bar, writable
 from inputopt.cli.parsing import choice
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.derivatives.gradient_methods import GRADIENT_METHODS
+from inputopt.document import SOURCES
 from inputopt.document.networks import EXAMPLES
 from inputopt.document.reproduce import METHODS, Reproduction, Row, reproduce, write
 from inputopt.files import save_figure
@@ -29,6 +30,8 @@ SMALL_TITLE = (
 def add_commands(commands: Any) -> None:
     """Add `reproduce`."""
     command = add_verb(commands, "reproduce")
+    sources = "\n".join(f"  {title}\n  {address}" for title, address in SOURCES.items())
+    command.description = f"{command.description}\n\nThe document, and the walk-through that it links to:\n{sources}"
     command.add_argument(
         "--method",
         type=choice("method", GRADIENT_METHODS),

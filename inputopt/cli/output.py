@@ -53,6 +53,22 @@ def finish(options: argparse.Namespace, text: str, values: Mapping[str, Any], fi
 
 
 @contextmanager
+def attack_bar(attacks: int) -> Iterator[Callable[..., None]]:
+    """Show the attack that runs and the time left; the callback is called with its name before each of `attacks`."""
+    with stderr_bar(total=attacks, unit="attack") as bar:
+        finished = 0
+
+        def progress(name: str, remaining: int | None = None) -> None:
+            nonlocal finished
+            bar.set_description(name if remaining is None else f"{name}, {remaining} remaining", refresh=False)
+            bar.update(finished - bar.n)
+            bar.refresh()
+            finished += 1
+
+        yield progress
+
+
+@contextmanager
 def training_bar(title: str, trainings: int) -> Iterator[Callable[[Progress], None]]:
     """Show the progress of a training run in a bar on stderr."""
     with stderr_bar(total=trainings, desc=title, unit="update", unit_scale=True) as bar:

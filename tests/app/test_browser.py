@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from photos import lite0, photo
 from PIL import Image
 from playwright.sync_api import expect
 
 import inputopt
+from inputopt.nets.class_names import class_name
 from inputopt.pictures.picture import read_photo, to_image
 from inputopt.zoo.digits import load_digits
+
+CATS = range(281, 286)
 
 
 def says(page, where, text):
@@ -69,6 +73,27 @@ def test_learn_stops_and_refuses_in_a_sentence(open_page):
     page.click("#learn-reset")
     says(page, "#learn-status", "Hidden layers must be whole numbers separated by commas")
     expect(page.locator("#learn-status [role=alert]")).to_be_visible()
+
+
+@pytest.mark.parametrize("hidden", ["3", "2, 2"])
+def test_no_number_on_an_edge_covers_another_text(open_page, hidden):
+    page = open_page()
+    page.get_by_label("Network and training examples").click()
+    page.get_by_role("option", name="Own network: XOR").click()
+    page.get_by_label("Hidden layers").fill(hidden)
+    page.click("#learn-reset")
+    expect(page.locator("#learn-network svg")).to_have_attribute("aria-label", re.compile(f"Network of 2, {hidden}, 1"))
+    assert page.evaluate(COVERED) == []
+
+
+COVERED = """() => {
+  const boxed = what => [...document.querySelectorAll(what)].map(e => e.getBoundingClientRect())
+  const labels = boxed('.io-network rect'), boxes = [...labels, ...boxed('.io-network > text')]
+  const cover = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
+                       && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1
+  return labels.flatMap((a, i) => boxes.filter((b, j) => j !== i && cover(a, b)).map(b => [a.x, a.y, b.x, b.y]))
+}"""
+"""Pairs of an edge's label and another label or caption that cover each other by more than a pixel."""
 
 
 # ------------------------------------------------------------------------------------------------------------ Fool
@@ -143,6 +168,35 @@ def test_fool_uploads_a_file_and_refuses_others(open_page, tmp_path):
     page.click("#fool-start")
     says(page, "#fool-status", r"Fooled: 4 .* became 9 .* still fools the network")
     assert prediction(downloaded(page, "Download the result")) == 9
+
+
+def test_fool_an_uploaded_photo_live_and_download_it(open_page, tmp_path):
+    page = open_page()
+    fool(page)
+    page.get_by_role("combobox", name="Network").click()
+    page.get_by_role("option", name="efficientnet-lite0", exact=True).click()
+    expect(page.locator("#fool-status")).to_contain_text(re.compile("predicts [a-z ]{4,}"), timeout=20_000)
+    with Image.open(photo("chelsea.png")) as cat:
+        cat.convert("RGB").resize((256, 170)).save(tmp_path / "cat.jpg")
+    page.locator("#fool-upload").locator("xpath=..").locator("input[type=file]").set_input_files(tmp_path / "cat.jpg")
+    says(page, "#fool-status", rf"The network predicts ({'|'.join(map(class_name, CATS))}) \(")
+    page.get_by_text("More settings").click()
+    page.get_by_label("Steps (for the nearest").fill("10")
+    page.get_by_label("Slow motion").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Step [1-9]\d*; ")
+    assert page.locator("#fool-views img").count() == 3, "the adversarial image is live"
+    done = re.compile(r"Fooled: .* still fools the network")
+    expect(page.locator("#fool-status")).to_contain_text(done, timeout=60_000)
+    before, after = downloaded(page, "Download the input"), downloaded(page, "Download the result")
+    with Image.open(io.BytesIO(after)) as image:
+        assert (image.size, image.mode) == ((224, 224), "RGB")
+    net = lite0()
+    with torch.no_grad():
+        was, now = (int(net(read_photo(Image.open(io.BytesIO(each)))[None]).argmax()) for each in (before, after))
+    assert was in CATS
+    assert now != was
+    says(page, "#fool-code", r'load\("efficientnet-lite0"\)')
 
 
 def test_fool_from_static_and_ascend(open_page):

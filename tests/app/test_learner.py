@@ -1,13 +1,15 @@
 """The Learn tab without a browser: plans, training, the document's figures, the drawing and the charts."""
 
 import re
+from itertools import combinations, product
 
 import numpy as np
 import pytest
 
+from inputopt.app.label_places import centred, label_place
 from inputopt.app.learner import MOST_STEPS, TASKS, Learner, Plan, hidden_sizes, plan_of
 from inputopt.app.line_chart import line_chart
-from inputopt.app.network_drawing import draw_network
+from inputopt.app.network_drawing import MOST_LABELS, ROW, draw_network, label_boxes
 from inputopt.derivatives.gradient_methods import gradients
 from inputopt.document.networks import EXAMPLES
 
@@ -110,6 +112,30 @@ def test_the_widest_line_is_the_largest_weight():
     widths = [float(width) for width in re.findall(r'class="io-positive" stroke-width="([\d.]+)"', drawn)]
     assert widths.index(max(widths)) == len(widths) - 1
     assert max(widths) == 6
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [*map(plan_of, EXAMPLES), *(Plan("XOR", sizes, "tanh") for sizes in [(1,), (4,), (8,), (3, 3), (1, 8), (2, 4, 2)])],
+    ids=lambda plan: "-".join(map(str, plan.sizes)),
+)
+def test_no_label_of_an_edge_covers_another_or_a_neuron_or_its_captions(plan):
+    numbers = Learner(plan).numbers((0.05, 0.1)[: plan.sizes[0]], 0)
+    labels, taken = label_boxes(numbers, ROW * max(plan.sizes) + 6)
+    assert len(labels) == sum(weights.size for weights in numbers.weights) <= MOST_LABELS
+    assert len(taken) == 3 * sum(plan.sizes)
+    pairs = [*combinations(labels.values(), 2), *product(labels.values(), taken)]
+    assert [pair for pair in pairs if pair[0].shared_area(pair[1]) > 0] == []
+
+
+def test_a_label_lies_where_it_covers_least():
+    free = label_place((0.0, 0.0), (400.0, 0.0), 0.5, [])
+    assert free == centred(200, 0, 54, 28)
+    moved = label_place((0.0, 0.0), (400.0, 0.0), 0.5, [centred(200, 0, 40, 10)])
+    assert moved.shared_area(centred(200, 0, 40, 10)) == 0
+    assert abs(moved.left - free.left) < 60
+    everywhere = [centred(200, 0, 500, 10), centred(200, 10, 40, 10)]
+    assert label_place((0.0, 0.0), (400.0, 0.0), 0.5, everywhere).shared_area(everywhere[1]) == 0
 
 
 def test_a_large_network_is_drawn_without_numbers_on_its_edges():

@@ -1,8 +1,11 @@
 from collections import Counter
 from decimal import ROUND_HALF_UP, Decimal
+from pathlib import Path
 
 import pytest
+from verb_parsers import verb_parser
 
+from inputopt.document import SOURCES
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES
 
@@ -106,3 +109,16 @@ def test_the_networks_start_where_the_document_says():
     for name, example in EXAMPLES.items():
         moving = [parameter.requires_grad for parameter in example.network().parameters()]
         assert moving == [name != "4 held" or index % 2 == 0 for index in range(len(moving))]
+
+
+def test_the_document_is_cited_by_title_and_address_wherever_it_is_spoken_of():
+    root = Path(__file__).parents[2]
+    shown = verb_parser("reproduce").format_help()
+    for title, address in SOURCES.items():
+        name = title.split(", by ")[0]
+        assert title in shown
+        assert address in shown
+        for page in ("CITATION.cff", "docs/story.md"):
+            text = (root / page).read_text(encoding="utf-8")
+            assert name in text, page
+            assert address in text, page
