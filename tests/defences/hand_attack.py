@@ -42,6 +42,7 @@ class Attack:
         climb: steps of a random search from the best point, which only needs the defence's outputs.
         widen: by how much the surrogates' points may leave the ball, with `decode` to return to it.
         decode: gives the input that the defence should be shown for a point of the surrogates.
+        transfer: fool the first surrogate, and only show the defence what was found.
     """
 
     surrogates: Callable[[Any], Sequence[Surrogate]]
@@ -53,6 +54,7 @@ class Attack:
     climb: int = 0
     widen: float = 0.0
     decode: Decode | None = None
+    transfer: bool = False
 
 
 @dataclass(frozen=True)
