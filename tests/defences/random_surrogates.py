@@ -15,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from defences import randomised, stateful
-from defences.defence import cnn
 from defences.fitting import digits
 from defences.hand_attack import Surrogate
 from defences.surrogates import straight_through
@@ -87,8 +86,3 @@ def barrage(net: randomised.Barrage) -> list[Surrogate]:
         return net.net(x)
 
     return [run]
-
-
-def pruned(net: randomised.PrunedNetwork) -> list[Surrogate]:
-    """The network with its draws, and without them."""
-    return [net, cnn()]

@@ -31,7 +31,7 @@ CLIMB = 1500
 ITSELF = Attack(surrogates.itself)
 PLAIN = Attack(surrogates.undefended, transfer=True)
 PLAIN_MLP = Attack(surrogates.undefended_mlp, transfer=True)
-EOT = Attack(surrogates.itself, draws=6, steps=40, targets=3)
+EOT = Attack(surrogates.itself, draws=6, steps=30, targets=2)
 
 _FIRST = (
     Defence(
@@ -210,7 +210,7 @@ _LATE = (  # in other styles, to test that remedies and indicators were not fitt
         "activation pruning",
         "Dhillon et al., 2018",
         randomised.activation_pruning,
-        replace(EOT, surrogates=random_surrogates.pruned),
+        EOT,
         RANDOM,
         random=True,
     ),
