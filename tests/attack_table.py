@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import inputopt
-from inputopt.attacks import apgd, apgd_l1, fgsm, ni_fgsm, pgd, square
+from inputopt.attacks import apgd, apgd_l1, fgsm, ni_fgsm, pgd, sparse_rs, square
 from inputopt.attacks.minimal_norm import (
     alma,
     boundary_walk,
@@ -119,7 +119,7 @@ ROWS = {
         SMOOTH, {"steps": 10, "targets": 2}, {"steps": 6, "targets": 2}, seeded=True, fixed_distance=True
     ),
     "Square": Row(
-        ("linf", "l2"),
+        ("linf", "l2", "l1"),
         {"steps": 20},
         {"steps": 8},
         seeded=True,
@@ -127,8 +127,17 @@ ROWS = {
         fixed_distance=True,
         steps={
             "SquareLinf": lambda run: square.SquareLinf(steps=4, share=0.5, seed=0),
-            "SquareL2": lambda run: square.SquareL2(steps=4, share=0.5, seed=0),
+            "SquareBumps": lambda run: square.SquareBumps(power=2, steps=4, share=0.5, seed=0),
         },
+    ),
+    "SparseRS": Row(
+        ("l0",),
+        {"steps": 20},
+        {"steps": 8},
+        seeded=True,
+        gradient_free=True,
+        fixed_distance=True,
+        steps={"SparseRSStep": lambda run: sparse_rs.SparseRSStep(steps=4, share=0.5, seed=0)},
     ),
     "MultiTargeted": Row(SMOOTH, {"rounds": ROUNDS}, None, seeded=True, fixed_distance=True),
     # --------------------------------------------------------------------------------------------------- minimal norm

@@ -119,10 +119,10 @@ def digits_net() -> nn.Module:
 
 
 def problem_of(shape: tuple[int, ...], dtype: torch.dtype = torch.float64) -> Problem:
-    """Examples inside `BOX`, with a target, a distance and a box of their own."""
+    """Examples inside `BOX`, with a target, a distance (in L0 of one element) and a box of their own."""
     x0 = 0.4 * drawn(ROWS, *shape, seed=2, dtype=dtype).tanh()
     label = torch.tensor([0, 1, 2, 1, 5])
-    eps = torch.full((ROWS,), 0.5, dtype=dtype)
+    eps = torch.full((ROWS,), 1.5, dtype=dtype)
     region = Region(eps, x0 - 0.5, x0 + 0.5)
     return Problem(x0, label, torch.arange(ROWS), (label + 2) % CLASSES, region)
 

@@ -15,6 +15,7 @@ from reference import Case, assert_feasible, assert_judged, assert_owned, case_o
 from torch import Tensor
 
 import inputopt
+from inputopt.evaluation import protocols
 
 working = pytest.mark.parametrize("name", WORKING)
 
@@ -65,7 +66,6 @@ DERIVING = {
     "PGD": lambda net, x, y: inputopt.attacks.PGD("linf", 0.1)(net, x, y),
     "DDN": lambda net, x, y: inputopt.attacks.DDN(steps=5)(net, x, y),
     "saliency": lambda net, x, y: inputopt.saliency(net, x, y, "gradient"),
-    "evaluate": lambda net, x, y: inputopt.evaluate(net, x, y, eps=0.1, preset="quick"),
 }
 
 
@@ -90,9 +90,21 @@ def test_square_needs_no_derivative(name):
     assert_judged(this, found)
 
 
+@tried_on(no_derivative=True)
+def test_an_evaluation_runs_what_needs_no_derivative_and_says_so(name, monkeypatch):
+    monkeypatch.setitem(protocols.BLACK_BOX, "quick", 20)
+    this = case(name)
+    model = this.network.made()
+    with untouched(model, this.x, this.y):
+        report = inputopt.evaluate(model, this.x, this.y, eps=0.3, preset="quick")
+    assert "no_gradient" in {each.id for each in report.indicators}
+    assert sum(row.forwards for row in report.attacks) > 0 == sum(row.backwards for row in report.attacks)
+
+
 # -------------------------------------------------------------------------------------------------------------- refused
 REFUSING = {
     **DERIVING,
+    "evaluate": lambda net, x, y: inputopt.evaluate(net, x, y, eps=0.1, preset="quick"),
     "Square": lambda net, x, y: inputopt.attacks.Square("linf", 0.1, steps=5)(net, x, y),
     "fool": lambda net, x, y: inputopt.fool(net, 0, tuple(x.shape[1:]), count=2, steps=2),
 }

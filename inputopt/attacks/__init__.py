@@ -22,6 +22,7 @@ from inputopt.attacks.minimal_norm.trust_region import TrustRegion
 from inputopt.attacks.multi_targeted import MultiTargeted, Round
 from inputopt.attacks.ni_fgsm import NIFGSM
 from inputopt.attacks.pgd import PGD
+from inputopt.attacks.sparse_rs import SparseRS
 from inputopt.attacks.square import Square
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "MultiTargeted",
     "Round",
     "SigmaZero",
+    "SparseRS",
     "Square",
     "SuperDeepFool",
     "TargetedAPGD",

@@ -48,6 +48,8 @@ class Attack(AttackConfig):
 
     takes_loss: ClassVar[bool] = True
     """Whether the attack accepts a user-supplied loss."""
+    gradient_free: ClassVar[bool] = False
+    """Whether the attack uses the model's outputs only."""
 
     norm: NormName = "linf"
     eps: float | Tensor = setting(0.1, lengths)
@@ -142,7 +144,9 @@ def run_in_batches(
     def attack_batch(part: Problem, positions: Tensor) -> Result:
         """Search one batch, and evaluate its final inputs again where one forward is not conclusive."""
         own_start = None if start is None else start[positions]
-        run = AttackRun(attack, net, part, positions, len(problem.x0), seed, stochastic, watch, loss, goal, own_start)
+        run = AttackRun(
+            attack, net, part, positions, len(problem.x0), seed, stochastic, watch, loss, goal, own_start, traits.scores
+        )
         with draws(0):
             found = attack._search(run)
             if stochastic:

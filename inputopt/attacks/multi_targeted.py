@@ -127,6 +127,6 @@ def _candidate_classes(run: AttackRun, count: int) -> tuple[Tensor, Tensor]:
     problem = run.problem
     if problem.target is not None:
         return problem.target[:, None], torch.full_like(problem.target[:, None], NOT_TRIED, dtype=problem.x0.dtype)
-    classes, distances = boundary_distances(run.net, problem, count, linear_distance(run.norm), run.meter)
+    classes, distances = boundary_distances(run.net, problem, count, linear_distance(run.norm), run.meter, run.scores)
     ranks = distances.argsort(1).argsort(1).to(distances.dtype)
     return classes, NOT_TRIED * (1 + ranks)

@@ -27,6 +27,11 @@ class PGD(Attack):
     direction in Linf and the norm's `ascent` in others, projected to the ball and the bounds: `run.search` calls
     `optimise` (search/loop.py), which calls `GradientStep.update` (search/steps/step.py) at every step.
 
+    Deviations from the paper: the loss is the log-odds of the label, whose gradient has the direction of that of
+    cross-entropy but does not underflow where logits are large, and turns into that of the margin there. Where a model
+    returns probabilities, the loss is computed from their logarithms; where its logits are below 1e-12, from the logits
+    times a power of two.
+
     Attributes:
         steps: number of steps.
         step_size: relative to eps (in L0 to the bounds' width), constant over the steps as in the paper: a number, one

@@ -25,6 +25,7 @@ from inputopt.search.loop import (
 from inputopt.search.network_draws import keyed, unseeded
 from inputopt.search.norms import Norm, find_norm
 from inputopt.search.objectives.objective import Objective
+from inputopt.search.objectives.probability_scores import Scores, on_scores, unchanged_scores
 from inputopt.search.oracles import Autograd, Oracle, confirmed
 from inputopt.search.problem import Problem
 from inputopt.search.projections import ball, in_box
@@ -57,6 +58,7 @@ class AttackRun:
         loss: loss to minimise instead of the attack's own.
         goal: success criterion instead of a wrong class or the target.
         start: starting points instead of x0, [B, ...].
+        scores: the scores that the attack's own loss is computed from: the outputs, or logarithms of probabilities.
         meter: counts the forwards and backwards of the batch.
     """
 
@@ -71,6 +73,7 @@ class AttackRun:
     loss: Objective | None = None
     goal: Goal | None = None
     start: Tensor | None = None
+    scores: Scores = unchanged_scores
     meter: QueryCounter = field(default_factory=QueryCounter)
 
     @property
@@ -141,7 +144,7 @@ class AttackRun:
             stop: whether examples that succeed are dropped.
         """
         problem = self.problem if problem is None else problem
-        oracle = self.oracle(self.loss or objective, self.goal_of(problem, untargeted), step)
+        oracle = self.oracle(self.loss or on_scores(objective, self.scores), self.goal_of(problem, untargeted), step)
         return optimise(
             oracle,
             step,

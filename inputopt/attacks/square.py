@@ -1,4 +1,4 @@
-"""Square attack (Andriushchenko et al., 2020): gradient-free random search with square-shaped updates."""
+"""Square attack (Andriushchenko et al., 2020; L1: Croce and Hein, 2021): random search with square-shaped updates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from inputopt.attacks.config import setting, whole
 from inputopt.attacks.config import share as share_of
 from inputopt.attacks.run import AttackRun
 from inputopt.search import keyed_random
-from inputopt.search.norms import L2
 from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
@@ -71,15 +70,17 @@ class SquareLinf:
 
 
 @dataclass(frozen=True)
-class SquareL2:
+class SquareBumps:
     """Remove the perturbation in one square, and use its norm and any unused norm for a bump in another square.
 
     Attributes:
+        power: 2 in L2, 1 in L1: the norm is the sum of these powers of the changes, to the power of 1 / `power`.
         steps: total number of steps; sets the schedule of the squares' size.
         share: share of the image covered by the first square.
         seed: random seed of the squares.
     """
 
+    power: int
     steps: int
     share: float
     seed: int
@@ -95,7 +96,8 @@ class SquareL2:
         grid = problem.x0.new_zeros(len(problem.x0), channels, height, width)
         top, left = (height - rows * tall) // 2, (width - columns * wide) // 2
         grid[:, :, top : top + rows * tall, left : left + columns * wide] = signs * bumps
-        return problem.x0 + L2.steepest(grid.reshape(problem.x0.shape)) * per_example(problem.region.eps, problem.x0)
+        size = torch.linalg.vector_norm(grid, self.power, dim=(1, 2, 3)).clamp_min(1e-12)
+        return problem.x0 + grid.reshape(problem.x0.shape) * per_example(problem.region.eps / size, problem.x0)
 
     def init(self, z: Tensor, problem: Problem) -> SquareState:
         return SquareState(z, torch.full(z.shape[:1], torch.inf, dtype=z.dtype, device=z.device), 0)
@@ -112,12 +114,13 @@ class SquareL2:
         change = state.best - problem.x0
         old = read(change, new_window)
         cleared = written(written(change, old_window, torch.zeros_like(old)), new_window, torch.zeros_like(old))
-        unused = (problem.region.eps**2 - L2.size(cleared) ** 2).clamp_min(0) / new_window.shape[1]
+        used = torch.linalg.vector_norm(cleared.flatten(1), self.power, dim=1) ** self.power
+        unused = (problem.region.eps**self.power - used).clamp_min(0) / new_window.shape[1]
         shape = bump(*size).to(z)
         transposed = shape.T if size[0] == size[1] else shape
         bumps = torch.where(drawn[:, 4, None, None] < 0.5, shape.reshape(-1), transposed.reshape(-1))
-        new = as_signs(drawn[:, 5:, None]).to(z.dtype) * bumps + unit(old)
-        perturbation = written(cleared, new_window, unit(new) * unused.sqrt()[:, None, None])
+        new = as_signs(drawn[:, 5:, None]).to(z.dtype) * unit(bumps, self.power) + unit(old, self.power)
+        perturbation = written(cleared, new_window, unit(new, self.power) * unused.pow(1 / self.power)[:, None, None])
         return project(problem.x0 + perturbation, problem), state
 
 
@@ -167,9 +170,9 @@ def written(x: Tensor, window: Tensor, values: Tensor) -> Tensor:
     return x.flatten(1).scatter(1, window.flatten(1), values.flatten(1)).reshape(x.shape)
 
 
-def unit(values: Tensor) -> Tensor:
-    """Each channel of a window scaled to L2 norm 1; zeros stay zero."""
-    return values / torch.linalg.vector_norm(values, dim=2, keepdim=True).clamp_min(1e-12)
+def unit(values: Tensor, power: int) -> Tensor:
+    """Each channel of a window scaled to norm 1 in the norm of `power`; zeros stay zero."""
+    return values / torch.linalg.vector_norm(values, power, dim=2, keepdim=True).clamp_min(1e-12)
 
 
 @functools.cache
@@ -200,9 +203,10 @@ def _half_bump(tall: int, wide: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Square(Attack):
-    """Random square updates, kept where they lower the loss (Andriushchenko et al., 2020), in Linf and L2.
+    """Random square updates, kept where they lower the loss (Andriushchenko et al., 2020), in Linf, L2 and L1.
 
-    It uses outputs only, so gradient masking is no defence against it. Inputs that are not images [C, H, W] are treated
+    In L1 the updates are those of L2 with L1 norms (Croce and Hein, 2021). It uses outputs only, so gradient masking is
+    no defence against it. Inputs that are not images [C, H, W] are treated
     as one row of elements, and a square as a segment of the row.
 
     Attributes:
@@ -210,13 +214,17 @@ class Square(Attack):
         share: share of the image covered by the first square.
     """
 
-    norms: ClassVar[tuple[str, ...]] = ("linf", "l2")
-    elsewhere: ClassVar[str] = "PGD"
+    norms: ClassVar[tuple[str, ...]] = ("linf", "l2", "l1")
+    elsewhere: ClassVar[str] = "SparseRS"
+    gradient_free: ClassVar[bool] = True
 
     steps: int = setting(5000, whole())
     share: float = setting(0.8, share_of)
 
     def _search(self, run: AttackRun) -> Result:
-        kind = SquareLinf if run.norm.is_box else SquareL2
-        step = kind(self.steps, self.share, run.seed)
+        step: SquareLinf | SquareBumps
+        if run.norm.is_box:
+            step = SquareLinf(self.steps, self.share, run.seed)
+        else:
+            step = SquareBumps(1 if run.norm.name == "l1" else 2, self.steps, self.share, run.seed)
         return run.search(margin, step, step.start(run.problem), self.steps, stop=self.stop_on_success)

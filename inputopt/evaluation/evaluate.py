@@ -12,25 +12,34 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.attacks.attack import Model, run_in_batches
-from inputopt.attacks.batches import logits_in_batches
-from inputopt.attacks.config import AttackConfig, lengths, mask_of_numbers
+from inputopt.attacks.batches import logits_in_batches, renumbered
+from inputopt.attacks.config import AttackConfig, flag, lengths, mask_of_numbers
 from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
 from inputopt.evaluation.attack_row import AttackRow
-from inputopt.evaluation.final_check import FinalCheck, check_final_images
+from inputopt.evaluation.final_check import FinalCheck, check_final_images, logits_one_by_one
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
-from inputopt.evaluation.indicators.zero_gradient import share_of_zero_gradients
-from inputopt.evaluation.protocols import PresetName, find_protocol
+from inputopt.evaluation.measurements import Measurements, late_successes
+from inputopt.evaluation.protocols import (
+    PresetName,
+    find_protocol,
+    full_search,
+    gradient_free_protocol,
+    one_by_one_protocol,
+)
+from inputopt.evaluation.remedies.adapt import adapt as apply_remedies
+from inputopt.evaluation.remedies.applied import asks_for_remedies, with_applied
+from inputopt.evaluation.remedies.threat import Threat
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.state import EvaluationState
+from inputopt.evaluation.state import EvaluationState, all_robust
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import Inputs, check_problem
 from inputopt.search.network_traits import NetworkTraits, same_logits_alone
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.problem import Problem
-from inputopt.search.result import Result
+from inputopt.search.result import Result, concatenated
 from inputopt.search.rows import take
 from inputopt.versions import now, recorded_versions
 
@@ -49,6 +58,7 @@ def evaluate(
     levels: int | None = None,
     mask: Inputs | None = None,
     eot_samples: int = 1,
+    adapt: bool | None = None,
     progress: Callable[[str, int], None] | None = None,
 ) -> Report:
     """Measure robust accuracy with a protocol of attacks, each run on the inputs that are still robust.
@@ -65,6 +75,8 @@ def evaluate(
         seed: random seed, combined with the ids.
         ids: int64 [B], which key the random numbers of each input; default: the position in the batch.
         levels, mask, eot_samples: as for `AttackConfig`.
+        adapt: whether the remedies that indicators name are applied too: attacks with repaired gradients, with as many
+            random draws as needed, and without gradients; default: in the preset "thorough".
         progress: called with each attack's name and the number of inputs that it is run on.
 
     Returns:
@@ -73,35 +85,66 @@ def evaluate(
     Raises:
         ValueError, TypeError: an invalid argument, before any attack.
     """
-    chosen = find_norm(norm)
-    stages = [
-        replace(stage, attack=replace(stage.attack, levels=levels, eot_samples=eot_samples))
-        for stage in find_protocol(preset, norm)
-    ]
+    chosen, adapt = find_norm(norm), preset == "thorough" if adapt is None else flag("adapt", adapt)
+    stages = find_protocol(preset, norm)
     distance, where = lengths("eps", eps), None if mask is None else mask_of_numbers("mask", mask)
     net, seed = frozen(model), checks.seed(seed)
     problem, traits = check_problem(net, x, y, ids)
     check_levels(levels, net, problem.x0, chosen)
     problem = replace(problem, region=ball_region(net, problem, chosen, distance, where))
-    if traits.stochastic:  # the mean over draws counts, which a search lowers up to its last step
-        stages = [replace(stage, attack=replace(stage.attack, stop_on_success=False)) for stage in stages]
-    zero_gradients = share_of_zero_gradients(net, problem)
     logits = logits_in_batches(net, problem)
     if not traits.stochastic and not same_logits_alone(net, problem.x0, logits, CHECKED):
         traits = replace(traits, batch_dependent=True)  # in larger batches than `check_problem` uses
-    state, rows = EvaluationState.at_start(net, problem, logits, traits, seed), []
-    nonfinite_clean = state.nonfinite
-    for stage in stages:
-        tried = (state.robust & stage.where(state)).nonzero()[:, 0]
+    if traits.batch_dependent:
+        logits = logits_one_by_one(net, problem)
+    state, rows, late = EvaluationState.at_start(net, problem, logits, traits, seed), [], 0
+    clean = state
+    measured = Measurements(net, traits, problem, state.robust, seed, y is not None)
+    further = full_search(preset, norm, traits.classes)
+    if traits.batch_dependent:
+        stages, further = one_by_one_protocol(preset, norm, traits.classes), []
+    if not measured.has_gradient:
+        stages, further = gradient_free_protocol(preset, norm), []
+    while stages:
+        stage, *stages = stages
+        # the mean over draws counts for a random model, which a search lowers up to its last step
+        config = replace(
+            stage.attack, levels=levels, eot_samples=eot_samples, stop_on_success=not traits.stochastic
+        )  # fmt: skip
+        tried = (state.robust & (stage.where if measured.leads else all_robust)(state)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
-        found = _attacked(stage.attack, net, problem, tried, traits, seed)
+        found = _attacked(config, net, problem, tried, traits, seed)
         state = state.after(tried, found, problem.label[tried])
         rows.append(_row(stage.name, tried, found, time.perf_counter() - started))
+        if found is not None and not stage.attack.gradient_free:
+            measured.probe_failures(tried, found)
+            late = late_successes(found) if config.stop_on_success else 0
+        if not stages and not measured.leads:
+            stages, further = further, []
     final = check_final_images(net, problem, state, traits, seed)
     evidence = Evidence(
-        traits, eot_samples, zero_gradients, rows, nonfinite_clean, state.nonfinite, final.changed, final.one_by_one
+        traits=traits,
+        label=problem.label,
+        logits=logits,
+        correct=clean.robust,
+        fooled_class=state.fooled_class,
+        nonfinite_clean=clean.nonfinite,
+        nonfinite_met=state.nonfinite,
+        eot_samples=eot_samples,
+        agreement=measured.agreement,
+        later=measured.later,
+        cause=measured.cause(),
+        unbounded=measured.unbounded(),
+        rescaled=measured.rescaled(),
+        spread=measured.spread(),
+        rows=rows,
+        late=late,
+        unconfirmed=final.changed,
+        batch_dependent=final.one_by_one,
+        changed_alone=final.changed_alone,
+        sparse=norm == "l0",
     )
     settings = {
         "norm": norm,
@@ -111,6 +154,7 @@ def evaluate(
         "levels": levels,
         "masked": where is not None,
         "eot_samples": eot_samples,
+        "adapt": adapt,
         "labels": "given" if y is not None else "the model's own predictions",
         "model": {**net.described(), "class": net.kind},
         "count": len(problem.x0),
@@ -118,7 +162,14 @@ def evaluate(
         "date": now(),
         "versions": recorded_versions(),
     }
-    return _report(final, problem, state, rows, indicators(evidence), settings)
+    reasons, before = indicators(evidence), None
+    if adapt and asks_for_remedies(reasons):
+        adapted = apply_remedies(Threat(net, problem, traits, norm, seed, levels, progress), state, reasons)
+        reasons, before = with_applied(reasons, adapted), float(final.robust.double().mean())
+        state, rows = adapted.state, [*rows, *adapted.rows]
+        final = check_final_images(net, problem, state, traits, seed) if adapted.rows else final
+    report = _report(final, problem, state, rows, reasons, settings)
+    return replace(report, robust_accuracy_before_adapting=before)
 
 
 def _attacked(
@@ -127,11 +178,13 @@ def _attacked(
     """The result of the attack on the inputs at positions `tried`, as if called on them alone; None without inputs."""
     if not len(tried):
         return None
-    part = take(problem, tried)
-    part = replace(part, example=torch.arange(len(tried), device=tried.device))
-    return run_in_batches(
-        attack, net, part, traits, seed, None, check_batch=False
-    )  # checked above for the clean inputs
+    parts = tried.split(1) if traits.batch_dependent else [tried]
+    # `check_batch` is not needed: the clean inputs were checked
+    found = [
+        run_in_batches(attack, net, renumbered(take(problem, part)), traits, seed, None, check_batch=False)
+        for part in parts
+    ]
+    return concatenated(found)
 
 
 def _report(

@@ -34,6 +34,7 @@ class FinalCheck:
         changed: number of successful adversarial examples that are classified correctly when re-evaluated.
         error: standard error of the mean of `robust` due to the draws.
         one_by_one: whether each image was evaluated in a batch of one, because the network is batch-dependent.
+        changed_alone: share of the final images whose class alone differs from that in a batch of all final images.
     """
 
     clean: Tensor
@@ -41,6 +42,7 @@ class FinalCheck:
     changed: int
     error: float = 0.0
     one_by_one: bool = False
+    changed_alone: float = 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -71,13 +73,19 @@ def check_final_images(
     again, one_by_one = _correct_in_batch(net, take(final, perturbed)) if len(perturbed) else (clean[perturbed], False)
     again = clean.index_copy(0, perturbed, again)
     if traits.batch_dependent or one_by_one:
-        clean, again, one_by_one = (
-            *(is_correct(_logits_one_by_one(net, each), problem.label) for each in (problem, final)),
-            True,
-        )
+        return _checked_alone(net, problem, final, state)
     robust = again & clean
-    changed = _changed(state, robust)
-    return FinalCheck(clean.to(problem.x0.dtype), robust.to(problem.x0.dtype), changed, one_by_one=one_by_one)
+    return FinalCheck(clean.to(problem.x0.dtype), robust.to(problem.x0.dtype), _changed(state, robust))
+
+
+def _checked_alone(net: Frozen, problem: Problem, final: Problem, state: EvaluationState) -> FinalCheck:
+    """The check of a batch-dependent network: every clean input and every final image in a batch of one."""
+    clean = is_correct(logits_one_by_one(net, problem), problem.label)
+    alone = logits_one_by_one(net, final)
+    robust = is_correct(alone, final.label) & clean
+    differs = alone.argmax(1) != logits_in_batches(net, final).argmax(1)
+    dtype, share = problem.x0.dtype, float(differs.double().mean())
+    return FinalCheck(clean.to(dtype), robust.to(dtype), _changed(state, robust), one_by_one=True, changed_alone=share)
 
 
 def _correct_in_batch(net: Frozen, final: Problem) -> tuple[Tensor, bool]:
@@ -91,7 +99,9 @@ def _changed(state: EvaluationState, correct: Tensor) -> int:
     return int((correct & ~state.robust & (state.fooled > 0.5)).sum())
 
 
-def _logits_one_by_one(net: Frozen, problem: Problem) -> Tensor:
+@torch.no_grad()
+def logits_one_by_one(net: Frozen, problem: Problem) -> Tensor:
+    """Logits of x0, [B, n], each in a batch of one."""
     return torch.cat([net(row) for row in torch.split(problem.x0, 1)])
 
 

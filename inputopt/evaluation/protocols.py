@@ -7,9 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from inputopt import checks
+from inputopt.attacks.apgd import APGD
+from inputopt.attacks.apgd_targeted import TargetedAPGD
 from inputopt.attacks.attack import Attack
 from inputopt.attacks.multi_targeted import MultiTargeted, Round
 from inputopt.attacks.pgd import PGD
+from inputopt.attacks.sparse_rs import SparseRS
 from inputopt.attacks.square import Square
 from inputopt.evaluation.state import Selection, all_robust, margin_below, margin_reduced
 from inputopt.search.norms import NormName
@@ -23,7 +26,8 @@ class Stage:
 
     Margins predict well on which inputs a further attack may succeed. If a few steps towards the likeliest classes,
     also from an enlarged ball, leave an input far from the boundary, hundreds more steps do not succeed either. Nearer
-    to it, one long run from an enlarged ball towards the likeliest class finds most adversarial examples.
+    to it, one long run from an enlarged ball towards the likeliest class finds most adversarial examples. This holds
+    only where gradients lead: elsewhere `evaluate` ignores `where`, and runs the attack on all inputs still robust.
 
     Attributes:
         name: name of the stage in the report.
@@ -80,17 +84,31 @@ def _square(steps: int, extra_steps: int) -> list[Stage]:
     ]
 
 
-def _sparse(steps: int, restarts: int) -> list[Stage]:
-    return [
+def _sparse(preset: PresetName) -> list[Stage]:
+    """L0: PGD, and Sparse-RS, which also on sound networks finds sparse changes that gradients do not lead to."""
+    steps, restarts, sets = SPARSE[preset]
+    stages = [
         Stage("PGD, 20 steps", PGD(steps=20, step_size=1.0, random_start=False)),
         Stage(f"PGD, {restarts} x {steps} steps", PGD(steps=steps, step_size=1.0, restarts=restarts)),
     ]
+    return [*stages, _black_box("l0", sets)] if sets else stages
 
 
 PresetName = Literal["quick", "standard", "thorough"]
 
 PRESETS: dict[PresetName, Callable[[], list[Stage]]] = {"quick": _quick, "standard": _standard, "thorough": _thorough}
-SPARSE: dict[PresetName, tuple[int, int]] = {"quick": (50, 1), "standard": (100, 5), "thorough": (300, 20)}
+SPARSE: dict[PresetName, tuple[int, int, int]] = {
+    "quick": (50, 1, 0),
+    "standard": (100, 5, 1000),
+    "thorough": (300, 20, 5000),
+}
+"""Steps and restarts of PGD, and steps of Sparse-RS, in L0."""
+
+BLACK_BOX: dict[PresetName, int] = {"quick": 300, "standard": 5000, "thorough": 10_000}
+"""Steps of the gradient-free search where gradients do not lead, or do not exist; AutoAttack's Square has 5,000."""
+
+APGD_STEPS: dict[PresetName, int] = {"quick": 0, "standard": 100, "thorough": 200}
+"""Steps of APGD where gradients do not lead; 100 as in AutoAttack's standard protocol."""
 
 
 def find_protocol(preset: PresetName, norm: NormName) -> list[Stage]:
@@ -100,6 +118,58 @@ def find_protocol(preset: PresetName, norm: NormName) -> list[Stage]:
         ValueError: an unknown preset or norm.
     """
     checks.one_of("preset", preset, PRESETS)
-    stages = _sparse(*SPARSE[preset]) if norm == "l0" else PRESETS[preset]()
+    stages = _sparse(preset) if norm == "l0" else PRESETS[preset]()
     stages = [stage for stage in stages if norm in stage.attack.norms]
-    return [replace(stage, attack=replace(stage.attack, norm=norm)) for stage in stages]
+    return [_in_norm(stage, norm) for stage in stages]
+
+
+def full_search(preset: PresetName, norm: NormName, classes: int) -> list[Stage]:
+    """The stages that follow a protocol where gradients do not lead: what AutoAttack's standard protocol would run.
+
+    APGD and its targeted form are those of AutoAttack (Croce and Hein, 2020) in other norms than L0; the gradient-free
+    search is Square or Sparse-RS.
+    """
+    stages = [_black_box(norm, BLACK_BOX[preset])]
+    steps = APGD_STEPS[preset]
+    if steps and norm != "l0":
+        loss: Literal["dlr", "margin"] = "dlr" if classes >= DLR_CLASSES else "margin"
+        targeted = TargetedAPGD(steps=steps, loss=loss)
+        stages = [
+            _in_norm(Stage(f"APGD, {steps} steps", APGD(steps=steps)), norm),
+            _in_norm(Stage(f"APGD, {steps} steps towards each class", targeted), norm),
+            *stages,
+        ]
+    return stages
+
+
+DLR_CLASSES = 4
+"""Classes that the targeted DLR loss needs (Croce and Hein, 2020)."""
+
+
+def gradient_free_protocol(preset: PresetName, norm: NormName) -> list[Stage]:
+    """The stages for a network without a derivative."""
+    return [_black_box(norm, BLACK_BOX[preset])]
+
+
+def one_by_one_protocol(preset: PresetName, norm: NormName, classes: int) -> list[Stage]:
+    """The stages for a network whose logits depend on the batch: attacks that can search each input in a batch of one.
+
+    Restarts and targets that share a batch would change the logits that an input is judged by.
+    """
+    first, then = {"quick": (8, 40), "standard": (12, 100), "thorough": (12, 200)}[preset]
+    stages = [Stage(f"PGD, {steps} steps", PGD(steps=steps)) for steps in (first, then)]
+    if preset != "quick" and norm != "l0":
+        targeted = TargetedAPGD(steps=then, targets=min(3, classes - 1), loss="margin")
+        stages.append(Stage(f"APGD, {then} steps towards each of the likeliest classes", targeted))
+    return [_in_norm(stage, norm) for stage in stages]
+
+
+def _black_box(norm: NormName, steps: int) -> Stage:
+    """The gradient-free search of a norm: Sparse-RS in L0, Square in others."""
+    if norm == "l0":
+        return Stage(f"Sparse-RS, {steps:,} steps", SparseRS(steps=steps))
+    return _in_norm(Stage(f"Square, full search of {steps:,} steps", Square(steps=steps)), norm)
+
+
+def _in_norm(stage: Stage, norm: NormName) -> Stage:
+    return replace(stage, attack=replace(stage.attack, norm=norm))

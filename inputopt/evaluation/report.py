@@ -38,6 +38,8 @@ class Report(Summarised):
         interval: 95 % confidence interval of `robust_accuracy`, with the inputs as a random sample.
         certified: whether each input is proven to be classified correctly in the whole ball, bool [B]; None if no
             certificate was computed.
+        robust_accuracy_before_adapting: `robust_accuracy` before the remedies of `evaluate(..., adapt=True)`; None if
+            none was applied.
     """
 
     clean_accuracy: float
@@ -49,6 +51,7 @@ class Report(Summarised):
     settings: dict[str, Any]
     interval: tuple[float, float] = (0.0, 1.0)
     certified: Tensor | None = None
+    robust_accuracy_before_adapting: float | None = None
 
     @property
     def certified_accuracy(self) -> float | None:
@@ -66,6 +69,7 @@ class Report(Summarised):
             **self.settings,
             "clean_accuracy": self.clean_accuracy,
             "robust_accuracy": self.robust_accuracy,
+            "robust_accuracy_before_adapting": self.robust_accuracy_before_adapting,
             "interval": list(self.interval),
             "robust": self.robust.tolist(),
             "certified_accuracy": self.certified_accuracy,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from inputopt.evaluation.random_accuracy import JUDGING, share_correct
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_traits import NetworkTraits
 from inputopt.search.objectives.logits import best_other, logit_of, margin
+from inputopt.search.objectives.probability_scores import Scores, unchanged_scores
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 
@@ -29,6 +30,8 @@ class EvaluationState:
         margin: smallest margin that any attack reached, [B].
         margin_reduced: whether the last attack reduced the margin to less than 0.9 of the smallest before, bool [B].
         nonfinite: whether any logit or gradient was NaN or infinite, bool [B].
+        fooled_class: the class of the adversarial example, int64 [B]; -1 without one.
+        scores: the scores of the model's outputs that margins are computed from.
     """
 
     robust: Tensor
@@ -38,6 +41,8 @@ class EvaluationState:
     margin: Tensor
     margin_reduced: Tensor
     nonfinite: Tensor
+    fooled_class: Tensor
+    scores: Scores = unchanged_scores
 
     @classmethod
     def at_start(
@@ -46,21 +51,23 @@ class EvaluationState:
         """The state before the first attack; inputs whose highest logit is not finite count as misclassified."""
         most = logits.amax(1)
         finite = (most - most) == 0
-        margins = torch.where(finite, margin(logits, problem.x0, problem), -torch.inf)
+        margins = torch.where(finite, margin(traits.scores(logits), problem.x0, problem), -torch.inf)
         correct = finite & (logits.argmax(1) == problem.label)
         if traits.stochastic:
             correct = share_correct(net, problem, seed, JUDGING).shares > 0.5
         none = torch.zeros_like(correct)
-        return cls(correct, problem.x0.clone(), (~correct).to(margins.dtype), margins, margins, none, ~finite)
+        no_class, fooled = torch.full_like(problem.label, -1), (~correct).to(margins.dtype)
+        return cls(
+            correct, problem.x0.clone(), fooled, margins, margins, none, ~finite, no_class, traits.scores
+        )  # fmt: skip
 
     def after(self, tried: Tensor, found: Result | None, label: Tensor) -> EvaluationState:
         """The state after an attack on positions `tried` with labels `label`; `found` is None if none are attacked."""
         none = torch.zeros_like(self.margin_reduced)
         if found is None:
-            return EvaluationState(
-                self.robust, self.x, self.fooled, self.clean_margin, self.margin, none, self.nonfinite
-            )  # fmt: skip
-        margins = logit_of(found.logits, label) - best_other(found.logits, label)
+            return replace(self, margin_reduced=none)
+        scores = self.scores(found.logits)
+        margins = logit_of(scores, label) - best_other(scores, label)
         before = self.margin[tried]
         better = found.success | (found.success_rate > self.fooled[tried])
         kept = tried[better]
@@ -72,6 +79,8 @@ class EvaluationState:
             self.margin.index_copy(0, tried, torch.where(margins < before, margins, before)),
             none.index_copy(0, tried, margins < 0.9 * before),
             self.nonfinite.index_copy(0, tried, self.nonfinite[tried] | found.nonfinite),
+            self.fooled_class.index_copy(0, tried[found.success], found.prediction[found.success]),
+            self.scores,
         )
 
 

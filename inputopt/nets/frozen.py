@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.nets.default_modes import isolated
 from inputopt.nets.inference.folding import prefers_channels_last
-from inputopt.nets.inference.forward import ForwardError, ForwardResult
+from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.memory import keep_freed
 from inputopt.nets.inference.network import Network
 from inputopt.nets.inference.threads import threads_for_operations
 from inputopt.nets.input_range import parse_bounds, parse_scaling
 from inputopt.nets.layers import WHOLE, Layer, list_layers
 from inputopt.nets.model_checks import check_model
-from inputopt.nets.model_errors import NO_DERIVATIVE, explain_backward_error, explain_error
+from inputopt.nets.model_errors import NO_DERIVATIVE, NoGradientError, explain_backward_error, explain_error
 from inputopt.nets.naming import kind_of, name_of, summary_of
 from inputopt.nets.outputs import checked_layer, checked_logits
 from inputopt.nets.randomness import generator_states, generators_used, next_number, restore_generators
@@ -86,10 +86,8 @@ class Frozen(Summarised):
         self._count_lock = threading.Lock()
         self._branches = _BranchShare()
         weights = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
-        self.device = weights[0].device if weights else torch.device("cpu")
-        self._has_weights = bool(weights)
+        self._has_weights, self.device = bool(weights), weights[0].device if weights else torch.device("cpu")
 
-    # ---------------------------------------------------------------------------------------------------------- outputs
     def __call__(self, x: Tensor) -> Tensor:
         """Return logits [B, n] of inputs [B, ...] in the bounds.
 
@@ -129,7 +127,7 @@ class Frozen(Summarised):
         """
         if isinstance(layers, str) or not layers:
             raise ValueError("layers must be a list of at least one layer name.")
-        if not self._network.runner.names and any(layer != WHOLE for layer in layers):
+        if not self.runner.names and any(layer != WHOLE for layer in layers):
             raise ValueError("This model has no named layers; give a torch module with submodules.")
         unique = tuple(dict.fromkeys(layers))
         result = self._run(x, unique)
@@ -166,7 +164,7 @@ class Frozen(Summarised):
             ModelError, OutOfMemoryError: the backward failed.
         """
         if not value.requires_grad:
-            raise ValueError(NO_DERIVATIVE)
+            raise NoGradientError(NO_DERIVATIVE)
         with self._count_lock:
             self.backwards += samples * value.numel()
         with isolated(x.device), threads_for_operations(samples * self.operations(x)):
@@ -175,7 +173,7 @@ class Frozen(Summarised):
             except Exception as error:
                 raise explain_backward_error(error, x) from error
         if grad is None:
-            raise ValueError(NO_DERIVATIVE)
+            raise NoGradientError(NO_DERIVATIVE)
         return grad
 
     @contextmanager
@@ -192,7 +190,6 @@ class Frozen(Summarised):
         finally:
             self._branches.share = before
 
-    # ------------------------------------------------------------------------------------------------------- properties
     @property
     def dtype(self) -> torch.dtype:
         """The dtype of searches: float64 for a model that computes in float64, else float32."""
@@ -216,6 +213,11 @@ class Frozen(Summarised):
     def optimisations(self) -> dict[str, str]:
         """By name of an optimisation of the private copy: "used", or why it is not used."""
         return self._network.optimisations()
+
+    @property
+    def runner(self) -> Runner:
+        """Runs the private copy as it is, without optimisations and without counting."""
+        return self._network.runner
 
     def box(self, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return low and high as tensors that broadcast to `like` [B, ...], in its dtype and on its device."""
@@ -241,7 +243,6 @@ class Frozen(Summarised):
         weights = model.parameters() if isinstance(model, nn.Module) else iter(())
         return next((tuple(each.shape) for each in weights if each.ndim > 1), None)
 
-    # ---------------------------------------------------------------------------------------------------------- running
     def _run(self, x: Tensor, layers: tuple[str, ...], observe: bool = False) -> ForwardResult:
         if not isinstance(x, Tensor):
             raise TypeError(
@@ -257,7 +258,7 @@ class Frozen(Summarised):
             try:
                 network.decide(x, layers)
                 if network.failure is not None and x.requires_grad and torch.is_grad_enabled():
-                    raise ValueError(NO_DERIVATIVE) from network.failure.error
+                    raise NoGradientError(NO_DERIVATIVE) from network.failure.error
                 with next_number() if network.is_random else nullcontext():
                     result = network.run(x, layers, self._branches.share, observe)
             except ForwardError as failure:
@@ -280,9 +281,9 @@ class Frozen(Summarised):
         return summary_of(self.name, self.kind, self._box, self._scaling, self.device, self.optimisations)
 
     def __getstate__(self) -> dict[str, Any]:
-        runner, scaling = self._network.runner, self._scaling
-        arguments = {"model": runner.model, "bounds": self.bounds, "mean": scaling.mean, "std": scaling.std}
-        return {"made": arguments, "name": self.name, "counts": (self.forwards, self.backwards)}
+        scaling = self._scaling
+        made = {"model": self.runner.model, "bounds": self.bounds, "mean": scaling.mean, "std": scaling.std}
+        return {"made": made, "name": self.name, "counts": (self.forwards, self.backwards)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Frozen.__init__(self, **state["made"])
@@ -295,5 +296,5 @@ class _BranchShare(threading.local):
 
 
 def frozen(model: Frozen | nn.Module | Callable[[Tensor], Any]) -> Frozen:
-    """Return `model` if it is a `Frozen`, else `Frozen(model)` with bounds (0, 1)."""
+    """Return `model`, as `Frozen` with bounds (0, 1) if it is not frozen."""
     return model if isinstance(model, Frozen) else Frozen(model)

@@ -16,6 +16,10 @@ class InputShapeError(ValueError):
     """The model does not take inputs of this shape; `__cause__` is the original error."""
 
 
+class NoGradientError(ValueError):
+    """The model's output has no gradient with respect to its input."""
+
+
 class OutOfMemoryError(MemoryError, ValueError):
     """Not enough memory for this many inputs at once; `__cause__` is the original error.
 
@@ -102,7 +106,7 @@ def explain_backward_error(error: Exception, x: Tensor) -> Exception:
             "but the input requires a gradient; use use_reentrant=False in the model."
         )
     if _NOT_DIFFERENTIABLE.search(message):
-        return ValueError(NO_DERIVATIVE)
+        return NoGradientError(NO_DERIVATIVE)
     return ModelError(
         f"The model's own backward failed ({first_line(error)}); "
         "compute its input gradient without inputopt to find the cause."

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_draws import keyed
+from inputopt.search.objectives.probability_scores import Scores, enlarged_scores, log_scores, unchanged_scores
 
 PROBABILITIES = "The model seems to return probabilities: attacks need logits, whose gradients do not vanish."
 
@@ -39,6 +41,8 @@ class NetworkTraits:
         random: whether the logits of the same inputs depend on the draw of its random numbers.
         stateful: whether the logits of the same inputs change between calls with the same random numbers.
         batch_dependent: whether the logits of an input depend on the other inputs of the batch.
+        exponent: losses are computed from the logits times 2 to this power: 0 unless the logits are so small that
+            float32 could not hold their gradients.
     """
 
     classes: int
@@ -46,11 +50,29 @@ class NetworkTraits:
     random: bool = False
     stateful: bool = False
     batch_dependent: bool = False
+    exponent: int = 0
+
+    @property
+    def scores(self) -> Scores:
+        """The function from the model's outputs to the scores that losses are computed from."""
+        if self.probabilities:
+            return log_scores
+        return enlarged_scores(self.exponent) if self.exponent else unchanged_scores
 
     @property
     def stochastic(self) -> bool:
         """Whether another forward pass may give other logits, so that a single one is not conclusive."""
         return self.random or self.stateful
+
+
+TINY, LARGEST_EXPONENT = 1e-12, 120
+"""Largest absolute logit up to which logits are enlarged, and the largest exponent, with which they stay finite."""
+
+
+def _exponent(logits: Tensor) -> int:
+    """The exponent of `NetworkTraits` for logits [B, n]."""
+    largest = float(logits.nan_to_num(0, 0, 0).abs().max())
+    return min(LARGEST_EXPONENT, -math.frexp(largest)[1]) if 0 < largest < TINY else 0
 
 
 def looks_like_probabilities(logits: Tensor) -> bool:
@@ -72,7 +94,7 @@ def find_traits(net: Frozen, x: Tensor) -> NetworkTraits:
         raise ValueError(
             "The model has a single output, but at least two classes are needed; give a model with two or more outputs."
         )
-    traits = NetworkTraits(classes, looks_like_probabilities(logits))
+    traits = NetworkTraits(classes, looks_like_probabilities(logits), exponent=_exponent(logits))
     repeated = torch.cat([_first_row_logits(net, rows) for _ in range(REPEATS)])
     unchanged = same_logits(repeated, logits[:1].expand_as(repeated))
     if len(rows) == 1:
@@ -132,7 +154,7 @@ def _varying_traits(net: Frozen, rows: Tensor, more_rows: Tensor, traits: Networ
         and same_logits(logits(more_rows, 0), logits(more_rows, 1))  # the model may be random for some inputs only
     )
     batch_dependent = not stateful and not random and not same_logits(logits(several, 0)[:1], logits(one, 0))
-    return NetworkTraits(traits.classes, traits.probabilities, random, stateful, batch_dependent)
+    return replace(traits, random=random, stateful=stateful, batch_dependent=batch_dependent)
 
 
 def same_logits_alone(net: Frozen, x: Tensor, logits: Tensor, count: int) -> bool:

@@ -71,8 +71,8 @@ def test_they_reach_it_in_any_batch(name, norm, batch):
 def test_random_squares_reach_what_gradients_reach_with_more_room(norm):
     """Random search ends near the boundary, not on it: a square or a bump is not the steepest change."""
     known = oracles.linear((1, 6, 6), CLASSES)
-    if norm in ("l0", "l1"):
-        with pytest.raises(ValueError, match="Square is defined in linf and l2"):
+    if norm == "l0":
+        with pytest.raises(ValueError, match="Square is defined in linf and l2 and l1, not in l0; use SparseRS"):
             inputopt.attacks.Square(norm, 1.0)(known.net, known.x, known.y)
         return
     distance = known.distances(norm).amin(1)
@@ -82,6 +82,37 @@ def test_random_squares_reach_what_gradients_reach_with_more_room(norm):
         assert int(found.backwards.sum()) == 0
         failed = inputopt.attacks.Square(norm, 0.98 * distance, steps=50)(known.net, known.x, known.y, target)
         assert not bool(failed.success.any())
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_sparse_rs_finds_the_only_elements_that_count(seed):
+    """Of 30 elements only 3 have a weight, and all 3 must be at the right bounds."""
+    weight = torch.zeros(30, dtype=torch.float64)
+    weight[torch.tensor([4, 17, 29])] = torch.tensor([1.0, -1.0, 1.0], dtype=torch.float64)
+    x, y = torch.full((6, 30), 0.5, dtype=torch.float64), torch.zeros(6, dtype=torch.int64)
+
+    def net(x):
+        score = (x - 0.5) @ weight
+        return torch.stack([torch.full_like(score, 1.4), score], 1)
+
+    found = inputopt.attacks.SparseRS(eps=3, steps=2500)(net, x, y, seed=seed)
+    assert bool(found.success.all())
+    assert found.distance.tolist() == [3.0] * 6
+    assert torch.equal(found.x, (0.5 + weight.sign() / 2).expand(6, -1))
+    assert int(found.backwards.sum()) == 0
+    short = inputopt.attacks.SparseRS(eps=2, steps=300)(net, x, y, seed=seed)
+    assert not bool(short.success.any())
+    assert float(short.distance.max()) <= 2
+
+
+def test_sparse_rs_keeps_to_its_mask_and_to_an_eps_of_each_example():
+    known = oracles.linear((4, 5, 5), CLASSES)
+    mask, eps = torch.arange(100).reshape(4, 5, 5) % 3 == 0, torch.arange(8) % 5
+    found = inputopt.attacks.SparseRS(eps=eps, mask=mask, steps=50)(known.net, known.x, known.y)
+    changed = (found.x != known.x).flatten(1)
+    assert bool((changed.sum(1) <= eps).all())
+    assert not bool(changed[:, ~mask.flatten()].any())
+    assert bool(changed.any())
 
 
 # ------------------------------------------------------------------------------------------------------------- the eps
@@ -97,7 +128,7 @@ def test_an_eps_of_zero_returns_the_input(name, norm):
 
 def test_square_with_an_eps_of_zero_returns_the_input():
     known = oracles.linear((1, 6, 6), CLASSES)
-    for norm in ("l2", "linf"):
+    for norm in ("l1", "l2", "linf"):
         assert torch.equal(inputopt.attacks.Square(norm, 0.0, steps=5)(known.net, known.x, known.y).x, known.x)
 
 

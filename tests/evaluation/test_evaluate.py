@@ -109,7 +109,7 @@ def test_every_preset_has_attacks_in_every_norm(preset, norm):
     stages = find_protocol(preset, norm)
     assert len({stage.name for stage in stages}) == len(stages) >= 2
     assert {stage.attack.norm for stage in stages} == {norm}
-    assert any(isinstance(stage.attack, Square) for stage in stages) == (preset != "quick" and norm in ("l2", "linf"))
+    assert any(stage.attack.gradient_free for stage in stages) == (preset != "quick")
 
 
 @pytest.mark.parametrize("norm", EPS)
@@ -186,9 +186,9 @@ def test_probabilities_are_doubted(brief):
     assert "probabilities" in doubts(lambda x: net(x).softmax(1), x, y)
 
 
-def test_few_classes_are_doubted(brief):
+def test_few_classes_are_no_reason_to_doubt(brief):
     net, x, _ = known()
-    assert "3 classes" in doubts(lambda x: net(x)[:, :3], x, net(x)[:, :3].argmax(1))
+    assert doubts(lambda x: net(x)[:, :3], x, net(x)[:, :3].argmax(1)) == ""
 
 
 def test_random_answers_are_doubted(brief):

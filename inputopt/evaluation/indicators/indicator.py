@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from inputopt.evaluation.attack_row import AttackRow
+from inputopt.evaluation.probes.flat_cause import FlatCause
+from inputopt.evaluation.probes.gradient_agreement import GradientAgreement
+from inputopt.evaluation.probes.rescaled_inputs import RescaledInputs
+from inputopt.evaluation.probes.unbounded_attack import UnboundedAttack
 from inputopt.search.network_traits import NetworkTraits
 
 
@@ -35,30 +39,74 @@ class Indicator:
         return f"{self.meaning} {self.applied or self.remedy}".strip()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Evidence:
     """What an evaluation of B inputs measured.
 
     Attributes:
         traits: of the model.
         eot_samples: random draws that the attacks averaged over.
-        zero_gradients: the share of the clean inputs at which the gradient of the margin is exactly zero.
+        label: the labels, int64 [B].
+        logits: outputs at the clean inputs, [B, n].
+        correct: which clean inputs are classified correctly, bool [B].
+        fooled_class: the class of each adversarial example, int64 [B]; -1 without one.
+        agreement: whether gradients predict the outputs at the clean inputs; None if no input could be probed.
+        later: the same at the inputs that the first attack failed to fool; None if this was not needed.
+        cause: why gradients are zero or vanish; None if they do not.
+        unbounded: the attack without a bound on the distance; None if it was not run.
+        rescaled: the change of the inputs with the highest accuracy; None unless clean accuracy is low.
+        spread: standard deviation of a random model's margins over draws, relative to the margins.
         rows: of the attacks, in order.
+        late: how many inputs the last gradient attack fooled in the last tenth of its steps.
         nonfinite_clean: inputs whose logits are not finite, bool [B].
         nonfinite_met: inputs at which any attack met logits or gradients that are not finite, bool [B].
         unconfirmed: how many images fooled the model in an attack but not in the final check.
         batch_dependent: whether the final images were checked one at a time, since logits depend on the batch.
+        changed_alone: share of the final images whose class in a batch and alone differ.
+        sparse: whether the norm is L0, in which gradient-free searches find more also on sound networks.
     """
 
     traits: NetworkTraits
-    eot_samples: int
-    zero_gradients: float
-    rows: Sequence[AttackRow]
+    label: Tensor
+    logits: Tensor
+    correct: Tensor
+    fooled_class: Tensor
     nonfinite_clean: Tensor
     nonfinite_met: Tensor
-    unconfirmed: int
-    batch_dependent: bool
+    eot_samples: int = 1
+    agreement: GradientAgreement | None = None
+    later: GradientAgreement | None = None
+    cause: FlatCause | None = None
+    unbounded: UnboundedAttack | None = None
+    rescaled: RescaledInputs | None = None
+    spread: float = 0.0
+    rows: Sequence[AttackRow] = ()
+    late: int = 0
+    unconfirmed: int = 0
+    batch_dependent: bool = False
+    changed_alone: float = 0.0
+    sparse: bool = False
+
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the model has a derivative."""
+        return self.agreement is None or self.agreement.has_gradient
+
+    @property
+    def fooled(self) -> Tensor:
+        """Whether an attack fooled the input, bool [B]."""
+        return self.fooled_class >= 0
 
 
 Check = Callable[[Evidence], Indicator | None]
 """Computes an indicator; None if it gives no reason to doubt."""
+
+
+def share_of(mask: Tensor) -> float:
+    """The share of True in bool [n]; 0 if it is empty."""
+    return float(mask.double().mean()) if len(mask) else 0.0
+
+
+def percent(share: float) -> str:
+    """A share in percent, for a sentence."""
+    return f"{100 * share:.1f} %"

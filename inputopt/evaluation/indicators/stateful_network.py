@@ -14,4 +14,6 @@ def stateful_network(evidence: Evidence) -> Indicator | None:
         1.0,
         "The model's logits change from call to call, because of internal state or randomness: all accuracies are "
         "means over further calls and cannot be reproduced exactly.",
+        "Reset the state before each call, or seed the model's own generator.",
+        1.0,
     )

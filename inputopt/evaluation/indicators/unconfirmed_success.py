@@ -6,7 +6,7 @@ from inputopt.evaluation.indicators.indicator import Evidence, Indicator
 
 
 def unconfirmed_success(evidence: Evidence) -> Indicator | None:
-    """Successes that did not hold when they were checked again: they count as robust."""
+    """Successes that did not hold when they were checked again: they count as robust. Reported at any count."""
     count = evidence.unconfirmed
     if not count:
         return None
@@ -14,4 +14,6 @@ def unconfirmed_success(evidence: Evidence) -> Indicator | None:
         "unconfirmed_success",
         count,
         f"{count} images fooled the model in an attack but not when evaluated again: they count as robust.",
+        "Find out why the model's answers differ: randomness, state, or a dependence on the batch.",
+        1.0,
     )

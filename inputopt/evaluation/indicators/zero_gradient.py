@@ -2,38 +2,28 @@
 
 from __future__ import annotations
 
-import torch
+from inputopt.evaluation.indicators.indicator import Evidence, Indicator, percent, share_of
+from inputopt.evaluation.probes.flat_cause import FlatCause
 
-from inputopt.evaluation.indicators.indicator import Evidence, Indicator
-from inputopt.nets.frozen import Frozen
-from inputopt.search.objectives.logits import margin
-from inputopt.search.problem import Problem
-from inputopt.search.rows import take
-
-EXAMPLES = 128
-"""How many of the inputs are looked at, the first ones."""
+THRESHOLD = 0.02
+"""Share of the probed inputs: at least 2 of 64; sound networks have a gradient everywhere."""
 
 
 def zero_gradient(evidence: Evidence) -> Indicator | None:
-    """Exactly zero gradients: gradient attacks cannot move there (Carlini et al., 2019)."""
-    share = evidence.zero_gradients
-    if not share:
+    """Exactly zero gradients: gradient attacks cannot move there (Carlini et al., 2019).
+
+    By saturated outputs, they are reported as `vanishing_gradient`.
+    """
+    probes = [each for each in (evidence.agreement, evidence.later) if each is not None]
+    share = max((share_of(each.zero) for each in probes), default=0.0)
+    if share < THRESHOLD or evidence.cause is FlatCause.SATURATED:
         return None
+    why = "" if evidence.cause is None else f" ({evidence.cause.value})"
     return Indicator(
         "zero_gradient",
         share,
-        f"The gradient is exactly zero at {100 * share:.1f} % of the inputs: gradient-based attacks cannot make "
+        f"The gradient is exactly zero at {percent(share)} of the inputs{why}: gradient-based attacks cannot make "
         "progress there.",
+        "Replace the layer without a useful derivative by a differentiable approximation for the attack (BPDA).",
+        THRESHOLD,
     )
-
-
-def share_of_zero_gradients(net: Frozen, problem: Problem) -> float:
-    """The share of the first `EXAMPLES` inputs at which every derivative of the margin is 0; 1 without a derivative."""
-    part = take(problem, torch.arange(min(EXAMPLES, len(problem.x0)), device=problem.x0.device))
-    variable = part.x0.detach().requires_grad_()
-    with torch.enable_grad():
-        loss = margin(net(variable), variable, part)
-    if not loss.requires_grad:
-        return 1.0
-    grad = net.gradient(loss, variable)
-    return float((grad.flatten(1).abs().amax(1) == 0).double().mean())

@@ -15,6 +15,7 @@ from inputopt.search.hyperplanes import to_hyperplane
 from inputopt.search.network_draws import Draws, unseeded
 from inputopt.search.norms import Norm
 from inputopt.search.objectives.logits import logit_of, margin, others_first
+from inputopt.search.objectives.probability_scores import Scores, unchanged_scores
 from inputopt.search.oracles.oracle import Vjp, active_examples, evaluation, finite_gradient, of_rows
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.query_counter import QueryCounter
@@ -26,18 +27,24 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 
 
 def boundary_distances(
-    net: Frozen, problem: Problem, count: int, distance: Distance, meter: QueryCounter
+    net: Frozen,
+    problem: Problem,
+    count: int,
+    distance: Distance,
+    meter: QueryCounter,
+    scores: Scores = unchanged_scores,
 ) -> tuple[Tensor, Tensor]:
     """Estimate the distances from x0 to the boundaries of the `count` classes with the highest logits except the label.
 
     Costs one forward and one backward per class; with a target, only the target class is used. Linearised distances
     find the nearest classes far better than logits, which ignore gradient norms (Moosavi-Dezfooli et al., 2016).
+    `scores` maps the model's outputs to the scores whose gaps are linearised.
 
     Returns:
         Classes, int64 [B, count], and distances [B, count]; infinite where the network's output is not finite.
     """
     classes, distances = [], []
-    for number, gap, grad in _gaps(net, problem, count, meter):
+    for number, gap, grad in _gaps(net, problem, count, meter, scores):
         classes.append(number)
         distances.append(distance(gap, grad).nan_to_num(torch.inf, torch.inf))
     return torch.stack(classes, dim=1), torch.stack(distances, dim=1)
@@ -53,12 +60,14 @@ def distance_in_box(norm: Norm, problem: Problem) -> Distance:
     return lambda gap, grad: norm.size(to_hyperplane(norm, problem.x0, gap.clamp(min=0), grad, problem))
 
 
-def _gaps(net: Frozen, problem: Problem, count: int, meter: QueryCounter) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+def _gaps(
+    net: Frozen, problem: Problem, count: int, meter: QueryCounter, scores: Scores
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Yield (class [B], gap [B], gradient [B, ...]) at x0 for each class; gap is label logit minus class logit."""
     variable = problem.x0.detach().requires_grad_()
     meter.forward(problem.example)
     with torch.enable_grad():
-        logits = net(variable)
+        logits = scores(net(variable))
         if problem.target is None:
             classes = others_first(logits.detach(), problem.label, min(count, logits.shape[1] - 1))
         else:

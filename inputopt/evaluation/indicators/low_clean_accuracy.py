@@ -1,0 +1,40 @@
+"""Clean accuracy is near chance, or far below that of rescaled inputs: wrong normalisation or order of axes."""
+
+from __future__ import annotations
+
+from inputopt.evaluation.indicators.indicator import Evidence, Indicator, percent, share_of
+
+GAIN = 0.15
+"""Gain of accuracy by a change of the inputs: three standard errors of 64 inputs at an accuracy of 0.8."""
+
+CHANCE = 2.0
+"""Multiple of the accuracy of guessing up to which clean accuracy is near chance."""
+
+INPUTS = 16
+"""Fewest inputs from which a clean accuracy near chance is concluded."""
+
+LOW = 0.9
+"""Clean accuracy below which changes of the inputs are tried."""
+
+
+def low_clean_accuracy(evidence: Evidence) -> Indicator | None:
+    """The figure says little about a model that is given its inputs in the wrong form."""
+    clean, found = share_of(evidence.correct), evidence.rescaled
+    if found is not None and found.accuracy - found.plain >= GAIN:
+        return Indicator(
+            "low_clean_accuracy",
+            clean,
+            f"Clean accuracy is {percent(clean)}, and {percent(found.accuracy)} for inputs that are {found.change}: "
+            "the model is given its inputs in the wrong form.",
+            f"Give it inputs that are {found.change}, for example by mean= and std= of Frozen.",
+            LOW,
+        )
+    if len(evidence.correct) >= INPUTS and clean <= CHANCE / evidence.traits.classes:
+        return Indicator(
+            "low_clean_accuracy",
+            clean,
+            f"Clean accuracy is {percent(clean)}, near chance: labels, normalisation or weights are wrong.",
+            "Check the order of the classes, the normalisation and the weights.",
+            CHANCE / evidence.traits.classes,
+        )
+    return None

@@ -1,0 +1,1 @@
+"""Probes: short measurements of a model, beside the attacks, from which indicators are computed; one file each."""

@@ -1,0 +1,99 @@
+"""Whether the model classifies rescaled, normalised, mirrored or transposed inputs much better than the given ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from inputopt.evaluation.probes.gradient_agreement import spaced
+from inputopt.nets.frozen import Frozen
+from inputopt.search.problem import Problem
+from inputopt.search.rows import take
+
+EXAMPLES = 64
+"""Number of inputs run for each way to change them."""
+
+IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and standard deviation of the channels that ImageNet networks are usually trained with."""
+
+MNIST = ((0.1307,), (0.3081,))
+"""The same for MNIST."""
+
+HALF = ((0.5,), (0.5,))
+"""Normalisation from [0, 1] to [-1, 1]."""
+
+Change = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class RescaledInputs:
+    """The change of the inputs with which the model is most accurate.
+
+    Attributes:
+        change: what is done to the inputs, in words.
+        accuracy: with the change.
+        plain: accuracy on the same inputs without a change.
+    """
+
+    change: str
+    accuracy: float
+    plain: float
+
+
+def changes(shape: tuple[int, ...]) -> dict[str, Change]:
+    """Ways to change inputs of `shape` (without the batch), by their description; the usual mistakes."""
+    found: dict[str, Change] = {
+        "multiplied by 255": lambda x: 255 * x,
+        "divided by 255": lambda x: x / 255,
+        "inverted (1 - x)": lambda x: 1 - x,
+    }
+    channels = shape[0] if len(shape) == 3 else 1
+    for name, (mean, std) in {"[-1, 1]": HALF, "MNIST": MNIST, "ImageNet": IMAGENET}.items():
+        if len(mean) in (1, channels):
+            found[f"normalised ({name})"] = partial(_normalised, mean, std)
+            found[f"normalised backwards ({name})"] = partial(_denormalised, mean, std)
+    if len(shape) == 3:
+        found["transposed (height and width exchanged)"] = lambda x: x.transpose(2, 3)
+        found["mirrored"] = lambda x: x.flip(3)
+        found["turned upside down"] = lambda x: x.flip(2)
+        if channels == 3:
+            found["in reverse channel order"] = lambda x: x.flip(1)
+    return found
+
+
+def _normalised(mean: tuple[float, ...], std: tuple[float, ...], x: Tensor) -> Tensor:
+    return (x - _values(mean, x)) / _values(std, x)
+
+
+def _denormalised(mean: tuple[float, ...], std: tuple[float, ...], x: Tensor) -> Tensor:
+    return x * _values(std, x) + _values(mean, x)
+
+
+def _values(each: tuple[float, ...], x: Tensor) -> Tensor:
+    """One value per channel, to broadcast with [B, C, H, W], or one for all."""
+    made = torch.tensor(each, dtype=x.dtype, device=x.device)
+    return made.reshape(-1, 1, 1) if len(each) > 1 else made
+
+
+@torch.no_grad()
+def rescaled_inputs(net: Frozen, problem: Problem) -> RescaledInputs | None:
+    """The change with the highest accuracy on at most `EXAMPLES` inputs; None if the model takes none of them."""
+    part = take(problem, spaced(len(problem.x0), EXAMPLES, problem.x0.device))
+    plain = _accuracy(net, part.x0, part.label)
+    best: RescaledInputs | None = None
+    for name, change in changes(tuple(part.x0.shape[1:])).items():
+        try:
+            accuracy = _accuracy(net, change(part.x0).contiguous(), part.label)
+        except ValueError:  # the model refuses such inputs, for example transposed ones
+            continue
+        if best is None or accuracy > best.accuracy:
+            best = RescaledInputs(name, accuracy, plain)
+    return best
+
+
+def _accuracy(net: Frozen, x: Tensor, label: Tensor) -> float:
+    return float((net(x).argmax(1) == label).double().mean())

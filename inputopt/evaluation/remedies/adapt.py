@@ -1,0 +1,124 @@
+"""Remedies applied: attacks with repaired gradients and without gradients, on the inputs that are still robust."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from inputopt.attacks.multi_targeted import MultiTargeted, Round
+from inputopt.attacks.pgd import PGD
+from inputopt.evaluation.attack_row import AttackRow
+from inputopt.evaluation.indicators import Indicator
+from inputopt.evaluation.protocols import Stage
+from inputopt.evaluation.remedies.applied import REJECT, asks_for_remedies
+from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
+from inputopt.evaluation.remedies.choice import attack_networks, likely_networks
+from inputopt.evaluation.remedies.local_search import LocalSquare
+from inputopt.evaluation.remedies.rejection import attack_despite_rejection
+from inputopt.evaluation.remedies.remedy import Adapted, Remedy
+from inputopt.evaluation.remedies.threat import Threat
+from inputopt.evaluation.remedies.trials import attack_on, rows_of_trial
+from inputopt.evaluation.state import EvaluationState, margin_reduced
+
+SQUARES, MORE_SQUARES = 400, 1600
+"""Steps of the random search, and those that follow where the first ones came closer to the boundary."""
+
+
+def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator]) -> Adapted:
+    """Apply the remedies that indicators ask for, until no input is robust or none is left.
+
+    Args:
+        threat: the network, the inputs and how they may change.
+        state: the state after the protocol's attacks.
+        found: the indicators of the evaluation so far.
+    """
+    tried, fired = rows_of_trial(state.clean_margin > 0), {each.id for each in found}
+    if not len(tried) or not asks_for_remedies(found):
+        return Adapted(state)
+    rows: list[AttackRow] = []
+    remedies: list[Remedy] = []
+    networks = attack_networks(threat, tried) if bool(state.robust.any()) else []
+    for network in networks:
+        found_before = state
+        state, more, nearest = _attacked(threat, state, network, _with_gradients(threat))
+        rows += more
+        if network is networks[0] and not threat.traits.stochastic:
+            state, more, _ = _attacked(threat, state, network, _without_gradients(threat), nearest)
+            rows += more
+        fooled = int(found_before.robust.sum()) - int(state.robust.sum())
+        remedies.append(Remedy(network.name, fooled, _share(found_before), _share(state)))
+    rejection = None
+    if REJECT in fired:
+        rejection = attack_despite_rejection(threat, likely_networks(threat, tried))
+    return Adapted(state, tuple(rows), tuple(remedies), rejection)
+
+
+def _attacked(
+    threat: Threat,
+    state: EvaluationState,
+    network: AttackNetwork,
+    stages: Sequence[Stage],
+    nearest: Tensor | None = None,
+) -> tuple[EvaluationState, list[AttackRow], Tensor]:
+    """Run attacks on one attack network; also returns the points nearest to the boundary, from which searches start.
+
+    `nearest`: those of attacks on the same network before, [B, ...].
+    """
+    rows: list[AttackRow] = []
+    if nearest is None:  # margins of another network differ
+        margin, scores = torch.full_like(state.margin, torch.inf), traits_of(network, threat.traits).scores
+        state, nearest = replace(state, margin=margin, scores=scores), threat.problem.x0.clone()
+    for stage in stages:
+        tried, name = (state.robust & stage.where(state)).nonzero()[:, 0], f"{network.name}: {stage.name}"
+        if threat.progress is not None:
+            threat.progress(name, len(tried))
+        started, before = time.perf_counter(), state.margin
+        original = stage.attack.gradient_free and not network.logits  # the same outputs, and quicker
+        runs = AttackNetwork("", threat.net, changed=False) if original else network
+        found = attack_on(runs, stage.attack, threat, tried, nearest) if len(tried) else None
+        seconds = time.perf_counter() - started
+        state = state.after(tried, found, threat.problem.label[tried])
+        if found is None:
+            rows.append(AttackRow(name, 0, (), 0, 0, seconds))
+            continue
+        closer = (state.margin < before)[tried]
+        nearest = nearest.index_copy(0, tried[closer], found.x[closer])
+        forwards, backwards = int(found.forwards.sum()), int(found.backwards.sum())
+        rows.append(AttackRow(name, len(tried), tuple(tried[found.success].tolist()), forwards, backwards, seconds))
+    return state, rows, nearest
+
+
+def _with_gradients(threat: Threat) -> list[Stage]:
+    """The attacks on an attack network that follow its gradient, in order."""
+    stages = [Stage("PGD, 40 steps", PGD(steps=40)), Stage("all classes", MultiTargeted(rounds=(Round(9, 12),)))]
+    if not threat.traits.stochastic:
+        nearest = MultiTargeted(rounds=(Round(3, 60, (2.0,)),))
+        stages.append(Stage("likeliest classes, from a larger ball", nearest))
+    return _in_threat(stages, threat)
+
+
+def _without_gradients(threat: Threat) -> list[Stage]:
+    """Random searches from the nearest points that gradients led to."""
+    stages = [
+        Stage(f"random search, {SQUARES:,} steps", LocalSquare(steps=SQUARES)),
+        Stage(f"random search, {MORE_SQUARES:,} steps", LocalSquare(steps=MORE_SQUARES), margin_reduced),
+    ]
+    return _in_threat(stages, threat)
+
+
+def _in_threat(stages: list[Stage], threat: Threat) -> list[Stage]:
+    """The stages that are defined in the norm, with it filled in."""
+    stop = not threat.traits.stochastic
+    return [
+        replace(stage, attack=replace(stage.attack, norm=threat.norm, levels=threat.levels, stop_on_success=stop))
+        for stage in stages
+        if threat.norm in stage.attack.norms
+    ]
+
+
+def _share(state: EvaluationState) -> float:
+    return float((1 - state.fooled).double().mean())

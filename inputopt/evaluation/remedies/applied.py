@@ -1,0 +1,48 @@
+"""Which indicators ask for remedies, and what they say once these were applied."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from inputopt.evaluation.indicators import Indicator
+from inputopt.evaluation.remedies.remedy import Adapted
+
+ADAPTABLE = (
+    "no_gradient",
+    "zero_gradient",
+    "vanishing_gradient",
+    "shattered_gradient",
+    "noisy_loss",
+    "gradient_masking",
+    "unbounded_attack_fails",
+    "larger_eps_fools_fewer",
+    "probabilities",
+    "hard_labels",
+    "random_network",
+    "stateful_network",
+    "batch_dependence",
+)
+"""Indicators of attacks that fail because of the gradient, randomness or the batch, the most specific first."""
+
+REJECT = "reject_class"
+
+NOTHING = "No repair of the gradient that was tried fools more inputs than the model's own gradient."
+
+
+def asks_for_remedies(found: Sequence[Indicator]) -> bool:
+    """Whether any indicator gives a reason to apply remedies."""
+    return any(each.id in (*ADAPTABLE, REJECT) for each in found)
+
+
+def with_applied(found: Sequence[Indicator], adapted: Adapted) -> tuple[Indicator, ...]:
+    """The indicators with what was applied: in full for the most specific one, and by reference for the others."""
+    fired = {each.id for each in found}
+    main = next((name for name in ADAPTABLE if name in fired), None)
+    told = " ".join(map(str, adapted.remedies)) or NOTHING
+    texts = {name: f"See {main} for the remedies applied." for name in ADAPTABLE if adapted.remedies}
+    texts |= {} if adapted.rejection is None else {REJECT: str(adapted.rejection)}
+    texts |= {main: told} if main is not None else {}
+    return tuple(
+        replace(each, applied=" ".join(filter(None, (each.applied, texts.get(each.id, ""))))) for each in found
+    )
