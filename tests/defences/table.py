@@ -270,7 +270,7 @@ _LATE = (  # in other styles, to test that remedies and indicators were not fitt
         "squeeze detector",
         "Xu et al., 2018",
         heads.SqueezeDetector,
-        Attack(surrogates.squeeze_detector, climb=CLIMB),
+        Attack(surrogates.squeeze_detector, climb=300),
         ("reject_class", *FLAT),
         reject=10,
         clean=0.85,
