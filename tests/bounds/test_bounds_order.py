@@ -228,8 +228,8 @@ def test_a_network_of_few_inputs_is_split_there():
         net, x = small_mlp(activation), square(12)
         y = net(x).argmax(1)
         exact = grid_margins(net, x, y, "linf", 0.35)
-        found = inputopt.certify(net, x, y, "linf", 0.35, budget=20_000)
-        clear = exact.abs() > 0.01
+        found = inputopt.certify(net, x, y, "linf", 0.35, budget=4000)
+        clear = exact.abs() > 0.05
         assert found.certified[clear].tolist() == (exact[clear] > 0).tolist()
         assert bool((found.lower <= exact + 1e-9).all())
         assert "branch and bound" in found.method
