@@ -12,11 +12,13 @@ from inputopt.bounds.relaxations import ELU, GELU, SOFTPLUS, TANH_GELU, Elementw
 
 
 def activated(kind: Elementwise, trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> None:
+    """A smooth activation that has a relaxation of its own."""
     node = trace.node(args[0])
     trace.set(result, trace.add(kind.name, kind, (node,), trace.shape(node)))
 
 
 def rectified(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> None:
+    """max(z, 0)."""
     trace.set(result, trace.rectified(trace.node(args[0])))
 
 
@@ -78,13 +80,14 @@ def larger(sign: float, trace: GraphBuilder, result: Any, func: Any, args: Any, 
 
 
 def elu(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> None:
+    """elu with alpha and scale 1."""
     if [float(each) for each in args[1:]] not in ([], [1.0], [1.0, 1.0], [1.0, 1.0, 1.0]):
         raise RefusalError("an elu with alpha or scale other than 1")
     activated(ELU, trace, result, func, args, kwargs)
 
 
 def softplus(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> None:
-    """softplus(beta z) / beta; beyond torch's threshold the network uses the identity, which differs by rounding."""
+    """Softplus with its beta, as softplus(beta z) / beta; beyond torch's threshold the network uses the identity, which differs by rounding."""
     beta = float(args[1]) if len(args) > 1 else 1.0
     node = trace.node(args[0])
     node = node if beta == 1 else trace.scaled(node, torch.tensor(beta, dtype=torch.float64))
@@ -93,4 +96,5 @@ def softplus(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any
 
 
 def gelu(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> None:
+    """gelu, exact or by its tanh approximation."""
     activated(TANH_GELU if kwargs.get("approximate") == "tanh" else GELU, trace, result, func, args, kwargs)

@@ -103,10 +103,13 @@ def _least_l1(slope: Tensor, eps: Tensor, low: Tensor, high: Tensor) -> Tensor:
         place = (used < eps[:, None]).sum(1, keepdim=True)
         sizes = torch.cat([slope.abs().gather(1, order), torch.zeros_like(slope[:, :1])], 1)
         multiplier = sizes.gather(1, place)
-        corners = torch.stack(
-            [low, torch.zeros_like(low).clamp(low, high), high]
-        )  # 0 may lie outside of a part of the box
+        corners = torch.stack([torch.zeros_like(low).clamp(low, high), low, high])  # parts of a box may not contain 0
         change = corners.gather(0, (slope * corners + multiplier * corners.abs()).argmin(0, keepdim=True))[0]
+        last = order.gather(1, place.clamp_max(slope.shape[1] - 1))  # moves as far as eps allows, at no cost
+        rest = eps[:, None] - change.abs().sum(1, keepdim=True) + change.abs().gather(1, last)
+        share = -slope.gather(1, last).sign() * rest.clamp_min(0).minimum(room.gather(1, last))
+        has_last = (place < slope.shape[1]) & (low.gather(1, last) <= 0) & (high.gather(1, last) >= 0)
+        change = change.scatter(1, last, torch.where(has_last, share, change.gather(1, last)))
     return _dot(slope, change) + (multiplier * change.abs()).sum(1) - multiplier[:, 0] * eps
 
 

@@ -71,6 +71,7 @@ def branch_and_bound(
     rows = _unconstrained(graph, rows, relus)
     queue = Queue(rows, torch.arange(count), value.clone())
     leaves = torch.full_like(value, torch.inf)  # the lowest bound of parts that cannot be divided
+    closed = torch.full_like(value, torch.inf)  # the lowest bound of parts that are proven
     while len(queue.value):
         going = (value <= allowance) & (spent + 2 * PARTS * STEPS <= budget) & (leaves > allowance)
         queue = queue.take(going[queue.owner].nonzero()[:, 0])
@@ -83,21 +84,22 @@ def branch_and_bound(
         leaves.scatter_reduce_(0, done.owner, done.value, "amin")
         made = _bounded(graph, fast, parts, slack, STEPS)
         spent.index_add_(0, made.owner, torch.full_like(made.owner, STEPS))
-        kept = made.take((made.value <= allowance[made.owner]).nonzero()[:, 0])
+        still = made.value <= allowance[made.owner]
+        closed.scatter_reduce_(0, made.owner[~still], made.value[~still], "amin")
+        kept = made.take(still.nonzero()[:, 0])
         queue = Queue(
             joined([rest.rows, kept.rows]),
             torch.cat([rest.owner, kept.owner]),
             torch.cat([rest.value, kept.value]),
         )
-        value = _raised(value, going, queue, leaves, allowance)
+        value = _raised(value, going, queue, torch.minimum(leaves, closed))
     return value, spent
 
 
-def _raised(value: Tensor, going: Tensor, queue: Queue, leaves: Tensor, allowance: Tensor) -> Tensor:
-    """The bound of a row is the lowest of its open parts; parts that were proven are above the allowance."""
-    lowest = torch.full_like(value, torch.inf).scatter_reduce(0, queue.owner, queue.value, "amin").minimum(leaves)
-    proven = allowance + allowance.abs().clamp_min(1e-12)
-    return torch.where(going, torch.maximum(value, torch.where(lowest.isinf(), proven, lowest)), value)
+def _raised(value: Tensor, going: Tensor, queue: Queue, others: Tensor) -> Tensor:
+    """The bound of a row is the lowest of its parts: those in the queue, and those that are finished."""
+    lowest = others.scatter_reduce(0, queue.owner, queue.value, "amin")
+    return torch.where(going, torch.maximum(value, lowest), value)
 
 
 def _is_relu(graph: Graph, index: int) -> bool:

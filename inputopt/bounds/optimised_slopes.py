@@ -183,6 +183,8 @@ def optimised(fast: Graph, rows: Rows, steps: int) -> Rows:
     nodes = list(rows.slopes)
     multipliers = [each.clone().requires_grad_() for each in rows.multipliers.values()]
     variables = [variable for group in free for variable in group] + multipliers
+    if not variables:  # a linear network has nothing to optimise
+        return rows
     rules = [_rule(made[node]) for node, group in zip(nodes, free, strict=True) for _ in group]
     rules += [Rule(RATE_OF_MULTIPLIERS, 0.0, math.inf)] * len(multipliers)
     moments = [(torch.zeros_like(each), torch.zeros_like(each)) for each in variables]

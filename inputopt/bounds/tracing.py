@@ -52,6 +52,8 @@ def _built(x: Tensor, calls: list[tuple[Any, Any, Any, Any]]) -> GraphBuilder:
         if not any(made.knows(each) for each in _tensors((args, kwargs))):
             continue
         name = func.overloadpacket.__name__
+        if name in OF_SHAPES:
+            continue
         rule = RULES.get(name)
         try:
             if rule is None:
@@ -61,6 +63,12 @@ def _built(x: Tensor, calls: list[tuple[Any, Any, Any, Any]]) -> GraphBuilder:
             made.refuse(str(refusal), None if name in READS or func._schema.is_mutable else result)
     return made
 
+
+OF_SHAPES = (
+    *("new_ones", "new_zeros", "new_empty", "new_full", "new_empty_strided"),
+    *("zeros_like", "ones_like", "empty_like", "full_like"),
+)
+"""Operations whose result depends on the shape of their argument only."""
 
 READS = ("_local_scalar_dense", "is_nonzero", "equal")
 """Operations that hand values of tensors to Python, which may then depend on them."""

@@ -311,3 +311,40 @@ def test_nan_weights_and_networks_without_any_are_refused():
         train(nn.Flatten(), inputs, targets)
     with pytest.raises(TypeError, match="network"):
         train("net", inputs, targets)
+
+
+# --------------------------------------------------------------------------------------------------------- own losses
+def test_a_loss_of_ones_own_is_what_is_minimised():
+    seen = []
+
+    def loss(net, inputs, targets, index):
+        seen.append((index, len(inputs)))
+        return torch.nn.functional.mse_loss(net(inputs), targets, reduction="sum") * (0.5 / len(targets))
+
+    inputs, targets = rand(6, 3), rand(6, 2)
+    nets = [MLP([3, 4, 2], "tanh", "identity", seed=3) for _ in range(2)]
+    train(nets[0], inputs, targets, steps=8, batch_size=4, loss=loss)
+    train(nets[1], inputs, targets, steps=8, batch_size=4)
+    assert seen == [(index, 4 if index % 2 == 0 else 2) for index in range(8)]
+    assert all(
+        torch.allclose(one, other) for one, other in zip(nets[0].parameters(), nets[1].parameters(), strict=True)
+    )
+
+
+def test_a_loss_works_with_a_full_batch_too():
+    net = MLP([1, 1], "identity", weights=[[[1.0]]], biases=[[0.0]])
+    train(net, [[1.0]], [[0.0]], steps=1, learning_rate=0.25, loss=lambda net, *_: (net.weights[0] ** 2).sum())
+    assert net.weights[0].item() == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"loss": lambda *_: torch.zeros(2)}, "loss must return a number"),
+        ({"loss": lambda *_: torch.zeros(())}, "depends on the network's parameters"),
+        ({"loss": lambda *_: 0.0, "method": "dual"}, "loss= needs method='autograd'"),
+    ],
+)
+def test_a_wrong_loss_is_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        train(MLP([1, 1]), [[1.0]], [[0.0]], steps=2, **settings)
