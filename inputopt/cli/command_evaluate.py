@@ -63,6 +63,11 @@ def add_commands(commands: Any) -> None:
         default="standard",
         help=f"one of {', '.join(PRESETS)} (%(default)s)",
     )
+    command.add_argument(
+        "--adapt",
+        action=argparse.BooleanOptionalAction,
+        help="apply the remedies that indicators name, such as repaired gradients (default: with --preset thorough)",
+    )
     _add_distance(command)
     command.set_defaults(run=run_evaluate)
 
@@ -180,7 +185,16 @@ def run_evaluate(options: argparse.Namespace) -> int:
     levels = levels_of(options, net, x)
     with _stage_bar() as progress:
         report = evaluate(
-            net, x, data.y, options.norm, eps, options.preset, options.seed, levels=levels, progress=progress
+            net,
+            x,
+            data.y,
+            options.norm,
+            eps,
+            options.preset,
+            options.seed,
+            levels=levels,
+            adapt=options.adapt,
+            progress=progress,
         )
     plain = report.as_plain() | data.plain()
     report.save(out / "evaluation", data.names)
@@ -195,9 +209,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def report_text(report: Report) -> str:
     """A report as text: accuracies, one row per attack, and warnings."""
+    before = report.robust_accuracy_before_adapting
+    remedies = "" if before is None else f", {100 * before:.1f} % before remedies"
     parts = [
         f"clean accuracy {100 * report.clean_accuracy:.1f} %, robust accuracy at most "
-        f"{100 * report.robust_accuracy:.1f} % ({report.settings['norm']} {report.settings['eps']:g}, "
+        f"{100 * report.robust_accuracy:.1f} %{remedies} ({report.settings['norm']} {report.settings['eps']:g}, "
         f"{report.settings['preset']})",
         table(*report_table(report)),
     ]

@@ -77,7 +77,8 @@ def _attacked(
         if threat.progress is not None:
             threat.progress(name, len(tried))
         started, before = time.perf_counter(), state.margin
-        original = stage.attack.gradient_free and not network.logits  # the same outputs, and quicker
+        # outputs of the original are the same, and quicker
+        original = stage.attack.gradient_free and not network.logits and not threat.traits.batch_dependent
         runs = AttackNetwork("", threat.net, changed=False) if original else network
         found = attack_on(runs, stage.attack, threat, tried, nearest) if len(tried) else None
         seconds = time.perf_counter() - started
