@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 import torch  # noqa: E402  # the next imports need the path above
 from defences import DEFENCES, EPS, Defence  # noqa: E402
 from defences.hand_attack import drawn  # noqa: E402
-from defences.measure import FRESH, judge_of, left_of, made, sample  # noqa: E402
+from defences.measure import final_judge, left_of, made, sample  # noqa: E402
 
 import inputopt  # noqa: E402
 from inputopt.cli.output import table  # noqa: E402
@@ -86,7 +86,7 @@ def auto_attack(defence: Defence, x: torch.Tensor, y: torch.Tensor) -> float | N
         except (RuntimeError, IndexError, ValueError):
             return None
         images = images[0] if isinstance(images, tuple) else images
-    clean, left = (judge_of(defence, net, seed=FRESH).correct(each, y) for each in (x, images))
+    clean, left = (final_judge(defence, net).correct(each, y) for each in (x, images))
     return torch.minimum(clean, left).mean().item()
 
 

@@ -24,9 +24,6 @@ Surrogate = Callable[[Tensor], Tensor]
 Decode = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(points, lowest, highest) -> inputs between lowest and highest."""
 
-BATCH = 16
-"""Images that share one draw of a random network, and one call of a stateful one."""
-
 
 @dataclass(frozen=True)
 class Attack:
@@ -42,6 +39,7 @@ class Attack:
         climb: steps of a random search from the best point, which only needs the defence's outputs.
         widen: by how much the surrogates' points may leave the ball, with `decode` to return to it.
         decode: gives the input that the defence should be shown for a point of the surrogates.
+        transfer: fool the first surrogate, and only show the defence what was found.
     """
 
     surrogates: Callable[[Any], Sequence[Surrogate]]
@@ -53,6 +51,7 @@ class Attack:
     climb: int = 0
     widen: float = 0.0
     decode: Decode | None = None
+    transfer: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,6 +65,7 @@ class Judge:
         reject: a class whose prediction is no success of the attack; None if every wrong class is one.
         draws: number of draws or calls.
         seed: seed of the draws.
+        batch: images that share one draw of a random network, and one call of a stateful one.
     """
 
     net: Any
@@ -74,6 +74,7 @@ class Judge:
     reject: int | None = None
     draws: int = 42
     seed: int = 0
+    batch: int = 16
 
     @torch.no_grad()
     def margins(self, x: Tensor, y: Tensor) -> Tensor:
@@ -90,7 +91,7 @@ class Judge:
         if not self.random:
             return (self.margins(x, y) > 0).float()
         shares = []
-        for number, (part, labels) in enumerate(zip(x.split(BATCH), y.split(BATCH), strict=True)):
+        for number, (part, labels) in enumerate(zip(x.split(self.batch), y.split(self.batch), strict=True)):
             judge = Judge(copy.deepcopy(self.net), reject=self.reject) if isinstance(self.net, nn.Module) else self
             with drawn(self.seed + number):
                 shares.append(sum((judge.margins(part, labels) > 0).float() for _ in range(self.draws)) / self.draws)
@@ -155,18 +156,19 @@ def by_hand(attack: Attack, judge: Judge, x: Tensor, y: Tensor, eps: float, seed
     """
     found = Best(judge, x, y, eps)
     surrogates = attack.surrogates(judge.net)
-    runs: list[tuple[Surrogate, int | None]] = [(each, None) for each in surrogates for _ in range(attack.restarts)]
-    runs += [(surrogates[0], place) for place in range(attack.targets)]
+    runs: list[tuple[Surrogate, int | None, bool]]
+    runs = [(each, None, number % 2 == 1) for each in surrogates for number in range(attack.restarts)]
+    runs += [(surrogates[0], place, False) for place in range(attack.targets)]
     with drawn(seed):
-        for surrogate, place in runs:
+        for surrogate, place, bounded in runs:
             if not len(found.active):
                 break
-            _descend(attack, surrogate, place, found)
+            _descend(attack, surrogate, place, bounded, found)
         _climb(found, attack.climb)
     return found.best
 
 
-def _descend(attack: Attack, surrogate: Surrogate, place: int | None, found: Best) -> None:
+def _descend(attack: Attack, surrogate: Surrogate, place: int | None, bounded: bool, found: Best) -> None:
     """Signed gradient descent with momentum (Dong et al., 2018) and a falling step size, from a random point."""
     rows = found.active
     low, high = found.low[rows] - attack.widen, found.high[rows] + attack.widen
@@ -176,12 +178,12 @@ def _descend(attack: Attack, surrogate: Surrogate, place: int | None, found: Bes
     velocity = torch.zeros_like(z)
     for step in range(attack.steps):
         size = 0.5 * (1 + math.cos(math.pi * step / attack.steps)) * 0.5 + 0.01  # of the half width of the box
-        slope = _gradient(attack, surrogate, z, y, target)
+        slope = _gradient(attack, surrogate, z, y, target, bounded)
         scale = slope.abs().flatten(1).mean(1).clamp_min(1e-30).reshape(-1, 1, 1, 1)
         velocity = 0.75 * velocity + slope / scale
         z = torch.minimum(torch.maximum(z - size * (high - low) / 2 * velocity.sign(), low), high)
         last = step == attack.steps - 1
-        if not last and found.judge.random and step % 20 != 19:  # judging takes many forwards
+        if not last and found.judge.random and step % 15 != 14:  # judging takes many forwards
             continue
         inputs = z if attack.decode is None else attack.decode(z, found.low[rows], found.high[rows])
         found.offer(rows, inputs)
@@ -193,8 +195,13 @@ def _descend(attack: Attack, surrogate: Surrogate, place: int | None, found: Bes
             return
 
 
-def _gradient(attack: Attack, surrogate: Surrogate, z: Tensor, y: Tensor, target: Tensor | None) -> Tensor:
-    """Gradient of the difference of logits, averaged over draws and noise."""
+def _gradient(
+    attack: Attack, surrogate: Surrogate, z: Tensor, y: Tensor, target: Tensor | None, bounded: bool
+) -> Tensor:
+    """Gradient of the difference of logits, averaged over draws and noise.
+
+    Draws that are fooled already count less; with `bounded`, so do those that are far from it, which may be hopeless.
+    """
     total = torch.zeros_like(z)
     for _ in range(attack.draws):
         point = (z + attack.smoothing * torch.randn_like(z)) if attack.smoothing else z
@@ -205,7 +212,7 @@ def _gradient(attack: Attack, surrogate: Surrogate, z: Tensor, y: Tensor, target
         else:
             loss = logits.gather(1, y[:, None])[:, 0] - logits.gather(1, target[:, None])[:, 0]
         if attack.draws > 1:
-            loss = torch.nn.functional.softplus(loss)  # a draw that is fooled already counts less
+            loss = torch.sigmoid(loss / 3) if bounded else torch.nn.functional.softplus(loss)
         total += torch.autograd.grad(loss.sum(), point)[0].nan_to_num(0.0)
     return total
 

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from defences import DEFENCES, EPS, Defence
 from defences.fitting import digits
-from defences.hand_attack import Judge, by_hand
+from defences.hand_attack import Attack, Judge, by_hand
 from inputopt.files import write_text
 
 RESULTS = Path(__file__).with_name("true_robustness.json")
@@ -35,9 +36,15 @@ def sample(count: int = DIGITS) -> tuple[Tensor, Tensor]:
     return digits().held_x[rows], digits().held_y[rows]
 
 
-def judge_of(defence: Defence, net: Any, reject: int | None = None, seed: int = SEED, draws: int = 42) -> Judge:
-    """How the defence's answers are judged."""
-    return Judge(net, defence.alone, defence.random, reject, draws, seed)
+def judge_of(defence: Defence, net: Any, reject: int | None = None) -> Judge:
+    """How the defence's answers are judged during a search."""
+    return Judge(net, defence.alone, defence.random, reject, seed=SEED)
+
+
+def final_judge(defence: Defence, net: Any, reject: int | None = None) -> Judge:
+    """How final images are judged: on fresh draws, few images to a draw unless the batch is part of the state."""
+    batch = 16 if "stateful_network" in defence.indicators else 4
+    return Judge(net, defence.alone, defence.random, reject, draws=84, seed=FRESH, batch=batch)
 
 
 def made(defence: Defence) -> Any:
@@ -55,7 +62,7 @@ def measure(defence: Defence, count: int = DIGITS, seed: int = SEED) -> dict[str
     x, y = sample(count)
     started = time.perf_counter()
     net = made(defence)
-    clean = judge_of(defence, net, seed=FRESH, draws=84).correct(x, y)
+    clean = final_judge(defence, net).correct(x, y)
     left = torch.minimum(clean, _left(defence, net, x, y, None, seed))
     found: dict[str, Any] = {"clean_accuracy": _rounded(clean.mean()), "robust_accuracy": _rounded(left.mean())}
     if defence.reject is not None:
@@ -64,11 +71,21 @@ def measure(defence: Defence, count: int = DIGITS, seed: int = SEED) -> dict[str
     return found | {"seconds": round(time.perf_counter() - started, 1), "left": _each(left)}
 
 
+@functools.cache
+def transferred(attack: Attack, count: int, seed: int) -> Tensor:
+    """The worst inputs found for the first surrogate, which all defences over the same network share."""
+    x, y = sample(count)
+    return by_hand(attack, Judge(attack.surrogates(None)[0]), x, y, EPS, seed)
+
+
 def _left(defence: Defence, net: Any, x: Tensor, y: Tensor, reject: int | None, seed: int) -> Tensor:
-    worst = by_hand(defence.attack, judge_of(defence, net, reject), x, y, EPS, seed)
+    if defence.attack.transfer:
+        worst = transferred(defence.attack, len(x), seed)
+    else:
+        worst = by_hand(defence.attack, judge_of(defence, net, reject), x, y, EPS, seed)
     assert ((worst - x).abs() <= EPS + 1e-6).all()
     assert ((worst >= 0) & (worst <= 1)).all()
-    return judge_of(defence, net, reject, seed=FRESH, draws=84).correct(worst, y)
+    return final_judge(defence, net, reject).correct(worst, y)
 
 
 def _rounded(value: Tensor) -> float:

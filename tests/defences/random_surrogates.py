@@ -5,6 +5,7 @@ Each function takes the defended network and returns surrogates, the most useful
 
 from __future__ import annotations
 
+import itertools
 import random
 from typing import Any
 
@@ -14,7 +15,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from defences import randomised, stateful
-from defences.defence import cnn
 from defences.fitting import digits
 from defences.hand_attack import Surrogate
 from defences.surrogates import straight_through
@@ -35,17 +35,15 @@ def diffusion(net: Any) -> list[Surrogate]:
 
 
 def each_member(net: randomised.RandomMember) -> list[Surrogate]:
-    """One member of the ensemble for each draw."""
-    return [net]
+    """The members in turn, so that draws in multiples of their number give the exact mean."""
+    members = itertools.cycle(net.members)
+    return [lambda x: next(members)(x)]
 
 
 def each_offset(net: stateful.InputCounter) -> list[Surrogate]:
-    """A random one of the shifts that the counter chooses from, for each draw."""
-
-    def run(x: Tensor) -> Tensor:
-        return net.net(torch.roll(x, random.choice(net.offsets), (2, 3)))
-
-    return [run]
+    """The shifts that the counter chooses from, in turn."""
+    offsets = itertools.cycle(net.offsets)
+    return [lambda x: net.net(torch.roll(x, next(offsets), (2, 3)))]
 
 
 def any_running_mean(net: stateful.MovingMean) -> list[Surrogate]:
@@ -88,8 +86,3 @@ def barrage(net: randomised.Barrage) -> list[Surrogate]:
         return net.net(x)
 
     return [run]
-
-
-def pruned(net: randomised.PrunedNetwork) -> list[Surrogate]:
-    """The network with its draws, and without them."""
-    return [net, cnn()]

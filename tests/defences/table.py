@@ -29,9 +29,9 @@ SHIFTED = ("low_clean_accuracy",)
 
 CLIMB = 1500
 ITSELF = Attack(surrogates.itself)
-PLAIN = Attack(surrogates.undefended)
-PLAIN_MLP = Attack(surrogates.undefended_mlp)
-EOT = Attack(surrogates.itself, draws=6, steps=40, targets=3)
+PLAIN = Attack(surrogates.undefended, transfer=True)
+PLAIN_MLP = Attack(surrogates.undefended_mlp, transfer=True)
+EOT = Attack(surrogates.itself, draws=6, steps=30, targets=2)
 
 _FIRST = (
     Defence(
@@ -77,12 +77,19 @@ _FIRST = (
     ),
     Defence("noise", "additive noise", randomised.NoisyNetwork, EOT, RANDOM, random=True),
     Defence("dropout", "Feinman et al., 2017", randomised.DropoutNetwork, EOT, RANDOM, "digits-mlp", True, clean=0.85),
-    Defence("random member", "random choice of a network", randomised.RandomMember, EOT, RANDOM, random=True),
+    Defence(
+        "random member",
+        "random choice of a network",
+        randomised.RandomMember,
+        replace(EOT, surrogates=random_surrogates.each_member),
+        RANDOM,
+        random=True,
+    ),
     Defence(
         "input counter",
         "a buffer that counts",
         stateful.InputCounter,
-        replace(EOT, surrogates=random_surrogates.each_offset),
+        replace(EOT, surrogates=random_surrogates.each_offset, draws=7),
         STATE,
         random=True,
     ),
@@ -203,7 +210,7 @@ _LATE = (  # in other styles, to test that remedies and indicators were not fitt
         "activation pruning",
         "Dhillon et al., 2018",
         randomised.activation_pruning,
-        replace(EOT, surrogates=random_surrogates.pruned),
+        EOT,
         RANDOM,
         random=True,
     ),
