@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
 import torch
 from defences import DEFENCES, EPS
-from defences.measure import RESULTS, sample
+from defences.measure import sample
 
 import inputopt
 from inputopt.attacks.batches import logits_in_batches
@@ -26,7 +25,21 @@ from inputopt.search.norms import find_norm
 COUNT = 20
 X, Y = sample(COUNT)
 REASON = (Indicator("zero_gradient", 1.0, "The gradient is zero."),)
-BY_HAND = json.loads(RESULTS.read_text())["defences"]
+
+BY_HAND = {
+    "rounding": 0,
+    "integer input": 7,
+    "thermometer code": 0,
+    "sharp softmax": 5,
+    "hard labels": 5,
+    "decoy gradient": 5,
+    "learned table": 0,
+    "binarised": 0,
+    "low pass by numpy": 1,
+    "served probabilities": 1,
+    "reversed gradient": 1,
+}
+"""How many of these digits the attacks of tests/defences leave."""
 
 
 @default_modes()
@@ -40,25 +53,9 @@ def left(model, x=X, y=Y) -> float:
     return float(check_final_images(net, problem, adapted.state, traits, 0).robust.mean())
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "rounding",
-        "integer input",
-        "thermometer code",
-        "sharp softmax",
-        "hard labels",
-        "detached",
-        "noisy backward",
-        "decoy gradient",
-        "learned table",
-        "weights in a closure",
-        "rounded features",
-        "reversed gradient",
-    ],
-)
+@pytest.mark.parametrize("name", BY_HAND)
 def test_remedies_alone_leave_what_attacks_by_hand_leave(name):
-    assert left(DEFENCES[name].make()) <= BY_HAND[name]["robust_accuracy"] + 2 / COUNT
+    assert round(COUNT * left(DEFENCES[name].make())) <= BY_HAND[name] + 1
 
 
 def test_both_numbers_are_kept_and_the_model_is_not_changed():
