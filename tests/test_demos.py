@@ -68,6 +68,21 @@ def sunny_tank(printed: str) -> None:
     assert len(printed.split("regions changed by minimal perturbations")) == 3
 
 
+def looks_robust(printed: str) -> None:
+    found = rows(printed, r"^(plain|rounded|low pass) +(\d+)% +(\d+)% +(\d+)%  (.*)$")
+    shares = {name: (int(clean), int(before), int(after)) for name, clean, before, after, _ in found}
+    reasons = {name: set(fired.split(" ")) for name, *_, fired in found}  # commas are removed
+    assert list(shares) == ["plain", "rounded", "low pass"]
+    assert shares["plain"][1] == shares["plain"][2]
+    assert reasons["plain"] == {"none"}
+    assert "zero_gradient" in reasons["rounded"]
+    assert "no_gradient" in reasons["low pass"]
+    for name in ("rounded", "low pass"):
+        clean, before, after = shares[name]
+        assert clean >= before > after
+        assert rows(printed, rf"^{name}: .* (\d+) more inputs: \S+ -> \S+$")
+
+
 def nearest_neighbours(printed: str) -> None:
     found = rows(printed, r"^(digits-\S+) +(l\w+) +(\d+) of 8 +(\S+) +(\S+) +(\S+) +(\d+)$")
     assert len(found) == 8
@@ -86,6 +101,7 @@ SHOWS: dict[str, Callable[[str], None]] = {
     "04_fooled_digits": fooled_digits,
     "05_sunny_tank": sunny_tank,
     "06_nearest_neighbours": nearest_neighbours,
+    "07_looks_robust": looks_robust,
 }
 
 
@@ -99,6 +115,7 @@ LESS: dict[str, Callable[[ModuleType], dict[str, Any]]] = {
     "05_sunny_tank": lambda demo: {"SHOWN": 1, "TRAINED_ON": 60, "TESTED_ON": 40, "TRAININGS": 40, "STEPS": 4},
     "04_fooled_digits": lambda demo: {"SHOWN": (2,)},
     "06_nearest_neighbours": lambda demo: {"COUNT": 8, "SHOWN": 2, "QUERIES": 150},
+    "07_looks_robust": lambda demo: {"COUNT": 12, "SHOWN": 2},
 }
 
 

@@ -87,7 +87,7 @@ def elu(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> 
 
 
 def softplus(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> None:
-    """Softplus with its beta, as softplus(beta z) / beta; beyond torch's threshold the network uses the identity, which differs by rounding."""
+    """Softplus with its beta, as softplus(beta z) / beta; beyond torch's threshold the network uses the identity."""
     beta = float(args[1]) if len(args) > 1 else 1.0
     node = trace.node(args[0])
     node = node if beta == 1 else trace.scaled(node, torch.tensor(beta, dtype=torch.float64))

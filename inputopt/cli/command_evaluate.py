@@ -23,7 +23,7 @@ from inputopt.cli.parsing import choice, class_or_name, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.glossary import explain_attack
-from inputopt.evaluation.protocols import PRESETS
+from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.report_text import with_interval
 from inputopt.files import check_writable, save_figure, stored_command
@@ -68,6 +68,11 @@ def add_commands(commands: Any) -> None:
         type=choice("preset", PRESETS),
         default="standard",
         help=f"one of {', '.join(PRESETS)} (%(default)s)",
+    )
+    command.add_argument(
+        "--adapt",
+        action=argparse.BooleanOptionalAction,
+        help="apply the remedies that indicators name, such as repaired gradients (default: with --preset thorough)",
     )
     command.add_argument(
         "--report",
@@ -192,7 +197,16 @@ def run_evaluate(options: argparse.Namespace) -> int:
     levels = levels_of(options, net, x)
     with attack_bar(len(find_protocol(options.preset, options.norm))) as progress:
         report = evaluate(
-            net, x, data.y, options.norm, eps, options.preset, options.seed, levels=levels, progress=progress
+            net,
+            x,
+            data.y,
+            options.norm,
+            eps,
+            options.preset,
+            options.seed,
+            levels=levels,
+            adapt=options.adapt,
+            progress=progress,
         )
     report = replace(report, settings=report.settings | _origin(data, options.seed))
     report.save(out / "evaluation", data.names)
@@ -222,9 +236,11 @@ def _class_names(net: Frozen) -> tuple[str, ...] | None:
 
 def report_text(report: Report) -> str:
     """A report as text: accuracies, one row per attack, and warnings."""
+    before = report.robust_accuracy_before_adapting
+    remedies = "" if before is None else f" ({100 * before:.1f} % before remedies)"
     figures = [
         f"clean accuracy {with_interval(report.clean_accuracy, report.clean_interval)}",
-        f"robust accuracy at most {with_interval(report.robust_accuracy, report.interval)}, in "
+        f"robust accuracy at most {with_interval(report.robust_accuracy, report.interval)}{remedies}, in "
         f"{report.settings['norm']} {report.settings['eps']:g}, preset {report.settings['preset']}",
     ]
     if report.certified_accuracy is not None and report.certified_interval is not None:

@@ -54,13 +54,14 @@ def finish(options: argparse.Namespace, text: str, values: Mapping[str, Any], fi
 
 @contextmanager
 def attack_bar(attacks: int) -> Iterator[Callable[..., None]]:
-    """Show the attack that runs and the time left; the callback is called with its name before each of `attacks`."""
+    """Show the attack that runs and the time left; the callback is called with its name before each of about `attacks`."""
     with stderr_bar(total=attacks, unit="attack") as bar:
         finished = 0
 
         def progress(name: str, remaining: int | None = None) -> None:
             nonlocal finished
             bar.set_description(name if remaining is None else f"{name}, {remaining} remaining", refresh=False)
+            bar.total = max(bar.total, finished + 1)  # an evaluation adds attacks where gradients do not lead
             bar.update(finished - bar.n)
             bar.refresh()
             finished += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 
 from inputopt.attacks.attack import Attack
@@ -97,14 +98,11 @@ ATTACK_GLOSSARY = {
 
 
 def explain_attack(attack: Attack) -> Explanation:
-    """What an attack does; of `MultiTargeted` also its rounds.
-
-    Raises:
-        ValueError: the attack is not in `ATTACK_GLOSSARY`.
-    """
+    """What an attack does; of `MultiTargeted` also its rounds, of other attacks than those of the glossary the docstring."""
     name = type(attack).__name__
     if name not in ATTACK_GLOSSARY:
-        raise ValueError(f"{name} has no entry in ATTACK_GLOSSARY; add its sentence and its source.")
+        return Explanation((inspect.getdoc(type(attack)) or name).partition("
+")[0].rstrip("."))
     if not isinstance(attack, MultiTargeted):
         return ATTACK_GLOSSARY[name]
     widened = any(part.enlarged_radii for part in attack.rounds)

@@ -13,6 +13,7 @@ from inputopt.attacks.multi_targeted import MultiTargeted, Round
 from inputopt.attacks.pgd import PGD
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.indicators import Indicator
+from inputopt.evaluation.protocol_run import row_of
 from inputopt.evaluation.protocols import Stage
 from inputopt.evaluation.remedies.applied import REJECT, asks_for_remedies
 from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
@@ -23,9 +24,13 @@ from inputopt.evaluation.remedies.remedy import Adapted, Remedy
 from inputopt.evaluation.remedies.trials import attack_on, rows_of_trial
 from inputopt.evaluation.state import EvaluationState, margin_reduced
 from inputopt.evaluation.threat import Threat
+from inputopt.search.rows import take
 
 SQUARES, MORE_SQUARES = 400, 1600
 """Steps of the random search, and those that follow where the first ones came closer to the boundary."""
+
+MOST_DRAWS = 0.95
+"""Share of the draws of a random network from which on an image needs no further attack."""
 
 
 def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator]) -> Adapted:
@@ -73,31 +78,50 @@ def _attacked(
         margin, scores = torch.full_like(state.margin, torch.inf), traits_of(network, threat.traits).scores
         state, nearest = replace(state, margin=margin, scores=scores), threat.problem.x0.clone()
     for stage in stages:
-        tried, name = (state.robust & stage.where(state)).nonzero()[:, 0], f"{network.name}: {stage.name}"
+        tried = (_unfinished(threat, state) & stage.where(state)).nonzero()[:, 0]
+        name = f"{network.name}: {stage.name}"
         if threat.progress is not None:
             threat.progress(name, len(tried))
         started, before = time.perf_counter(), state.margin
-        original = stage.attack.gradient_free and not network.logits  # the same outputs, and quicker
+        # outputs of the original are the same, and quicker
+        original = stage.attack.gradient_free and not network.logits and not threat.traits.batch_dependent
         runs = AttackNetwork("", threat.net, changed=False) if original else network
         found = attack_on(runs, stage.attack, threat, tried, nearest) if len(tried) else None
         seconds = time.perf_counter() - started
-        state = state.after(tried, found, threat.problem.label[tried])
         if found is None:
-            rows.append(AttackRow(name, 0, (), 0, 0, seconds))
+            state = state.after(tried, None, threat.problem.label[tried])
+            rows.append(row_of(replace(stage, name=name), tried, None, seconds))
             continue
+        new = tuple(tried[found.success & state.robust[tried]].tolist())
+        rows.append(replace(row_of(replace(stage, name=name), tried, found, seconds), fooled=new))
+        if threat.traits.stochastic:  # an image that fools the model in more draws replaces one that does in fewer
+            better = found.success_rate > state.fooled[tried]
+            tried, found = tried[better], take(found, better)
+        state = state.after(tried, found, threat.problem.label[tried])
         closer = (state.margin < before)[tried]
         nearest = nearest.index_copy(0, tried[closer], found.x[closer])
-        forwards, backwards = int(found.forwards.sum()), int(found.backwards.sum())
-        rows.append(AttackRow(name, len(tried), tuple(tried[found.success].tolist()), forwards, backwards, seconds))
     return state, rows, nearest
+
+
+def _unfinished(threat: Threat, state: EvaluationState) -> Tensor:
+    """The inputs to attack, bool [B]: robust ones; of a random network those that some draws classify correctly."""
+    return state.fooled < MOST_DRAWS if threat.traits.stochastic else state.robust
 
 
 def _with_gradients(threat: Threat) -> list[Stage]:
     """The attacks on an attack network that follow its gradient, in order."""
-    stages = [Stage("PGD, 40 steps", PGD(steps=40)), Stage("all classes", MultiTargeted(rounds=(Round(9, 12),)))]
-    if not threat.traits.stochastic:
-        nearest = MultiTargeted(rounds=(Round(3, 60, (2.0,)),))
-        stages.append(Stage("likeliest classes, from a larger ball", nearest))
+    if threat.traits.stochastic:
+        stages = [
+            Stage("PGD, 40 steps", PGD(steps=40)),
+            Stage("likeliest classes", MultiTargeted(rounds=(Round(4, 30),))),
+            Stage("PGD, 100 steps", PGD(steps=100)),
+        ]
+    else:
+        stages = [
+            Stage("PGD, 40 steps", PGD(steps=40)),
+            Stage("all classes", MultiTargeted(rounds=(Round(9, 12),))),
+            Stage("likeliest classes, from a larger ball", MultiTargeted(rounds=(Round(3, 60, (2.0,)),))),
+        ]
     return _in_threat(stages, threat)
 
 
