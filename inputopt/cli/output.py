@@ -54,7 +54,7 @@ def finish(options: argparse.Namespace, text: str, values: Mapping[str, Any], fi
 
 @contextmanager
 def attack_bar(attacks: int) -> Iterator[Callable[..., None]]:
-    """Show the attack that runs and the time left; the callback is called with its name before each of about `attacks`."""
+    """Show the attack that runs and the time left; the callback is called with the name of each of about `attacks`."""
     with stderr_bar(total=attacks, unit="attack") as bar:
         finished = 0
 

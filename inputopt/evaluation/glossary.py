@@ -98,11 +98,10 @@ ATTACK_GLOSSARY = {
 
 
 def explain_attack(attack: Attack) -> Explanation:
-    """What an attack does; of `MultiTargeted` also its rounds, of other attacks than those of the glossary the docstring."""
+    """What an attack does, with the rounds of `MultiTargeted`; of an attack without an entry the docstring's first line."""
     name = type(attack).__name__
     if name not in ATTACK_GLOSSARY:
-        return Explanation((inspect.getdoc(type(attack)) or name).partition("
-")[0].rstrip("."))
+        return Explanation((inspect.getdoc(type(attack)) or name).splitlines()[0].rstrip("."))
     if not isinstance(attack, MultiTargeted):
         return ATTACK_GLOSSARY[name]
     widened = any(part.enlarged_radii for part in attack.rounds)
