@@ -98,7 +98,7 @@ ATTACK_GLOSSARY = {
 
 
 def explain_attack(attack: Attack) -> Explanation:
-    """What an attack does, with the rounds of `MultiTargeted`; of an attack without an entry the docstring's first line."""
+    """What an attack does, with the rounds of `MultiTargeted`; or the docstring's first line without an entry."""
     name = type(attack).__name__
     if name not in ATTACK_GLOSSARY:
         return Explanation((inspect.getdoc(type(attack)) or name).splitlines()[0].rstrip("."))
