@@ -137,9 +137,9 @@ def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: An
     """
     bound = inspect.signature(visualize).bind(net, objective, *args, **settings)
     bound.apply_defaults()
-    arguments = {name: value for name, value in bound.arguments.items() if name != "watch"}
-    given = {name: arguments.pop(name) for name in (field.name for field in fields(SearchSettings))}
-    _search(net=arguments.pop("model"), **arguments, given=given)
+    arguments = {name: value for name, value in bound.arguments.items() if name not in ("model", "objective", "watch")}
+    given = {field.name: arguments.pop(field.name) for field in fields(SearchSettings)}
+    _search(net, objective, given=given, **arguments)
 
 
 def _search(
