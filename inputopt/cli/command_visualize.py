@@ -144,7 +144,12 @@ def run_visualize(options: argparse.Namespace) -> int:
     if len(pictures) > 1:
         save_figure(objective_sheet(pictures, net, objective, names=titles), out / "visualize.png")
         written.append(out / "visualize.png")
-    finish(options, f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}", {"images": titles, **settings}, written)
+    finish(
+        options,
+        f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}",
+        {"images": titles, **settings},
+        written,
+    )
     return 0
 
 
