@@ -154,7 +154,7 @@ def run_visualize(options: argparse.Namespace) -> int:
     recipe = pictures[0].recipe
     used = {name: recipe["settings"][name] for name in ("steps", *settings)}
     values = {"images": titles, **used, "left_out": recipe.get("left_out", {})}
-    finish(options, f"{len(paths)} images of {', '.join(titles)}", values, written)
+    finish(options, f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}", values, written)
     return 0
 
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch import Tensor
 
 from inputopt import checks
@@ -190,6 +191,11 @@ def _labels(path: Path) -> tuple[Array, int]:
     Raises:
         FileError: the file is not an .npz archive with matching arrays x and y.
     """
+    if path.suffix.lower() in Image.registered_extensions():
+        raise FileError(
+            f"{path} is a single image; put it into a folder named after its class, such as photos/7/{path.name}, and "
+            "give the folder photos."
+        )
     if not zipfile.is_zipfile(path):
         raise FileError(f"{path} must be an .npz file with arrays x and y, or a folder with a subfolder per class.")
     with zipfile.ZipFile(path) as archive:
