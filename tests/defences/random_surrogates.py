@@ -9,7 +9,6 @@ import itertools
 import random
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -21,15 +20,16 @@ from defences.surrogates import straight_through
 
 
 def diffusion(net: Any) -> list[Surrogate]:
-    """The same steps with their derivative; all are linear."""
+    """The steps with their derivative: all are linear, so that together they are one matrix."""
+    flat = net.mean + torch.eye(len(net.mean))
+    for level, lower in zip(net.levels, net.levels[1:], strict=False):
+        guess = net.denoise(flat, level)
+        flat = guess + lower / level * (flat - guess)
+    matrix = flat - net.mean
 
     def run(x: Tensor) -> Tensor:
-        flat = x.flatten(1)
-        flat = flat + net.levels[0] * torch.randn_like(flat)
-        for level, lower in zip(net.levels, net.levels[1:], strict=False):
-            guess = net.denoise(flat, level)
-            flat = guess + lower / level * (flat - guess)
-        return net.net(flat.reshape(x.shape).clamp(0, 1))
+        noisy = x.flatten(1) + net.levels[0] * torch.randn(len(x), len(net.mean))
+        return net.net((net.mean + (noisy - net.mean) @ matrix).reshape(x.shape).clamp(0, 1))
 
     return [run]
 
@@ -58,16 +58,9 @@ def any_running_mean(net: stateful.MovingMean) -> list[Surrogate]:
 
 def deflection(net: randomised.DeflectedNetwork) -> list[Surrogate]:
     """Deflection moves pixels; the gradient goes back to the pixel that a value came from."""
-    deflect = net.deflect
 
     def run(x: Tensor) -> Tensor:
-        source = np.tile(np.arange(28 * 28).reshape(28, 28), (len(x), 1, 1))
-        places = np.random.randint(0, 28, (deflect.pixels, len(x), 2))
-        moves = np.random.randint(-deflect.window, deflect.window + 1, places.shape)
-        every = np.arange(len(x))
-        for place, near in zip(places, np.clip(places + moves, 0, 27), strict=True):
-            source[every, place[:, 0], place[:, 1]] = source[every, near[:, 0], near[:, 1]]
-        image = x.flatten(1).gather(1, torch.from_numpy(source).flatten(1)).reshape(x.shape)
+        image = x.flatten(1).gather(1, net.deflect.sources(len(x))).reshape(x.shape)
         return net.backbone(0.75 * image + 0.25 * functional.avg_pool2d(image, 3, 1, 1))
 
     return [run]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -106,15 +107,18 @@ class PixelDeflection(nn.Module):
         super().__init__()
         self.pixels, self.window = pixels, window
 
+    def sources(self, count: int) -> Tensor:
+        """For each pixel of `count` images the index of the pixel whose value it takes, [count, 784]."""
+        source = np.tile(np.arange(28 * 28).reshape(28, 28), (count, 1, 1))
+        places = np.random.randint(0, 28, (self.pixels, count, 2))
+        moves = np.random.randint(-self.window, self.window + 1, places.shape)
+        every = np.arange(count)
+        for place, near in zip(places, np.clip(places + moves, 0, 27), strict=True):
+            source[every, place[:, 0], place[:, 1]] = source[every, near[:, 0], near[:, 1]]
+        return torch.from_numpy(source).flatten(1)
+
     def forward(self, x: Tensor) -> Tensor:
-        image = x.detach().clone()
-        height, width = x.shape[-2:]
-        for each in image:
-            for _ in range(self.pixels):
-                row, column = random.randrange(height), random.randrange(width)
-                near_row = min(max(row + random.randint(-self.window, self.window), 0), height - 1)
-                near_column = min(max(column + random.randint(-self.window, self.window), 0), width - 1)
-                each[:, row, column] = each[:, near_row, near_column]
+        image = x.detach().flatten(1).gather(1, self.sources(len(x))).reshape(x.shape)
         return 0.75 * image + 0.25 * functional.avg_pool2d(image, 3, 1, 1)
 
 
