@@ -167,7 +167,7 @@ def _attacked(
     """The result of the attack on the inputs at positions `tried`, as if called on them alone; None without inputs."""
     if not len(tried):
         return None
-    parts = tried.split(1) if traits.batch_dependent else [tried]
+    parts = torch.split(tried, 1) if traits.batch_dependent else [tried]
     # `check_batch` is not needed: the clean inputs were checked
     found = [
         run_in_batches(attack, net, renumbered(take(problem, part)), traits, seed, None, check_batch=False)
