@@ -21,8 +21,9 @@ from inputopt.evaluation.protocols import (
     full_search,
     gradient_free_protocol,
     one_by_one_protocol,
+    without_shortcuts,
 )
-from inputopt.evaluation.state import EvaluationState, all_robust
+from inputopt.evaluation.state import EvaluationState
 from inputopt.evaluation.threat import Threat
 from inputopt.search.result import Result, concatenated
 from inputopt.search.rows import take
@@ -67,10 +68,13 @@ def run_protocol(
     stages, further = _stages(threat, preset, measured)
     rows: list[AttackRow] = []
     late = 0
-    while stages:
+    while True:
+        if further and not measured.leads:
+            stages, further = [*without_shortcuts(stages), *further], []
+        if not stages:
+            break
         stage, *stages = stages
-        chosen = stage.where if measured.leads else all_robust
-        tried = (state.robust & ~certified & chosen(state)).nonzero()[:, 0]
+        tried = (state.robust & ~certified & stage.where(state)).nonzero()[:, 0]
         started = time.perf_counter()
         found = _attacked(stage, threat, tried)
         state = state.after(tried, found, threat.problem.label[tried])
@@ -79,8 +83,6 @@ def run_protocol(
         if found is not None and not stage.attack.gradient_free:
             measured.probe_failures(tried, found)
             late = 0 if threat.traits.stochastic else late_successes(found)
-        if not stages and not measured.leads:
-            stages, further = further, []
     return ProtocolRun(state, tuple(rows), late)
 
 
