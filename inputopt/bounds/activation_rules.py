@@ -87,8 +87,10 @@ def elu(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> 
 
 
 def softplus(trace: GraphBuilder, result: Any, func: Any, args: Any, kwargs: Any) -> None:
-    """Softplus with its beta, as softplus(beta z) / beta; beyond torch's threshold the network uses the identity."""
+    """Softplus with its beta, as softplus(beta z) / beta; beyond the threshold it is the identity (see `SOFTPLUS`)."""
     beta = float(args[1]) if len(args) > 1 else 1.0
+    if len(args) > 2 and float(args[2]) < 20:
+        raise RefusalError("a softplus with a threshold below 20")
     node = trace.node(args[0])
     node = node if beta == 1 else trace.scaled(node, torch.tensor(beta, dtype=torch.float64))
     node = trace.add("softplus", SOFTPLUS, (node,), trace.shape(node))

@@ -1,0 +1,52 @@
+"""`inputopt certify`: the same numbers as the library, and one sentence for what does not go together."""
+
+import json
+
+import pytest
+
+import inputopt
+from inputopt.cli.data_arguments import find_data
+from inputopt.cli.main import main
+
+
+def test_it_writes_a_row_for_each_input(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["certify", "digits-mlp", "digits", "--eps", "0.03", "--count", "20", "--budget", "0"]) == 0
+    assert "% certified in linf 0.03" in capsys.readouterr().out
+    written = json.loads((tmp_path / "out" / "certificate.json").read_text())
+    net = inputopt.Frozen(inputopt.load("digits-mlp"))
+    data = find_data("digits", 20)
+    found = inputopt.certify(net, data.inputs(net), data.y, eps=0.03, budget=0)
+    assert [row["certified"] for row in written["inputs"]] == found.certified.tolist()
+    assert [row["method"] for row in written["inputs"]] == list(found.method)
+    assert written["certified_accuracy"] == found.accuracy
+    assert written["proven_by"]["none"] == 20 - int(found.certified.sum())
+
+
+def test_a_smoothed_classifier_is_certified_in_l2(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = ["certify", "digits-mlp", "--norm", "l2", "--eps", "0.2", "--sigma", "0.2", "--draws", "60", "--count", "10"]
+    assert main([*line, "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert 0 <= values["certified_accuracy"] <= 1
+    assert (values["sigma"], values["draws"]) == (0.2, 60)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--draws", "5"], "--draws applies to a smoothed classifier"),
+        (["--sigma", "0.2"], "--sigma certifies in l2"),
+        (["--norm", "l2"], "--eps has no default in l2"),
+        (["--norm", "l0"], "l0"),
+    ],
+)
+def test_what_does_not_go_together_is_one_line(arguments, message, capsys):
+    try:
+        status = main(["certify", "digits-mlp", *arguments])
+    except SystemExit as ended:  # argparse ends the program itself
+        status = ended.code
+    error = capsys.readouterr().err
+    assert status == 2
+    assert message in error
+    assert "Traceback" not in error
