@@ -27,12 +27,13 @@ from inputopt.evaluation.protocols import (
     full_search,
     gradient_free_protocol,
     one_by_one_protocol,
+    without_shortcuts,
 )
 from inputopt.evaluation.remedies.adapt import adapt as apply_remedies
 from inputopt.evaluation.remedies.applied import asks_for_remedies, with_applied
 from inputopt.evaluation.remedies.threat import Threat
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.state import EvaluationState, all_robust
+from inputopt.evaluation.state import EvaluationState
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import Inputs, check_problem
@@ -105,13 +106,17 @@ def evaluate(
         stages, further = one_by_one_protocol(preset, norm, traits.classes), []
     if not measured.has_gradient:
         stages, further = gradient_free_protocol(preset, norm), []
-    while stages:
+    while True:
+        if further and not measured.leads:
+            stages, further = [*without_shortcuts(stages), *further], []
+        if not stages:
+            break
         stage, *stages = stages
         # the mean over draws counts for a random model, which a search lowers up to its last step
         config = replace(
             stage.attack, levels=levels, eot_samples=eot_samples, stop_on_success=not traits.stochastic
         )  # fmt: skip
-        tried = (state.robust & (stage.where if measured.leads else all_robust)(state)).nonzero()[:, 0]
+        tried = (state.robust & stage.where(state)).nonzero()[:, 0]
         if progress is not None:
             progress(stage.name, len(tried))
         started = time.perf_counter()
@@ -121,8 +126,6 @@ def evaluate(
         if found is not None and not stage.attack.gradient_free:
             measured.probe_failures(tried, found)
             late = late_successes(found) if config.stop_on_success else 0
-        if not stages and not measured.leads:
-            stages, further = further, []
     final = check_final_images(net, problem, state, traits, seed)
     evidence = Evidence(
         traits=traits,
@@ -178,7 +181,7 @@ def _attacked(
     """The result of the attack on the inputs at positions `tried`, as if called on them alone; None without inputs."""
     if not len(tried):
         return None
-    parts = tried.split(1) if traits.batch_dependent else [tried]
+    parts = torch.split(tried, 1) if traits.batch_dependent else [tried]
     # `check_batch` is not needed: the clean inputs were checked
     found = [
         run_in_batches(attack, net, renumbered(take(problem, part)), traits, seed, None, check_batch=False)

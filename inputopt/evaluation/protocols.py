@@ -142,6 +142,11 @@ def full_search(preset: PresetName, norm: NormName, classes: int) -> list[Stage]
     return stages
 
 
+def without_shortcuts(stages: list[Stage]) -> list[Stage]:
+    """The stages on all inputs that are still robust, without those that repeat a search on a selection of them."""
+    return [replace(stage, where=all_robust) for stage in stages if stage.where is not margin_reduced]
+
+
 DLR_CLASSES = 4
 """Classes that the targeted DLR loss needs (Croce and Hein, 2020)."""
 

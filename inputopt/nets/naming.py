@@ -71,7 +71,17 @@ def fingerprint(net: Any) -> str | None:
         return None
     digest = hashlib.sha256()
     for name, value in net.state_dict().items():
-        digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
-        value = value if value.layout == torch.strided else value.to_dense()
-        digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+        for each in value if isinstance(value, tuple) else (value,):  # quantised layers pack weight and bias
+            _add_to(digest, name, each)
     return digest.hexdigest()[:16]
+
+
+def _add_to(digest: Any, name: str, value: Any) -> None:
+    """Update a hash with an entry of a state dict: a tensor, or another value that quantised layers keep."""
+    if not isinstance(value, Tensor):
+        digest.update(f"{name} {value!r}".encode())
+        return
+    digest.update(f"{name} {value.dtype} {list(value.shape)}".encode())
+    value = value.dequantize() if value.is_quantized else value
+    value = value if value.layout == torch.strided else value.to_dense()
+    digest.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -70,9 +70,9 @@ TINY, LARGEST_EXPONENT = 1e-12, 120
 
 
 def _exponent(logits: Tensor) -> int:
-    """The exponent of `NetworkTraits` for logits [B, n]."""
+    """The exponent of `NetworkTraits` for logits [B, n], with which the largest is between 8 and 16, as if trained."""
     largest = float(logits.nan_to_num(0, 0, 0).abs().max())
-    return min(LARGEST_EXPONENT, -math.frexp(largest)[1]) if 0 < largest < TINY else 0
+    return min(LARGEST_EXPONENT, 4 - math.frexp(largest)[1]) if 0 < largest < TINY else 0
 
 
 def looks_like_probabilities(logits: Tensor) -> bool:

@@ -18,11 +18,14 @@ from inputopt.search.rows import take
 EXAMPLES = 16
 """Number of inputs probed."""
 
-STEP = 0.01
-"""Length of the longer step in each element, relative to the width of the bounds; the other one is half as long."""
+STEP = 0.05
+"""Length of the longer step in each element, relative to the width of the bounds."""
 
-PROPORTIONAL = (1.5, 2.7)
-"""Ratio of the changes at both lengths between which outputs count as smooth: 2 in a linear function."""
+SHORTER = 100
+"""Factor by which the other step is shorter: it crosses hardly any threshold of a quantised input or feature."""
+
+PROPORTIONAL = (SHORTER / 2, SHORTER * 2)
+"""Ratio of the changes at both lengths between which outputs count as smooth: `SHORTER` in a linear function."""
 
 MOST = 0.5
 """Share of the inputs that must show a cause."""
@@ -50,10 +53,10 @@ def flat_cause(net: Frozen, problem: Problem, scores: Scores, seed: int, draws: 
         with draws(0):
             return net(moved)
 
-    clean, half, full = outputs(0.0), outputs(STEP / 2), outputs(STEP)
+    clean, near, far = outputs(0.0), outputs(STEP / SHORTER), outputs(STEP)
     if _saturated(clean):
         return FlatCause.SATURATED
-    short, long = ((each - clean).abs().nan_to_num(0, 0, 0).amax(1) for each in (half, full))
+    short, long = ((each - clean).abs().nan_to_num(0, 0, 0).amax(1) for each in (near, far))
     unit = torch.finfo(clean.dtype).eps * clean.nan_to_num(0, 0, 0).abs().amax(1)
     moves = long > 64 * unit
     if float(moves.double().mean()) < MOST:
@@ -67,5 +70,4 @@ def _saturated(outputs: Tensor) -> bool:
     """Whether most rows of [B, n] lie in [0, 1] or [-1, 1] with an element at the upper limit up to rounding."""
     inside = outputs.abs().amax(1) <= 1 + 1e-6
     at_limit = outputs.abs().amax(1) >= 1 - 1e-4
-    constant = (outputs == outputs.round()).all(1)  # one-hot vectors and votes are quantised, not saturated
-    return float((inside & at_limit & ~constant).double().mean()) > MOST
+    return float((inside & at_limit).double().mean()) > MOST

@@ -36,8 +36,9 @@ class GradientAgreement:
     Attributes:
         has_gradient: whether the model has a derivative at all; if not, the other fields are empty.
         zero: whether every derivative of the margin is exactly 0, bool [n].
-        vanishing: whether the predicted change is not 0 but below the resolution of the logits, bool [n].
-        shattered: whether the actual change is neither, and not within `AGREES` of the predicted one, bool [n].
+        vanishing: whether the predicted change is not 0 but below the resolution of the logits, and the actual one
+            is too, bool [n].
+        shattered: whether it is none of both, and the actual change not within `AGREES` of the predicted, bool [n].
         noisy: whether a second gradient at the same input has another direction, bool [n]; empty if not computed.
     """
 
@@ -98,7 +99,7 @@ def gradient_agreement(
     usable = predicted.isfinite() & change.isfinite()
     resolution = RESOLUTION * torch.finfo(logits.dtype).eps * logits.nan_to_num(0, 0, 0).abs().amax(1)
     zero = grad.flatten(1).abs().amax(1) == 0
-    vanishing = ~zero & (predicted.abs() <= resolution)
+    vanishing = ~zero & (predicted.abs() <= resolution) & ~(change.abs() > 4 * resolution)
     ratio = change / torch.where(predicted == 0, 1, predicted)
     shattered = ~zero & ~vanishing & ~((ratio >= AGREES[0]) & (ratio <= AGREES[1])) & usable
     return GradientAgreement(True, zero, vanishing, shattered, _directions_differ(grad[: len(again)], again))

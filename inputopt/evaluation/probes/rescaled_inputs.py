@@ -46,16 +46,15 @@ class RescaledInputs:
 
 def changes(shape: tuple[int, ...]) -> dict[str, Change]:
     """Ways to change inputs of `shape` (without the batch), by their description; the usual mistakes."""
-    found: dict[str, Change] = {
-        "multiplied by 255": lambda x: 255 * x,
-        "divided by 255": lambda x: x / 255,
-        "inverted (1 - x)": lambda x: 1 - x,
-    }
+    found: dict[str, Change] = {}
     channels = shape[0] if len(shape) == 3 else 1
     for name, (mean, std) in {"[-1, 1]": HALF, "MNIST": MNIST, "ImageNet": IMAGENET}.items():
         if len(mean) in (1, channels):
             found[f"normalised ({name})"] = partial(_normalised, mean, std)
             found[f"normalised backwards ({name})"] = partial(_denormalised, mean, std)
+    found["multiplied by 255"] = lambda x: 255 * x
+    found["divided by 255"] = lambda x: x / 255
+    found["inverted (1 - x)"] = lambda x: 1 - x
     if len(shape) == 3:
         found["transposed (height and width exchanged)"] = lambda x: x.transpose(2, 3)
         found["mirrored"] = lambda x: x.flip(3)
