@@ -165,14 +165,21 @@ def evaluate(
         "date": now(),
         "versions": recorded_versions(),
     }
-    reasons, before = indicators(evidence), None
-    if adapt and asks_for_remedies(reasons):
-        adapted = apply_remedies(Threat(net, problem, traits, norm, seed, levels, progress), state, reasons)
-        reasons, before = with_applied(reasons, adapted), float(final.robust.double().mean())
-        state, rows = adapted.state, [*rows, *adapted.rows]
-        final = check_final_images(net, problem, state, traits, seed) if adapted.rows else final
-    report = _report(final, problem, state, rows, reasons, settings)
-    return replace(report, robust_accuracy_before_adapting=before)
+    report = _report(final, problem, state, rows, indicators(evidence), settings)
+    threat = Threat(net, problem, traits, norm, seed, levels, progress)
+    return _with_remedies(report, threat, state) if adapt and asks_for_remedies(report.indicators) else report
+
+
+def _with_remedies(report: Report, threat: Threat, state: EvaluationState) -> Report:
+    """The report after the remedies that its indicators ask for, from the state after the protocol."""
+    adapted = apply_remedies(threat, state, report.indicators)
+    reasons, before = with_applied(report.indicators, adapted), report.robust_accuracy
+    if not adapted.rows:
+        return replace(report, indicators=reasons, robust_accuracy_before_adapting=before)
+    final = check_final_images(threat.net, threat.problem, adapted.state, threat.traits, threat.seed)
+    rows = [*report.attacks, *adapted.rows]
+    after = _report(final, threat.problem, adapted.state, rows, reasons, report.settings)
+    return replace(after, robust_accuracy_before_adapting=before)
 
 
 def _attacked(
