@@ -50,7 +50,7 @@ def attack_on(
         attack = replace(attack, eot_samples=network.eot_samples)
     traits = traits_of(network, threat.traits)
     at = None if start is None else start[rows]
-    loss = on_scores(CROSS_ENTROPY, traits.scores) if traits.random and attack.takes_loss else None
+    loss = on_scores(CROSS_ENTROPY, traits.scores) if traits.stochastic and attack.takes_loss else None
     try:
         return run_in_batches(attack, network.net, part, traits, threat.seed, None, loss, start=at, check_batch=False)
     except (TypeError, ValueError, RuntimeError):  # without a derivative, or the model refuses its own repaired tensors
