@@ -29,6 +29,9 @@ from inputopt.search.rows import take
 SQUARES, MORE_SQUARES = 400, 1600
 """Steps of the random search, and those that follow where the first ones came closer to the boundary."""
 
+REDUCED = 0.98
+"""Share of the smallest margin below which the first random search must come, for the longer one to follow."""
+
 MOST_DRAWS = 0.95
 """Share of the draws of a random network from which on an image needs no further attack."""
 
@@ -98,6 +101,7 @@ def _attacked(
             better = found.success_rate > state.fooled[tried]
             tried, found = tried[better], take(found, better)
         state = state.after(tried, found, threat.problem.label[tried])
+        state = replace(state, margin_reduced=state.margin < REDUCED * before)
         closer = (state.margin < before)[tried]
         nearest = nearest.index_copy(0, tried[closer], found.x[closer])
     return state, rows, nearest
@@ -113,8 +117,8 @@ def _with_gradients(threat: Threat) -> list[Stage]:
     if threat.traits.stochastic:
         stages = [
             Stage("PGD, 40 steps", PGD(steps=40)),
-            Stage("likeliest classes", MultiTargeted(rounds=(Round(4, 30),))),
-            Stage("PGD, 100 steps", PGD(steps=100)),
+            Stage("likeliest classes", MultiTargeted(rounds=(Round(3, 30),))),
+            Stage("PGD, 60 steps", PGD(steps=60)),
         ]
     else:
         stages = [

@@ -116,12 +116,12 @@ def _same(one: Trial, other: Trial) -> bool:
 
 
 def _with_draws(network: AttackNetwork, threat: Threat) -> AttackNetwork:
-    return replace(network, eot_samples=TRIAL_DRAWS) if threat.traits.random else network
+    return replace(network, eot_samples=TRIAL_DRAWS) if threat.traits.stochastic else network
 
 
 def _averaged_over_draws(network: AttackNetwork, threat: Threat, rows: Tensor) -> AttackNetwork:
-    """With as many draws as the noise of the gradient asks for, if the network is random."""
-    if not threat.traits.random:
+    """With as many draws as the noise of the gradient asks for, if the network is random or has a state."""
+    if not threat.traits.stochastic:
         return network
     draws = draws_needed(network.net, threat, rows)
     return replace(network, name=f"{network.name}, averaged over {draws} draws", eot_samples=draws)

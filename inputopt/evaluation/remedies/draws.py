@@ -17,7 +17,7 @@ from inputopt.search.rows import take
 MEASURED, ROWS = 12, 16
 """Draws and inputs that the noise of the gradient is measured on."""
 
-LEAST, MOST = 4, 32
+LEAST, MOST = 4, 16
 """Fewest and most draws: more of them than steps are better spent on steps."""
 
 MEASURING = 7

@@ -6,11 +6,15 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn.functional import softplus
 
 from inputopt.attacks.attack import Attack, run_in_batches
 from inputopt.attacks.pgd import PGD
 from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
 from inputopt.evaluation.threat import Threat
+from inputopt.search.objectives.logits import attack_cross_entropy
+from inputopt.search.objectives.objective import Objective
+from inputopt.search.objectives.probability_scores import on_scores
 from inputopt.search.result import Result
 from inputopt.search.rows import take
 
@@ -19,6 +23,10 @@ TRIED = 32
 
 STEPS = 10
 """Steps of a trial."""
+
+
+CROSS_ENTROPY = Objective(lambda outputs, x, problem: softplus(attack_cross_entropy(outputs, x, problem)))
+"""Cross-entropy itself, for means over random draws: a draw that is fooled already counts less than others."""
 
 
 def rows_of_trial(correct: Tensor) -> Tensor:
@@ -42,8 +50,9 @@ def attack_on(
         attack = replace(attack, eot_samples=network.eot_samples)
     traits = traits_of(network, threat.traits)
     at = None if start is None else start[rows]
+    loss = on_scores(CROSS_ENTROPY, traits.scores) if traits.stochastic and attack.takes_loss else None
     try:
-        return run_in_batches(attack, network.net, part, traits, threat.seed, None, start=at, check_batch=False)
+        return run_in_batches(attack, network.net, part, traits, threat.seed, None, loss, start=at, check_batch=False)
     except (TypeError, ValueError, RuntimeError):  # without a derivative, or the model refuses its own repaired tensors
         return None
 
