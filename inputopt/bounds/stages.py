@@ -218,10 +218,10 @@ def _branched(
     places = [sloped.place.get(key, -1) for key in zip(example.tolist(), other.tolist(), strict=True)]
     found, spent = value + allowance, left.clone()  # without slopes the budget is already spent
     known = torch.tensor([index for index, place in enumerate(places) if place >= 0], dtype=torch.long)
-    if sloped.rows is None:
+    if sloped.rows is None or not len(known):
         return value, spent
     for some in torch.split(known, OWNERS):
-        open_rows = sloped.rows.take(torch.tensor([places[index] for index in some.tolist()]))
+        open_rows = sloped.rows.take(torch.tensor([places[index] for index in some.tolist()], dtype=torch.long))
         found[some], spent[some] = branch_and_bound(
             graph, work.fast, open_rows, found[some], allowance[some], linear.slack[example[some]], left[some]
         )

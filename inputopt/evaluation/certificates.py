@@ -12,12 +12,17 @@ from inputopt.bounds.certify import NORMS, proven, work_of
 from inputopt.bounds.network_graph import UnsupportedNetworkError
 from inputopt.bounds.stages import Work
 from inputopt.bounds.tracing import graph_of
+from inputopt.bounds.work_estimate import open_activations
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_traits import NetworkTraits
 from inputopt.search.problem import Problem
 
 MOST_OPERATIONS = 2e7
 """Largest cost of one forward, in floating-point operations, of a network that bounds are computed for."""
+
+MOST_WORK = {"standard": 3e8, "thorough": torch.inf}
+"""Most floating-point operations of CROWN for one input, by preset: in "standard" about those of its attacks on an
+input that stays robust. Intervals tell them in advance; networks that were trained for certificates need a tenth."""
 
 BUDGETS = {"quick": None, "standard": 300, "thorough": 3000}
 """Linear bounds for each input after the attacks, by preset (see `certify`); None for no certificates."""
@@ -30,14 +35,27 @@ class CertifiedInputs:
     Attributes:
         certified: bool [B]; all False if there are no certificates.
         reason: why there are none, as a sentence; empty if there are.
+        within: the inputs whose bounds are within the work of the preset, bool [B].
         work: what further bounds need; None if there are no certificates.
         budget: linear bounds for each input after the attacks.
     """
 
     certified: Tensor
+    within: Tensor
     reason: str = ""
     work: Work | None = None
     budget: int = 0
+
+    @property
+    def described(self) -> str:
+        """How certificates were computed, or why there are none, as a sentence."""
+        if self.work is None:
+            return self.reason
+        skipped = int((~self.within).sum())
+        text = f"Bounds in {self.work.ball.norm}, up to {self.budget:,} for each input."
+        if not skipped:
+            return text
+        return f"{text} {skipped} of {len(self.within)} inputs need more work than their attacks; use the thorough preset or certify."
 
     def finished(self, robust: Tensor) -> Tensor | None:
         """Spend the budget on inputs that are robust after all attacks, bool [B], and not yet certified.
@@ -48,7 +66,7 @@ class CertifiedInputs:
         if self.work is None:
             return None
         certified = self.certified & robust
-        left = (robust & ~certified).nonzero()[:, 0]
+        left = (robust & ~certified & self.within).nonzero()[:, 0]
         if len(left) and self.budget:
             certified[left] = proven(self.work.take(left), self.budget).least > 0
         return certified
@@ -72,13 +90,22 @@ def certify_inputs(net: Frozen, problem: Problem, norm: str, preset: str, traits
     budget = BUDGETS.get(preset)
     reason = _reason_against(net, problem, norm, traits)
     if budget is None or reason:
-        return CertifiedInputs(none, reason or "The quick preset computes no certificates.")
+        return CertifiedInputs(none, none, reason or "The quick preset computes no certificates.")
     try:
         graph = graph_of(net, problem.x0)
     except UnsupportedNetworkError as error:
-        return CertifiedInputs(none, str(error))
-    work = work_of(net, graph, ball_of_region(problem, norm), problem.x0, problem.label)
-    return CertifiedInputs(proven(work, 0).least > 0, "", work, budget)
+        return CertifiedInputs(none, none, str(error))
+    ball = ball_of_region(problem, norm)
+    operations = 2 * open_activations(graph, ball) * net.operations(problem.x0[:1])
+    within = operations <= MOST_WORK[preset]
+    if not bool(within.any()):
+        return CertifiedInputs(
+            none, within, "Bounds need more work than the attacks; use the thorough preset or certify."
+        )
+    work = work_of(net, graph, ball, problem.x0, problem.label)
+    certified, rows = none.clone(), within.nonzero()[:, 0]
+    certified[rows] = proven(work.take(rows), 0).least > 0
+    return CertifiedInputs(certified, within, "", work, budget)
 
 
 def _reason_against(net: Frozen, problem: Problem, norm: str, traits: NetworkTraits) -> str:

@@ -117,7 +117,7 @@ def evaluate(
         "shape": list(problem.x0.shape[1:]),
         "date": now(),
         "versions": recorded_versions(),
-        "certificates": proofs.reason or f"bounds in {norm}, {proofs.budget:,} for each input",
+        "certificates": proofs.described,
         **run_environment(problem),
     }
     report = _report(problem, outcome, proofs, settings)

@@ -79,3 +79,15 @@ def test_large_networks_are_skipped_at_once(monkeypatch):
     monkeypatch.setattr(certificates, "graph_of", lambda net, x: pytest.fail("it was traced"))
     monkeypatch.setattr(certificates, "MOST_OPERATIONS", 1e5)
     assert "too large" in evaluated(inputopt.load("digits-mlp"), count=4).settings["certificates"]
+
+
+def test_inputs_that_need_more_work_than_their_attacks_are_left_to_the_thorough_preset():
+    net = inputopt.load("digits-cnn-robust")
+    standard = evaluated(net, count=2, eps=0.1)
+    assert standard.certified_accuracy is None
+    assert "more work than the attacks" in standard.settings["certificates"]
+    x, y = digits().held_x[::500], digits().held_y[::500]
+    assert bool(inputopt.certify(net, x, y, eps=0.1, budget=0).certified.any())
+    trained_for_it = evaluated(inputopt.load("digits-cnn-certified"), count=20, eps=0.1)
+    assert trained_for_it.certified_accuracy >= trained_for_it.robust_accuracy - 0.05
+    assert "more work" not in trained_for_it.settings["certificates"]
