@@ -55,7 +55,7 @@ class CertifiedInputs:
         text = f"Bounds in {self.work.ball.norm}, up to {self.budget:,} for each input."
         if not skipped:
             return text
-        return f"{text} {skipped} of {len(self.within)} inputs need more work than their attacks; use the thorough preset or certify."
+        return f"{text} {skipped} of {len(self.within)} inputs need more work than their attacks; use certify."
 
     def finished(self, robust: Tensor) -> Tensor | None:
         """Spend the budget on inputs that are robust after all attacks, bool [B], and not yet certified.
