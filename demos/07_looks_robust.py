@@ -83,7 +83,7 @@ def main(out: Path) -> None:
     for name in ("rounded", "low pass"):
         print(f"\n{name}: {next(each for each in reports[name].indicators if each.applied)}")
     out.mkdir(parents=True, exist_ok=True)
-    picture(x, reports).savefig(out / "07_looks_robust.png", dpi=100)
+    picture(x, reports).savefig(out / "07_looks_robust.png", dpi=150)
     print(f"wrote {out / '07_looks_robust.png'}")
 
 

@@ -24,7 +24,17 @@ from inputopt.pictures.fitted_cppn import FittedCPPN
 from inputopt.pictures.map_elites import MapElites
 from inputopt.search import goals, norms, oracles, transforms
 from inputopt.search.canvases import colours, cppn, fourier, maco, natural
-from inputopt.search.objectives import dlr, features, guide, layer_energy, logits, matching, objective, total_variation
+from inputopt.search.objectives import (
+    dlr,
+    features,
+    guide,
+    layer_energy,
+    logits,
+    matching,
+    objective,
+    probability_scores,
+    total_variation,
+)
 from inputopt.search.steps import bisection, directions, step
 
 
@@ -211,6 +221,8 @@ TABLE = {
         "hinge": lambda: logits.hinge(10.0),
         "smooth_count": lambda: sigma_zero.smooth_count(0.001),
         "layer_energy": lambda: layer_energy.layer_energy(["hidden", "deep"]),
+        "channel_energy": lambda: layer_energy.channel_energy("hidden", [0, 2], axis=1),
+        "on_scores": lambda: probability_scores.on_scores(logits.margin, lambda outputs: outputs * 4.0),
         "guided": lambda: guide.guided({"hidden": drawn(1, 3, 4), "deep": drawn(1, 3, 2, 2, seed=1)}, axis=1),
         "Neuron": lambda: features.Neuron("hidden", 2, place=1, axis=1),
         "Channel": lambda: features.Channel("hidden", [0, 2, 1, 1, 0, 2], axis=1),

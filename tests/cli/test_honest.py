@@ -94,7 +94,7 @@ def test_every_command_that_takes_a_model_takes_what_it_expects():
     assert taking - {"repeat", "train"} == {  # a picture's recipe says how its network was frozen
         name for name, command in parsers.items() if {"mean", "std", "bounds"} <= {a.dest for a in command._actions}
     }
-    assert len(taking) == 17
+    assert len(taking) == 18
 
 
 def test_images_are_put_into_the_bounds_and_floats_are_left(models):

@@ -125,5 +125,5 @@ def test_how_random_a_network_is_grows_with_its_noise():
 def test_accuracy_that_is_still_falling_is_reported(monkeypatch):
     """A protocol whose only attack makes steps too small for most inputs until the last ones."""
     attack = inputopt.attacks.PGD(steps=12, step_size=0.07, random_start=False)
-    monkeypatch.setattr("inputopt.evaluation.evaluate.find_protocol", lambda *_: [protocols.Stage("short", attack)])
+    monkeypatch.setattr("inputopt.evaluation.protocol_run.find_protocol", lambda *_: [protocols.Stage("short", attack)])
     assert "not_converged" in reported(inputopt.load("digits-cnn"), digits().held_x[::10], digits().held_y[::10])
