@@ -11,7 +11,7 @@ from inputopt.evaluation.indicators.low_clean_accuracy import LOW
 from inputopt.evaluation.indicators.shattered_gradient import THRESHOLD
 from inputopt.evaluation.probes.draw_spread import draw_spread
 from inputopt.evaluation.probes.flat_cause import FlatCause, flat_cause
-from inputopt.evaluation.probes.gradient_agreement import GradientAgreement, gradient_agreement
+from inputopt.evaluation.probes.gradient_agreement import FEWEST, GradientAgreement, gradient_agreement, notable
 from inputopt.evaluation.probes.rescaled_inputs import RescaledInputs, rescaled_inputs
 from inputopt.evaluation.probes.unbounded_attack import UnboundedAttack, unbounded_attack
 from inputopt.nets.frozen import Frozen
@@ -29,7 +29,7 @@ def leads(agreement: GradientAgreement | None) -> bool:
     """Whether gradients were measured to lead, so that searches that they make unlikely to succeed may be skipped."""
     if agreement is None:
         return True
-    return agreement.has_gradient and not bool((agreement.wrong.double().mean() >= THRESHOLD).any())
+    return agreement.has_gradient and not notable(agreement.wrong, THRESHOLD)
 
 
 @dataclass
@@ -70,7 +70,7 @@ class Measurements:
     def probe_failures(self, tried: Tensor, found: Result) -> None:
         """Compare gradients with finite differences at the inputs [n] that the first attack failed to fool."""
         rows = (~found.success).nonzero()[:, 0]
-        if self.later is None and len(rows):
+        if self.later is None and len(rows) >= FEWEST:
             self.later = self._agreement(replace(take(self.problem, tried[rows]), x0=found.x[rows]))
 
     def cause(self) -> FlatCause | None:

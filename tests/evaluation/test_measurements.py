@@ -7,7 +7,7 @@ from contracts import digits, digits_net, known_inputs, small_net
 import inputopt
 from inputopt.evaluation import protocols
 from inputopt.evaluation.measurements import late_successes
-from inputopt.evaluation.probes.gradient_agreement import gradient_agreement
+from inputopt.evaluation.probes.gradient_agreement import gradient_agreement, notable
 from inputopt.search.inputs import check_problem
 from inputopt.search.network_draws import unseeded
 
@@ -115,3 +115,11 @@ def test_late_successes_are_those_of_the_last_tenth_of_the_passes():
     everything = inputopt.attacks.PGD(eps=0.5, steps=20)(net, X, Y)
     assert bool(everything.success.all())
     assert late_successes(everything) == 0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "of", "expected"),
+    [(0, 1, False), (1, 1, True), (1, 3, False), (2, 8, False), (3, 8, True), (3, 64, False)],
+)
+def test_a_wrong_gradient_at_one_of_a_few_inputs_is_no_sign_of_masking(wrong, of, expected):
+    assert notable(torch.arange(of) < wrong, 0.05) == expected
