@@ -123,3 +123,20 @@ def test_late_successes_are_those_of_the_last_tenth_of_the_passes():
 )
 def test_a_wrong_gradient_at_one_of_a_few_inputs_is_no_sign_of_masking(wrong, of, expected):
     assert notable(torch.arange(of) < wrong, 0.05) == expected
+
+
+def test_a_sensitive_network_whose_class_one_short_step_changes_is_followed_by_its_gradient():
+    """As networks on photos are: the margin is curved over the step, and crosses 0 within it."""
+    x = torch.full((4, 1, 8, 8), 0.5)
+    y = torch.zeros(4, dtype=torch.int64)
+
+    def steep(inputs):
+        rise = 1 + torch.tanh(40 * (inputs - 0.5).sum((1, 2, 3)))  # over the step 0.128 tanh is far from linear
+        return torch.stack([rise - 0.5, torch.zeros_like(rise)], 1)
+
+    net = inputopt.Frozen(steep)
+    problem, traits = check_problem(net, x, y)
+    assert not gradient_agreement(net, problem, traits.scores, unseeded).shattered.any()
+    less = check_problem(inputopt.Frozen(lambda inputs: steep(inputs) + torch.tensor([2.0, 0.0])), x, y)[0]
+    stays = inputopt.Frozen(lambda inputs: steep(inputs) + torch.tensor([2.0, 0.0]))
+    assert gradient_agreement(stays, less, traits.scores, unseeded).shattered.all()

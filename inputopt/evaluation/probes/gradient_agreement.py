@@ -42,7 +42,8 @@ class GradientAgreement:
         zero: whether every derivative of the margin is exactly 0, bool [n].
         vanishing: whether the predicted change is not 0 but below the resolution of the logits, and the actual one
             is too, bool [n].
-        shattered: whether it is none of both, and the actual change not within `AGREES` of the predicted, bool [n].
+        shattered: whether it is none of both, the actual change is not within `AGREES` of the predicted, and the step
+            does not change the class, bool [n].
         noisy: whether a second gradient at the same input has another direction, bool [n]; empty if not computed.
     """
 
@@ -111,7 +112,9 @@ def gradient_agreement(
     zero = grad.flatten(1).abs().amax(1) == 0
     vanishing = ~zero & (predicted.abs() <= resolution) & ~(change.abs() > 4 * resolution)
     ratio = change / torch.where(predicted == 0, 1, predicted)
-    shattered = ~zero & ~vanishing & ~((ratio >= AGREES[0]) & (ratio <= AGREES[1])) & usable
+    right = (ratio >= AGREES[0]) & (ratio <= AGREES[1])
+    fooled = (value > 0) & (change < -value)  # a gradient leads where so short a step changes the class, linear or not
+    shattered = ~zero & ~vanishing & ~right & ~fooled & usable
     return GradientAgreement(True, zero, vanishing, shattered, _directions_differ(grad[: len(again)], again))
 
 
