@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser import launched
+from playwright.sync_api import expect
 
 INTERRUPTED = 130
 
@@ -50,6 +51,7 @@ def open_page(chromium, address):
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(20_000)
+        expect.set_options(timeout=60_000)  # a training of 5,000 updates, on a machine that runs other tests
         page.on("console", note)
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", local)
