@@ -58,15 +58,20 @@ def measured(name: str, defence: nn.Module, x: Tensor, y: Tensor) -> inputopt.Re
 
 
 def picture(x: Tensor, reports: dict[str, inputopt.Report]) -> Figure:
-    """Digits, and below each what fooled every defence with remedies; blank where nothing did."""
+    """Digits of which every defence is fooled after remedies, if there are enough, and below each what fooled it."""
+    withstood = torch.stack([report.robust for report in reports.values()]).sum(0)
+    candidates = withstood.sort(stable=True).indices[: max(SHOWN, int((withstood == 0).sum()))].sort().values
+    chosen = candidates[torch.linspace(0, len(candidates) - 1, SHOWN).long()].tolist()
     figure = Figure(figsize=(SHOWN * 1.2, (1 + len(reports)) * 1.35), layout="constrained")
     grid = figure.subplots(1 + len(reports), SHOWN)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
-    for column, shown in enumerate(range(0, len(x), len(x) // SHOWN)[:SHOWN]):
+    for column, shown in enumerate(chosen):
         grid[0, column].imshow(x[shown, 0].numpy(), cmap="gray", vmin=0, vmax=1)
         for row, report in enumerate(reports.values(), start=1):
-            if not report.robust[shown]:
+            if report.robust[shown]:
+                grid[row, column].text(0.5, 0.5, "not fooled", ha="center", va="center")
+            else:
                 grid[row, column].imshow(report.x[shown, 0].numpy(), cmap="gray", vmin=0, vmax=1)
     for row, label in enumerate(["digits", *reports]):
         grid[row, 0].set_ylabel(label)
