@@ -8,7 +8,6 @@ and Hein, 2020), from where `pip install --no-deps --target DIRECTORY pyautoatta
 from __future__ import annotations
 
 import argparse
-import inspect
 import json
 import sys
 import time
@@ -29,7 +28,6 @@ from inputopt.cli.output import table  # noqa: E402
 from inputopt.files import write_text  # noqa: E402
 
 TOLERANCE = 0.02
-ADAPTS = "adapt" in inspect.signature(inputopt.evaluate).parameters
 
 
 @dataclass(frozen=True)
@@ -127,8 +125,6 @@ def main() -> None:
     unknown = [name for name in arguments.names if name not in DEFENCES]
     if unknown:
         parser.error(f"no defence is called {unknown[0]!r}; choose from {', '.join(DEFENCES)}")
-    if arguments.adapt and not ADAPTS:
-        parser.error("this version of evaluate has no adapt")
     if arguments.autoattack is not None:
         sys.path.append(str(arguments.autoattack))
     rows = []

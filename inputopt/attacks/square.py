@@ -15,6 +15,7 @@ from inputopt.attacks.config import setting, whole
 from inputopt.attacks.config import share as share_of
 from inputopt.attacks.run import AttackRun
 from inputopt.search import keyed_random
+from inputopt.search.norms import Norm
 from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Evaluation, Problem
 from inputopt.search.projections import Project
@@ -201,13 +202,20 @@ def _half_bump(tall: int, wide: int) -> Tensor:
     return profile / torch.linalg.vector_norm(profile).clamp_min(1e-12)
 
 
+def square_step(norm: Norm, steps: int, share: float, seed: int) -> SquareLinf | SquareBumps:
+    """The update of the norm: Linf, L2 or L1."""
+    if norm.is_box:
+        return SquareLinf(steps, share, seed)
+    return SquareBumps(1 if norm.name == "l1" else 2, steps, share, seed)
+
+
 @dataclass(frozen=True)
 class Square(Attack):
     """Random square updates, kept where they lower the loss (Andriushchenko et al., 2020), in Linf, L2 and L1.
 
     In L1 the updates are those of L2 with L1 norms (Croce and Hein, 2021). It uses outputs only, so gradient masking is
-    no defence against it. Inputs that are not images [C, H, W] are treated
-    as one row of elements, and a square as a segment of the row.
+    no defence against it. Inputs that are not images [C, H, W] are treated as one row of elements, and a square as a
+    segment of the row.
 
     Attributes:
         steps: number of squares to try.
@@ -222,9 +230,5 @@ class Square(Attack):
     share: float = setting(0.8, share_of)
 
     def _search(self, run: AttackRun) -> Result:
-        step: SquareLinf | SquareBumps
-        if run.norm.is_box:
-            step = SquareLinf(self.steps, self.share, run.seed)
-        else:
-            step = SquareBumps(1 if run.norm.name == "l1" else 2, self.steps, self.share, run.seed)
+        step = square_step(run.norm, self.steps, self.share, run.seed)
         return run.search(margin, step, step.start(run.problem), self.steps, stop=self.stop_on_success)

@@ -8,7 +8,7 @@ from typing import ClassVar
 from inputopt.attacks.attack import Attack
 from inputopt.attacks.config import setting, share, whole
 from inputopt.attacks.run import AttackRun
-from inputopt.attacks.square import SquareBumps, SquareLinf
+from inputopt.attacks.square import square_step
 from inputopt.search.objectives.logits import margin
 from inputopt.search.result import Result
 
@@ -30,9 +30,5 @@ class LocalSquare(Attack):
     share: float = setting(0.06, share)
 
     def _search(self, run: AttackRun) -> Result:
-        step: SquareLinf | SquareBumps
-        if run.norm.is_box:
-            step = SquareLinf(self.steps, self.share, run.seed + 1)  # other squares than those of `Square`
-        else:
-            step = SquareBumps(1 if run.norm.name == "l1" else 2, self.steps, self.share, run.seed + 1)
+        step = square_step(run.norm, self.steps, self.share, run.seed + 1)  # other squares than those of `Square`
         return run.search(margin, step, run.starting_points, self.steps, stop=self.stop_on_success)
