@@ -131,3 +131,10 @@ def test_the_result_shows_itself():
     found = inputopt.certify(small_mlp("relu"), square(3), eps=0.01)
     assert isinstance(found, inputopt.Certificate)
     assert repr(found) == "<Certificate: certified 3 of 3, in linf 0.01>"
+
+
+@pytest.mark.parametrize("budget", [1, 11, 12, 13])
+def test_a_budget_near_one_round_of_slopes_is_spent_or_left(budget):
+    net, x, y = inputopt.load("digits-mlp"), digits().held_x[::100], digits().held_y[::100]
+    none, some = (inputopt.certify(net, x, y, eps=0.03, budget=each) for each in (0, budget))
+    assert bool((some.lower >= none.lower).all())
