@@ -72,20 +72,25 @@ def run(defence: Defence, count: int, preset: Any, adapt: bool, autoattack: bool
 
 
 def auto_attack(defence: Defence, x: torch.Tensor, y: torch.Tensor) -> float | None:
-    """Accuracy left by AutoAttack's standard protocol, its images judged as those by hand; None if it fails."""
+    """Accuracy left by AutoAttack, its images judged as those by hand; None if it fails.
+
+    The standard protocol, or that for random networks; its gradient-free part alone where others raise an error.
+    """
     from pyautoattack import AutoAttack
 
     net = made(defence)
     version = "rand" if defence.random else "standard"
-    with drawn(0):
-        try:
-            attack = AutoAttack(net, norm="Linf", eps=EPS, version=version, seed=0, device="cpu", verbose=False)
-            images = attack.run_standard_evaluation(x, y, bs=len(x))
-        except (RuntimeError, IndexError, ValueError):
-            return None
-        images = images[0] if isinstance(images, tuple) else images
-    clean, left = (final_judge(defence, net).correct(each, y) for each in (x, images))
-    return torch.minimum(clean, left).mean().item()
+    settings = {"norm": "Linf", "eps": EPS, "seed": 0, "device": "cpu"}
+    for chosen in ({"version": version}, {"version": "custom", "attacks": ["square"]}):
+        with drawn(0):
+            try:
+                images = AutoAttack(net, **settings, **chosen).run_standard_evaluation(x, y, batch_size=len(x))
+            except (RuntimeError, IndexError, ValueError, TypeError):
+                continue
+            images = images[0] if isinstance(images, tuple) else images
+        clean, left = (final_judge(defence, net).correct(each, y) for each in (x, images))
+        return torch.minimum(clean, left).mean().item()
+    return None
 
 
 def shown(rows: list[Row]) -> str:
