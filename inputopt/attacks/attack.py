@@ -19,6 +19,7 @@ from inputopt.attacks.run import SEARCHING, AttackRun, check_levels
 from inputopt.attacks.user_functions import GoalLike, LossLike, goal_of, objective_of
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.search.canvases.canvas import Canvas
 from inputopt.search.goals import Goal
 from inputopt.search.inputs import InputoptWarning, Inputs, check_problem
 from inputopt.search.loop import Watch
@@ -133,10 +134,12 @@ def run_in_batches(
     goal: Goal | None = None,
     start: Tensor | None = None,
     check_batch: bool = True,
+    canvas: Canvas | None = None,
 ) -> Result:
     """Run an attack batch by batch; without a goal, examples whose label is their target are skipped.
 
-    `check_batch`: whether to detect logits that depend on the batch, by evaluating a few successes one at a time.
+    `check_batch`: whether to detect logits that depend on the batch, by evaluating a few successes one at a time;
+    `canvas`: instead of that of the attack's levels.
     """
     stochastic = traits.stochastic or attack.transform is not None
     draws = keyed(seed, SEARCHING) if traits.stochastic else unseeded
@@ -145,7 +148,19 @@ def run_in_batches(
         """Search one batch, and evaluate its final inputs again where one forward is not conclusive."""
         own_start = None if start is None else start[positions]
         run = AttackRun(
-            attack, net, part, positions, len(problem.x0), seed, stochastic, watch, loss, goal, own_start, traits.scores
+            attack,
+            net,
+            part,
+            positions,
+            len(problem.x0),
+            seed,
+            stochastic,
+            watch,
+            loss,
+            goal,
+            own_start,
+            traits.scores,
+            canvas,
         )
         with draws(0):
             found = attack._search(run)

@@ -19,6 +19,8 @@ from inputopt.search.loop import (
     at_x0,
     by_distance,
     by_loss,
+    latest,
+    lowest_loss,
     on_success,
     optimise,
 )
@@ -59,6 +61,7 @@ class AttackRun:
         goal: success criterion instead of a wrong class or the target.
         start: starting points instead of x0, [B, ...].
         scores: the scores that the attack's own loss is computed from: the outputs, or logarithms of probabilities.
+        given_canvas: canvas given to the call instead of the attack's levels.
         meter: counts the forwards and backwards of the batch.
     """
 
@@ -74,6 +77,7 @@ class AttackRun:
     goal: Goal | None = None
     start: Tensor | None = None
     scores: Scores = unchanged_scores
+    given_canvas: Canvas | None = None
     meter: QueryCounter = field(default_factory=QueryCounter)
 
     @property
@@ -83,7 +87,9 @@ class AttackRun:
 
     @property
     def canvas(self) -> Canvas:
-        """The identity, or rounding to the attack's levels."""
+        """The canvas given to the call, the identity, or rounding to the attack's levels."""
+        if self.given_canvas is not None:
+            return self.given_canvas
         return levels_of(self.attack.levels, self.net, self.problem.x0, self.norm)
 
     @property
@@ -134,6 +140,8 @@ class AttackRun:
     ) -> Result:
         """Run the optimisation loop in the problem's ball, and keep the point with the lowest loss.
 
+        For random networks, searches by gradients keep the last point instead.
+
         Args:
             objective: loss to minimise, unless the call was given one.
             step: step rule.
@@ -154,6 +162,8 @@ class AttackRun:
             start,
             steps=steps,
             score=by_loss,
+            # of a random network the lowest loss met is that of the luckiest draws
+            select=latest if self.stochastic and step.uses_gradient else lowest_loss,
             stop=on_success if stop else at_the_end,
             size=self.norm.size,
             watch=self.watch,

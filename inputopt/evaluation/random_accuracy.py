@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,14 +12,17 @@ from inputopt.nets.frozen import Frozen
 from inputopt.search.network_draws import keyed
 from inputopt.search.problem import Problem
 
-DRAWS = 20
-"""Number of fresh draws of a random network."""
+DRAWS, MOST = 20, 1000
+"""Fewest and most fresh draws of a random network."""
+
+ERROR = 0.01
+"""Standard error of a mean accuracy from which on no more draws are added."""
 
 BATCH = 16
 """Number of inputs that share a draw: a network that draws once per forward, such as a random ensemble member, gives
 correlated results within a batch."""
 
-JUDGING, JUDGING_AGAIN = 5, 6
+JUDGING, JUDGING_AGAIN, COMPARING = 5, 6, 8
 """Purpose keys of these draws, which no search uses."""
 
 
@@ -42,16 +46,28 @@ def is_correct(logits: Tensor, label: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def share_correct(net: Frozen, problem: Problem, seed: int, purpose: int) -> Shares:
-    """Evaluate inputs on `DRAWS` fresh draws in batches of `BATCH`, each with its own draws."""
+def share_correct(net: Frozen, problem: Problem, seed: int, purpose: int, most: int = MOST) -> Shares:
+    """Evaluate inputs on fresh draws in batches of `BATCH`, each with its own draws.
+
+    There are `DRAWS` of them, and `DRAWS` more until the error is at most `ERROR` or there are `most`.
+    """
     parts = torch.split(torch.arange(len(problem.x0), device=problem.x0.device), BATCH)
+    weights = torch.tensor([len(rows) for rows in parts], dtype=torch.float64) / len(problem.x0)
+    correct = torch.zeros(0, len(problem.x0), dtype=problem.x0.dtype, device=problem.x0.device)
+    while True:
+        correct = torch.cat([correct, _on_draws(net, problem, parts, seed, purpose, len(correct))])
+        part_means = torch.stack([correct[:, rows].double().mean(1) for rows in parts]).cpu()  # [parts, draws]
+        error = float((weights.square() * part_means.var(1)).sum().div(len(correct)).sqrt())  # parts are independent
+        if error <= ERROR or len(correct) >= most:
+            return Shares(correct.mean(0), error)
+
+
+def _on_draws(net: Frozen, problem: Problem, parts: Sequence[Tensor], seed: int, purpose: int, first: int) -> Tensor:
+    """Whether inputs are classified correctly in `DRAWS` draws from number `first` on, 0 or 1, [DRAWS, B]."""
     correct = torch.zeros(DRAWS, len(problem.x0), dtype=problem.x0.dtype, device=problem.x0.device)
     for number, rows in enumerate(parts):
         draws = keyed(seed + number, purpose)
         for draw in range(DRAWS):
-            with draws(draw):
+            with draws(first + draw):
                 correct[draw, rows] = is_correct(net(problem.x0[rows]), problem.label[rows]).to(correct)
-    part_means = torch.stack([correct[:, rows].mean(1) for rows in parts])  # [parts, DRAWS]; parts are independent
-    weights = torch.tensor([len(rows) for rows in parts], dtype=correct.dtype, device=correct.device) / len(problem.x0)
-    error = (weights.square() * part_means.var(1)).sum().div(DRAWS).sqrt()
-    return Shares(correct.mean(0), float(error))
+    return correct

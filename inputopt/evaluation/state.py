@@ -69,7 +69,7 @@ class EvaluationState:
         scores = self.scores(found.logits)
         margins = logit_of(scores, label) - best_other(scores, label)
         before = self.margin[tried]
-        better = found.success | (found.success_rate > self.fooled[tried])
+        better = found.success_rate > self.fooled[tried]
         kept = tried[better]
         return EvaluationState(
             self.robust.index_fill(0, tried[found.success], False),

@@ -9,28 +9,24 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from inputopt.attacks.multi_targeted import MultiTargeted, Round
-from inputopt.attacks.pgd import PGD
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.indicators import Indicator
 from inputopt.evaluation.protocol_run import row_of
-from inputopt.evaluation.protocols import Stage
+from inputopt.evaluation.random_accuracy import COMPARING, share_correct
 from inputopt.evaluation.remedies.applied import REJECT, asks_for_remedies
 from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
-from inputopt.evaluation.remedies.choice import attack_networks, likely_networks
-from inputopt.evaluation.remedies.local_search import LocalSquare
+from inputopt.evaluation.remedies.choice import attack_networks, likely_networks, other_widths
+from inputopt.evaluation.remedies.draws import likeliest_classes
 from inputopt.evaluation.remedies.rejection import attack_despite_rejection
 from inputopt.evaluation.remedies.remedy import Adapted, Remedy
+from inputopt.evaluation.remedies.stages import RemedyStage, along_gradients, without_gradients
 from inputopt.evaluation.remedies.trials import attack_on, rows_of_trial
-from inputopt.evaluation.state import EvaluationState, margin_reduced
+from inputopt.evaluation.state import EvaluationState
 from inputopt.evaluation.threat import Threat
 from inputopt.search.rows import take
 
-SQUARES, MORE_SQUARES = 400, 1600
-"""Steps of the random search, and those that follow where the first ones came closer to the boundary."""
-
-REDUCED = 0.98
-"""Share of the smallest margin below which the first random search must come, for the longer one to follow."""
+COMPARED = 200
+"""Most draws on which two images of a random network are compared."""
 
 MOST_DRAWS = 0.95
 """Share of the draws of a random network from which on an image needs no further attack."""
@@ -49,27 +45,42 @@ def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator]) ->
         return Adapted(state)
     rows: list[AttackRow] = []
     remedies: list[Remedy] = []
-    networks = attack_networks(threat, tried) if bool(state.robust.any()) else []
-    for network in networks:
-        found_before = state
-        state, more, nearest = _attacked(threat, state, network, _with_gradients(threat))
+    nearest: Tensor | None = None
+    for name, network, stages, continued in _plan(threat, tried) if bool(state.robust.any()) else []:
+        if not bool(_unfinished(threat, state).any()):
+            break
+        before = state
+        state, more, nearest = _attacked(threat, state, network, stages, nearest if continued else None)
         rows += more
-        if network is networks[0] and not threat.traits.stochastic:
-            state, more, _ = _attacked(threat, state, network, _without_gradients(threat), nearest)
-            rows += more
-        fooled = int(found_before.robust.sum()) - int(state.robust.sum())
-        remedies.append(Remedy(network.name, fooled, _share(found_before), _share(state)))
+        fooled = int(before.robust.sum()) - int(state.robust.sum())
+        remedies.append(Remedy(name, fooled, _share(before), _share(state)))
     rejection = None
     if REJECT in fired:
         rejection = attack_despite_rejection(threat, likely_networks(threat, tried))
     return Adapted(state, tuple(rows), tuple(remedies), rejection)
 
 
+Part = tuple[str, AttackNetwork, list[RemedyStage], bool]
+"""(name of the remedy, network, attacks on it, whether they start from the nearest points of the part before)."""
+
+
+def _plan(threat: Threat, tried: Tensor) -> list[Part]:
+    """What is attacked in turn: the best network, its variants, a random search from there, then the other networks."""
+    networks, along = attack_networks(threat, tried), along_gradients(threat)
+    if not networks or threat.traits.stochastic:
+        return [(network.name, network, along, False) for network in networks]
+    first, *others = networks
+    parts: list[Part] = [(first.name, first, along, False)]
+    parts += [(each.name, each, along, True) for each in other_widths(first, threat, tried)]
+    parts.append((f"{first.name}, then a random search", first, without_gradients(threat), True))
+    return parts + [(each.name, each, along, False) for each in others]
+
+
 def _attacked(
     threat: Threat,
     state: EvaluationState,
     network: AttackNetwork,
-    stages: Sequence[Stage],
+    stages: Sequence[RemedyStage],
     nearest: Tensor | None = None,
 ) -> tuple[EvaluationState, list[AttackRow], Tensor]:
     """Run attacks on one attack network; also returns the points nearest to the boundary, from which searches start.
@@ -80,8 +91,12 @@ def _attacked(
     if nearest is None:  # margins of another network differ
         margin, scores = torch.full_like(state.margin, torch.inf), traits_of(network, threat.traits).scores
         state, nearest = replace(state, margin=margin, scores=scores), threat.problem.x0.clone()
-    for stage in stages:
-        tried = (_unfinished(threat, state) & stage.where(state)).nonzero()[:, 0]
+        if threat.traits.stochastic:
+            state = replace(state, fooled=_fooled(threat, state.x).to(state.fooled))
+    targets = likeliest_classes(threat) if any(each.place is not None for each in stages) else None
+    for number, each in enumerate(stages):
+        stage = each.stage
+        tried = (_unfinished(threat, state) & (stage.where(state) | threat.traits.stochastic)).nonzero()[:, 0]
         name = f"{network.name}: {stage.name}"
         if threat.progress is not None:
             threat.progress(name, len(tried))
@@ -89,7 +104,9 @@ def _attacked(
         # outputs of the original are the same, and quicker
         original = stage.attack.gradient_free and not network.logits and not threat.traits.batch_dependent
         runs = AttackNetwork("", threat.net, changed=False) if original else network
-        found = attack_on(runs, stage.attack, threat, tried, nearest) if len(tried) else None
+        target = None if targets is None or each.place is None else targets[:, each.place]
+        seed = threat.seed + number
+        found = attack_on(runs, stage.attack, threat, tried, nearest, each.loss, target, seed) if len(tried) else None
         seconds = time.perf_counter() - started
         if found is None:
             state = state.after(tried, None, threat.problem.label[tried])
@@ -98,54 +115,28 @@ def _attacked(
         new = tuple(tried[found.success & state.robust[tried]].tolist())
         rows.append(replace(row_of(replace(stage, name=name), tried, found, seconds), fooled=new))
         if threat.traits.stochastic:  # an image that fools the model in more draws replaces one that does in fewer
-            better = found.success_rate > state.fooled[tried]
+            rate = _fooled(threat, state.x.index_copy(0, tried, found.x))[tried]
+            better = rate > state.fooled[tried]
+            found = replace(found, success_rate=rate.to(found.success_rate), success=rate > 0.5)
             tried, found = tried[better], take(found, better)
         state = state.after(tried, found, threat.problem.label[tried])
-        state = replace(state, margin_reduced=state.margin < REDUCED * before)
+        state = replace(state, margin_reduced=state.margin < before)
         closer = (state.margin < before)[tried]
         nearest = nearest.index_copy(0, tried[closer], found.x[closer])
     return state, rows, nearest
 
 
+def _fooled(threat: Threat, x: Tensor) -> Tensor:
+    """Share of draws in which a random network misclassifies each of the inputs x, the same draws at every call, [B].
+
+    The search's own few draws would favour the image that was lucky in them.
+    """
+    return 1 - share_correct(threat.net, replace(threat.problem, x0=x), threat.seed, COMPARING, COMPARED).shares
+
+
 def _unfinished(threat: Threat, state: EvaluationState) -> Tensor:
     """The inputs to attack, bool [B]: robust ones; of a random network those that some draws classify correctly."""
     return state.fooled < MOST_DRAWS if threat.traits.stochastic else state.robust
-
-
-def _with_gradients(threat: Threat) -> list[Stage]:
-    """The attacks on an attack network that follow its gradient, in order."""
-    if threat.traits.stochastic:
-        stages = [
-            Stage("PGD, 40 steps", PGD(steps=40)),
-            Stage("likeliest classes", MultiTargeted(rounds=(Round(3, 30),))),
-            Stage("PGD, 60 steps", PGD(steps=60)),
-        ]
-    else:
-        stages = [
-            Stage("PGD, 40 steps", PGD(steps=40)),
-            Stage("all classes", MultiTargeted(rounds=(Round(9, 12),))),
-            Stage("likeliest classes, from a larger ball", MultiTargeted(rounds=(Round(3, 60, (2.0,)),))),
-        ]
-    return _in_threat(stages, threat)
-
-
-def _without_gradients(threat: Threat) -> list[Stage]:
-    """Random searches from the nearest points that gradients led to."""
-    stages = [
-        Stage(f"random search, {SQUARES:,} steps", LocalSquare(steps=SQUARES)),
-        Stage(f"random search, {MORE_SQUARES:,} steps", LocalSquare(steps=MORE_SQUARES), margin_reduced),
-    ]
-    return _in_threat(stages, threat)
-
-
-def _in_threat(stages: list[Stage], threat: Threat) -> list[Stage]:
-    """The stages that are defined in the norm, with it filled in."""
-    stop = not threat.traits.stochastic
-    return [
-        replace(stage, attack=replace(stage.attack, norm=threat.norm, levels=threat.levels, stop_on_success=stop))
-        for stage in stages
-        if threat.norm in stage.attack.norms
-    ]
 
 
 def _share(state: EvaluationState) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.gradient_rules.gradient_repair import GradientRepair, repaired
+from inputopt.search.canvases.canvas import Canvas
 from inputopt.search.network_traits import NetworkTraits
 
 
@@ -21,26 +22,39 @@ class AttackNetwork:
         net: the network; its predicted class is the original's for every input.
         eot_samples: random draws to average over.
         changed: whether it differs from the original.
-        logits: whether its outputs are logits of another kind than the original's outputs.
+        taps: numbers of the inner tensors whose mean its outputs are; empty if they are the original's outputs, None
+            if they are those of another network.
+        repair: the repair of the gradient; None if it is none.
+        canvas: maps the points of a search to inputs; None if they are inputs.
     """
 
     name: str
     net: Frozen
     eot_samples: int = 1
     changed: bool = True
-    logits: bool = False
+    taps: tuple[int, ...] | None = ()
+    repair: GradientRepair | None = None
+    canvas: Canvas | None = None
+
+    @property
+    def logits(self) -> bool:
+        """Whether its outputs are logits of another kind than the original's outputs."""
+        return self.taps != ()
 
 
 def with_repair(net: Frozen, name: str, repair: GradientRepair) -> AttackNetwork:
     """The network with repaired gradients; without any repair, the network itself."""
     if repair == GradientRepair():
-        return AttackNetwork(name, net, changed=False)
-    return with_forward(net, name, repaired(net.runner, repair), logits=bool(repair.output_taps))
+        return AttackNetwork(name, net, changed=False, repair=repair)
+    repaired_net = Frozen(repaired(net.runner, repair), bounds=net.bounds)
+    return AttackNetwork(name, repaired_net, taps=repair.output_taps, repair=repair)
 
 
-def with_forward(net: Frozen, name: str, forward: Callable[[Tensor], Tensor], logits: bool) -> AttackNetwork:
-    """A function [B, ...] -> [B, n] in place of the network; `logits`: as for `AttackNetwork`."""
-    return AttackNetwork(name, Frozen(forward, bounds=net.bounds), logits=logits)
+def with_forward(
+    net: Frozen, name: str, forward: Callable[[Tensor], Tensor], taps: tuple[int, ...] | None = ()
+) -> AttackNetwork:
+    """A function [B, ...] -> [B, n] in place of the network; `taps`: as for `AttackNetwork`."""
+    return AttackNetwork(name, Frozen(forward, bounds=net.bounds), taps=taps)
 
 
 def traits_of(network: AttackNetwork, traits: NetworkTraits) -> NetworkTraits:

@@ -9,12 +9,13 @@ from torch import Tensor
 
 from inputopt.evaluation.remedies.attack_network import AttackNetwork, with_forward, with_repair
 from inputopt.evaluation.remedies.draws import draws_needed
+from inputopt.evaluation.remedies.elementwise import elementwise
 from inputopt.evaluation.remedies.fitted_head import feature_taps, with_fitted_head
-from inputopt.evaluation.remedies.inspection import Inspection, inspect
+from inputopt.evaluation.remedies.inspection import Inspection, has_widths, inspect
 from inputopt.evaluation.remedies.smoothed import averaged, estimated
 from inputopt.evaluation.remedies.trials import Trial, tried
 from inputopt.evaluation.threat import Threat
-from inputopt.nets.gradient_rules.gradient_repair import GradientRepair, repaired
+from inputopt.nets.gradient_rules.gradient_repair import ENTRIES, GradientRepair, repaired
 
 Named = tuple[str, GradientRepair]
 
@@ -29,6 +30,9 @@ NEARLY = 0.7
 
 NETWORKS = 3
 """Largest number of networks that the inputs are attacked on at length."""
+
+WIDTHS = {"narrower": 0.3, "wider": 3.0, "narrowest": 0.08}
+"""Widths of stand-ins that are tried on what the usual one leaves robust."""
 
 TRIAL_DRAWS = 4
 """Random draws averaged over in a trial on a random network."""
@@ -47,6 +51,21 @@ def attack_networks(threat: Threat, rows: Tensor) -> list[AttackNetwork]:
         if _best(trials).share >= max(ENOUGH, trials[0].share + GAIN):
             break
     return [_averaged_over_draws(network, threat, rows) for network in _chosen(trials, threat)]
+
+
+def other_widths(network: AttackNetwork, threat: Threat, rows: Tensor) -> list[AttackNetwork]:
+    """The network with narrower and with wider stand-ins of its steps, if it has any."""
+    repair = network.repair
+    if repair is None or not repair.straight_through or not has_widths(threat.net, threat.problem.x0[rows], repair):
+        return []
+    return [
+        replace(
+            with_repair(threat.net, f"{network.name}, {word}", replace(repair, width=width)),
+            canvas=network.canvas,
+            eot_samples=network.eot_samples,
+        )
+        for word, width in WIDTHS.items()
+    ]
 
 
 def likely_networks(threat: Threat, rows: Tensor) -> list[AttackNetwork]:
@@ -75,19 +94,34 @@ def _stages(threat: Threat, rows: Tensor, found: Inspection, own: GradientRepair
 
     def smoothed(trials: Sequence[Trial]) -> Iterator[AttackNetwork]:
         best = _best(trials)
-        if best.share > 0:
+        if best.share > 0 and not (threat.traits.stochastic and best.share >= GAIN):  # draws smooth it already
             name = f"{best.network.name}, averaged over noise"
-            yield with_forward(threat.net, name, averaged(best.network.net, threat.reach), best.network.logits)
+            yield with_forward(threat.net, name, averaged(best.network.net, threat.reach), best.network.taps)
         if best.share < GAIN:
             for tap in feature_taps(threat.net, threat.problem.x0[rows]):
                 head = with_fitted_head(
                     threat.net, threat.problem.x0[rows], tap, threat.reach, threat.problem.ids[rows]
                 )
-                yield with_forward(threat.net, "a head fitted to the model's predictions", head, True)
+                yield with_forward(threat.net, "a head fitted to the model's predictions", head, None)
             plain = repaired(threat.net.runner, own)
-            yield with_forward(threat.net, "gradients estimated from outputs", estimated(plain, threat.reach), False)
+            yield with_forward(threat.net, "gradients estimated from outputs", estimated(plain, threat.reach))
 
-    return [lambda trials: repairs(likely), lambda trials: repairs(found.further), smoothed]
+    def first_stage(trials: Sequence[Trial]) -> Iterator[AttackNetwork]:
+        yield from repairs(likely)
+        yield from _decoded(threat, rows, own)
+
+    return [first_stage, lambda trials: repairs(found.further), smoothed]
+
+
+def _decoded(threat: Threat, rows: Tensor, own: GradientRepair) -> Iterator[AttackNetwork]:
+    """A search in the values that preprocessing of each element can return, where there is one."""
+    if threat.norm != "linf" or threat.levels is not None or threat.traits.stochastic:
+        return
+    canvas = elementwise(threat.net, threat.problem.x0[rows])
+    if canvas is not None:
+        behind = GradientRepair(straight_through=True, input_tap=ENTRIES, alone=own.alone)
+        network = with_repair(threat.net, "a search behind the preprocessing of each element", behind)
+        yield replace(network, canvas=canvas)
 
 
 def _best(trials: Sequence[Trial]) -> Trial:

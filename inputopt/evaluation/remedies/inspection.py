@@ -92,6 +92,17 @@ def _counts(net: Frozen, rows: Tensor, repair: GradientRepair) -> tuple[int, int
         return 0, 0
 
 
+def has_widths(net: Frozen, x: Tensor, repair: GradientRepair) -> bool:
+    """Whether a repair's stand-ins have a width; false if the model fails."""
+    rows = x[:1] if repair.alone else x[:2]
+    try:
+        with torch.enable_grad():
+            seen = watched(net.runner, prepared(net.runner, rows.detach().requires_grad_()), repair)
+    except Exception:  # models may refuse tensors that carry a gradient, in any way
+        return False
+    return bool(seen.shaped or (repair.leak and seen.saturating))
+
+
 def _custom(net: Frozen, rows: Tensor, repair: GradientRepair) -> int:
     try:
         with torch.enable_grad():

@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from torch.nn.functional import softplus
 
 from inputopt.attacks.attack import Attack, run_in_batches
 from inputopt.attacks.pgd import PGD
 from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
+from inputopt.evaluation.remedies.stages import CROSS_ENTROPY
 from inputopt.evaluation.threat import Threat
-from inputopt.search.objectives.logits import attack_cross_entropy
+from inputopt.search.goals import wrong
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.objectives.probability_scores import on_scores
 from inputopt.search.result import Result
@@ -25,10 +25,6 @@ STEPS = 10
 """Steps of a trial."""
 
 
-CROSS_ENTROPY = Objective(lambda outputs, x, problem: softplus(attack_cross_entropy(outputs, x, problem)))
-"""Cross-entropy itself, for means over random draws: a draw that is fooled already counts less than others."""
-
-
 def rows_of_trial(correct: Tensor) -> Tensor:
     """Positions of at most `TRIED` of the inputs that are classified correctly, bool [B]."""
     rows = correct.nonzero()[:, 0]
@@ -38,21 +34,48 @@ def rows_of_trial(correct: Tensor) -> Tensor:
 
 
 def attack_on(
-    network: AttackNetwork, attack: Attack, threat: Threat, rows: Tensor, start: Tensor | None = None
+    network: AttackNetwork,
+    attack: Attack,
+    threat: Threat,
+    rows: Tensor,
+    start: Tensor | None = None,
+    loss: Objective | None = None,
+    target: Tensor | None = None,
+    seed: int | None = None,
 ) -> Result | None:
     """Run an attack on the inputs at positions `rows`, as if called on them alone; None if the network fails.
 
-    `start`: starting points of all inputs, [B, ...], for attacks that use them.
+    Args:
+        network: what to attack.
+        attack: the attack.
+        threat: network and inputs; any wrong class is a success.
+        rows: positions of the inputs, int64 [R].
+        start: starting points of all inputs, [B, ...], for attacks that use them.
+        loss: loss instead of the attack's own.
+        target: class of each of all inputs that the loss is to approach, int64 [B].
+        seed: seed of the search instead of the threat's.
     """
     part = take(threat.problem, rows)
     part = replace(part, example=torch.arange(len(rows), device=rows.device))
+    if target is not None:
+        part = replace(part, target=target[rows])
     if network.eot_samples > attack.eot_samples:
         attack = replace(attack, eot_samples=network.eot_samples)
     traits = traits_of(network, threat.traits)
-    at = None if start is None else start[rows]
-    loss = on_scores(CROSS_ENTROPY, traits.scores) if traits.stochastic and attack.takes_loss else None
     try:
-        return run_in_batches(attack, network.net, part, traits, threat.seed, None, loss, start=at, check_batch=False)
+        return run_in_batches(
+            attack,
+            network.net,
+            part,
+            traits,
+            threat.seed if seed is None else seed,
+            None,
+            None if loss is None else on_scores(loss, traits.scores),
+            None if target is None else wrong,
+            start=None if start is None else start[rows],
+            check_batch=False,
+            canvas=network.canvas,
+        )
     except (TypeError, ValueError, RuntimeError):  # without a derivative, or the model refuses its own repaired tensors
         return None
 
@@ -78,7 +101,7 @@ class Trial:
 def tried(network: AttackNetwork, threat: Threat, rows: Tensor) -> Trial:
     """Run a few steps of PGD on an attack network, on the inputs `rows`."""
     attack = PGD(norm=threat.norm, steps=STEPS, stop_on_success=not threat.traits.stochastic)
-    found = attack_on(network, attack, threat, rows)
+    found = attack_on(network, attack, threat, rows, loss=CROSS_ENTROPY if threat.traits.stochastic else None)
     if found is None:
         return Trial(network, -1.0, torch.zeros_like(rows, dtype=torch.bool))
     return Trial(network, float(found.success_rate.double().mean()), found.success, found.x)

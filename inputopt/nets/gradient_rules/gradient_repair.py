@@ -39,7 +39,8 @@ class GradientRepair:
 
     Attributes:
         straight_through: whether `StraightThrough` is used.
-        leak: whether saturating operations pass on a share of the gradient; it needs `straight_through`.
+        leak: whether saturating operations pass on a gradient everywhere; it needs `straight_through`.
+        width: of the smooth functions that replace steps, relative to the spread of their arguments.
         bypass: whether custom autograd functions are bypassed.
         input_tap: number of the inner tensor of the input's size whose gradient is used as that of the input, or
             `EVERY_TAP` or `ENTRIES`, which do not depend on how many there are in a forward; None for none.
@@ -49,6 +50,7 @@ class GradientRepair:
 
     straight_through: bool = False
     leak: bool = False
+    width: float = 1.0
     bypass: bool = False
     input_tap: int | None = None
     output_taps: tuple[int, ...] = ()
@@ -63,12 +65,14 @@ class Watched:
         outputs: the model's outputs [B, n].
         applied: operations whose derivative was replaced.
         saturating: saturating operations met.
+        shaped: operations replaced by a function that has a width.
         bypassed: custom functions bypassed.
     """
 
     outputs: Tensor
     applied: int = 0
     saturating: int = 0
+    shaped: int = 0
     bypassed: int = 0
 
 
@@ -127,7 +131,7 @@ def watched(
     Those are the tensors that resemble an input by `is_like_input`, and the tensors [B, n].
     """
     seen = Watched(given)
-    rule = StraightThrough(repair.leak) if repair.straight_through else None
+    rule = StraightThrough(repair.leak, repair.width) if repair.straight_through else None
     with ExitStack() as stack:
         stack.enter_context(runner.evaluating())
         if rule is not None:
@@ -139,7 +143,7 @@ def watched(
             stack.enter_context(Taps(given, lambda tensor: is_like_output(tensor, given), visit_outputs, graded=False))
         seen.outputs = _outputs(runner.model(given), len(given))
     if rule is not None:
-        seen.applied, seen.saturating = rule.applied, rule.saturating
+        seen.applied, seen.saturating, seen.shaped = rule.applied, rule.saturating, rule.shaped
     if repair.bypass:
         seen.bypassed = bypass_custom_functions(seen.outputs)
     return seen

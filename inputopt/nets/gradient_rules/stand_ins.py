@@ -30,7 +30,10 @@ class StandIns:
         return None if found is None else found[1]
 
     def add_scores(self, index: Tensor, scores: Tensor) -> None:
-        """Record that `index` are the positions of the largest of `scores` [..., n] along the last dimension."""
+        """Record that `index` are positions of the largest of `scores` [..., n] along the last dimension.
+
+        `scores[..., 0]` broadcasts with `index`.
+        """
         self._scores[id(index)] = (index, scores)
 
     def scores_of(self, index: Any) -> Tensor | None:
@@ -62,14 +65,14 @@ def same_sum(value: Tensor, soft: Tensor) -> Tensor:
     return value + (soft - soft.detach()).to(value.dtype)
 
 
-def step(difference: Tensor) -> Tensor:
-    """A stand-in of `difference > 0`: a sigmoid as wide as the differences are large on average."""
-    return torch.sigmoid(difference / mean_size(difference))
+def step(difference: Tensor, width: float) -> Tensor:
+    """A stand-in of `difference > 0`: a sigmoid, `width` times as wide as the differences are large on average."""
+    return torch.sigmoid(difference / (width * mean_size(difference)))
 
 
-def bump(difference: Tensor) -> Tensor:
-    """A stand-in of `difference == 0`: a normal density as wide as the differences are large on average."""
-    return torch.exp(-((difference / mean_size(difference)) ** 2))
+def bump(difference: Tensor, width: float) -> Tensor:
+    """A stand-in of `difference == 0`: a normal density, as wide as `step`."""
+    return torch.exp(-((difference / (width * mean_size(difference))) ** 2))
 
 
 def mean_size(values: Tensor) -> Tensor:
@@ -88,11 +91,28 @@ def looked_up(table: Tensor, index: Tensor, soft: Tensor) -> Tensor:
     return (soft.reshape(*index.shape, *(1,) * (table.ndim - 1)) * slope.detach()).to(table.dtype)
 
 
-def largest_of(scores: Tensor, classes: int) -> Tensor:
-    """A stand-in of the one-hot code of the argmax: the softmax of the scores, divided by their deviation."""
+def largest_of(scores: Tensor, classes: int, width: float) -> Tensor:
+    """A stand-in of the one-hot code of the argmax: the softmax of the scores over `width` times their deviation."""
     spread = scores.detach().std(-1, keepdim=True).clamp_min(torch.finfo(scores.dtype).tiny ** 0.5)
-    soft = (scores / spread).softmax(-1)
+    soft = (scores / (width * spread)).softmax(-1)
     return soft if soft.shape[-1] == classes else torch.nn.functional.pad(soft, (0, classes - soft.shape[-1]))
+
+
+def nearest_scores(values: Tensor, chosen: Tensor, largest: bool, width: float) -> Tensor:
+    """Scores [..., 1, n] of the elements that the k largest or smallest of values [..., n] are chosen among.
+
+    They are divided by `width` times the difference between the first and the last of the `chosen` values [..., k].
+    """
+    spread = (chosen[..., :1] - chosen[..., -1:]).detach().abs() + 1e-3 * mean_size(values)
+    return ((values if largest else -values) / (width * spread)).unsqueeze(-2)
+
+
+def by_class(scores: Tensor, classes: Tensor) -> Tensor:
+    """Scores of classes [..., C], from those of the elements [..., n] with these classes [n]."""
+    count = int(classes.max()) + 1
+    lowest = scores.detach().amin(-1) - 1
+    members = [scores[..., classes == number] for number in range(count)]
+    return torch.stack([part.logsumexp(-1) if part.shape[-1] else lowest for part in members], -1)
 
 
 def differentiable(value: Any) -> bool:

@@ -14,12 +14,18 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from inputopt.nets.gradient_rules.operation_names import is_inplace, name_of_operation
-from inputopt.nets.gradient_rules.soft_rules import CASTS, HARD, INTEGER, SATURATING
-from inputopt.nets.gradient_rules.stand_ins import StandIns, differentiable, joined, largest_of, looked_up, same_sum
+from inputopt.nets.gradient_rules.soft_rules import CASTS, HARD, INTEGER, SATURATING, SHAPED, leaking
+from inputopt.nets.gradient_rules.stand_ins import (
+    StandIns,
+    by_class,
+    differentiable,
+    joined,
+    largest_of,
+    looked_up,
+    nearest_scores,
+    same_sum,
+)
 from inputopt.nets.inference.observation import storage_id
-
-LEAK = 0.01
-"""Share of the gradient that passes a saturating operation where its own derivative may be zero."""
 
 READING = {"numpy", "tolist", "item", "__array__", "__float__", "__int__", "__bool__", "__index__"}
 """Methods that return numbers to Python, which torch refuses for a tensor with a gradient."""
@@ -31,19 +37,21 @@ class StraightThrough(TorchFunctionMode):
     - Rounding and casts to integers have derivative 1, remainders 0; signs have that of a tanh, comparisons that of a
       sigmoid, and reading from a table that of a difference quotient.
     - `detach`, `.data` and `no_grad` do not stop gradients.
-    - With `leak`, saturating operations pass on a small share of the gradient.
+    - With `leak`, saturating operations pass on a gradient everywhere.
 
     In-place operations on tensors that were made outside of the forward, such as buffers, run without gradients.
 
     Attributes:
         applied: number of operations whose derivative was replaced.
         saturating: number of saturating operations met.
+        shaped: number of stand-ins that have a width.
     """
 
-    def __init__(self, leak: bool = False) -> None:
+    def __init__(self, leak: bool = False, width: float = 1.0) -> None:
         super().__init__()
-        self.applied = self.saturating = 0
-        self._leak = LEAK if leak else 0.0
+        self.applied = self.saturating = self.shaped = 0
+        self._width = width
+        self._leak = leak
         self._recording = True
         self._stand_ins = StandIns()
         self._made: dict[int, Tensor] = {}  # storages made in this forward; the tensors keep them alive
@@ -68,6 +76,8 @@ class StraightThrough(TorchFunctionMode):
             with torch.no_grad():
                 return func(*args, **kwargs)
         made = self._replaced(name, inplace, func, args, kwargs)
+        if name == "getitem":
+            self._follow_scores(made, *args[:2])
         self._remember(made, args)
         return made
 
@@ -82,12 +92,14 @@ class StraightThrough(TorchFunctionMode):
             self.saturating += 1
             if not self._leak:
                 return func(*args, **kwargs)
-            leaking = same_sum(func(first.clone() if inplace else first, *args[1:], **kwargs), self._leak * first)
-            return first.copy_(leaking) if inplace else leaking
+            hard = func(first.clone() if inplace else first, *args[1:], **kwargs)
+            made = same_sum(hard, leaking(name, self._width, first, *args[1:], **kwargs))
+            return first.copy_(made) if inplace else made
         if name in HARD and any(map(differentiable, args[:2])):
-            soft = HARD[name](*args, **kwargs)
+            soft = HARD[name](self._width, *args, **kwargs)
             if soft is not None:
                 self.applied += 1
+                self.shaped += name in SHAPED
                 hard = func(first.detach().clone() if inplace else first, *args[1:], **kwargs)
                 if not hard.is_floating_point():
                     self._stand_ins.add(hard, soft)
@@ -176,8 +188,25 @@ class StraightThrough(TorchFunctionMode):
         hard, scores = func(*args, **kwargs), self._stand_ins.scores_of(args[0])
         if scores is not None:
             self.applied += 1
-            self._stand_ins.add(hard, largest_of(scores, hard.shape[-1]))
+            self.shaped += 1
+            self._stand_ins.add(hard, largest_of(scores, hard.shape[-1], self._width).expand(hard.shape))
         return hard
+
+    def topk(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Remember what the k largest or smallest elements of the last dimension were chosen among."""
+        found = func(*args, **kwargs)
+        dim = kwargs.get("dim", args[2] if len(args) > 2 else -1)
+        largest = kwargs.get("largest", args[3] if len(args) > 3 else True)
+        if differentiable(args[0]) and dim in (-1, args[0].ndim - 1):
+            scores = nearest_scores(args[0], found.values, largest, self._width)
+            self._stand_ins.add_scores(found.indices, scores)
+        return found
+
+    def _follow_scores(self, made: Any, table: Any, index: Any) -> None:
+        """Where classes are looked up by an index, remember the scores of the classes."""
+        scores = self._stand_ins.scores_of(index)
+        if scores is not None and isinstance(table, Tensor) and table.ndim == 1 and not table.is_floating_point():
+            self._stand_ins.add_scores(made, by_class(scores, table))
 
     # --------------------------------------------------------------------------------------- what the forward has made
     def _is_made(self, tensor: Tensor) -> bool:
@@ -202,5 +231,6 @@ _HANDLERS: dict[str, Handler] = {
     "backward": StraightThrough.backward,
     "argmax": StraightThrough.argmax,
     "one_hot": StraightThrough.one_hot,
+    "topk": StraightThrough.topk,
     **dict.fromkeys(READING, StraightThrough.read),
 }
