@@ -92,7 +92,7 @@ def _attacked(
         margin, scores = torch.full_like(state.margin, torch.inf), traits_of(network, threat.traits).scores
         state, nearest = replace(state, margin=margin, scores=scores), threat.problem.x0.clone()
         if threat.traits.stochastic:
-            state = replace(state, fooled=_fooled(threat, state.x).to(state.fooled))
+            state = replace(state, fooled=fooled_share(threat, state.x).to(state.fooled))
     targets = likeliest_classes(threat) if any(each.place is not None for each in stages) else None
     for number, each in enumerate(stages):
         stage = each.stage
@@ -115,7 +115,7 @@ def _attacked(
         new = tuple(tried[found.success & state.robust[tried]].tolist())
         rows.append(replace(row_of(replace(stage, name=name), tried, found, seconds), fooled=new))
         if threat.traits.stochastic:  # an image that fools the model in more draws replaces one that does in fewer
-            rate = _fooled(threat, state.x.index_copy(0, tried, found.x))[tried]
+            rate = fooled_share(threat, state.x.index_copy(0, tried, found.x))[tried]
             better = rate > state.fooled[tried]
             found = replace(found, success_rate=rate.to(found.success_rate), success=rate > 0.5)
             tried, found = tried[better], take(found, better)
@@ -126,7 +126,7 @@ def _attacked(
     return state, rows, nearest
 
 
-def _fooled(threat: Threat, x: Tensor) -> Tensor:
+def fooled_share(threat: Threat, x: Tensor) -> Tensor:
     """Share of draws in which a random network misclassifies each of the inputs x, the same draws at every call, [B].
 
     The search's own few draws would favour the image that was lucky in them.

@@ -67,7 +67,7 @@ def along_gradients(threat: Threat) -> list[RemedyStage]:
         return _in_threat(_on_random_networks(threat), threat)
     stages = [
         Stage("PGD, 40 steps", PGD(steps=40)),
-        Stage("all classes", MultiTargeted(rounds=(Round(9, 12),))),
+        Stage("all classes", MultiTargeted(rounds=(Round(9, 60),))),
         Stage("likeliest classes, from a larger ball", MultiTargeted(rounds=(Round(3, 60, (2.0,)),))),
     ]
     return _in_threat([RemedyStage(stage) for stage in stages], threat)

@@ -7,15 +7,18 @@ from dataclasses import replace
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 import inputopt
 from inputopt.attacks.regions import ball_region
+from inputopt.evaluation.remedies.adapt import fooled_share
 from inputopt.evaluation.remedies.attack_network import AttackNetwork
-from inputopt.evaluation.remedies.draws import LEAST, MOST, draws_needed
+from inputopt.evaluation.remedies.draws import LEAST, MOST, draws_needed, likeliest_classes
 from inputopt.evaluation.remedies.fitted_head import INPUT, feature_taps, with_fitted_head
 from inputopt.evaluation.remedies.inspection import inspect
 from inputopt.evaluation.remedies.rejection import attack_despite_rejection, reject_class_of
 from inputopt.evaluation.remedies.smoothed import averaged, content_ids, estimated
+from inputopt.evaluation.remedies.stages import BOUNDED
 from inputopt.evaluation.threat import Threat
 from inputopt.search.inputs import check_problem
 from inputopt.search.norms import find_norm
@@ -157,3 +160,42 @@ def test_a_rejected_input_is_not_fooled():
     seen = attack_despite_rejection(given, [AttackNetwork("", given.net, changed=False)])
     assert seen.robust.tolist() == [True, True, False, True]
     assert str(seen).startswith("Attacks that avoid class 2 leave 75.0 % of the inputs")
+
+
+class RandomMember(nn.Module):
+    """One of two networks is drawn for each forward: one is easily fooled, the other one never."""
+
+    def __init__(self):
+        super().__init__()
+        self.weak, self.strong = inputopt.load("digits-mlp"), inputopt.load("digits-mlp")
+
+    def forward(self, x: Tensor) -> Tensor:
+        strong = 10 * functional.one_hot(self.strong(X.to(x)).argmax(1), 10)[: len(x)] + 1e-2 * self.strong(x)
+        return torch.where(torch.rand(()) < 0.5, self.weak(x), strong.to(x))
+
+
+def test_the_bounded_loss_gives_its_steps_to_draws_that_can_be_fooled():
+    outputs = torch.tensor([[0.2, 0.0, -0.1], [9.0, 0.0, -0.1]], requires_grad=True)
+    problem = threat(inputopt.load("digits-mlp"), X[:2], Y[:2]).problem
+    problem = replace(problem, label=torch.tensor([0, 0]))
+    (grad,) = torch.autograd.grad(BOUNDED(outputs, X[:2], problem).sum(), outputs)
+    relative = grad[:, 0] * outputs.detach().std(1)
+    assert relative[0] > 1.5 * relative[1] > 0
+    targeted = replace(problem, target=torch.tensor([2, 2]))
+    (grad,) = torch.autograd.grad(BOUNDED(outputs, X[:2], targeted).sum(), outputs)
+    assert (grad[:, 1] == 0).all()
+    assert (grad[:, 2] < 0).all()
+
+
+def test_images_of_a_random_network_are_compared_on_the_same_draws():
+    case = threat(RandomMember())
+    assert case.traits.stochastic
+    again = fooled_share(case, X)
+    assert torch.equal(again, fooled_share(case, X))
+    assert float((again - 0.5).clamp(min=0).max()) <= 0.2  # the strong member is never fooled
+
+
+def test_the_likeliest_classes_are_those_of_the_mean_scores():
+    case = threat(inputopt.load("digits-mlp"))
+    logits = case.net(X).scatter(1, Y[:, None], -torch.inf)
+    assert torch.equal(likeliest_classes(case)[:, 0], logits.argmax(1))

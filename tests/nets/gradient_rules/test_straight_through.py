@@ -132,3 +132,61 @@ def test_a_leak_passes_flat_units():
     assert rule.saturating == 1
     assert torch.equal(outputs, torch.ones_like(X))
     assert (torch.autograd.grad(outputs.sum(), variable)[0] > 0).all()
+
+
+@pytest.mark.parametrize("flat", [lambda x: x.clamp(-1, 1), torch.sigmoid, functional.relu6, functional.hardtanh])
+@pytest.mark.parametrize("width", [0.3, 1.0, 3.0])
+def test_the_leak_of_two_sided_saturation_falls_with_the_distance_from_the_middle(flat, width):
+    variable = torch.tensor([[30.0, 40.0, 80.0, -60.0]], requires_grad=True)
+    with StraightThrough(leak=True, width=width):
+        outputs = flat(variable * 1.0)
+    (grad,) = torch.autograd.grad(outputs.sum(), variable)
+    assert (grad > 0).all()
+    assert grad[0, 0] > grad[0, 1] > grad[0, 3] > grad[0, 2]
+
+
+def test_a_narrow_step_has_more_of_its_derivative_at_the_threshold():
+    def share_at_the_threshold(width: float) -> float:
+        variable = torch.tensor([0.01, 1.0, -2.0, 3.0], requires_grad=True)
+        with StraightThrough(width=width) as rule:
+            outputs = (variable * 1.0 > 0).float()
+        assert rule.shaped == 1
+        (grad,) = torch.autograd.grad(outputs.sum(), variable)
+        return float(grad[0] / grad.sum())
+
+    assert share_at_the_threshold(0.1) > share_at_the_threshold(1.0) > share_at_the_threshold(5.0)
+
+
+BANK = torch.rand(40, 3, generator=torch.Generator().manual_seed(3))
+OWNERS = torch.arange(40) % 4
+
+
+def shares_of_neighbours(x: Tensor) -> Tensor:
+    """Share of each class among the five nearest points, [B, 4]."""
+    nearest = torch.cdist(x[:, :3], BANK).topk(5, largest=False).indices
+    return functional.one_hot(OWNERS[nearest], 4).float().mean(1)
+
+
+def test_votes_of_nearest_neighbours_follow_the_distances():
+    variable = X.clone().requires_grad_()
+    with StraightThrough():
+        outputs = shares_of_neighbours(variable.clone())
+    assert torch.equal(outputs, shares_of_neighbours(X))
+    for row, number in ((0, 1), (1, 2)):  # a small step along the gradient comes nearer to points of the class
+        (grad,) = torch.autograd.grad(outputs[row, number], variable, retain_graph=True)
+        members = BANK[number == OWNERS]
+        before, after = (
+            torch.cdist(each[row : row + 1, :3], members).amin() for each in (X, X + 0.01 * grad / grad.norm())
+        )
+        assert after < before
+
+
+def test_indices_of_the_largest_are_not_taken_for_those_of_the_smallest():
+    def votes(x: Tensor, sign: float) -> Tensor:
+        indices = (sign * x).topk(2, largest=sign > 0).indices
+        return functional.one_hot(torch.tensor([0, 0, 1, 1])[indices], 2).float().sum((0, 1))
+
+    for sign in (1.0, -1.0):  # the same elements are chosen: the largest of x
+        grad = gradient(lambda x, sign=sign: votes(x, sign) * torch.tensor([0.0, 1.0]))
+        assert (grad[:, 2:] > 0).all()
+        assert (grad[:, :2] < 0).all()
