@@ -144,7 +144,7 @@ def run_attack(options: argparse.Namespace) -> int:
     data = chosen_data(options)
     if options.target is not None:  # inputs of the target class are left out
         data = data.without(by_name(options.target)[0])
-    writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names))
+    writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     x, y = data.inputs(net), data.y
     attack = kind(**settings, levels=levels_of(options, net, x))
@@ -168,6 +168,7 @@ def run_attack(options: argparse.Namespace) -> int:
     title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
     written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
     found.save(out / "attack", data.names)
+    written += data.save_clean(net, x, out)
     text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
     finish(options, text, values | data.plain(), [*written, out / "attack"])
     return 0
@@ -191,7 +192,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
     page = None if options.report is None else check_writable(options.report, "choose another path with --report")
     data = chosen_data(options)
-    writable(out, *(f"evaluation/{name}.png" for name in data.names))
+    writable(out, *(f"evaluation/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     x = data.inputs(net)
     levels = levels_of(options, net, x)
@@ -213,7 +214,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     fooled = (report.x != x).flatten(1).any(1)
     title = f"{options.norm} {eps:g}, {options.preset}: before, after, difference"
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
-    written.append(out / "evaluation")
+    written += [out / "evaluation", *data.save_clean(net, x, out)]
     if page is not None:
         report.save_html(page, net, x, class_names=_class_names(net))
         written.append(page)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt.cli.data_arguments import find_data, spread
+from inputopt.cli.image_folder import add_resize
 from inputopt.cli.model_arguments import find_device
 from inputopt.cli.output import finish, training_bar, writable
 from inputopt.cli.parsing import choice, number, sizes, whole
@@ -21,6 +22,7 @@ from inputopt.files import save_figure, write_text
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
+from inputopt.nets.model_errors import in_words
 from inputopt.nets.store import save
 from inputopt.training.plots import plot_errors
 from inputopt.training.standardise import fold_standardisation
@@ -29,7 +31,7 @@ from inputopt.zoo.training_recipes import RECIPES, accuracy, write
 
 NETWORKS = ["mlp", *RECIPES]
 FILES = ("weights.safetensors", "card.md", "error.png")
-OWN = ("label", "hidden", "activation", "epochs", "batch", "learning_rate", "holdout")
+OWN = ("label", "hidden", "activation", "epochs", "batch", "learning_rate", "holdout", "resize")
 """Options that only apply to a network of one's own."""
 
 
@@ -58,6 +60,7 @@ def add_commands(commands: Any) -> None:
     )
     share = number(above=0, most=0.9)
     group.add_argument("--holdout", type=share, default=0.2, help="share of the data kept for testing (%(default)s)")
+    add_resize(group)
     add_common(command, "out")
     command.set_defaults(run=run)
 
@@ -152,13 +155,13 @@ def _run_own(options: argparse.Namespace) -> int:
 
 
 def _examples(options: argparse.Namespace) -> _Examples:
-    if options.data.lower().endswith(".csv"):
+    if options.data.lower().endswith(".csv") and options.resize is None:
         table = read_table(options.data, options.label)
         std = table.x.std(0)
         return _Examples(table.x, table.y, table.labels, (table.x.mean(0), torch.where(std > 0, std, 1.0)))
     if options.label is not None:
         raise ValueError("--label names a column of a .csv table; omit it.")
-    data = find_data(options.data, np.iinfo(np.int64).max, options.seed)
+    data = find_data(options.data, np.iinfo(np.int64).max, options.seed, options.resize)
     classes = int(data.y.max()) + 1
     if classes < 2:
         raise ValueError(f"{options.data} has fewer than two classes; add another.")
@@ -171,9 +174,10 @@ def _examples(options: argparse.Namespace) -> _Examples:
 
 def _card(options: argparse.Namespace, net: MLP, examples: _Examples, shares: dict[str, float], ended: str) -> str:
     inputs = "raw columns of the table (standardisation is part of the first layer)"
+    resized = "" if options.resize is None else f", from images resized to {in_words(options.resize)}"
     rows = {
         "data": f"{options.data}: {len(examples.y):,} rows, {options.holdout:.0%} held out, stratified by class",
-        "input": inputs if examples.scaling is not None else f"{list(examples.x.shape[1:])} in [0, 1]",
+        "input": inputs if examples.scaling is not None else f"{list(examples.x.shape[1:])} in [0, 1]{resized}",
         "classes": ", ".join(f"{index} {name}" for index, name in enumerate(examples.labels)),
         "network": f"MLP {'-'.join(map(str, net.sizes))}, {options.activation}",
         "training": f"softmax cross-entropy, Adam, learning rate {options.learning_rate:g}, {options.epochs} epochs "

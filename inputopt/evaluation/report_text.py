@@ -72,7 +72,8 @@ def inputs_text(settings: Mapping[str, Any], count: int) -> str:
     of = f" of {settings['of']:,}" if "of" in settings else ""
     data = f" of {settings['data']}" if "data" in settings else ""
     sampling = f", {settings['sampling']}" if settings.get("sampling") and settings.get("of", count) != count else ""
-    return f"{count:,}{of} input{'s' * (count != 1)}{data}{sampling}"
+    resized = " resized to {} x {}".format(*settings["resize"]) if "resize" in settings else ""
+    return f"{count:,}{of} input{'s' * (count != 1)}{data}{resized}{sampling}"
 
 
 def evaluation_method(settings: Mapping[str, Any]) -> str | None:
