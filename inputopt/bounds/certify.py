@@ -21,6 +21,7 @@ from inputopt.search.inputs import check_problem
 from inputopt.search.norms import NORMS as ALL_NORMS
 from inputopt.search.norms import NormName
 from inputopt.summaries import Summarised, Summary
+from inputopt.wilson_interval import Interval, wilson
 
 NORMS = ("linf", "l2", "l1")
 """Norms in which balls are convex, so that linear bounds have exact minima on them."""
@@ -54,6 +55,11 @@ class Certificate(Summarised):
     def accuracy(self) -> float:
         """The fraction of the inputs that is certified, a lower bound of the robust accuracy."""
         return float(self.certified.double().mean())
+
+    @property
+    def interval(self) -> Interval:
+        """The 95 % Wilson interval of `accuracy`, if the inputs are a random sample."""
+        return wilson(self.accuracy, len(self.certified))
 
     def _summary(self, images: bool) -> Summary:
         counts = Counter(self.method)

@@ -83,6 +83,12 @@ class Report(Summarised):
         return None if share is None else wilson(share, len(self.robust))
 
     @property
+    def interval_before_adapting(self) -> Interval | None:
+        """95 % Wilson interval of `robust_accuracy_before_adapting`; None if no remedy was applied."""
+        share = self.robust_accuracy_before_adapting
+        return None if share is None else wilson(share, len(self.robust))
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """The indicators as sentences."""
         return tuple(str(each) for each in self.indicators)
@@ -92,7 +98,6 @@ class Report(Summarised):
 
         JSON has no infinity and NaN: they are "inf", "-inf" and None.
         """
-        certified = self.certified_interval
         values = {
             **self.settings,
             "format": FORMAT,
@@ -100,9 +105,10 @@ class Report(Summarised):
             "clean_interval": list(self.clean_interval),
             "robust_accuracy": self.robust_accuracy,
             "robust_accuracy_before_adapting": self.robust_accuracy_before_adapting,
+            "interval_before_adapting": _listed(self.interval_before_adapting),
             "interval": list(self.interval),
             "certified_accuracy": self.certified_accuracy,
-            "certified_interval": None if certified is None else list(certified),
+            "certified_interval": _listed(self.certified_interval),
             "label": _listed(self.label),
             "clean": _listed(self.clean),
             "robust": self.robust.tolist(),
@@ -252,8 +258,8 @@ def _cells(row: AttackRow) -> list[str]:
     return [row.name, *(f"{count:,}" for count in counts), f"{row.seconds:.2f}"]
 
 
-def _listed(flags: Tensor | None) -> list[Any] | None:
-    return None if flags is None else flags.tolist()
+def _listed(values: Tensor | Interval | None) -> list[Any] | None:
+    return values.tolist() if isinstance(values, Tensor) else None if values is None else list(values)
 
 
 def _details(settings: dict[str, Any]) -> list[tuple[str, str]]:

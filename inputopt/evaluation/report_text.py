@@ -6,31 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from inputopt.evaluation.confidence import Interval
+from inputopt.wilson_interval import percent as percent
+from inputopt.wilson_interval import with_interval as with_interval
 
 NORM_NAMES = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
 """Names of the norms as leaderboards and papers give them."""
 
 SHORT = 6
 """Characters of a decimal number, such as 0.0625, that is shown as it is."""
-
-
-def percent(share: float) -> str:
-    """A fraction as a percentage with one decimal.
-
-    >>> percent(0.125)
-    '12.5 %'
-    """
-    return f"{100 * share:.1f} %"
-
-
-def with_interval(share: float, interval: Interval) -> str:
-    """A fraction as a percentage with its 95 % interval.
-
-    >>> with_interval(0.5, (0.4, 0.6))
-    '50.0 % (95 % interval: 40.0 % to 60.0 %)'
-    """
-    return f"{percent(share)} (95 % interval: {percent(interval[0])} to {percent(interval[1])})"
 
 
 def eps_text(eps: Any) -> str:

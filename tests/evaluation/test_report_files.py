@@ -141,6 +141,10 @@ def test_a_claim_has_the_fields_of_the_form_in_percent():
     lines = claim_text(claim).splitlines()
     assert [re.match(r"- \*\*(.+)\*\*:", line)[1] for line in lines][3:6] == ["Architecture", "Threat Model", "eps"]
     assert len(lines) == len(claim)
+    with_ends = claim_text(claim, {"clean_accuracy": report.clean_interval, "robust_accuracy": report.interval})
+    low, high = report.interval
+    wanted = f"{claim['robust_accuracy']:.2f} % (95 % interval: {100 * low:.1f} % to {100 * high:.1f} %)"
+    assert f"- **Robust accuracy**: {wanted}" in with_ends.splitlines()
 
 
 @pytest.mark.parametrize("name", [None, HOSTILE, "1e5", "yes", "null"])

@@ -267,7 +267,7 @@ def test_the_curve_is_drawn_where_the_distances_are():
     left, right = (float(x) for x, _, _ in dots)
     assert right - left > 10, "equal figures do not hide each other"
     assert (left + right) / 2 == pytest.approx(float(line[1]), abs=0.02)
-    assert "75 % at 0" in drawing
+    assert "75.0 % (95 % interval: 30.1 % to 95.4 %) at 0," in drawing
 
 
 def test_the_parts_of_the_bar_add_up_and_are_drawn_to_scale():

@@ -58,7 +58,7 @@ def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator]) ->
             state, more, _ = _attacked(threat, state, network, _without_gradients(threat), nearest)
             rows += more
         fooled = int(found_before.robust.sum()) - int(state.robust.sum())
-        remedies.append(Remedy(network.name, fooled, _share(found_before), _share(state)))
+        remedies.append(Remedy(network.name, fooled, _share(found_before), _share(state), len(state.robust)))
     rejection = None
     if REJECT in fired:
         rejection = attack_despite_rejection(threat, likely_networks(threat, tried))

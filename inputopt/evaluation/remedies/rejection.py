@@ -19,6 +19,7 @@ from inputopt.search.objectives.logits import log_odds, others_first
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
+from inputopt.wilson_interval import accuracy_text
 
 Value = Callable[[Tensor, Problem, int], Tensor]
 
@@ -42,10 +43,10 @@ class Rejection:
     robust: Tensor
 
     def __str__(self) -> str:
-        share = float(self.robust.double().mean())
+        share = accuracy_text(float(self.robust.double().mean()), len(self.robust))
         return (
-            f"Attacks that avoid class {self.number} leave {100 * share:.1f} % of the inputs correctly classified or "
-            "rejected: the accuracy if a rejection counts as withstood."
+            f"Attacks that avoid class {self.number} leave {share} of the inputs correctly classified or rejected: the "
+            "accuracy if a rejection counts as withstood."
         )
 
 

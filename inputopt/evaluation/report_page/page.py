@@ -109,7 +109,7 @@ def page_of(report: Report, request: PageRequest) -> str:
         command=command_line(report),
         code=python_code(report),
         settings=setting_rows(report),
-        claim=claim_text(report.claim()),
+        claim=claim_text(report.claim(), {"clean_accuracy": report.clean_interval, "robust_accuracy": report.interval}),
         card=report.model_card(),
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from inputopt.evaluation.confidence import wilson
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.report_text import eps_text, percent, threat_model, with_interval
 
@@ -18,11 +17,11 @@ BUDGETS = {
 def verdict_sentences(report: Report) -> list[str]:
     """What the attacks found, what is proven, and whether there is a reason to doubt it."""
     found = [_upper_bound(report)]
-    if report.certified_accuracy is not None:
-        found.append(f"At least {percent(report.certified_accuracy)} are proven to be, whatever the attack.")
-    before = report.robust_accuracy_before_adapting
-    if before is not None:
-        interval = wilson(before, len(report.robust))
+    proven, range_of_proven = report.certified_accuracy, report.certified_interval
+    if proven is not None and range_of_proven is not None:
+        found.append(f"At least {with_interval(proven, range_of_proven)} are proven to be, whatever the attack.")
+    before, interval = report.robust_accuracy_before_adapting, report.interval_before_adapting
+    if before is not None and interval is not None:
         found.append(f"Before remedies were applied it was {with_interval(before, interval)}.")
     found.append(_doubt(report))
     return found

@@ -21,6 +21,7 @@ from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import frozen
 from inputopt.search.inputs import check_problem
 from inputopt.search.norms import find_norm
+from inputopt.wilson_interval import with_interval
 
 COUNT = 20
 X, Y = sample(COUNT)
@@ -68,7 +69,7 @@ def test_both_numbers_are_kept_and_the_model_is_not_changed():
     assert plain.settings["adapt"] is False
     assert len(report.attacks) > len(plain.attacks)
     applied = next(each.applied for each in report.indicators if each.id == "zero_gradient")
-    assert f"-> {report.robust_accuracy:.3f}" in applied
+    assert f"-> {with_interval(report.robust_accuracy, report.interval)}." in applied
     assert report.as_plain()["robust_accuracy_before_adapting"] == plain.robust_accuracy
     again = inputopt.evaluate(model, X, Y, eps=EPS, preset="quick", adapt=True)
     assert torch.equal(again.x, report.x)
