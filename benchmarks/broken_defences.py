@@ -32,7 +32,10 @@ TOLERANCE = 0.02
 
 @dataclass(frozen=True)
 class Row:
-    """What was found for one defence; accuracies are None where the attack raised an error, which `error` is."""
+    """What was found for one defence; accuracies are None where the attack raised an error, which `error` is.
+
+    Where `rejected`, both accuracies count an input in the reject class as withstood.
+    """
 
     name: str
     late: bool
@@ -43,6 +46,7 @@ class Row:
     seconds: float
     autoattack: float | None = None
     error: str = ""
+    rejected: bool = False
 
     @property
     def flagged(self) -> bool:
@@ -58,17 +62,21 @@ class Row:
 def run(defence: Defence, count: int, preset: Any, adapt: bool, autoattack: bool) -> Row:
     """Evaluate one defence on the first `count` digits of the sample."""
     x, y = sample(count)
-    by_hand = left_of(defence.name, count, rejected=adapt)
-    started, reported, fired, error = time.perf_counter(), None, (), ""
+    started, reported, fired, error, rejected = time.perf_counter(), None, (), "", False
     options: dict[str, Any] = {"adapt": True} if adapt else {}
     try:
         report = inputopt.evaluate(defence.make(), x, y, eps=EPS, preset=preset, seed=0, **options)
         reported, fired = report.robust_accuracy, tuple(each.id for each in report.indicators)
+        if report.robust_accuracy_if_rejected is not None:
+            reported, rejected = report.robust_accuracy_if_rejected, True
     except (ValueError, TypeError) as raised:
         error = str(raised)
     seconds = time.perf_counter() - started
     others = auto_attack(defence, x, y) if autoattack else None
-    return Row(defence.name, defence.late, defence.indicators, fired, reported, by_hand, seconds, others, error)
+    by_hand = left_of(defence.name, count, rejected=rejected)
+    return Row(
+        defence.name, defence.late, defence.indicators, fired, reported, by_hand, seconds, others, error, rejected
+    )
 
 
 def auto_attack(defence: Defence, x: torch.Tensor, y: torch.Tensor) -> float | None:
@@ -93,7 +101,7 @@ def shown(rows: list[Row]) -> str:
     heads = ["defence", "reported", "AutoAttack", "by hand", "above", "seconds", "flagged", "indicators"]
     cells = [
         [
-            ("* " if row.late else "") + row.name,
+            ("* " if row.late else "") + row.name + (" (rejected: withstood)" if row.rejected else ""),
             "error" if row.reported is None else f"{row.reported:.3f}",
             "-" if row.autoattack is None else f"{row.autoattack:.3f}",
             f"{row.by_hand:.3f}",

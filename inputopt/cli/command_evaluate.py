@@ -175,6 +175,9 @@ def report_text(report: Report) -> str:
         figures.append(
             f"certified accuracy at least {with_interval(report.certified_accuracy, report.certified_interval)}"
         )
+    if report.robust_accuracy_if_rejected is not None and report.interval_if_rejected is not None:
+        share = with_interval(report.robust_accuracy_if_rejected, report.interval_if_rejected)
+        figures.append(f"robust accuracy if a rejected input counts as withstood: at most {share}")
     meanings = {row.name: row.meaning for row in report.attacks}
     glossary = "\n".join(f"{name}: {meaning}" for name, meaning in meanings.items())
     parts = ["\n".join(figures), table(*report_table(report)), glossary]

@@ -19,15 +19,16 @@ def ignore(figures: dict[str, float]) -> None:
     """The callback of an evaluation without one."""
 
 
-def stage_figures(rows: Sequence[AttackRow], robust: Tensor) -> dict[str, float]:
+def stage_figures(rows: Sequence[AttackRow], robust: Tensor, remedy: int = 0) -> dict[str, float]:
     """The figures after the attacks so far.
 
     Args:
         rows: the attacks so far; none for the figures before the first.
         robust: whether each input is still classified correctly, bool [B].
+        remedy: number of the remedy, from 1, that the last attack belongs to; 0 for attacks of the protocol.
 
     Returns:
-        "stage" (0 before the first attack), "robust_accuracy" so far with the ends of its 95 % interval
+        "stage" (0 before the first attack), "remedy", "robust_accuracy" so far with the ends of its 95 % interval
         ("robust_accuracy_low" and "robust_accuracy_high"), "tried" and "fooled" by the last attack, and the totals of
         "forwards", "backwards" and "seconds".
     """
@@ -35,6 +36,7 @@ def stage_figures(rows: Sequence[AttackRow], robust: Tensor) -> dict[str, float]
     last = rows[-1] if rows else AttackRow("", 0, (), 0, 0, 0.0)
     return {
         "stage": float(len(rows)),
+        "remedy": float(remedy),
         **with_ends("robust_accuracy", share, wilson(share, len(robust))),
         "tried": float(last.tried),
         "fooled": float(len(last.fooled)),
@@ -47,7 +49,7 @@ def final_figures(report: Report) -> dict[str, float]:
 
     Returns:
         "stage", "clean_accuracy" and "robust_accuracy" with the ends of their intervals, "indicators" (their number),
-        totals as for `stage_figures`, and "certified_accuracy" if there is one.
+        totals as for `stage_figures`, and "certified_accuracy" and "robust_accuracy_if_rejected" if they were measured.
     """
     figures = {
         "stage": float(len(report.attacks) + 1),
@@ -58,6 +60,9 @@ def final_figures(report: Report) -> dict[str, float]:
     }
     if report.certified_accuracy is not None and report.certified_interval is not None:
         figures |= with_ends("certified_accuracy", report.certified_accuracy, report.certified_interval)
+    if report.robust_accuracy_if_rejected is not None and report.interval_if_rejected is not None:
+        name = "robust_accuracy_if_rejected"
+        figures |= with_ends(name, report.robust_accuracy_if_rejected, report.interval_if_rejected)
     return figures
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -36,13 +36,22 @@ MOST_DRAWS = 0.95
 """Share of the draws of a random network from which on an image needs no further attack."""
 
 
-def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator]) -> Adapted:
+NotifyRemedy = Callable[[Sequence[AttackRow], Tensor, int], None]
+"""Called after each attack with the rows so far, which inputs are still robust, bool [B], and the remedy's number."""
+
+
+def silent(rows: Sequence[AttackRow], robust: Tensor, remedy: int) -> None:
+    """Reports nothing."""
+
+
+def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator], notify: NotifyRemedy = silent) -> Adapted:
     """Apply the remedies that indicators ask for, until no input is robust or none is left.
 
     Args:
         threat: the network, the inputs and how they may change.
         state: the state after the protocol's attacks.
         found: the indicators of the evaluation so far.
+        notify: called after each attack of a remedy; remedies are numbered from 1.
     """
     tried, fired = rows_of_trial(state.clean_margin > 0), {each.id for each in found}
     if not len(tried) or not asks_for_remedies(found):
@@ -50,18 +59,21 @@ def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator]) ->
     rows: list[AttackRow] = []
     remedies: list[Remedy] = []
     networks = attack_networks(threat, tried) if bool(state.robust.any()) else []
-    for network in networks:
+    for number, network in enumerate(networks, start=1):
         found_before = state
-        state, more, nearest = _attacked(threat, state, network, _with_gradients(threat))
-        rows += more
-        if network is networks[0] and not threat.traits.stochastic:
-            state, more, _ = _attacked(threat, state, network, _without_gradients(threat), nearest)
-            rows += more
+
+        def record(row: AttackRow, robust: Tensor, remedy: int = number) -> None:
+            rows.append(row)
+            notify(rows, robust, remedy)
+
+        state, nearest = _attacked(threat, state, network, _with_gradients(threat), record)
+        if number == 1 and not threat.traits.stochastic:
+            state, _ = _attacked(threat, state, network, _without_gradients(threat), record, nearest)
         fooled = int(found_before.robust.sum()) - int(state.robust.sum())
         remedies.append(Remedy(network.name, fooled, _share(found_before), _share(state), len(state.robust)))
     rejection = None
     if REJECT in fired:
-        rejection = attack_despite_rejection(threat, likely_networks(threat, tried))
+        rejection = attack_despite_rejection(threat, likely_networks(threat, tried), state)
     return Adapted(state, tuple(rows), tuple(remedies), rejection)
 
 
@@ -70,13 +82,14 @@ def _attacked(
     state: EvaluationState,
     network: AttackNetwork,
     stages: Sequence[Stage],
+    record: Callable[[AttackRow, Tensor], None],
     nearest: Tensor | None = None,
-) -> tuple[EvaluationState, list[AttackRow], Tensor]:
+) -> tuple[EvaluationState, Tensor]:
     """Run attacks on one attack network; also returns the points nearest to the boundary, from which searches start.
 
-    `nearest`: those of attacks on the same network before, [B, ...].
+    `record` is called with each attack's row and the inputs that are then robust; `nearest`: the points of attacks on
+    the same network before, [B, ...].
     """
-    rows: list[AttackRow] = []
     if nearest is None:  # margins of another network differ
         margin, scores = torch.full_like(state.margin, torch.inf), traits_of(network, threat.traits).scores
         state, nearest = replace(state, margin=margin, scores=scores), threat.problem.x0.clone()
@@ -93,10 +106,10 @@ def _attacked(
         seconds = time.perf_counter() - started
         if found is None:
             state = state.after(tried, None, threat.problem.label[tried])
-            rows.append(row_of(replace(stage, name=name), tried, None, seconds))
+            record(row_of(replace(stage, name=name), tried, None, seconds), state.robust)
             continue
         new = tuple(tried[found.success & state.robust[tried]].tolist())
-        rows.append(replace(row_of(replace(stage, name=name), tried, found, seconds), fooled=new))
+        row = replace(row_of(replace(stage, name=name), tried, found, seconds), fooled=new)
         if threat.traits.stochastic:  # an image that fools the model in more draws replaces one that does in fewer
             better = found.success_rate > state.fooled[tried]
             tried, found = tried[better], take(found, better)
@@ -104,7 +117,8 @@ def _attacked(
         state = replace(state, margin_reduced=state.margin < REDUCED * before)
         closer = (state.margin < before)[tried]
         nearest = nearest.index_copy(0, tried[closer], found.x[closer])
-    return state, rows, nearest
+        record(row, state.robust)
+    return state, nearest
 
 
 def _unfinished(threat: Threat, state: EvaluationState) -> Tensor:
