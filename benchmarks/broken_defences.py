@@ -26,6 +26,7 @@ from defences.measure import final_judge, left_of, made, sample  # noqa: E402
 import inputopt  # noqa: E402
 from inputopt.cli.output import table  # noqa: E402
 from inputopt.files import write_text  # noqa: E402
+from inputopt.wilson_interval import wilson  # noqa: E402
 
 TOLERANCE = 0.02
 
@@ -47,6 +48,7 @@ class Row:
     autoattack: float | None = None
     error: str = ""
     rejected: bool = False
+    count: int = 0
 
     @property
     def flagged(self) -> bool:
@@ -75,7 +77,17 @@ def run(defence: Defence, count: int, preset: Any, adapt: bool, autoattack: bool
     others = auto_attack(defence, x, y) if autoattack else None
     by_hand = left_of(defence.name, count, rejected=rejected)
     return Row(
-        defence.name, defence.late, defence.indicators, fired, reported, by_hand, seconds, others, error, rejected
+        defence.name,
+        defence.late,
+        defence.indicators,
+        fired,
+        reported,
+        by_hand,
+        seconds,
+        others,
+        error,
+        rejected,
+        count,
     )
 
 
@@ -102,9 +114,9 @@ def shown(rows: list[Row]) -> str:
     cells = [
         [
             ("* " if row.late else "") + row.name + (" (rejected: withstood)" if row.rejected else ""),
-            "error" if row.reported is None else f"{row.reported:.3f}",
-            "-" if row.autoattack is None else f"{row.autoattack:.3f}",
-            f"{row.by_hand:.3f}",
+            "error" if row.reported is None else _cell(row.reported, row.count),
+            "-" if row.autoattack is None else _cell(row.autoattack, row.count),
+            _cell(row.by_hand, row.count),
             f"{row.above:+.3f}",
             f"{row.seconds:.1f}",
             "yes" if row.flagged else "NO",
@@ -118,6 +130,12 @@ def shown(rows: list[Row]) -> str:
         f"{missed} of {len(rows)} not flagged; {wrong} above the accuracy by hand by more than {TOLERANCE}, or an error"
     )
     return f"{table(heads, cells)}\n{end}\n* in other styles: added so that remedies and indicators are not fitted"
+
+
+def _cell(share: float, count: int) -> str:
+    """An accuracy with its 95 % interval."""
+    low, high = wilson(share, count)
+    return f"{share:.3f} ({low:.3f} to {high:.3f})"
 
 
 def main() -> None:

@@ -196,7 +196,8 @@ def _adapted(
     before = float(final.robust.double().mean())
     if adapted.rows:
         final = check_final_images(threat.net, threat.problem, adapted.state, threat.traits, threat.seed)
-    seen = with_applied(found, adapted, lowered=float(final.robust.double().mean()) < before)
+    lowered = float(final.robust.double().mean()) < before
+    seen = with_applied(found, adapted, lowered, left=bool(run.state.robust.any()))
     accepted = None if adapted.rejection is None else adapted.rejection.robust
     return Outcome(adapted.state, (*run.rows, *adapted.rows), final, seen, before, accepted)
 

@@ -34,7 +34,7 @@ def _remedies(report: Report) -> list[str]:
     remedies = f"Remedies for {names}" if names else "Remedies"
     if report.robust_accuracy < before:
         return [f"{remedies} were applied and lowered it: before, it was {with_interval(before, interval)}."]
-    return [f"{remedies} were tried and did not lower it."]
+    return [f"{remedies} were tried and did not lower it."] if names else []
 
 
 def _rejections(report: Report) -> list[str]:

@@ -117,7 +117,10 @@ def test_remedies_that_find_nothing_leave_the_indicator_open():
     for remedies in ((), (Remedy("Gradients through the rounding", 0, 0.5, 0.5, COUNT),)):
         main, other = with_applied(found, Adapted(state, remedies=remedies), lowered=False)
         assert (main.effect, main.is_open) == ("unchanged", True)
-        assert other.effect == ("unchanged" if remedies else "not affected")
+        assert other.effect == "unchanged"
+        assert other.applied == "Logarithms. See zero_gradient for the remedies."
+    (main, _) = with_applied(found, Adapted(state), lowered=False, left=False)
+    assert (main.applied, main.is_open) == ("No input was left to attack, so no remedy was needed.", False)
     (main, _) = with_applied(found, Adapted(state, remedies=(Remedy("Gradients", 4, 0.5, 0.3, COUNT),)), lowered=True)
     assert (main.effect, main.is_open) == ("lowered", False)
     assert main.applied == (
