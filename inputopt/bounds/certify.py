@@ -21,7 +21,7 @@ from inputopt.search.inputs import check_problem
 from inputopt.search.norms import NORMS as ALL_NORMS
 from inputopt.search.norms import NormName
 from inputopt.summaries import Summarised, Summary
-from inputopt.wilson_interval import Interval, wilson
+from inputopt.wilson_interval import Interval, wilson, with_interval
 
 NORMS = ("linf", "l2", "l1")
 """Norms in which balls are convex, so that linear bounds have exact minima on them."""
@@ -65,6 +65,7 @@ class Certificate(Summarised):
         counts = Counter(self.method)
         facts = [
             ("certified", f"{int(self.certified.sum())} of {len(self.certified)}"),
+            ("accuracy at least", with_interval(self.accuracy, self.interval)),
             ("in", f"{self.norm} {float(self.eps.min()):g}"),
         ]
         return Summary("Certificate", facts, [(name, str(count)) for name, count in counts.items()])

@@ -17,7 +17,7 @@ from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import check_problem
 from inputopt.search.keyed_random import child, normal
 from inputopt.summaries import Summarised, Summary
-from inputopt.wilson_interval import Interval, wilson
+from inputopt.wilson_interval import Interval, wilson, with_interval
 
 ABSTAINS = -1
 """The prediction where the votes do not determine a class with the wanted confidence."""
@@ -72,6 +72,7 @@ class SmoothedCertificate(Summarised):
         abstained = int((self.prediction == ABSTAINS).sum())
         facts = [
             ("correct", f"{int(self.correct.sum())} of {len(self.correct)}"),
+            ("accuracy", with_interval(self.accuracy(0), self.interval(0))),
             ("abstained", str(abstained)),
             ("median radius", f"{float(self.radius.median()):.4g}"),
             ("sigma", f"{self.sigma:g}"),

@@ -37,8 +37,8 @@ def add_resize(command: Any) -> None:
     command.add_argument(
         "--resize",
         type=resize_to,
-        help="scale the images of a folder to this side, or height x width, such as 224 or 224x160: the shorter side "
-        "with antialiasing, and the centre is cropped; the scaled images are the inputs",
+        help="scale images to this side, or height x width, such as 224 or 224x160: the shorter side with "
+        "antialiasing, and the centre is cropped; the scaled images are the inputs",
     )
 
 

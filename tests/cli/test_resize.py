@@ -14,7 +14,7 @@ from verb_parsers import command_runner
 import inputopt
 from inputopt.cli.image_folder import accepted_side
 from inputopt.cli.main import main
-from inputopt.pictures.picture import read_photo
+from inputopt.pictures.picture import read_levels, read_photo
 
 MODELS = """
 from torch import nn
@@ -162,3 +162,46 @@ def test_the_side_is_found_by_running_the_network():
     assert accepted_side(inputopt.Frozen(fixed), 3) == 96  # 24 x 24 positions: 97 to 99 pixels do as well
     assert accepted_side(inputopt.Frozen(nn.Sequential(nn.Flatten(), nn.Linear(3 * 50**2, 2))), 3) == 50
     assert accepted_side(inputopt.Frozen(lambda x: torch.ones(len(x), 2) * x.sum()), 1) is None
+
+
+# --------------------------------------------------------------------------------------------------------------- photos
+@pytest.fixture
+def photo():
+    levels = np.random.default_rng(1).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    Image.fromarray(levels).save("photo.png")
+    return "photo.png"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "dream digits-mlp photo.png --steps 2",
+        "zoom digits-mlp photo.png --frames 2 --steps 1",
+        "invert digits-mlp photo.png --layers layers.0 --steps 2",
+        "accentuate digits-mlp photo.png --layers layers.0 --steps 2",
+    ],
+)
+def test_a_photo_is_scaled_and_written_where_the_recipe_finds_it(line, photo, run, capsys):
+    verb = line.split()[0]
+    octaves = ["--octaves", "1"] if verb == "dream" else []
+    assert main([*line.split(), *octaves, "--out", "o"]) == 2
+    assert "; scale them with --resize 28." in capsys.readouterr().err
+    assert not Path("o").exists()
+    run(*line.split(), "--resize", 28, "--out", "o")
+    scaled = (255 * read_photo(photo, resize=28)).round().byte()
+    assert torch.equal(read_levels("o/photo-resized.png"), scaled)
+    made = Path("o/frames/frame-00001.png" if verb == "zoom" else f"o/{verb}.png")
+    assert read_levels(made).shape[1:] == (28, 28)
+    if verb != "zoom":
+        assert inputopt.repeat(made).recipe["settings"]["photo"]["file"] == "o/photo-resized.png"
+
+
+def test_scaling_replaces_no_photo_and_needs_one(photo, capsys):
+    Path("o").mkdir()
+    Path(photo).rename("o/photo-resized.png")
+    before = Path("o/photo-resized.png").read_bytes()
+    assert main(["dream", "digits-mlp", "o/photo-resized.png", "--resize", "28", "--out", "o"]) == 2
+    assert "would be replaced by the scaled photo" in capsys.readouterr().err
+    assert Path("o/photo-resized.png").read_bytes() == before
+    assert main(["dream", "digits-mlp", "--resize", "28", "--out", "o"]) == 2
+    assert "--resize scales a photo; give one" in capsys.readouterr().err
