@@ -199,9 +199,9 @@ def _trust_curve(path: Path, seed: int) -> None:
         )
         steps, accuracies = curve_of(curve.lowest)
         places, shares = [*steps.tolist(), 1.0], [*accuracies.tolist(), float(accuracies[-1])]
-        axes.step(places, shares, where="post", label=name)
+        (line,) = axes.step(places, shares, where="post", label=name)
         low, high = zip(*(wilson(share, len(curve.lowest)) for share in shares), strict=True)
-        axes.fill_between(places, low, high, step="post", alpha=0.2, linewidth=0)
+        axes.fill_between(places, low, high, step="post", alpha=0.2, linewidth=0, color=line.get_color())
     axes.set_xlim(0, 0.5)
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)

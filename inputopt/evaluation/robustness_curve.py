@@ -155,10 +155,7 @@ class RobustnessCurve(Summarised):
             steps, accuracies = curve_of(distance)
             places, shares = [*steps.tolist(), limit], [*accuracies.tolist(), float(accuracies[-1])]
             low, high = zip(*(wilson(share, len(distance)) for share in shares), strict=True)
-            axes.fill_between(
-                places, low, high, step="post", alpha=0.15, linewidth=0, color="black" if envelope else None
-            )
-            axes.step(
+            (line,) = axes.step(
                 places,
                 shares,
                 where="post",
@@ -167,6 +164,7 @@ class RobustnessCurve(Summarised):
                 linestyle="--" if envelope else "-",
                 linewidth=1.2 if envelope else 1.6,
             )
+            axes.fill_between(places, low, high, step="post", alpha=0.15, linewidth=0, color=line.get_color())
         axes.set_xlim(0, limit)
         axes.set_ylim(0, 1)
         axes.legend(fontsize=8)
