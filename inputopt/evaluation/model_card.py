@@ -97,8 +97,11 @@ def _markdown(report: Report, title: str) -> list[str]:
     lines.append("")
     if not report.indicators:
         return [*lines, "No indicator gave a reason to doubt the robust accuracy."]
-    lines += ["Reasons to doubt the robust accuracy:", ""]
-    return [*lines, *(f"- `{each.id}`: {plain_markdown(str(each))}" for each in report.indicators)]
+    for title, is_open in (("Reasons to doubt the robust accuracy:", True), ("What the evaluation acted on:", False)):
+        found = [each for each in report.indicators if each.is_open == is_open]
+        if found:
+            lines += [title, "", *(f"- `{each.id}`: {plain_markdown(str(each))}" for each in found), ""]
+    return lines[:-1]
 
 
 def plain_markdown(text: str) -> str:

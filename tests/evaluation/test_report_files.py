@@ -168,6 +168,13 @@ def test_a_model_card_is_read_by_the_hub_and_by_yaml(name):
     assert {each.task_type for each in found} == {"tabular-classification"}
     body = card.split("\n---\n", 1)[1]
     assert "<" not in body
+    assert "\nReasons to doubt the robust accuracy:\n\n- `noisy_loss`: " in body
+    (fired,) = report.indicators
+    helped = replace(report, indicators=(replace(fired, id="zero_gradient", effect="lowered"), fired)).model_card()
+    assert re.findall(r"\n(\w[^\n]*:)\n\n- `(\w+)`", helped) == [
+        ("Reasons to doubt the robust accuracy:", "noisy_loss"),
+        ("What the evaluation acted on:", "zero_gradient"),
+    ]
 
 
 def test_the_task_of_a_card_follows_from_the_shape_and_can_be_given():
