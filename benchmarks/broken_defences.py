@@ -26,13 +26,17 @@ from defences.measure import final_judge, left_of, made, sample  # noqa: E402
 import inputopt  # noqa: E402
 from inputopt.cli.output import table  # noqa: E402
 from inputopt.files import write_text  # noqa: E402
+from inputopt.wilson_interval import wilson  # noqa: E402
 
 TOLERANCE = 0.02
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found for one defence; accuracies are None where the attack raised an error, which `error` is."""
+    """What was found for one defence; accuracies are None where the attack raised an error, which `error` is.
+
+    Where `rejected`, both accuracies count an input in the reject class as withstood.
+    """
 
     name: str
     late: bool
@@ -43,6 +47,8 @@ class Row:
     seconds: float
     autoattack: float | None = None
     error: str = ""
+    rejected: bool = False
+    count: int = 0
 
     @property
     def flagged(self) -> bool:
@@ -58,17 +64,31 @@ class Row:
 def run(defence: Defence, count: int, preset: Any, adapt: bool, autoattack: bool) -> Row:
     """Evaluate one defence on the first `count` digits of the sample."""
     x, y = sample(count)
-    by_hand = left_of(defence.name, count, rejected=adapt)
-    started, reported, fired, error = time.perf_counter(), None, (), ""
+    started, reported, fired, error, rejected = time.perf_counter(), None, (), "", False
     options: dict[str, Any] = {"adapt": True} if adapt else {}
     try:
         report = inputopt.evaluate(defence.make(), x, y, eps=EPS, preset=preset, seed=0, **options)
         reported, fired = report.robust_accuracy, tuple(each.id for each in report.indicators)
+        if report.robust_accuracy_if_rejected is not None:
+            reported, rejected = report.robust_accuracy_if_rejected, True
     except (ValueError, TypeError) as raised:
         error = str(raised)
     seconds = time.perf_counter() - started
     others = auto_attack(defence, x, y) if autoattack else None
-    return Row(defence.name, defence.late, defence.indicators, fired, reported, by_hand, seconds, others, error)
+    by_hand = left_of(defence.name, count, rejected=rejected)
+    return Row(
+        defence.name,
+        defence.late,
+        defence.indicators,
+        fired,
+        reported,
+        by_hand,
+        seconds,
+        others,
+        error,
+        rejected,
+        count,
+    )
 
 
 def auto_attack(defence: Defence, x: torch.Tensor, y: torch.Tensor) -> float | None:
@@ -98,10 +118,10 @@ def shown(rows: list[Row]) -> str:
     heads = ["defence", "reported", "AutoAttack", "by hand", "above", "seconds", "flagged", "indicators"]
     cells = [
         [
-            ("* " if row.late else "") + row.name,
-            "error" if row.reported is None else f"{row.reported:.3f}",
-            "-" if row.autoattack is None else f"{row.autoattack:.3f}",
-            f"{row.by_hand:.3f}",
+            ("* " if row.late else "") + row.name + (" (rejected: withstood)" if row.rejected else ""),
+            "error" if row.reported is None else _cell(row.reported, row.count),
+            "-" if row.autoattack is None else _cell(row.autoattack, row.count),
+            _cell(row.by_hand, row.count),
             f"{row.above:+.3f}",
             f"{row.seconds:.1f}",
             "yes" if row.flagged else "NO",
@@ -115,6 +135,12 @@ def shown(rows: list[Row]) -> str:
         f"{missed} of {len(rows)} not flagged; {wrong} above the accuracy by hand by more than {TOLERANCE}, or an error"
     )
     return f"{table(heads, cells)}\n{end}\n* in other styles: added so that remedies and indicators are not fitted"
+
+
+def _cell(share: float, count: int) -> str:
+    """An accuracy with its 95 % interval."""
+    low, high = wilson(share, count)
+    return f"{share:.3f} ({low:.3f} to {high:.3f})"
 
 
 def main() -> None:

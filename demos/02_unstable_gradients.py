@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from torch.nn import functional
 
 import inputopt
+from inputopt.wilson_interval import wilson
 from inputopt.zoo.digits import load_digits
 
 DEPTHS = (2, 4, 6, 8)
@@ -29,8 +30,8 @@ def main(out: Path) -> None:
     digits = load_digits()
     x, y = functional.avg_pool2d(digits.x[::8], 4), digits.y[::8]  # 500 real digits at 7 x 7
     print("L2 norm of dCost/d(weights, biases) in the first and in the last layer, and their ratio.\n")
-    print(f"{'hidden':<11}{'before the first update':^30}{f'after {TRAININGS} updates':^30}{'':>9}")
-    print(f"{'layers':<11}{SIZES * 2}{'accuracy':>9}")
+    print(f"{'hidden':<11}{'before the first update':^30}{f'after {TRAININGS} updates':^30}")
+    print(f"{'layers':<11}{SIZES * 2}{'accuracy (95 % interval)':>28}")
     figure = Figure(figsize=(14, 6.5), layout="constrained")
     figure.suptitle("Gradient norm of each layer, from the first (dark) to the last (light)")
     grid = figure.subplots(2, len(DEPTHS), sharex=True, sharey=True)
@@ -42,8 +43,9 @@ def main(out: Path) -> None:
             ends = [(sizes[when, 0], sizes[when, -1]) for when in (0, -1)]
             cells = "".join(f"{first:>9.1e}{last:>9.1e}{first / last:>12.2g}" for first, last in ends)
             with torch.no_grad():
-                accuracy = (net(x).argmax(1) == y).double().mean()
-            print(f"{depth} {activation:<9}{cells}{accuracy:>9.0%}")
+                accuracy = float((net(x).argmax(1) == y).double().mean())
+            low, high = wilson(accuracy, len(y))
+            print(f"{depth} {activation:<9}{cells}{f'{accuracy:.0%} ({low:.0%} to {high:.0%})':>28}")
             for layer, size in enumerate(sizes.T):
                 axes.semilogy(history.index, size, color=matplotlib.colormaps["viridis"](0.9 * layer / depth))
             axes.set_title(f"{activation}, {depth} hidden layers")

@@ -15,6 +15,7 @@ import torch
 
 import inputopt
 from inputopt.pictures.sheet import FrameRecorder, sheet
+from inputopt.wilson_interval import accuracy_text
 from inputopt.zoo.digits import Digits, load_digits
 
 SHOWN = (2, 3, 5, 8)  # the classes in the picture
@@ -38,8 +39,8 @@ def main(out: Path) -> None:
     correct = probabilities.argmax(1) == digits.held_y
     clear = correct & (probabilities.amax(1) > 0.9)
     print(
-        f"Correctly classified: {correct.sum()} of 1,000 held-out digits, "
-        f"{clear.sum()} with a probability above 90 %.\n"
+        f"Correctly classified: {accuracy_text(float(correct.double().mean()), len(correct))} of 1,000 held-out "
+        f"digits, {clear.sum()} with a probability above 90 %.\n"
     )
 
     print(f"{'class':<7}{'noise fooled':>14}{'lowest prob.':>14}{'L2':>7}", end="")

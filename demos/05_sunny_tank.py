@@ -26,6 +26,7 @@ from torch.nn import functional
 import inputopt
 from inputopt.attribution.spurious import spurious
 from inputopt.pictures.sheet import show
+from inputopt.wilson_interval import wilson
 
 SIDE, HORIZON = 32, 13
 TANK, SHOWN = 1, 4
@@ -110,10 +111,12 @@ def trained(data: Scenes) -> nn.Module:
     return net
 
 
-def accuracy(net: nn.Module, data: Scenes) -> float:
-    """The fraction of scenes that are classified correctly."""
+def accuracy(net: nn.Module, data: Scenes) -> str:
+    """The share of scenes that are classified correctly, with its 95 % interval."""
     with torch.no_grad():
-        return float((net(data.x).argmax(1) == data.y).float().mean())
+        share = float((net(data.x).argmax(1) == data.y).double().mean())
+    low, high = wilson(share, len(data.y))
+    return f"{share:.1%} ({low:.1%} to {high:.1%})"
 
 
 def outside(change: Tensor, mask: Tensor) -> Tensor:
@@ -130,7 +133,7 @@ def main(out: Path) -> None:
     rows = figure.subplots(4, 2 * SHOWN + 1, squeeze=False)
     for axes in rows.flat:
         axes.set_axis_off()
-    print(f"{'trained on':<14}{'same data':>14}{'any sky':>11}{'fooled':>14}{'outside the tank':>18}")
+    print(f"{'trained on':<14}{'same data':>26}{'any sky':>24}{'fooled':>14}{'outside the tank':>18}")
     reports = {}
     for place, confounded in enumerate((True, False)):
         net = trained(training[confounded])
@@ -142,7 +145,7 @@ def main(out: Path) -> None:
         flipped = inputopt.attacks.DDN(steps=STEPS)(model, test.x[known], test.y[known])
         change = flipped.x - test.x[known]
         share = outside(change, test.mask[known])
-        print(f"{name:<14}{accuracy(net, test):>14.1%}{accuracy(net, field):>11.1%}", end="")
+        print(f"{name:<14}{accuracy(net, test):>26}{accuracy(net, field):>24}", end="")
         print(f"{f'{int(flipped.success.sum())} of {len(known)}':>14}{share[flipped.success].mean():>18.1%}")
         wanted = inputopt.visualize(model, inputopt.Class([0, TANK]), size=SIDE, steps=64, augment=0.5)
         for column in range(SHOWN):
@@ -160,7 +163,7 @@ def main(out: Path) -> None:
         show(rows[2 * place + 1][-1], wanted[0].x, (0, 1), "optimised: no tank")
         reports[name] = spurious(model, test.x[:100], test.y[:100], steps=STEPS)
     print(
-        "\nsame data, any sky: accuracy on new scenes composed as in training, or with any sky\n"
+        "\nsame data, any sky: accuracy on new scenes composed as in training, or with any sky (95 % interval)\n"
         "fooled: correctly classified tanks that the minimal L2 perturbation (DDN) turns into no tank\n"
         "outside the tank: fraction of its squared L2 norm outside the tank and a margin of one pixel\n"
     )

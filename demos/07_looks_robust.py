@@ -50,10 +50,12 @@ class LowPass(nn.Module):
 def measured(name: str, defence: nn.Module, x: Tensor, y: Tensor) -> inputopt.Report:
     """The report with remedies; prints one row, and what the first indicator says."""
     report = inputopt.evaluate(defence, x, y, eps=EPS, preset="quick", adapt=True)
-    before = report.robust_accuracy_before_adapting
-    before = report.robust_accuracy if before is None else before
+    before, interval = report.robust_accuracy_before_adapting, report.interval_before_adapting
+    attacked = (report.robust_accuracy, report.interval) if before is None else (before, interval)
+    accuracies = [(report.clean_accuracy, report.clean_interval), attacked, (report.robust_accuracy, report.interval)]
+    cells = "".join(f"{f'{share:.0%} ({low:.0%} to {high:.0%})':>22}" for share, (low, high) in accuracies)
     fired = ", ".join(each.id for each in report.indicators) or "none"
-    print(f"{name:<12}{report.clean_accuracy:>7.0%}{before:>10.0%}{report.robust_accuracy:>9.0%}  {fired}")
+    print(f"{name:<12}{cells}  {fired}")
     return report
 
 
@@ -81,8 +83,8 @@ def picture(x: Tensor, reports: dict[str, inputopt.Report]) -> Figure:
 def main(out: Path) -> None:
     digits = load_digits()
     x, y = digits.held_x[:: 1000 // COUNT][:COUNT], digits.held_y[:: 1000 // COUNT][:COUNT]
-    print(f"robust accuracy in Linf {EPS}, {COUNT} digits, preset quick\n")
-    print(f"{'network':<12}{'clean':>7}{'attacks':>10}{'adapted':>9}  indicators")
+    print(f"robust accuracy in Linf {EPS}, {COUNT} digits, preset quick (95 % intervals)\n")
+    print(f"{'network':<12}{'clean':>22}{'attacks':>22}{'adapted':>22}  indicators")
     networks = {"plain": inputopt.load("digits-cnn"), "rounded": Rounded(), "low pass": LowPass()}
     reports = {name: measured(name, network, x, y) for name, network in networks.items()}
     for name in ("rounded", "low pass"):

@@ -15,6 +15,7 @@ from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import FileError
+from inputopt.nets.class_names import class_name
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.model_errors import ModelError
@@ -27,7 +28,7 @@ from inputopt.pictures.fool import fool
 from inputopt.pictures.invert import invert
 from inputopt.pictures.map_elites import evolve_images
 from inputopt.pictures.objective_sheet import objective_sheet
-from inputopt.pictures.picture import Picture
+from inputopt.pictures.picture import Picture, read_photo
 from inputopt.pictures.visualize import visualize
 from inputopt.pictures.zoom import zoom
 from inputopt.progress import progress_bar
@@ -40,6 +41,7 @@ from inputopt.search.result import Result
 from inputopt.training.genetic import Evolution, Genetic, evolve
 from inputopt.training.history import History
 from inputopt.training.train import DivergenceWarning, train
+from inputopt.zoo.imagenet_photo import imagenet_input
 from inputopt.zoo.layer_shapes import layers
 from inputopt.zoo.library import load
 from inputopt.zoo.repeat import repeat
@@ -77,6 +79,7 @@ __all__ = [
     "average",
     "certify",
     "certify_smoothed",
+    "class_name",
     "diversity",
     "dream",
     "evaluate",
@@ -86,11 +89,13 @@ __all__ = [
     "fool",
     "gradcheck",
     "gradients",
+    "imagenet_input",
     "invert",
     "layers",
     "load",
     "objective_sheet",
     "progress_bar",
+    "read_photo",
     "repeat",
     "robustness_curve",
     "saliency",

@@ -104,8 +104,8 @@ def on_images(direction):
     return directions.Stateless(update)
 
 
-ASKING = {"atlas", "average", "objective_sheet", "saliency", "spurious", "zoom"}
-"""Recipes that find no input in the bounds; their own tests ask of them what they promise."""
+ASKING = {"atlas", "average", "objective_sheet", "read_photo", "saliency", "spurious", "zoom"}
+"""Functions that find no input in the bounds; their own tests ask of them what they promise."""
 
 
 def attack(name, norm, row):

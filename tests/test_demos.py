@@ -36,7 +36,7 @@ def slow_start(printed: str) -> None:
 
 
 def unstable_gradients(printed: str) -> None:
-    found = rows(printed, r"^(\d) (sigmoid|relu) +\S+ +\S+ +(\S+) +\S+ +\S+ +\S+ +\d+%$")
+    found = rows(printed, r"^(\d) (sigmoid|relu) +\S+ +\S+ +(\S+) +\S+ +\S+ +\S+ +\d+% \(\d+% to \d+%\)$")
     ratios = {(kind, int(depth)): float(ratio) for depth, kind, ratio in found}
     assert list(ratios) == list(product(("sigmoid", "relu"), (2, 8)))
     assert 0 < ratios["sigmoid", 8] < 1e-5 < 1e-3 < ratios["sigmoid", 2]
@@ -58,18 +58,25 @@ def fooled_digits(printed: str) -> None:
     for _, fooled, sure, lost in found:
         assert (int(fooled), int(lost)) == (8, 20)
         assert float(sure) >= 99
-    assert int(rows(printed, r"Correctly classified: (\d+) of 1000 held-out")[0][0]) >= 900
+    ((share, low, high),) = rows(
+        printed, r"Correctly classified: (\S+) % \(95 % interval: (\S+) % to (\S+) %\) of 1000 held-out"
+    )
+    assert float(share) >= 90
+    assert float(low) < float(share) < float(high) < float(low) + 5
 
 
 def sunny_tank(printed: str) -> None:
-    found = rows(printed, r"^(cloudy tanks|any sky) +(\S+)% +(\S+)% +(\d+) of (\d+) +(\S+)%$")
+    found = rows(
+        printed, r"^(cloudy tanks|any sky) +(\S+)% \(\S+ to \S+\) +(\S+)% \(\S+ to \S+\) +(\d+) of (\d+) +(\S+)%$"
+    )
     assert [name for name, *_ in found] == ["cloudy tanks", "any sky"]
     assert all(0 < int(flipped) <= int(of) for *_, flipped, of, _ in found)
     assert len(printed.split("regions changed by minimal perturbations")) == 3
 
 
 def looks_robust(printed: str) -> None:
-    found = rows(printed, r"^(plain|rounded|low pass) +(\d+)% +(\d+)% +(\d+)%  (.*)$")
+    cell = r" +(\d+)% \(\d+% to \d+%\)"
+    found = rows(printed, rf"^(plain|rounded|low pass){cell}{cell}{cell}  (.*)$")
     shares = {name: (int(clean), int(before), int(after)) for name, clean, before, after, _ in found}
     reasons = {name: set(fired.split(" ")) for name, *_, fired in found}  # commas are removed
     assert list(shares) == ["plain", "rounded", "low pass"]
@@ -80,7 +87,7 @@ def looks_robust(printed: str) -> None:
     for name in ("rounded", "low pass"):
         clean, before, after = shares[name]
         assert clean >= before > after
-        assert rows(printed, rf"^{name}: .* (\d+) more inputs: \S+ -> \S+$")
+        assert rows(printed, rf"^{name}: .* (\d+) more inputs: robust accuracy \S+ % .* -> .* to \S+ %\)\.$")
 
 
 def nearest_neighbours(printed: str) -> None:

@@ -170,6 +170,8 @@ PHOTOS = {
     "dream": lambda photo: inputopt.dream(conv(), photo, ["conv1"], octaves=1, steps=2, guide=photo).x,
     "invert": lambda photo: inputopt.invert(conv(), photo, ["conv1"], steps=2).x,
     "accentuate": lambda photo: inputopt.accentuate(conv(), photo, ["conv1"], steps=2).x,
+    "read_photo": lambda photo: inputopt.read_photo(photo, 1),
+    "imagenet_input": lambda photo: inputopt.imagenet_input(photo),
     "atlas": lambda photo: inputopt.atlas(conv(), "conv1", [photo], [0], 28, 2, colours=1, top=1, patch=8).patches,
 }
 

@@ -20,7 +20,8 @@ from inputopt.pictures.fool import fool
 from inputopt.pictures.picture import read_photo, to_image
 from inputopt.search.norms import NormName
 from inputopt.search.result import Result
-from inputopt.zoo.imagenet import TRAINED_AT, as_trained, class_names
+from inputopt.zoo.imagenet import TRAINED_AT, class_names
+from inputopt.zoo.imagenet_photo import imagenet_input
 from inputopt.zoo.library import load
 
 DIGITS = ("digits-mlp", "digits-cnn", "digits-cnn-robust")
@@ -107,7 +108,7 @@ def prepared(network: str, image: Image.Image) -> Tensor:
     if network in DIGITS:
         return read_photo(as_digit(image), 1)[None]
     side = TRAINED_AT[network]
-    return read_photo(image, 3)[None] if image.size == (side, side) else as_trained(image, network)
+    return read_photo(image, 3)[None] if image.size == (side, side) else imagenet_input(image, network)
 
 
 def image_shape(network: str) -> tuple[int, int, int]:
@@ -184,11 +185,10 @@ def code(settings: FoolSettings, fooled: Fooled, label: int) -> str:
     grey = settings.network in DIGITS
     lines: Sequence[str] = (
         "import inputopt",
-        "from inputopt.pictures.picture import Picture, read_photo",
         "",
         f'net = inputopt.Frozen(inputopt.load("{settings.network}"))',
     )
-    reading = f'x = read_photo("input.png", channels={1 if grey else 3})[None]'
+    reading = f'x = inputopt.read_photo("input.png", channels={1 if grey else 3})[None]'
     image = "result.x[0]"
     if settings.mode == "static":
         shape = image_shape(settings.network)
@@ -204,7 +204,7 @@ def code(settings: FoolSettings, fooled: Fooled, label: int) -> str:
         body = [reading, f"attack = inputopt.attacks.{_call(settings)}"]
         body += [f"result = attack(net, x, [{label}], target={settings.target}, seed={settings.seed})"]
     image, _, note = image.partition("  # ")
-    end = f'Picture({image}).save("adversarial.png")' + (f"  # {note}" if note else "")
+    end = f'inputopt.Picture({image}).save("adversarial.png")' + (f"  # {note}" if note else "")
     return "\n".join([*lines, *body, end, ""])
 
 

@@ -21,6 +21,7 @@ from inputopt.search.inputs import check_problem
 from inputopt.search.norms import NORMS as ALL_NORMS
 from inputopt.search.norms import NormName
 from inputopt.summaries import Summarised, Summary
+from inputopt.wilson_interval import Interval, wilson, with_interval
 
 NORMS = ("linf", "l2", "l1")
 """Norms in which balls are convex, so that linear bounds have exact minima on them."""
@@ -55,10 +56,16 @@ class Certificate(Summarised):
         """The fraction of the inputs that is certified, a lower bound of the robust accuracy."""
         return float(self.certified.double().mean())
 
+    @property
+    def interval(self) -> Interval:
+        """The 95 % Wilson interval of `accuracy`, if the inputs are a random sample."""
+        return wilson(self.accuracy, len(self.certified))
+
     def _summary(self, images: bool) -> Summary:
         counts = Counter(self.method)
         facts = [
             ("certified", f"{int(self.certified.sum())} of {len(self.certified)}"),
+            ("accuracy at least", with_interval(self.accuracy, self.interval)),
             ("in", f"{self.norm} {float(self.eps.min()):g}"),
         ]
         return Summary("Certificate", facts, [(name, str(count)) for name, count in counts.items()])

@@ -17,6 +17,7 @@ from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import check_problem
 from inputopt.search.keyed_random import child, normal
 from inputopt.summaries import Summarised, Summary
+from inputopt.wilson_interval import Interval, wilson, with_interval
 
 ABSTAINS = -1
 """The prediction where the votes do not determine a class with the wanted confidence."""
@@ -63,10 +64,15 @@ class SmoothedCertificate(Summarised):
         """The fraction of the inputs that is certified in the L2 ball of radius `eps`."""
         return float(self.certified(eps).double().mean())
 
+    def interval(self, eps: float) -> Interval:
+        """The 95 % Wilson interval of `accuracy`, if the inputs are a random sample."""
+        return wilson(self.accuracy(eps), len(self.correct))
+
     def _summary(self, images: bool) -> Summary:
         abstained = int((self.prediction == ABSTAINS).sum())
         facts = [
             ("correct", f"{int(self.correct.sum())} of {len(self.correct)}"),
+            ("accuracy", with_interval(self.accuracy(0), self.interval(0))),
             ("abstained", str(abstained)),
             ("median radius", f"{float(self.radius.median()):.4g}"),
             ("sigma", f"{self.sigma:g}"),

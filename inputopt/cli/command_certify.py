@@ -17,6 +17,7 @@ from inputopt.cli.parsing import choice, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import write_text
 from inputopt.nets.frozen import Frozen
+from inputopt.wilson_interval import with_interval
 
 FILE = "certificate.json"
 
@@ -73,23 +74,24 @@ def _bounds(options: argparse.Namespace, net: Frozen, data: Data, eps: float) ->
     found = certify(net, data.inputs(net), data.y, options.norm, eps, budget=options.budget)
     counts = Counter(found.method)
     text = table(["proven by", "inputs"], [[name, str(count)] for name, count in counts.most_common()])
-    text += (
-        f"\n\n{100 * found.accuracy:.1f} % certified in {options.norm} {eps:g}: a lower bound of the robust accuracy"
-    )
+    share = with_interval(found.accuracy, found.interval)
+    text += f"\n\n{share} certified in {options.norm} {eps:g}: a lower bound of the robust accuracy"
     columns = zip(data.names, found.certified.tolist(), found.lower.tolist(), found.method, strict=True)
     rows = [
         {"name": str(name), "certified": proven, "lower": lower, "method": method}
         for name, proven, lower, method in columns
     ]
-    return rows, text, {"certified_accuracy": found.accuracy, "proven_by": dict(counts), "budget": options.budget}
+    values = {"certified_accuracy": found.accuracy, "certified_interval": found.interval}
+    return rows, text, {**values, "proven_by": dict(counts), "budget": options.budget}
 
 
 def _smoothed(options: argparse.Namespace, net: Frozen, data: Data, eps: float) -> Found:
     found = certify_smoothed(net, data.inputs(net), data.y, options.sigma, draws=options.draws, seed=options.seed)
     abstained = int((found.prediction < 0).sum())
     text = (
-        f"{100 * found.accuracy(eps):.1f} % certified in l2 {eps:g} for the classifier smoothed with sigma "
-        f"{options.sigma:g}; {100 * found.accuracy(0):.1f} % correct, {abstained} abstentions"
+        f"{with_interval(found.accuracy(eps), found.interval(eps))} certified in l2 {eps:g} for the classifier "
+        f"smoothed with sigma {options.sigma:g}; {with_interval(found.accuracy(0), found.interval(0))} correct, "
+        f"{abstained} abstentions"
     )
     columns = zip(
         data.names, found.certified(eps).tolist(), found.radius.tolist(), found.prediction.tolist(), strict=True
@@ -98,5 +100,5 @@ def _smoothed(options: argparse.Namespace, net: Frozen, data: Data, eps: float) 
         {"name": str(name), "certified": proven, "radius": radius, "prediction": prediction}
         for name, proven, radius, prediction in columns
     ]
-    values = {"certified_accuracy": found.accuracy(eps), "abstained": abstained, "sigma": options.sigma}
-    return rows, text, {**values, "draws": options.draws}
+    values = {"certified_accuracy": found.accuracy(eps), "certified_interval": found.interval(eps)}
+    return rows, text, {**values, "abstained": abstained, "sigma": options.sigma, "draws": options.draws}

@@ -34,6 +34,7 @@ from inputopt.pictures.ascend import ascend
 from inputopt.pictures.dream import dream
 from inputopt.pictures.fool import fool
 from inputopt.pictures.sheet import FrameRecorder, pairs_sheet, watch_all
+from inputopt.wilson_interval import wilson, with_interval
 from inputopt.zoo.library import load
 from inputopt.zoo.photos import sample_photo
 
@@ -105,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
         notes=[row.figure for row in found.rows if row.figure.contradicted],
         reports={name: (report, report_table(report)) for name, report in reports.items()},
         count=COUNT,
+        with_interval=with_interval,
         versions=f"inputopt {__version__}, torch {torch.__version__}, Python {sys.version.split()[0]}",
         seconds=f"{seconds:.0f}",
     )
@@ -196,7 +198,10 @@ def _trust_curve(path: Path, seed: int) -> None:
             net, data.inputs(net), data.y, "linf", {"nearest": MinimalNorm("linf", queries=300)}, seed
         )
         steps, accuracies = curve_of(curve.lowest)
-        axes.step([*steps.tolist(), 1.0], [*accuracies.tolist(), float(accuracies[-1])], where="post", label=name)
+        places, shares = [*steps.tolist(), 1.0], [*accuracies.tolist(), float(accuracies[-1])]
+        (line,) = axes.step(places, shares, where="post", label=name)
+        low, high = zip(*(wilson(share, len(curve.lowest)) for share in shares), strict=True)
+        axes.fill_between(places, low, high, step="post", alpha=0.2, linewidth=0, color=line.get_color())
     axes.set_xlim(0, 0.5)
     axes.set_ylim(0, 1)
     axes.grid(alpha=0.3)

@@ -14,10 +14,12 @@ import torch
 from PIL import Image
 
 from inputopt.cli.data_arguments import in_bounds
+from inputopt.cli.image_folder import add_resize
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, answer, check_name, find_network
 from inputopt.cli.output import finish, provisional, stderr_bar, writable
 from inputopt.cli.parsing import different, number, sizes, whole
+from inputopt.cli.photo_resize import RESIZED, check_resize, naming_resize, scaled_photo
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing, save_figure
 from inputopt.nets.frozen import Frozen
@@ -30,7 +32,7 @@ from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.zoo.digits import load_digits
 from inputopt.zoo.imagenet import SCALES
 
-DREAM_FILES = ("photo.png", "dream-preview.png", "dream.png", "dream-steps.png")
+DREAM_FILES = ("photo.png", RESIZED, "dream-preview.png", "dream.png", "dream-steps.png")
 MOST_FRAMES = 99_999
 """Largest frame number that fits the five digits of the frame file names."""
 
@@ -100,19 +102,21 @@ def _add_common(command: argparse.ArgumentParser) -> None:
 def add_photo(command: argparse.ArgumentParser) -> None:
     """Add the photo as a positional argument."""
     command.add_argument("photo", nargs="?", help="an image file (for digits networks: a digit)")
+    add_resize(command)
 
 
 def run_dream(options: argparse.Namespace) -> int:
     """Save the dream, and for digits at one octave a sheet of the steps."""
     out = writable(options.out, *DREAM_FILES)
     layers = _layers(options)
+    check_resize(options)
     check_photos(options.photo, options.guide, options.mask)
     net = find_network(options)
     given = {name: getattr(options, name) for name in SETTINGS}
-    height, width = DIGIT if options.photo is None else read_levels(options.photo).shape[1:]
+    height, width = DIGIT if options.photo is None else read_levels(options.photo, resize=options.resize).shape[1:]
     chosen = settings_for(height, width, **given)
     settings = asdict(chosen) | {name: getattr(options, name) for name in ("channels", "guide", "mask", "tile", "seed")}
-    photo = options.photo or str(out / "photo.png")
+    photo = _photo_path(options, out)
     steps = chosen.octaves * (chosen.steps + 1)
     journey = FrameRecorder(0) if max(height, width) <= TINY and chosen.octaves == 1 else None
 
@@ -127,10 +131,10 @@ def run_dream(options: argparse.Namespace) -> int:
             journey(snapshot)
 
     with watching.bar("dream", steps), provisional(*(out / name for name in DREAM_FILES)):
-        if options.photo is None:
-            _write_digit(net, layers, options.seed, out / "photo.png")
+        _write_photo(options, net, layers, out)
         try:
-            picture = dream(net, photo, layers, **settings, watch=watch)
+            with naming_resize(net, photo):
+                picture = dream(net, photo, layers, **settings, watch=watch)
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, [out / "dream.png"])
             raise
@@ -149,18 +153,18 @@ def run_dream(options: argparse.Namespace) -> int:
 def run_zoom(options: argparse.Namespace) -> int:
     """Write the frames and the film."""
     frame = Path("frames") / "frame-00000.png"
-    out = writable(options.out, "photo.png", frame, options.film)
+    out = writable(options.out, "photo.png", RESIZED, frame, options.film)
     if options.film.lower().endswith(".mp4") and shutil.which("ffmpeg") is None:
         raise FileError("Writing .mp4 needs ffmpeg, which is not installed; choose .webp or .gif.")
     layers = _layers(options)
+    check_resize(options)
     check_photos(options.photo)
     net = find_network(options)
-    photo = options.photo or str(out / "photo.png")
+    photo = _photo_path(options, out)
     settings = {"factor": options.factor, "steps": options.steps, "seed": options.seed}
     bar = stderr_bar(total=options.frames - 1, desc="zoom", unit="frame")
-    with bar, provisional(out / "photo.png", out / frame):
-        if options.photo is None:
-            _write_digit(net, layers, options.seed, out / "photo.png")
+    with bar, provisional(out / "photo.png", out / RESIZED, out / frame), naming_resize(net, photo):
+        _write_photo(options, net, layers, out)
         frames = zoom(net, photo, layers, out / "frames", options.frames, progress=lambda _: bar.update(1), **settings)
     film(frames, out / options.film)
     finish(options, f"{len(frames)} frames", {"frames": len(frames), **settings}, [out / options.film])
@@ -218,6 +222,21 @@ def _layers(options: argparse.Namespace) -> dict[str, float]:
             f"{options.model} has no default layers; give --layers (see `inputopt layers {options.model}`)."
         )
     return {LAYERS[options.model]: 1.0} if found is None else found
+
+
+def _photo_path(options: argparse.Namespace, out: Path) -> str:
+    """The path of the photo as it is used."""
+    if options.photo is not None and options.resize is None:
+        return str(options.photo)
+    return str(out / ("photo.png" if options.photo is None else RESIZED))
+
+
+def _write_photo(options: argparse.Namespace, net: Frozen, layers: Mapping[str, float], out: Path) -> None:
+    """Write the digit that stands for a photo that is not given, or the scaled photo."""
+    if options.photo is None:
+        _write_digit(net, layers, options.seed, out / "photo.png")
+    else:
+        scaled_photo(options)
 
 
 def _write_digit(net: Frozen, layers: Mapping[str, float], seed: int, path: Path) -> None:

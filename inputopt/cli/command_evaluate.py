@@ -1,11 +1,9 @@
-"""`inputopt attack` and `inputopt evaluate`: robust accuracy within a fixed distance."""
+"""`inputopt evaluate`: robust accuracy within a fixed distance, by a protocol of attacks."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -13,53 +11,30 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inputopt import attacks
-from inputopt.attacks.attack import Attack
 from inputopt.attacks.run import check_levels
 from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import attack_bar, finish, stderr_bar, table, writable
-from inputopt.cli.parsing import choice, class_or_name, number, whole
+from inputopt.cli.output import attack_bar, finish, table, writable
+from inputopt.cli.parsing import choice, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
-from inputopt.evaluation.glossary import explain_attack
 from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_text import with_interval
 from inputopt.files import check_writable, save_figure, stored_command
 from inputopt.images import are_images
-from inputopt.nets.class_names import by_name, class_names
+from inputopt.nets.class_names import class_names
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.sheet import pairs_sheet
-from inputopt.search.loop import Snapshot
 from inputopt.search.norms import NORMS, find_norm
+from inputopt.wilson_interval import with_interval
 from inputopt.zoo.imagenet import SCALES
-
-KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
-ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
 
 EPS = {"linf": 0.1}
 """Default eps of the norms in which a usual value does not depend on the dimension of the input."""
 
 
 def add_commands(commands: Any) -> None:
-    """Add `attack` and `evaluate`."""
-    command = add_verb(commands, "attack")
-    add_network(command)
-    add_data(command, count=100)
-    command.add_argument(
-        "--attack",
-        type=choice("attack", sorted(ATTACKS)),
-        default="pgd",
-        help=f"one of {', '.join(sorted(ATTACKS))} (%(default)s)",
-    )
-    command.add_argument("--steps", type=whole(), help="number of steps; the attack's default if not given")
-    command.add_argument(
-        "--target", type=class_or_name, help="target class, a number or a name; untargeted if not given"
-    )
-    _add_distance(command)
-    command.set_defaults(run=run_attack)
-
+    """Add `evaluate`."""
     command = add_verb(commands, "evaluate")
     add_network(command)
     add_data(command, count=1000)
@@ -79,11 +54,12 @@ def add_commands(commands: Any) -> None:
         metavar="FILE",
         help="also write one HTML page, for which minimal distances of up to 100 of the inputs are measured",
     )
-    _add_distance(command)
+    add_distance(command)
     command.set_defaults(run=run_evaluate)
 
 
-def _add_distance(command: argparse.ArgumentParser) -> None:
+def add_distance(command: argparse.ArgumentParser) -> None:
+    """Add `--norm`, `--eps`, `--levels` and the flags of every verb."""
     command.add_argument(
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
@@ -137,61 +113,13 @@ def distance(options: argparse.Namespace) -> float:
     return eps
 
 
-def run_attack(options: argparse.Namespace) -> int:
-    """Run the attack; print a table and save a sheet of image pairs."""
-    kind, settings = _attack(options)
-    out = writable(options.out, "attack.png")
-    data = chosen_data(options)
-    if options.target is not None:  # inputs of the target class are left out
-        data = data.without(by_name(options.target)[0])
-    writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names))
-    net = find_network(options)
-    x, y = data.inputs(net), data.y
-    attack = kind(**settings, levels=levels_of(options, net, x))
-    with torch.no_grad():
-        known = net(x).argmax(1) == y
-    with _step_bar(options.attack, getattr(attack, "steps", None)) as watch:
-        found = attack(net, x, y, target=options.target, seed=options.seed, watch=watch)
-    moved = found.success & (found.distance > 0)
-    values = {
-        "attack": options.attack,
-        "norm": options.norm,
-        "eps": attack.eps,
-        "inputs": len(x),
-        "accuracy": float(known.double().mean()),
-        "accuracy_under_attack": float((found.prediction == y).double().mean()),
-        "success": float(found.success.double().mean()),
-        "median_distance": float(found.distance[moved].median()) if bool(moved.any()) else None,
-        "forwards": int(found.forwards.sum()),
-        "backwards": int(found.backwards.sum()),
-    }
-    title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
-    written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
-    found.save(out / "attack", data.names)
-    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
-    finish(options, text, values | data.plain(), [*written, out / "attack"])
-    return 0
-
-
-def _attack(options: argparse.Namespace) -> tuple[type[Attack], dict[str, Any]]:
-    """The attack's class and its settings, which are checked here without levels."""
-    kind = ATTACKS[options.attack]
-    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options)}
-    if options.steps is not None:
-        if "steps" not in {field.name for field in fields(kind)}:
-            raise ValueError(f"{options.attack} takes a single step; omit --steps.")
-        settings["steps"] = options.steps
-    kind(**settings)
-    return kind, settings
-
-
 def run_evaluate(options: argparse.Namespace) -> int:
     """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs."""
     eps = distance(options)
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
     page = None if options.report is None else check_writable(options.report, "choose another path with --report")
     data = chosen_data(options)
-    writable(out, *(f"evaluation/{name}.png" for name in data.names))
+    writable(out, *(f"evaluation/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     x = data.inputs(net)
     levels = levels_of(options, net, x)
@@ -213,7 +141,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     fooled = (report.x != x).flatten(1).any(1)
     title = f"{options.norm} {eps:g}, {options.preset}: before, after, difference"
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
-    written.append(out / "evaluation")
+    written += [out / "evaluation", *data.save_clean(net, x, out)]
     if page is not None:
         report.save_html(page, net, x, class_names=_class_names(net))
         written.append(page)
@@ -236,8 +164,8 @@ def _class_names(net: Frozen) -> tuple[str, ...] | None:
 
 def report_text(report: Report) -> str:
     """A report as text: accuracies, one row per attack, and warnings."""
-    before = report.robust_accuracy_before_adapting
-    remedies = "" if before is None else f" ({100 * before:.1f} % before remedies)"
+    before, interval = report.robust_accuracy_before_adapting, report.interval_before_adapting
+    remedies = "" if before is None or interval is None else f"; before remedies {with_interval(before, interval)}"
     figures = [
         f"clean accuracy {with_interval(report.clean_accuracy, report.clean_interval)}",
         f"robust accuracy at most {with_interval(report.robust_accuracy, report.interval)}{remedies}, in "
@@ -247,6 +175,9 @@ def report_text(report: Report) -> str:
         figures.append(
             f"certified accuracy at least {with_interval(report.certified_accuracy, report.certified_interval)}"
         )
+    if report.robust_accuracy_if_rejected is not None and report.interval_if_rejected is not None:
+        share = with_interval(report.robust_accuracy_if_rejected, report.interval_if_rejected)
+        figures.append(f"robust accuracy if a rejected input counts as withstood: at most {share}")
     meanings = {row.name: row.meaning for row in report.attacks}
     glossary = "\n".join(f"{name}: {meaning}" for name, meaning in meanings.items())
     parts = ["\n".join(figures), table(*report_table(report)), glossary]
@@ -268,13 +199,6 @@ def report_table(report: Report) -> tuple[list[str], list[list[str]]]:
     ]
 
 
-def _rows(values: dict[str, Any]) -> list[list[str]]:
-    return [
-        [key.replace("_", " "), f"{value:,.4g}" if isinstance(value, float) else str(value)]
-        for key, value in values.items()
-    ]
-
-
 def save_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str, path: Path) -> list[Path]:
     """Save a sheet of up to 8 of the fooled inputs if they are images; return the paths written."""
     rows = which.nonzero()[:, 0]
@@ -283,17 +207,3 @@ def save_pairs(net: Frozen, x: Tensor, moved: Tensor, which: Tensor, title: str,
     rows = rows[torch.linspace(0, len(rows) - 1, min(8, len(rows))).long()]  # spread, as inputs may be in class order
     save_figure(pairs_sheet(x[rows], moved[rows], net, title), path)
     return [path]
-
-
-@contextmanager
-def _step_bar(title: str, steps: int | None) -> Iterator[Callable[[Snapshot], None]]:
-    """A bar of an attack's steps; it begins again with each batch and restart."""
-    with stderr_bar(desc=title, unit="step", total=None if steps is None else steps + 1) as bar:
-
-        def watch(snapshot: Snapshot) -> None:
-            if bar.total is not None and bar.n >= bar.total:
-                bar.reset()
-            bar.set_postfix_str(f"{len(snapshot.ids)} remaining", refresh=False)
-            bar.update()
-
-        yield watch

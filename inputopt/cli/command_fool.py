@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.command_layers import side_or_shape
 from inputopt.cli.data_arguments import add_data, chosen_data, in_bounds
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, table, writable
-from inputopt.cli.parsing import class_or_name, probability, whole
+from inputopt.cli.parsing import class_or_name, probability, side_or_shape, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
 from inputopt.nets.class_names import by_name, of_imagenet

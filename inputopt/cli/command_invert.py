@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from inputopt.cli.command_dream import check_photos
+from inputopt.cli.image_folder import add_resize
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, find_network
-from inputopt.cli.output import finish, writable
+from inputopt.cli.output import finish, provisional, writable
 from inputopt.cli.parsing import choice, names, number, whole
+from inputopt.cli.photo_resize import RESIZED, check_resize, naming_resize, scaled_photo
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.pictures.accentuate import accentuate
 from inputopt.pictures.canvas_choice import CANVASES
@@ -42,6 +44,7 @@ def add_commands(commands: Any) -> None:
 def _add_common(command: argparse.ArgumentParser, steps: int) -> None:
     add_network(command)
     command.add_argument("photo", help="an image file")
+    add_resize(command)
     command.add_argument("--layers", type=names, required=True, help="layer names separated by commas")
     command.add_argument("--steps", type=whole(), default=steps, help="number of steps (%(default)s)")
     command.add_argument(
@@ -70,7 +73,9 @@ def run_accentuate(options: argparse.Namespace) -> int:
 
 def _made(options: argparse.Namespace, make: Callable[..., Picture], extra: dict[str, Any]) -> tuple[Picture, Path]:
     """Make and save the image, with previews if asked for; an interrupted one is saved as unfinished."""
-    path = writable(options.out, f"{options.command}.png") / f"{options.command}.png"
+    out = writable(options.out, f"{options.command}.png", RESIZED)
+    path = out / f"{options.command}.png"
+    check_resize(options)
     check_photos(options.photo)
     net = find_network(options)
 
@@ -79,9 +84,11 @@ def _made(options: argparse.Namespace, make: Callable[..., Picture], extra: dict
 
     watching = Watching(options.watch, preview)
     settings = {"canvas": options.canvas, **extra}
-    with watching.bar(options.command, options.steps + 1):
+    with watching.bar(options.command, options.steps + 1), provisional(out / RESIZED):
+        photo = scaled_photo(options)
         try:
-            made = make(net, options.photo, options.layers, options.steps, options.seed, **settings, watch=watching)
+            with naming_resize(net, photo):
+                made = make(net, photo, options.layers, options.steps, options.seed, **settings, watch=watching)
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, [path])
             raise

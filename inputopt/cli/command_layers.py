@@ -9,6 +9,7 @@ from typing import Any
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, table
+from inputopt.cli.parsing import side_or_shape
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.nets.layers import Layer
 from inputopt.nets.model_errors import InputShapeError, first_line, in_words
@@ -22,21 +23,6 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--size", type=side_or_shape, help="size of the input, such as 224, 224x160, 3x224x160 or 784")
     add_common(command)
     command.set_defaults(run=run_layers)
-
-
-def side_or_shape(text: str) -> tuple[int, ...]:
-    """Parse whole numbers separated by x.
-
-    >>> side_or_shape("3x224x160")
-    (3, 224, 160)
-    """
-    try:
-        given = tuple(int(part) for part in text.lower().split("x"))
-    except ValueError:
-        given = (0,)
-    if min(given) < 1:
-        raise argparse.ArgumentTypeError(f"must be whole numbers of at least 1 separated by x, not {text[:60]!r}.")
-    return given
 
 
 def run_layers(options: argparse.Namespace) -> int:

@@ -35,8 +35,8 @@ def run_models(options: argparse.Namespace) -> int:
 def _shipped_row(name: str) -> dict[str, Any]:
     """A shipped digits network, with the accuracy that its card states."""
     card = (models_folder() / name / "card.md").read_text(encoding="utf-8")
-    accuracy = re.search(r"held out \| (\d+\.\d) %", card)
-    about = f"handwritten digits, {accuracy[1]} % accuracy" if accuracy else "handwritten digits"
+    accuracy = re.search(r"held out \| (\d+\.\d %.*?) \|", card)
+    about = f"handwritten digits, accuracy {accuracy[1]}" if accuracy else "handwritten digits"
     return {"model": name, "inputs": "1 x 28 x 28", "classes": 10, "about": about, "installed": True}
 
 

@@ -60,7 +60,7 @@ def run_nearest(options: argparse.Namespace) -> int:
     _attacks(options, None)  # check the settings before anything is read
     out = writable(options.out, *FILES)
     data = chosen_data(options)
-    writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names))
+    writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     x, y = data.inputs(net), data.y
     chosen = _attacks(options, levels_of(options, net, x))
@@ -72,12 +72,13 @@ def run_nearest(options: argparse.Namespace) -> int:
     save_figure(curve.figure(), out / "curve.png")
     best = next(iter(curve.results.values()))
     best.save(out / "nearest", data.names)
+    clean = data.save_clean(net, x, out)
     with torch.no_grad():
         known = net(x).argmax(1) == y
     title = f"{options.attack[0]}, {options.norm}: before, after, difference"
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
     text = f"{data.described()}\n\n{table(*curve_table(curve))}"
-    finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest"])
+    finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest", *clean])
     return 0
 
 

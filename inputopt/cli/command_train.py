@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt.cli.data_arguments import find_data, spread
+from inputopt.cli.image_folder import add_resize
 from inputopt.cli.model_arguments import find_device
 from inputopt.cli.output import finish, training_bar, writable
 from inputopt.cli.parsing import choice, number, sizes, whole
@@ -21,15 +22,17 @@ from inputopt.files import save_figure, write_text
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
+from inputopt.nets.model_errors import in_words
 from inputopt.nets.store import save
 from inputopt.training.plots import plot_errors
 from inputopt.training.standardise import fold_standardisation
 from inputopt.training.train import train
-from inputopt.zoo.training_recipes import RECIPES, accuracy, write
+from inputopt.wilson_interval import wilson, with_interval
+from inputopt.zoo.training_recipes import HELD_OUT_DIGITS, RECIPES, accuracy, write
 
 NETWORKS = ["mlp", *RECIPES]
 FILES = ("weights.safetensors", "card.md", "error.png")
-OWN = ("label", "hidden", "activation", "epochs", "batch", "learning_rate", "holdout")
+OWN = ("label", "hidden", "activation", "epochs", "batch", "learning_rate", "holdout", "resize")
 """Options that only apply to a network of one's own."""
 
 
@@ -58,6 +61,7 @@ def add_commands(commands: Any) -> None:
     )
     share = number(above=0, most=0.9)
     group.add_argument("--holdout", type=share, default=0.2, help="share of the data kept for testing (%(default)s)")
+    add_resize(group)
     add_common(command, "out")
     command.set_defaults(run=run)
 
@@ -82,8 +86,10 @@ def _run_recipe(options: argparse.Namespace) -> int:
     with training_bar(name, recipe.steps) as progress:
         trained = recipe.make(progress)
     write(trained, out)
-    text = f"{name}: {100 * trained.accuracy:.1f} % accuracy on held-out digits"
-    values = {"model": name, "accuracy": trained.accuracy, "ended_early": trained.cut_short}
+    interval = wilson(trained.accuracy, HELD_OUT_DIGITS)
+    text = f"{name}: accuracy {with_interval(trained.accuracy, interval)} on held-out digits"
+    values: dict[str, Any] = {"model": name, "accuracy": trained.accuracy, "accuracy_interval": interval}
+    values["ended_early"] = trained.cut_short
     text += f"; {trained.cut_short}" if trained.cut_short else ""
     finish(options, text, values, [out / file for file in FILES[:2]])
     return _status(trained.cut_short)
@@ -131,19 +137,22 @@ def _run_own(options: argparse.Namespace) -> int:
     net = net.cpu()
     if examples.scaling is not None:
         fold_standardisation(net, *examples.scaling)
-    shares = {"training": accuracy(net, examples.x[~is_held], examples.y[~is_held])}
-    shares["held_out"] = accuracy(net, examples.x[is_held], examples.y[is_held])
+    shares, intervals = {}, {}
+    for name, rows in {"training": ~is_held, "held_out": is_held}.items():
+        shares[name] = accuracy(net, examples.x[rows], examples.y[rows])
+        intervals[name] = wilson(shares[name], int(rows.sum()))
+    on_training, on_held_out = (with_interval(shares[name], intervals[name]) for name in shares)
     ended = "" if history.trainings == steps else f"{history.stopped} after {history.trainings:,} of {steps:,} updates"
     save(net, out / FILES[0])
-    write_text(out / FILES[1], _card(options, net, examples, shares, ended))
+    accuracies = f"{on_training} training, {on_held_out} held out"
+    write_text(out / FILES[1], _card(options, net, examples, accuracies, ended))
     save_figure(plot_errors({"mlp": history}), out / FILES[2])
-    text = (
-        f"accuracy {100 * shares['training']:.1f} % on training data, {100 * shares['held_out']:.1f} % on held-out data"
-    )
+    text = f"accuracy {on_training} on training data, {on_held_out} on held-out data"
     values = {
         "sizes": list(net.sizes),
         "labels": list(examples.labels),
         "accuracy": shares,
+        "accuracy_interval": intervals,
         "updates": history.trainings,
         "ended_early": ended,
     }
@@ -152,13 +161,13 @@ def _run_own(options: argparse.Namespace) -> int:
 
 
 def _examples(options: argparse.Namespace) -> _Examples:
-    if options.data.lower().endswith(".csv"):
+    if options.data.lower().endswith(".csv") and options.resize is None:
         table = read_table(options.data, options.label)
         std = table.x.std(0)
         return _Examples(table.x, table.y, table.labels, (table.x.mean(0), torch.where(std > 0, std, 1.0)))
     if options.label is not None:
         raise ValueError("--label names a column of a .csv table; omit it.")
-    data = find_data(options.data, np.iinfo(np.int64).max, options.seed)
+    data = find_data(options.data, np.iinfo(np.int64).max, options.seed, options.resize)
     classes = int(data.y.max()) + 1
     if classes < 2:
         raise ValueError(f"{options.data} has fewer than two classes; add another.")
@@ -169,16 +178,17 @@ def _examples(options: argparse.Namespace) -> _Examples:
     return _Examples(x, data.y, tuple(found) if len(found) == classes else names, None)
 
 
-def _card(options: argparse.Namespace, net: MLP, examples: _Examples, shares: dict[str, float], ended: str) -> str:
+def _card(options: argparse.Namespace, net: MLP, examples: _Examples, accuracies: str, ended: str) -> str:
     inputs = "raw columns of the table (standardisation is part of the first layer)"
+    resized = "" if options.resize is None else f", from images resized to {in_words(options.resize)}"
     rows = {
         "data": f"{options.data}: {len(examples.y):,} rows, {options.holdout:.0%} held out, stratified by class",
-        "input": inputs if examples.scaling is not None else f"{list(examples.x.shape[1:])} in [0, 1]",
+        "input": inputs if examples.scaling is not None else f"{list(examples.x.shape[1:])} in [0, 1]{resized}",
         "classes": ", ".join(f"{index} {name}" for index, name in enumerate(examples.labels)),
         "network": f"MLP {'-'.join(map(str, net.sizes))}, {options.activation}",
         "training": f"softmax cross-entropy, Adam, learning rate {options.learning_rate:g}, {options.epochs} epochs "
         f"in batches of {options.batch}, seed {options.seed}{f'; NOT FINISHED: {ended}' if ended else ''}",
-        "accuracy": f"{100 * shares['training']:.1f} % training, {100 * shares['held_out']:.1f} % held out",
+        "accuracy": accuracies,
         "made with": f"torch {torch.__version__}, by `inputopt train`",
     }
     return "# mlp\n\n| | |\n|---|---|\n" + "".join(f"| {name} | {text} |\n" for name, text in rows.items())

@@ -18,17 +18,22 @@ from PIL import Image
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.cli.image_folder import Size, add_resize, explain_size, list_images, read_images
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import answer
 from inputopt.cli.parsing import whole
 from inputopt.cli.table_data import read_table
 from inputopt.files import FileError, reading
+from inputopt.images import are_images
 from inputopt.nets.frozen import Frozen
-from inputopt.pictures.picture import read_photo
+from inputopt.nets.model_errors import InputShapeError, in_words
+from inputopt.search.result_files import write_images
 from inputopt.zoo.digits import HELD_OUT, load_digits
 
-IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
 HELP = "digits, an .npz file with arrays x and y, a .csv table, or a folder with a subfolder per class"
+
+CLEAN = "clean"
+"""Folder, inside that of --out, of the images as --resize scaled them."""
 
 Array = NDArray[Any]
 Read = Callable[[Frozen, Array], Tensor]
@@ -41,6 +46,7 @@ def add_data(command: argparse.ArgumentParser, count: int) -> None:
     command.add_argument(
         "--count", type=whole(), default=count, help="number of inputs, stratified by class (%(default)s)"
     )
+    add_resize(command)
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,8 @@ class Data:
         total: number of inputs to select from.
         names: name of each selected input without its suffix, such as "3/00012": the class, and the file's name or the
             position in the data.
+        is_folder: whether the inputs are the images of a folder.
+        resize: height and width that they are scaled to; None if they are kept as they are.
     """
 
     name: str
@@ -62,6 +70,8 @@ class Data:
     total: int
     names: tuple[str, ...]
     _read: Read
+    is_folder: bool = False
+    resize: Size | None = None
 
     def inputs(self, net: Frozen) -> Tensor:
         """The inputs [B, ...], checked against the network.
@@ -70,8 +80,28 @@ class Data:
             FileError, ValueError: they cannot be read, hold NaN, do not fit the network, or a class has no logit.
         """
         x = checks.finite(f"the inputs of {self.name}", self._read(net, self.positions))
-        checks.classes(f"the classes of {self.name}", self.y, answer(net, x).shape[1])
+        try:
+            classes = answer(net, x).shape[1]
+        except InputShapeError as error:
+            if not self.is_folder:
+                raise
+            raise explain_size(error, net, x) from error
+        checks.classes(f"the classes of {self.name}", self.y, classes)
         return x
+
+    def clean_files(self) -> list[str]:
+        """Names of the files that `save_clean` writes, inside its folder; none without --resize."""
+        return [] if self.resize is None else [f"{CLEAN}/{name}.png" for name in self.names]
+
+    def save_clean(self, net: Frozen, x: Tensor, folder: Path) -> list[Path]:
+        """Write the scaled images x [B, C, H, W] as PNG files, which adversarial images are compared with.
+
+        The files on disk have another size than these. Returns the folder written; nothing is written without --resize.
+        """
+        if self.resize is None or not are_images(x, net.bounds):
+            return []
+        write_images(x, net.bounds, [folder / name for name in self.clean_files()])
+        return [folder / CLEAN]
 
     def without(self, label: int) -> Data:
         """The inputs of all other classes.
@@ -92,7 +122,8 @@ class Data:
     def plain(self) -> dict[str, Any]:
         """The selection as plain values, for JSON."""
         counts = {str(label): count for label, count in self.counts().items()}
-        return {"data": self.name, "inputs": len(self.y), "of": self.total, "classes": counts}
+        resized = {} if self.resize is None else {"resize": list(self.resize)}
+        return {"data": self.name, "inputs": len(self.y), "of": self.total, "classes": counts, **resized}
 
     def described(self) -> str:
         """The selection in one line: number of inputs, total, and inputs per class."""
@@ -100,7 +131,8 @@ class Data:
         least, most = min(counts.values()), max(counts.values())
         each = f"{least}" if least == most else f"{least} to {most}"
         classes = f"{len(counts)} classes, {each} of each" if len(counts) > 1 else f"all of class {next(iter(counts))}"
-        return f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}"
+        resized = "" if self.resize is None else f", resized to {in_words(self.resize)}"
+        return f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{resized}"
 
 
 def chosen_data(options: argparse.Namespace) -> Data:
@@ -111,15 +143,18 @@ def chosen_data(options: argparse.Namespace) -> Data:
     """
     if options.data is None and not options.model.startswith("digits"):
         raise ValueError(f"{options.model} has no default data; give {HELP}.")
-    return find_data(options.data or "digits", options.count, options.seed)
+    return find_data(options.data or "digits", options.count, options.seed, options.resize)
 
 
-def find_data(name: str, count: int, seed: int = 0) -> Data:
+def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) -> Data:
     """Select `count` inputs of a data set, a file or a folder, stratified by class; all if there are fewer.
 
     Raises:
         FileError: the file or folder does not exist or cannot be read.
+        ValueError: `resize` is given for other data than a folder.
     """
+    if resize is not None and not (name != "digits" and Path(name).is_dir()):
+        raise ValueError(f"--resize applies to a folder of images, which {name} is not; omit it.")
     if name == "digits":
         return _chosen(name, np.repeat(np.arange(10), HELD_OUT), count, seed, _digits)
     path = Path(name)
@@ -130,11 +165,17 @@ def find_data(name: str, count: int, seed: int = 0) -> Data:
         return _chosen(name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)])
     with reading(name, "a folder of classes or an .npz file with arrays x and y"):
         if path.is_dir():
-            files, labels = _listed(path)
+            files, labels = list_images(path)
             stems = [str(file.relative_to(path).with_suffix("")) for file in files]
-            return _chosen(
-                name, labels, count, seed, lambda net, rows: _images(net, [files[row] for row in rows]), stems
+            chosen = _chosen(
+                name,
+                labels,
+                count,
+                seed,
+                lambda net, rows: in_bounds(net, read_images(net, [files[row] for row in rows], resize)),
+                stems,
             )
+            return replace(chosen, is_folder=True, resize=resize)
         labels, size = _labels(path)
     check_memory(name, 3.0 * size, "a smaller file")
     return _chosen(name, labels, count, seed, lambda net, rows: _arrays(net, path, rows))
@@ -239,49 +280,3 @@ def _arrays(net: Frozen, path: Path, rows: Array) -> Tensor:
         x = held["x"][rows]
     made = checks.block(f"x in {path}", x)
     return in_bounds(net, made.float() / 255) if made.dtype == torch.uint8 else made.float()
-
-
-# -------------------------------------------------------------------------------------------------------------- folders
-def _listed(folder: Path) -> tuple[list[Path], Array]:
-    """Images and their classes: the subfolders' names if all are numbers, else their positions in sorted order."""
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    numbers = all(name.isdecimal() for name in names)
-    files: list[Path] = []
-    labels: list[int] = []
-    for index, name in enumerate(names):
-        found = sorted(path for path in folder.joinpath(name).iterdir() if path.suffix.lower() in IMAGES)
-        files += found
-        labels += [int(name) if numbers else index] * len(found)
-    if not files:
-        raise FileError(f"{folder} contains no images in subfolders; put the images of each class into a subfolder.")
-    if max(labels) >= 2**31:
-        raise FileError(f"{folder} has a subfolder {max(labels)}, which is too large for a class index; rename it.")
-    return files, np.array(labels)
-
-
-def channels_of(net: Frozen) -> int | None:
-    """1 or 3, if the network is known to convolve images with that many channels; else None."""
-    shape = net.first_weights() or ()
-    return shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
-
-
-def _images(net: Frozen, files: list[Path]) -> Tensor:
-    """Read images, which must have one size, and scale them to the network's bounds."""
-    channels, first, x = channels_of(net), None, torch.empty(0)
-    for index, path in enumerate(files):
-        with reading(path, "an image"):
-            image = read_photo(path, channels)
-        if first is None:
-            first = image
-            check_memory(f"{len(files)} images like {path}", 12.0 * len(files) * image.numel(), "a smaller --count")
-            x = torch.empty(len(files), *image.shape)
-        if image.shape != first.shape:
-            raise FileError(
-                f"{path} is {_size(image)}, but {files[0]} is {_size(first)}; give images of equal size and channels."
-            )
-        x[index] = image
-    return in_bounds(net, x)
-
-
-def _size(image: Tensor) -> str:
-    return " x ".join(map(str, image.shape))

@@ -223,6 +223,21 @@ def sizes(least: int = 1, count: int | None = None, what: str = "whole numbers s
     return read
 
 
+def side_or_shape(text: str) -> tuple[int, ...]:
+    """Parse whole numbers separated by x.
+
+    >>> side_or_shape("3x224x160")
+    (3, 224, 160)
+    """
+    try:
+        given = tuple(int(part) for part in text.lower().split("x"))
+    except ValueError:
+        given = (0,)
+    if min(given) < 1:
+        raise argparse.ArgumentTypeError(f"must be whole numbers of at least 1 separated by x, not {text[:60]!r}.")
+    return given
+
+
 def different(read: Read[list[Value]]) -> Read[list[Value]]:
     """Parser that reads like `read` and refuses duplicates."""
 

@@ -36,7 +36,7 @@ VERBS = {
         "inputopt ascend digits-mlp digits --count 50",
     ),
     "attack": Verb(
-        "command_evaluate",
+        "command_attack",
         "run one attack within a fixed distance",
         "inputopt attack digits-cnn digits --attack apgd --eps 0.1 --levels 256",
     ),

@@ -1,27 +1,12 @@
-"""Confidence intervals of accuracies: Wilson's score interval (1927), and its extension to random networks."""
+"""Confidence intervals of accuracies: Wilson's score interval (1927), extended to random networks."""
 
 from __future__ import annotations
 
 import math
 
-Z = 1.959964
-"""Standard errors on either side of a 95 % interval."""
-
-Interval = tuple[float, float]
-"""Lower and upper end of a 95 % confidence interval."""
-
-
-def wilson(share: float, count: int) -> Interval:
-    """The 95 % Wilson score interval of a proportion `share` observed in `count` examples (Wilson, 1927).
-
-    For proportions of draws averaged over examples it is conservative.
-
-    >>> [round(end, 3) for end in wilson(0.9, 100)]
-    [0.826, 0.945]
-    """
-    centre = (share + Z * Z / (2 * count)) / (1 + Z * Z / count)
-    half = Z / (1 + Z * Z / count) * math.sqrt(share * (1 - share) / count + Z * Z / (4 * count * count))
-    return max(0.0, min(share, centre - half)), min(1.0, max(share, centre + half))
+from inputopt.wilson_interval import Interval as Interval
+from inputopt.wilson_interval import Z
+from inputopt.wilson_interval import wilson as wilson
 
 
 def over_draws(accuracy: float, count: int, error: float) -> Interval:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.measurements import Measurements
 from inputopt.evaluation.protocol_run import ProtocolRun, run_protocol
 from inputopt.evaluation.protocols import PRESETS, PresetName
+from inputopt.evaluation.remedies.adapt import NotifyRemedy
 from inputopt.evaluation.remedies.adapt import adapt as apply_remedies
 from inputopt.evaluation.remedies.applied import asks_for_remedies, with_applied
 from inputopt.evaluation.report import Report
@@ -74,8 +75,8 @@ def evaluate(
         adapt: whether the remedies that indicators name are applied too: attacks with repaired gradients, with as many
             random draws as needed, and without gradients; default: in the preset "thorough".
         progress: called with each attack's name and the number of inputs that it is run on.
-        callback: called with a dict of floats before the first attack, after each, and at the end; for experiment
-            trackers, see `stage_figures` and `final_figures`.
+        callback: called with a dict of floats before the first attack, after each, those of remedies included, and at
+            the end; for experiment trackers, see `stage_figures` and `final_figures`.
 
     Returns:
         The report. For stochastic networks, accuracies are means over inputs and random draws.
@@ -96,12 +97,14 @@ def evaluate(
     tell(stage_figures([], clean.robust))
     proofs = certify_inputs(net, problem, norm, preset, traits)
     measured = Measurements(net, traits, problem, clean.robust, seed, y is not None)
-    run = run_protocol(
-        threat, clean, preset, measured, proofs.certified, lambda rows, robust: tell(stage_figures(rows, robust))
-    )
+
+    def notify(rows: Sequence[AttackRow], robust: Tensor, remedy: int = 0) -> None:
+        tell(stage_figures(rows, robust, remedy))
+
+    run = run_protocol(threat, clean, preset, measured, proofs.certified, notify)
     final = check_final_images(net, problem, run.state, traits, seed)
     found = indicators(_evidence(threat, logits, clean, measured, run, final))
-    outcome = _adapted(threat, run, final, found) if adapt else Outcome(run.state, run.rows, final, found)
+    outcome = _adapted(threat, run, final, found, notify) if adapt else Outcome(run.state, run.rows, final, found)
     settings = {
         "norm": norm,
         "eps": distance.tolist() if isinstance(distance, Tensor) else distance,
@@ -135,6 +138,7 @@ class Outcome:
         final: the check of the final images.
         indicators: reasons to doubt the figure.
         before: robust accuracy before remedies; None if none was applied.
+        robust_if_rejected: which inputs withstand where a rejection counts as that, bool [B]; None if not measured.
     """
 
     state: EvaluationState
@@ -142,6 +146,7 @@ class Outcome:
     final: FinalCheck
     indicators: tuple[Indicator, ...]
     before: float | None = None
+    robust_if_rejected: Tensor | None = None
 
 
 def _clean_logits(net: Frozen, problem: Problem, traits: NetworkTraits) -> tuple[Tensor, NetworkTraits]:
@@ -179,15 +184,22 @@ def _evidence(
     )
 
 
-def _adapted(threat: Threat, run: ProtocolRun, final: FinalCheck, found: tuple[Indicator, ...]) -> Outcome:
+def _adapted(
+    threat: Threat, run: ProtocolRun, final: FinalCheck, found: tuple[Indicator, ...], notify: NotifyRemedy
+) -> Outcome:
     """The outcome after the remedies that the indicators ask for."""
     if not asks_for_remedies(found):
         return Outcome(run.state, run.rows, final, found)
-    adapted = apply_remedies(threat, run.state, found)
+    adapted = apply_remedies(
+        threat, run.state, found, lambda rows, robust, remedy: notify((*run.rows, *rows), robust, remedy)
+    )
     before = float(final.robust.double().mean())
     if adapted.rows:
         final = check_final_images(threat.net, threat.problem, adapted.state, threat.traits, threat.seed)
-    return Outcome(adapted.state, (*run.rows, *adapted.rows), final, with_applied(found, adapted), before)
+    lowered = float(final.robust.double().mean()) < before
+    seen = with_applied(found, adapted, lowered, left=bool(run.state.robust.any()))
+    accepted = None if adapted.rejection is None else adapted.rejection.robust
+    return Outcome(adapted.state, (*run.rows, *adapted.rows), final, seen, before, accepted)
 
 
 def _report(problem: Problem, outcome: Outcome, proofs: CertifiedInputs, settings: dict[str, Any]) -> Report:
@@ -209,4 +221,5 @@ def _report(problem: Problem, outcome: Outcome, proofs: CertifiedInputs, setting
         clean_interval=final.clean_interval,
         clean=final.clean > 0.5,
         label=problem.label,
+        robust_if_rejected=outcome.robust_if_rejected,
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from inputopt.evaluation.report_text import eps_text
+from inputopt.wilson_interval import Interval, percent
 
 LABELS = {
     "paper_title": "Paper Title",
@@ -23,8 +24,12 @@ LABELS = {
 """The form's words for each field of `Report.claim`."""
 
 
-def claim_text(claim: Mapping[str, Any]) -> str:
+def claim_text(claim: Mapping[str, Any], intervals: Mapping[str, Interval] | None = None) -> str:
     """The claim as the lines of the form; fields that are not known stay empty.
+
+    Args:
+        claim: the fields, as from `Report.claim`.
+        intervals: the 95 % intervals of accuracies, as fractions, by field.
 
     >>> print(claim_text({"eps": 0.1, "robust_accuracy": 61.04, "additional_data": False, "paper_url": None}))
     - **eps**: 0.1
@@ -32,14 +37,16 @@ def claim_text(claim: Mapping[str, Any]) -> str:
     - **Additional data**: false
     - **Paper URL**:
     """
-    return "\n".join(f"- **{LABELS[name]}**: {_written(name, value)}".rstrip() for name, value in claim.items())
+    ends = intervals or {}
+    return "\n".join(f"- **{LABELS[name]}**: {_written(name, value, ends)}".rstrip() for name, value in claim.items())
 
 
-def _written(name: str, value: Any) -> str:
+def _written(name: str, value: Any, intervals: Mapping[str, Interval]) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
         return str(value).lower()
     if name.endswith("accuracy"):
-        return f"{value:.2f} %"
+        ends = " to ".join(map(percent, intervals[name])) if name in intervals else ""
+        return f"{value:.2f} %{f' (95 % interval: {ends})' if ends else ''}"
     return eps_text(value) if name == "eps" else " ".join(str(value).split())

@@ -72,6 +72,9 @@ def _figures(report: Report) -> list[tuple[str, float, Interval, dict[str, Any]]
         attack["eps"] = eps_text(attack["eps"])
     attack["indicators"] = [each.id for each in report.indicators]
     found.append(("Robust accuracy (upper bound by attacks)", report.robust_accuracy, report.interval, attack))
+    if report.robust_accuracy_if_rejected is not None and report.interval_if_rejected is not None:
+        label = "Robust accuracy if a rejected input counts as withstood (upper bound by attacks)"
+        found.append((label, report.robust_accuracy_if_rejected, report.interval_if_rejected, attack))
     if report.certified_accuracy is not None and report.certified_interval is not None:
         ball = {key: attack[key] for key in ("norm", "eps") if key in attack} | sample
         label = "Certified accuracy (lower bound by proof)"
@@ -94,8 +97,11 @@ def _markdown(report: Report, title: str) -> list[str]:
     lines.append("")
     if not report.indicators:
         return [*lines, "No indicator gave a reason to doubt the robust accuracy."]
-    lines += ["Reasons to doubt the robust accuracy:", ""]
-    return [*lines, *(f"- `{each.id}`: {plain_markdown(str(each))}" for each in report.indicators)]
+    for title, is_open in (("Reasons to doubt the robust accuracy:", True), ("What the evaluation acted on:", False)):
+        found = [each for each in report.indicators if each.is_open == is_open]
+        if found:
+            lines += [title, "", *(f"- `{each.id}`: {plain_markdown(str(each))}" for each in found), ""]
+    return lines[:-1]
 
 
 def plain_markdown(text: str) -> str:

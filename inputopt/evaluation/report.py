@@ -55,6 +55,9 @@ class Report(Summarised):
         clean_interval: 95 % confidence interval of `clean_accuracy`, likewise.
         clean: whether each input is classified correctly without an attack, bool [B]; None if it is not known.
         label: the label of each input, int64 [B]; None if it is not known.
+        robust_if_rejected: for a network with a reject class, whether each input is classified correctly or rejected
+            after every attack, also after attacks that avoid the class, bool [B]; None if there is no such class, or
+            without `adapt=True`.
     """
 
     clean_accuracy: float
@@ -70,6 +73,7 @@ class Report(Summarised):
     clean_interval: Interval = (0.0, 1.0)
     clean: Tensor | None = None
     label: Tensor | None = None
+    robust_if_rejected: Tensor | None = None
 
     @property
     def certified_accuracy(self) -> float | None:
@@ -83,6 +87,23 @@ class Report(Summarised):
         return None if share is None else wilson(share, len(self.robust))
 
     @property
+    def interval_before_adapting(self) -> Interval | None:
+        """95 % Wilson interval of `robust_accuracy_before_adapting`; None if no remedy was applied."""
+        share = self.robust_accuracy_before_adapting
+        return None if share is None else wilson(share, len(self.robust))
+
+    @property
+    def robust_accuracy_if_rejected(self) -> float | None:
+        """`robust_accuracy` where a rejection counts as withstood, also of a clean input; None if not measured."""
+        return None if self.robust_if_rejected is None else float(self.robust_if_rejected.double().mean())
+
+    @property
+    def interval_if_rejected(self) -> Interval | None:
+        """95 % Wilson interval of `robust_accuracy_if_rejected`; None if it was not measured."""
+        share = self.robust_accuracy_if_rejected
+        return None if share is None else wilson(share, len(self.robust))
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """The indicators as sentences."""
         return tuple(str(each) for each in self.indicators)
@@ -92,7 +113,6 @@ class Report(Summarised):
 
         JSON has no infinity and NaN: they are "inf", "-inf" and None.
         """
-        certified = self.certified_interval
         values = {
             **self.settings,
             "format": FORMAT,
@@ -100,13 +120,17 @@ class Report(Summarised):
             "clean_interval": list(self.clean_interval),
             "robust_accuracy": self.robust_accuracy,
             "robust_accuracy_before_adapting": self.robust_accuracy_before_adapting,
+            "interval_before_adapting": _listed(self.interval_before_adapting),
             "interval": list(self.interval),
+            "robust_accuracy_if_rejected": self.robust_accuracy_if_rejected,
+            "interval_if_rejected": _listed(self.interval_if_rejected),
             "certified_accuracy": self.certified_accuracy,
-            "certified_interval": None if certified is None else list(certified),
+            "certified_interval": _listed(self.certified_interval),
             "label": _listed(self.label),
             "clean": _listed(self.clean),
             "robust": self.robust.tolist(),
             "certified": _listed(self.certified),
+            "robust_if_rejected": _listed(self.robust_if_rejected),
             "attacks": [asdict(row) for row in self.attacks],
             "warnings": list(self.warnings),
             "indicators": [asdict(each) for each in self.indicators],
@@ -232,6 +256,9 @@ class Report(Summarised):
         if self.certified_accuracy is not None and self.certified_interval is not None:
             text = with_interval(self.certified_accuracy, self.certified_interval)
             facts.append(("certified accuracy at least", text))
+        if self.robust_accuracy_if_rejected is not None and self.interval_if_rejected is not None:
+            text = with_interval(self.robust_accuracy_if_rejected, self.interval_if_rejected)
+            facts.append(("if a rejection counts as withstood at most", text))
         settings = self.settings
         if settings:
             facts += [("in", f"{settings['norm']} {eps_text(settings['eps'])}"), ("preset", settings["preset"])]
@@ -252,8 +279,8 @@ def _cells(row: AttackRow) -> list[str]:
     return [row.name, *(f"{count:,}" for count in counts), f"{row.seconds:.2f}"]
 
 
-def _listed(flags: Tensor | None) -> list[Any] | None:
-    return None if flags is None else flags.tolist()
+def _listed(values: Tensor | Interval | None) -> list[Any] | None:
+    return values.tolist() if isinstance(values, Tensor) else None if values is None else list(values)
 
 
 def _details(settings: dict[str, Any]) -> list[tuple[str, str]]:

@@ -6,31 +6,14 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from inputopt.evaluation.confidence import Interval
+from inputopt.wilson_interval import percent as percent
+from inputopt.wilson_interval import with_interval as with_interval
 
 NORM_NAMES = {"linf": "Linf", "l2": "L2", "l1": "L1", "l0": "L0"}
 """Names of the norms as leaderboards and papers give them."""
 
 SHORT = 6
 """Characters of a decimal number, such as 0.0625, that is shown as it is."""
-
-
-def percent(share: float) -> str:
-    """A fraction as a percentage with one decimal.
-
-    >>> percent(0.125)
-    '12.5 %'
-    """
-    return f"{100 * share:.1f} %"
-
-
-def with_interval(share: float, interval: Interval) -> str:
-    """A fraction as a percentage with its 95 % interval.
-
-    >>> with_interval(0.5, (0.4, 0.6))
-    '50.0 % (95 % interval: 40.0 % to 60.0 %)'
-    """
-    return f"{percent(share)} (95 % interval: {percent(interval[0])} to {percent(interval[1])})"
 
 
 def eps_text(eps: Any) -> str:
@@ -72,7 +55,8 @@ def inputs_text(settings: Mapping[str, Any], count: int) -> str:
     of = f" of {settings['of']:,}" if "of" in settings else ""
     data = f" of {settings['data']}" if "data" in settings else ""
     sampling = f", {settings['sampling']}" if settings.get("sampling") and settings.get("of", count) != count else ""
-    return f"{count:,}{of} input{'s' * (count != 1)}{data}{sampling}"
+    resized = " resized to {} x {}".format(*settings["resize"]) if "resize" in settings else ""
+    return f"{count:,}{of} input{'s' * (count != 1)}{data}{resized}{sampling}"
 
 
 def evaluation_method(settings: Mapping[str, Any]) -> str | None:

@@ -144,7 +144,7 @@ class RobustnessCurve(Summarised):
         return Summary("RobustnessCurve", facts, tables=[Table(heads, cells)])
 
     def figure(self) -> Figure:
-        """A plot of accuracy against distance: one line per attack, and the lower envelope dashed."""
+        """A plot of accuracy against distance with 95 % bands: one line per attack, and the lower envelope dashed."""
         figure = blank_figure(figsize=(7, 4.2), layout="constrained")
         axes = figure.add_subplot(xlabel=f"distance ({self.norm})", ylabel="accuracy", title="Robustness curve")
         limit = 1.05 * self.furthest or 1.0
@@ -153,15 +153,18 @@ class RobustnessCurve(Summarised):
             if envelope and len(self.results) == 1:
                 continue
             steps, accuracies = curve_of(distance)
-            axes.step(
-                [*steps.tolist(), limit],
-                [*accuracies.tolist(), float(accuracies[-1])],
+            places, shares = [*steps.tolist(), limit], [*accuracies.tolist(), float(accuracies[-1])]
+            low, high = zip(*(wilson(share, len(distance)) for share in shares), strict=True)
+            (line,) = axes.step(
+                places,
+                shares,
                 where="post",
                 label=f"{name} (area {robustness_area(distance, self.furthest):.3g})",
                 color="black" if envelope else None,
                 linestyle="--" if envelope else "-",
                 linewidth=1.2 if envelope else 1.6,
             )
+            axes.fill_between(places, low, high, step="post", alpha=0.15, linewidth=0, color=line.get_color())
         axes.set_xlim(0, limit)
         axes.set_ylim(0, 1)
         axes.legend(fontsize=8)

@@ -31,10 +31,14 @@ def class_names() -> tuple[str, ...]:
 
 
 def class_name(index: int) -> str:
-    """Name of class `index`.
+    """Name of an ImageNet class, such as "daisy" for 985.
+
+    Args:
+        index: number of the class, 0 to 999: the position of its logit.
 
     Raises:
         ValueError, TypeError: there is no such class.
+        ModuleNotFoundError: the extra `images` is not installed.
     """
     names, number = class_names(), checks.whole("class", index, least=0)
     if number >= len(names):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -68,29 +68,38 @@ class Picture(Summarised):
         return Summary("Picture", facts, details, images=shown)
 
 
-def read_photo(photo: Photo, channels: int | None = None) -> Tensor:
+def read_photo(photo: Photo, channels: int | None = None, resize: int | Sequence[int] | None = None) -> Tensor:
     """Read a photo as a tensor [C, H, W]: numbers are kept, images become float32 in [0, 1].
+
+    EXIF orientation is applied, CMYK is converted to RGB and 16 bits to 8, and the alpha channel is dropped.
+
+    >>> read_photo(np.full((40, 60), 51, np.uint8), channels=3, resize=28).shape
+    torch.Size([3, 28, 28])
 
     Args:
         photo: a tensor or array [C, H, W] of any floating-point dtype, or a Pillow image, a path or a uint8 array.
         channels: 1 for grey or 3 for RGB; the image's own if not given.
+        resize: height and width in pixels, or one side of a square: the largest centred part of an image with these
+            proportions is scaled to this size, by bilinear interpolation with antialiasing, and rounded to 8-bit
+            levels, so that a PNG holds the result exactly. Its shorter side is kept whole.
 
     Raises:
         FileError: not a file that can be read as an image, or one of more than `MOST_PIXELS`.
-        ValueError: numbers of another shape, or with NaN.
+        ValueError: numbers of another shape, or with NaN; `resize` is not one or two whole numbers of at least 1, or
+            larger than `MOST_PIXELS`, or given for a photo that is not an image.
     """
-    levels = read_levels(photo, channels)
+    levels = read_levels(photo, channels, resize)
     return levels if levels.is_floating_point() else levels.float().div_(255)
 
 
-def read_levels(photo: Photo, channels: int | None = None) -> Tensor:
-    """As `read_photo`, but images stay uint8 levels 0 to 255, which takes a quarter of the memory.
-
-    EXIF orientation is applied, CMYK is converted to RGB and 16 bits to 8, and the alpha channel is dropped.
-    """
+def read_levels(photo: Photo, channels: int | None = None, resize: int | Sequence[int] | None = None) -> Tensor:
+    """As `read_photo`, but images stay uint8 levels 0 to 255, which takes a quarter of the memory."""
+    size = None if resize is None else image_size(resize)
     if isinstance(photo, np.ndarray) and photo.dtype == np.uint8:
         photo = Image.fromarray(_channels_last(photo))
     if isinstance(photo, (Tensor, np.ndarray)):
+        if size is not None:
+            raise ValueError("resize applies to images: a path, a Pillow image or a uint8 array; omit it for numbers.")
         return _numbers(photo)
     if not isinstance(photo, (str, Path, Image.Image)):
         raise TypeError(f"photo must be a tensor, an array, a Pillow image or a path, not {type(photo).__name__}.")
@@ -100,8 +109,32 @@ def read_levels(photo: Photo, channels: int | None = None) -> Tensor:
     wanted = channels or (1 if image.mode in GREY else 3)
     if image.mode.startswith("I"):
         image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().clip(0, 255).astype(np.uint8))
-    values = np.array(image.convert("L" if wanted == 1 else "RGB"))
+    image = image.convert("L" if wanted == 1 else "RGB")
+    values = np.array(image if size is None else _resized(image, *size))
     return torch.from_numpy(values).reshape(*values.shape[:2], wanted).movedim(-1, 0).contiguous()
+
+
+def image_size(resize: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width of `resize`: one side of a square, or both.
+
+    Raises:
+        ValueError, TypeError: not one or two whole numbers of at least 1, or more than `MOST_PIXELS`.
+    """
+    sides = [checks.whole("resize", side) for side in (resize if isinstance(resize, (tuple, list)) else [resize])]
+    if len(sides) not in (1, 2):
+        raise ValueError(f"resize must be one side or (height, width), not {len(sides)} numbers.")
+    if sides[0] * sides[-1] > MOST_PIXELS:
+        raise ValueError(f"resize must be at most {MOST_PIXELS // 10**6} million pixels, not {sides[0]} x {sides[-1]}.")
+    return sides[0], sides[-1]
+
+
+def _resized(image: Image.Image, height: int, width: int) -> Image.Image:
+    """The largest centred part of an image with the proportions height : width, scaled to this size."""
+    cut = min(image.width, max(1, round(image.height * width / height)))
+    rows = min(image.height, max(1, round(image.width * height / width)))
+    left, top = (image.width - cut) // 2, (image.height - rows) // 2
+    # cropped first: a long strip scaled whole could be larger than memory
+    return image.crop((left, top, left + cut, top + rows)).resize((width, height), Image.Resampling.BILINEAR)
 
 
 def _numbers(photo: Tensor | np.ndarray[Any, Any]) -> Tensor:

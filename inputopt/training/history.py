@@ -8,13 +8,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from inputopt import checks
-from inputopt.files import write_text
+from inputopt.files import check_writable, save_figure, write_text
 from inputopt.nets.activations import Array
 from inputopt.summaries import Summarised, Summary
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 COLUMNS = ("training index", "error", "cost")
 
@@ -114,6 +118,29 @@ class History(Summarised):
             )
         checks.one_of("column", column, self.samples[0].details)
         return np.array([sample.details[column] for sample in self.samples])
+
+    def figure(self) -> Figure:
+        """A plot of error and cost against the number of the update, on logarithmic axes."""
+        from inputopt.training.plots import plot_history  # it imports this module
+
+        return plot_history(self)
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write the log `history.csv` (see `write_csv`) and the plot `history.png`.
+
+        Args:
+            folder: where to write; it is made if needed.
+
+        Returns:
+            The paths of the files written.
+
+        Raises:
+            FileError: the folder cannot be written to.
+        """
+        written = [check_writable(Path(folder) / name) for name in ("history.csv", "history.png")]
+        self.write_csv(written[0])
+        save_figure(self.figure(), written[1])
+        return written
 
     def write_csv(self, path: str | Path, details: bool | None = None) -> None:
         """Write the document's log as CSV: index, error and cost, and the details of a network with one weight.

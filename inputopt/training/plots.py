@@ -22,6 +22,21 @@ def plot_errors(histories: Mapping[str, History], title: str = "Error over time"
     return figure
 
 
+def plot_history(history: History) -> Figure:
+    """Plot error and cost of one training run against the number of the update, on logarithmic axes.
+
+    In full-batch training the points are evenly spaced on the logarithmic axis.
+    """
+    figure = blank_figure(figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(f"{history.trainings:,} updates: {history.stopped}", fontsize=10)
+    updates, *values = history.curve.T
+    labels = ("error (norm of target - output)", "cost (mean over the examples)")
+    for position, (value, label) in enumerate(zip(values, labels, strict=True), start=1):
+        axes = figure.add_subplot(1, 2, position, xlabel="update", ylabel=label)
+        axes.loglog(updates, value)
+    return figure
+
+
 def plot_gradient_sizes(histories: Mapping[str, History], title: str = "Gradient size, layer by layer") -> Figure:
     """Plot each layer's gradient norm against the update index, one panel per network."""
     figure = blank_figure(figsize=(4 * len(histories), 3.4), layout="constrained")

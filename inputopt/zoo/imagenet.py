@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from inputopt import checks
 from inputopt.files import reading
@@ -16,9 +14,6 @@ from inputopt.nets.class_names import class_name as class_name
 from inputopt.nets.class_names import class_names as class_names
 from inputopt.nets.class_names import installed
 from inputopt.nets.efficientnet import EfficientNetLite, renamed
-
-if TYPE_CHECKING:
-    from PIL import Image
 
 SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}
 """Width and depth factor of each network."""
@@ -40,23 +35,3 @@ def load_imagenet(name: str) -> nn.Module:
     with reading(path, f"the weights of {name}; install its package again"):
         net.load_state_dict(renamed(torch.load(path, map_location="cpu", weights_only=True)))
     return net.eval()
-
-
-def as_trained(photo: Tensor | Image.Image | str | Path, name: str = "efficientnet-lite0") -> Tensor:
-    """Crop and scale a photo as in the network's evaluation: float32 [1, 3, S, S] in [0, 1], with S from `TRAINED_AT`.
-
-    The crop is the central square of 7/8 of the shorter side, resized with bicubic interpolation.
-
-    Raises:
-        FileError, ValueError, TypeError: not a photo, or an unknown network.
-    """
-    from PIL import Image  # with the next, only when needed: `load` imports this module
-
-    from inputopt.pictures.picture import read_photo, to_image
-
-    side = TRAINED_AT[checks.one_of("network", name, TRAINED_AT)]
-    image = to_image(read_photo(photo, 3)).convert("RGB")
-    cut = max(1, int(min(image.size) * 7 / 8))
-    left, top = (image.width - cut) // 2, (image.height - cut) // 2
-    square = image.crop((left, top, left + cut, top + cut)).resize((side, side), Image.Resampling.BICUBIC)
-    return read_photo(square, 3)[None]

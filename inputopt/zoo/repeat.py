@@ -9,10 +9,14 @@ from typing import Any
 from torch import nn
 
 from inputopt.files import FileError
+from inputopt.pictures import accentuate, dream, invert, map_elites, visualize, zoom
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.provenance import make_again, read_recipe
 from inputopt.search.loop import Watch
 from inputopt.zoo.library import load
+
+MODULES = (accentuate, dream, invert, map_elites, visualize, zoom)
+"""The modules with functions that make pictures: importing one registers its functions with `make_again`."""
 
 
 def repeat(

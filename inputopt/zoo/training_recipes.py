@@ -17,6 +17,7 @@ from inputopt.nets.cnn import DigitsCNN
 from inputopt.nets.mlp import MLP
 from inputopt.nets.store import save
 from inputopt.training.train import Loss, Perturb, Progress, train
+from inputopt.wilson_interval import accuracy_text
 from inputopt.zoo.certified_training import WORDS, certified_loss
 
 Watch = Callable[[Progress], None]
@@ -126,6 +127,10 @@ RECIPES = {
 }
 
 
+HELD_OUT_DIGITS = 10 * digits_data.HELD_OUT
+"""Digits that accuracies of the recipes are measured on."""
+
+
 @torch.no_grad()
 def accuracy(net: nn.Module, x: torch.Tensor, y: torch.Tensor) -> float:
     """Share of `x` [B, ...] that the network classifies as `y` [B]."""
@@ -150,7 +155,7 @@ def write(trained: Trained, folder: str | Path) -> Path:
 | recipe | {trained.recipe}{f"; NOT FINISHED: {trained.cut_short}" if trained.cut_short else ""} |
 | made with | torch {torch.__version__}, by `inputopt train {trained.name}` |
 | parameters | {count:,} |
-| accuracy, held out | {100 * trained.accuracy:.1f} % |
+| accuracy, held out | {accuracy_text(trained.accuracy, HELD_OUT_DIGITS)} |
 | sha256 of the weights | `{digest}` |
 
 Another processor or torch version may round differently, which changes the hash.

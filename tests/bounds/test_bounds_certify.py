@@ -130,7 +130,9 @@ def test_what_cannot_be_done_is_said_in_one_sentence(call, message):
 def test_the_result_shows_itself():
     found = inputopt.certify(small_mlp("relu"), square(3), eps=0.01)
     assert isinstance(found, inputopt.Certificate)
-    assert repr(found) == "<Certificate: certified 3 of 3, in linf 0.01>"
+    assert repr(found) == (
+        "<Certificate: certified 3 of 3, accuracy at least 100.0 % (95 % interval: 43.9 % to 100.0 %), in linf 0.01>"
+    )
 
 
 @pytest.mark.parametrize("budget", [1, 11, 12, 13])

@@ -12,7 +12,7 @@ from inputopt.cli.main import main
 def test_it_writes_a_row_for_each_input(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(["certify", "digits-mlp", "digits", "--eps", "0.03", "--count", "20", "--budget", "0"]) == 0
-    assert "% certified in linf 0.03" in capsys.readouterr().out
+    assert "%) certified in linf 0.03" in capsys.readouterr().out
     written = json.loads((tmp_path / "out" / "certificate.json").read_text())
     net = inputopt.Frozen(inputopt.load("digits-mlp"))
     data = find_data("digits", 20)

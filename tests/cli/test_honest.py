@@ -18,8 +18,8 @@ from verb_parsers import verb_parsers
 
 import inputopt
 from inputopt.cli import (
+    command_attack,
     command_dream,
-    command_evaluate,
     data_arguments,
     memory_limits,
     model_arguments,
@@ -138,7 +138,7 @@ def test_a_sample_has_each_class_by_its_share_and_is_drawn_from_the_seed():
 
 
 def test_a_sample_says_what_it_is_of(capsys, monkeypatch):
-    monkeypatch.setattr(command_evaluate, "save_pairs", lambda *given: [])
+    monkeypatch.setattr(command_attack, "save_pairs", lambda *given: [])
     some = find_data("digits", 25, seed=1)
     assert some.described() == "25 of 1,000 inputs of digits: 10 classes, 2 to 3 of each"
     assert find_data("digits", 5000).described() == "1,000 of 1,000 inputs of digits: 10 classes, 100 of each"

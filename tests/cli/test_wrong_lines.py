@@ -357,7 +357,7 @@ DATA_LINES = [
     ("flat.npz", "does not accept inputs of shape 100"),
     ("loose", "no images in subfolders"),
     ("nothing", "no images in subfolders"),
-    ("sizes", "give images of equal size"),
+    ("sizes", "scale them with --resize"),
     ("broken", "broken/0/b.png"),
     ("huge_number", "which is too large for a class index"),
 ]

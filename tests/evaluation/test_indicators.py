@@ -49,7 +49,7 @@ BROKEN = {
     "log_probabilities": {"logits": SOUND.logits.log_softmax(1)},
     "hard_labels": {"logits": LOGITS},
     "reject_class": {"fooled_class": torch.full((9,), 9)},
-    "low_clean_accuracy": {"correct": LABEL > 5, "rescaled": RescaledInputs("divided by 255", 0.9, 0.3)},
+    "low_clean_accuracy": {"correct": LABEL > 5, "rescaled": RescaledInputs("divided by 255", 0.9, 0.3, 10)},
     "nonfinite_logits": {"nonfinite_clean": LABEL == 0, "nonfinite_met": LABEL == 0},
     "nonfinite_search": {"nonfinite_met": LABEL == 0},
     "unconfirmed_success": {"unconfirmed": 1},

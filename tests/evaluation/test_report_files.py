@@ -141,6 +141,10 @@ def test_a_claim_has_the_fields_of_the_form_in_percent():
     lines = claim_text(claim).splitlines()
     assert [re.match(r"- \*\*(.+)\*\*:", line)[1] for line in lines][3:6] == ["Architecture", "Threat Model", "eps"]
     assert len(lines) == len(claim)
+    with_ends = claim_text(claim, {"clean_accuracy": report.clean_interval, "robust_accuracy": report.interval})
+    low, high = report.interval
+    wanted = f"{claim['robust_accuracy']:.2f} % (95 % interval: {100 * low:.1f} % to {100 * high:.1f} %)"
+    assert f"- **Robust accuracy**: {wanted}" in with_ends.splitlines()
 
 
 @pytest.mark.parametrize("name", [None, HOSTILE, "1e5", "yes", "null"])
@@ -164,6 +168,13 @@ def test_a_model_card_is_read_by_the_hub_and_by_yaml(name):
     assert {each.task_type for each in found} == {"tabular-classification"}
     body = card.split("\n---\n", 1)[1]
     assert "<" not in body
+    assert "\nReasons to doubt the robust accuracy:\n\n- `noisy_loss`: " in body
+    (fired,) = report.indicators
+    helped = replace(report, indicators=(replace(fired, id="zero_gradient", effect="lowered"), fired)).model_card()
+    assert re.findall(r"\n(\w[^\n]*:)\n\n- `(\w+)`", helped) == [
+        ("Reasons to doubt the robust accuracy:", "noisy_loss"),
+        ("What the evaluation acted on:", "zero_gradient"),
+    ]
 
 
 def test_the_task_of_a_card_follows_from_the_shape_and_can_be_given():

@@ -66,7 +66,9 @@ def evaluated_digits():
 def complete(report, name="digits-cnn-robust"):
     """The report with what other parts of an evaluation add: certificates, indicators, and where inputs come from."""
     fired = Indicator("gradient_masking", 3, f"Three more were fooled {name}.", f"Use {name}.")
-    mended = Indicator("shattered_gradient", 0.6, "Differences disagree.", "", 0.25, "Smoothed: 70.0 % before.")
+    mended = Indicator(
+        "shattered_gradient", 0.6, "Differences disagree.", "", 0.25, "Smoothed: 70.0 % before.", "lowered"
+    )
     extra = {
         "model": {**report.settings["model"], "name": name},
         "data": name,
@@ -267,7 +269,7 @@ def test_the_curve_is_drawn_where_the_distances_are():
     left, right = (float(x) for x, _, _ in dots)
     assert right - left > 10, "equal figures do not hide each other"
     assert (left + right) / 2 == pytest.approx(float(line[1]), abs=0.02)
-    assert "75 % at 0" in drawing
+    assert "75.0 % (95 % interval: 30.1 % to 95.4 %) at 0," in drawing
 
 
 def test_the_parts_of_the_bar_add_up_and_are_drawn_to_scale():
@@ -292,16 +294,71 @@ def test_the_verdict_says_whether_to_doubt_it(robust_digits):
     assert verdict_sentences(report)[-1] == "No indicator gives a reason to doubt this figure."
     fired, mended = complete(report).indicators
     for indicators, said in (
-        ((fired,), "One indicator gives reason to doubt this figure"),
-        ((fired, mended), "2 indicators give reason to doubt this figure"),
-        ((mended,), "One indicator gives reason to doubt it; the evaluation acted on it"),
+        ((fired,), "One indicator gives reason to doubt this figure (gradient_masking):"),
+        ((fired, mended), "One indicator gives reason to doubt this figure (gradient_masking):"),
+        ((fired, replace(mended, effect="unchanged")), "2 indicators give reason to doubt this figure"),
+        ((mended,), "The evaluation acted on every indicator that fired"),
     ):
         assert said in verdict_sentences(replace(report, indicators=indicators))[-1]
-    adapted = replace(report, robust_accuracy_before_adapting=0.9)
-    low, high = wilson(0.9, 20)
-    said = f"Before remedies were applied it was 90.0 % (95 % interval: {100 * low:.1f} % to {100 * high:.1f} %)."
-    assert said in verdict_sentences(adapted)
     assert "each of their values may change by up to 0.2." in verdict_sentences(report)[0]
+
+
+def test_the_verdict_says_what_was_applied_and_whether_it_helped(robust_digits):
+    report, _, _ = robust_digits
+    fired, mended = complete(report).indicators
+    others = [
+        Indicator(name, 1.0, "A meaning.", "", 0.0, "Done.", "lowered") for name in ("no_gradient", "hard_labels")
+    ]
+    adapted = replace(report, robust_accuracy_before_adapting=0.9, indicators=(fired, mended, *others))
+    low, high = wilson(0.9, 20)
+    ends = f"(95 % interval: {100 * low:.1f} % to {100 * high:.1f} %)"
+    names = "shattered_gradient, no_gradient and hard_labels"
+    assert f"Remedies for {names} were applied and lowered it: before, it was 90.0 % {ends}." in verdict_sentences(
+        adapted
+    )
+    same = report.robust_accuracy
+    tried = replace(adapted, robust_accuracy_before_adapting=same, indicators=(replace(mended, effect="unchanged"),))
+    *_, remedies, doubt = verdict_sentences(tried)
+    assert remedies == "Remedies for shattered_gradient were tried and did not lower it."
+    assert doubt.startswith("One indicator gives reason to doubt this figure (shattered_gradient)")
+    harmless = Indicator("probabilities", 1.0, "A meaning.", "", 1.0, "Logarithms.", "not affected")
+    *_, affected, doubt = verdict_sentences(replace(report, indicators=(harmless,)))
+    assert affected == "What probabilities reports does not affect these attacks."
+    assert doubt.startswith("The evaluation acted on every indicator")
+
+
+@pytest.mark.parametrize(
+    ("effect", "state", "kind"),
+    [
+        ("not applied", "open", "fired"),
+        ("unchanged", "open: remedies had no effect", "fired"),
+        ("lowered", "acted on: the figure is lower", "applied"),
+        ("not affected", "these attacks are not affected", "applied"),
+        ("measured", "a further figure was measured", "applied"),
+    ],
+)
+def test_an_indicator_is_open_unless_something_came_of_its_remedy(effect, state, kind, robust_digits, tmp_path):
+    report, _, _ = robust_digits
+    applied = "" if effect == "not applied" else "No repair fools more inputs."
+    each = Indicator("noisy_loss", 1.0, "A meaning.", "Average gradients.", 0.0, applied, effect)
+    page = written(replace(report, indicators=(each,)), tmp_path / "r.html")
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert f'<article class="indicator {kind}">' in text
+    assert f"noisy_loss {state}" in page.all_text()
+    assert ("Remedy: Average gradients." in page.all_text()) == (kind == "fired")
+    assert ('class="verdict doubted"' in text) == (kind == "fired")
+    assert str(each) == " ".join(filter(None, ("A meaning.", applied, "Average gradients." * (kind == "fired"))))
+
+
+def test_the_figure_with_rejections_is_on_the_page_with_its_interval(robust_digits, tmp_path):
+    report, _, _ = robust_digits
+    withstood = replace(report, robust_if_rejected=torch.arange(20) < 15)
+    low, high = wilson(0.75, 20)
+    ends = f"{100 * low:.1f}{PERCENT} to {100 * high:.1f}{PERCENT}"
+    text = written(withstood, tmp_path / "r.html").all_text()
+    assert f"If a rejection counts as withstood, at most 75.0{PERCENT} 95{PERCENT}: {ends}" in text
+    assert f"counts as withstood, it is at most 75.0{PERCENT} (95{PERCENT} interval: {ends})" in text
+    assert "rejection counts" not in written(report, tmp_path / "s.html").all_text()
 
 
 # --------------------------------------------------------------------------------------------------------- run it again

@@ -10,6 +10,7 @@ from PIL import Image
 import inputopt
 from inputopt import attacks
 from inputopt.evaluation.robustness_curve import curve_of, robustness_area
+from inputopt.wilson_interval import wilson
 
 
 def test_the_area_is_the_one_under_the_curve():
@@ -36,7 +37,14 @@ def test_a_curve_holds_what_its_attacks_found():
     assert rows["all attacks"]["median"] == middle
     assert rows["all attacks"]["area"] <= min(rows["few"]["area"], rows["DDN"]["area"])
     assert rows["few"]["forwards"] + rows["few"]["backwards"] <= 60
-    assert [line.get_label().split(" (")[0] for line in curve.figure().axes[0].lines] == [*chosen, "all attacks"]
+    axes = curve.figure().axes[0]
+    assert [line.get_label().split(" (")[0] for line in axes.lines] == [*chosen, "all attacks"]
+    assert len(axes.collections) == len(axes.lines), "each has its band"
+    for line, band in zip(axes.lines, axes.collections, strict=True):
+        heights = band.get_paths()[0].vertices[:, 1]
+        low, high = wilson(float(line.get_ydata()[0]), len(curve.lowest))
+        assert np.abs(heights - low).min() == pytest.approx(0, abs=1e-6)
+        assert heights.max() == pytest.approx(high, abs=1e-6)
 
 
 def test_failures_count_as_robust_at_every_distance():

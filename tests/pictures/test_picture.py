@@ -212,6 +212,61 @@ def test_a_tensor_is_taken_as_it_is():
     assert_same(read_photo(x), x)
 
 
+@pytest.mark.parametrize(
+    ("size", "part"), [((40, 40), (0, 40, 11, 51)), ((3, 7), (6, 33, 0, 63)), (6, (0, 40, 11, 51))]
+)
+def test_resizing_keeps_the_centre_and_the_shorter_side_and_does_not_alias(size, part):
+    levels = np.random.default_rng(3).integers(0, 256, (40, 63, 3), dtype=np.uint8)
+    height, width = (size, size) if isinstance(size, int) else size
+    top, bottom, left, right = part
+    cut = torch.from_numpy(levels[top:bottom, left:right]).movedim(-1, 0)[None].double() / 255
+    expected = torch.nn.functional.interpolate(cut, (height, width), mode="bilinear", antialias=True)[0]
+    found = read_photo(levels, resize=size)
+    assert found.shape == (3, height, width)
+    assert float((found - expected).abs().max()) <= 1 / 255  # another implementation, which does not round to levels
+    assert_same(found * 255, (found * 255).round(), 1e-4)
+
+
+def test_resizing_averages_what_is_finer_than_a_pixel():
+    board = np.indices((64, 96)).sum(0) % 2 * 255
+    found = read_photo(Image.fromarray(board.astype(np.uint8)), resize=8)
+    assert float((found - 0.5).abs().max()) < 0.02
+    assert read_photo(Image.new("RGB", (1, 5000), (10, 20, 30)), resize=2).unique().tolist() == pytest.approx(
+        [10 / 255, 20 / 255, 30 / 255]
+    )
+
+
+def test_an_image_is_turned_upright_before_it_is_resized(tmp_path):
+    levels = np.zeros((30, 10), np.uint8)
+    levels[:10] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter to the right
+    Image.fromarray(levels).save(tmp_path / "a.png", exif=exif)
+    found = read_photo(tmp_path / "a.png", resize=(2, 6))
+    assert found.shape == (1, 2, 6)
+    assert found[0].mean(0).tolist() == pytest.approx([0, 0, 0, 0, 1, 1], abs=0.15)  # the filter is two pixels wide
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "at least 1"),
+        (2.5, "whole number"),
+        ((3, 4, 5), "not 3 numbers"),
+        ((9000, 9000), "64 million"),
+        ((), "not 0"),
+    ],
+)
+def test_no_size_is_a_sentence(size, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        read_photo(Image.new("L", (4, 4)), resize=size)
+
+
+def test_numbers_are_not_resized():
+    with pytest.raises(ValueError, match="resize applies to images"):
+        read_photo(torch.zeros(1, 4, 4), resize=2)
+
+
 def test_paths_may_be_text(saved):
     path = saved(Image.fromarray(LEVELS[..., 0].copy()))
     assert_same(read_photo(str(path)), read_photo(path))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from torch import nn
 
 from inputopt import MLP, DivergenceWarning, FileError, gradients, train
@@ -268,6 +269,36 @@ def test_error_curves_are_sampled_evenly_on_a_logarithmic_axis():
     assert gaps.max() <= np.log10(2) + 1e-9
     batches = train(MLP([2, 2, 1]), inputs, targets, steps=1_000, batch_size=2)
     assert batches.curve[:, 0].tolist() == [each + 1 for each in sampled(1_000)]
+
+
+def test_a_history_is_saved_as_a_log_and_a_plot_with_log_spaced_points(tmp_path):
+    history = train(MLP([2, 2, 1]), rand(3, 2), rand(3, 1).sigmoid(), steps=500)
+    written = history.save(tmp_path / "new" / "run")
+    assert [path.name for path in written] == ["history.csv", "history.png"]
+    assert [row[:2] for row in read_csv(written[0])[1]] == [
+        [index, pytest.approx(error, rel=1e-8)] for index, error in zip(history.index, history.error, strict=True)
+    ]
+    with Image.open(written[1]) as image:
+        assert image.format == "PNG"
+        assert min(image.size) > 300
+    error, cost = history.figure().axes
+    for axes, column in ((error, 1), (cost, 2)):
+        assert (axes.get_xscale(), axes.get_yscale(), axes.get_xlabel()) == ("log", "log", "update")
+        np.testing.assert_array_equal(axes.lines[0].get_xydata(), history.curve[:, [0, column]])
+        early = history.curve[history.curve[:, 0] <= 50]
+        assert len(early) > len(history.curve) / 4, "a linear spacing would have a tenth of its points there"
+    assert [error.get_ylabel(), cost.get_ylabel()] == [
+        "error (norm of target - output)",
+        "cost (mean over the examples)",
+    ]
+
+
+def test_a_history_is_not_half_saved(tmp_path):
+    history = train(MLP([2, 2, 1]), rand(3, 2), rand(3, 1).sigmoid(), steps=5)
+    (tmp_path / "run" / "history.png").mkdir(parents=True)
+    with pytest.raises(FileError, match=r"history\.png: Is a directory"):
+        history.save(tmp_path / "run")
+    assert not (tmp_path / "run" / "history.csv").exists()
 
 
 def test_plots_show_the_samples():

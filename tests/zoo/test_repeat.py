@@ -1,5 +1,10 @@
 """Pictures made again from Python, by the recipe in their file alone."""
 
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 from contracts import digits
 
@@ -48,3 +53,12 @@ def test_figures_and_files_without_a_recipe_are_refused(tmp_path):
     Picture(digits().held_x[0], recipe).save(tmp_path / "named.png")
     with pytest.raises(ValueError, match="built by nets:make"):
         inputopt.repeat(tmp_path / "named.png")
+
+
+def test_every_picture_function_can_be_repeated_in_a_process_that_has_imported_nothing_else():
+    code = "import inputopt.zoo.repeat; from inputopt.pictures.provenance import MAKERS; print(*sorted(MAKERS))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    sources = Path(inputopt.__file__).parent.joinpath("pictures").glob("*.py")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sources)
+    assert found == sorted(re.findall(r"^@repeatable\(.*\)\ndef (\w+)", text, re.MULTILINE))
+    assert {"dream", "invert", "visualize"} <= set(found)

@@ -126,7 +126,7 @@ def test_a_network_is_written_with_its_card(tmp_path):
     write(Trained("digits-tiny", net, "drawn and left at that", 0.98765), tmp_path / "a" / "b")
     card = card_of(tmp_path / "a" / "b")
     assert card["sha256 of the weights"] == f"`{hashed(tmp_path / 'a' / 'b')}`"
-    assert (card["parameters"], card["accuracy, held out"]) == ("26", "98.8 %")
+    assert (card["parameters"], card["accuracy, held out"]) == ("26", "98.8 % (95 % interval: 97.9 % to 99.3 %)")
     assert card["recipe"] == "drawn and left at that"
     assert sorted(path.name for path in (tmp_path / "a" / "b").iterdir()) == ["card.md", "weights.safetensors"]
     back = inputopt.load(tmp_path / "a" / "b" / "weights.safetensors")

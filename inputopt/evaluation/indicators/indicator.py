@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor
 
@@ -13,6 +14,9 @@ from inputopt.evaluation.probes.gradient_agreement import GradientAgreement
 from inputopt.evaluation.probes.rescaled_inputs import RescaledInputs
 from inputopt.evaluation.probes.unbounded_attack import UnboundedAttack
 from inputopt.search.network_traits import NetworkTraits
+
+Effect = Literal["not applied", "lowered", "unchanged", "not affected", "measured"]
+"""What came of the remedy of an indicator."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +30,9 @@ class Indicator:
         remedy: one sentence on what to do; empty if there is nothing to do.
         threshold: the value from which on the indicator is reported; the reason for it is in its file.
         applied: one sentence on the remedy that the evaluation applied and what it changed; empty if none was.
+        effect: what came of it: "not applied"; "lowered", if the remedies lowered the robust accuracy; "unchanged", if
+            none did; "not affected", if what was measured does not matter to the attacks of the evaluation; "measured",
+            if the remedy is a further figure. With "not applied" and "unchanged" the reason to doubt remains.
     """
 
     id: str
@@ -34,9 +41,15 @@ class Indicator:
     remedy: str = ""
     threshold: float = 0.0
     applied: str = ""
+    effect: Effect = "not applied"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the reason to doubt the figure remains: no remedy was applied, or none had an effect."""
+        return self.effect in ("not applied", "unchanged")
 
     def __str__(self) -> str:
-        return f"{self.meaning} {self.applied or self.remedy}".strip()
+        return " ".join(filter(None, (self.meaning, self.applied, self.remedy if self.is_open else "")))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,8 +17,10 @@ def log_probabilities(evidence: Evidence) -> Indicator | None:
     return Indicator(
         "log_probabilities",
         1.0,
-        "The model returns log-probabilities instead of logits: the losses used here are differences of outputs, and "
-        "are not affected, but tools that apply another log-softmax to them may lose precision.",
+        "The model returns log-probabilities instead of logits: tools that apply another log-softmax to them may lose "
+        "precision.",
         "Return the logits.",
         1.0,
+        "The losses used here are differences of outputs, which are the same for both.",
+        "not affected",
     )

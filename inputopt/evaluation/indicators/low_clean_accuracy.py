@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from inputopt.evaluation.indicators.indicator import Evidence, Indicator, percent, share_of
+from inputopt.evaluation.indicators.indicator import Evidence, Indicator, share_of
+from inputopt.wilson_interval import accuracy_text
 
 GAIN = 0.15
 """Gain of accuracy by a change of the inputs: three standard errors of 64 inputs at an accuracy of 0.8."""
@@ -20,12 +21,13 @@ LOW = 0.9
 def low_clean_accuracy(evidence: Evidence) -> Indicator | None:
     """The figure says little about a model that is given its inputs in the wrong form."""
     clean, found = share_of(evidence.correct), evidence.rescaled
+    as_given = accuracy_text(clean, len(evidence.correct))
     if found is not None and found.accuracy - found.plain >= GAIN:
         return Indicator(
             "low_clean_accuracy",
             clean,
-            f"Clean accuracy is {percent(clean)}, and {percent(found.accuracy)} for inputs that are {found.change}: "
-            "the model is given its inputs in the wrong form.",
+            f"Clean accuracy is {as_given}, and {accuracy_text(found.accuracy, found.count)} for inputs that are "
+            f"{found.change}: the model is given its inputs in the wrong form.",
             f"Give it inputs that are {found.change}, for example by mean= and std= of Frozen.",
             LOW,
         )
@@ -33,7 +35,7 @@ def low_clean_accuracy(evidence: Evidence) -> Indicator | None:
         return Indicator(
             "low_clean_accuracy",
             clean,
-            f"Clean accuracy is {percent(clean)}, near chance: labels, normalisation or weights are wrong.",
+            f"Clean accuracy is {as_given}, near chance: labels, normalisation or weights are wrong.",
             "Check the order of the classes, the normalisation and the weights.",
             CHANCE / evidence.traits.classes,
         )

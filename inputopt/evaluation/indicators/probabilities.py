@@ -17,4 +17,5 @@ def probabilities(evidence: Evidence) -> Indicator | None:
         "Return the logits.",
         1.0,
         "The losses were computed from the logarithms of the outputs, which are logits where no probability is 0.",
+        "not affected",
     )

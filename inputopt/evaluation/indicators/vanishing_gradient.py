@@ -56,6 +56,7 @@ def _scale(evidence: Evidence) -> Indicator | None:
             "Divide the logits by a constant in tools that use cross-entropy.",
             MOST,
             applied,
+            "not affected",
         )
     if float(lead.median()) < FLAT_LEAD and float(lead.median()) > 0 and not _hard(evidence.logits):
         return Indicator(
@@ -66,6 +67,7 @@ def _scale(evidence: Evidence) -> Indicator | None:
             "Multiply the logits by a constant in tools that use cross-entropy.",
             FLAT_LEAD,
             applied,
+            "not affected",
         )
     return None
 

@@ -37,11 +37,13 @@ class RescaledInputs:
         change: what is done to the inputs, in words.
         accuracy: with the change.
         plain: accuracy on the same inputs without a change.
+        count: number of these inputs.
     """
 
     change: str
     accuracy: float
     plain: float
+    count: int
 
 
 def changes(shape: tuple[int, ...]) -> dict[str, Change]:
@@ -90,7 +92,7 @@ def rescaled_inputs(net: Frozen, problem: Problem) -> RescaledInputs | None:
         except ValueError:  # the model refuses such inputs, for example transposed ones
             continue
         if best is None or accuracy > best.accuracy:
-            best = RescaledInputs(name, accuracy, plain)
+            best = RescaledInputs(name, accuracy, plain, len(part.x0))
     return best
 
 

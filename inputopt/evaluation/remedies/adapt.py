@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -19,7 +19,7 @@ from inputopt.evaluation.remedies.choice import attack_networks, likely_networks
 from inputopt.evaluation.remedies.draws import likeliest_classes
 from inputopt.evaluation.remedies.rejection import attack_despite_rejection
 from inputopt.evaluation.remedies.remedy import Adapted, Remedy
-from inputopt.evaluation.remedies.stages import RemedyStage, along_gradients, without_gradients
+from inputopt.evaluation.remedies.remedy_stages import RemedyStage, along_gradients, without_gradients
 from inputopt.evaluation.remedies.trials import attack_on, rows_of_trial
 from inputopt.evaluation.state import EvaluationState
 from inputopt.evaluation.threat import Threat
@@ -32,13 +32,22 @@ MOST_DRAWS = 0.95
 """Share of the draws of a random network from which on an image needs no further attack."""
 
 
-def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator]) -> Adapted:
+NotifyRemedy = Callable[[Sequence[AttackRow], Tensor, int], None]
+"""Called after each attack with the rows so far, which inputs are still robust, bool [B], and the remedy's number."""
+
+
+def silent(rows: Sequence[AttackRow], robust: Tensor, remedy: int) -> None:
+    """Reports nothing."""
+
+
+def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator], notify: NotifyRemedy = silent) -> Adapted:
     """Apply the remedies that indicators ask for, until no input is robust or none is left.
 
     Args:
         threat: the network, the inputs and how they may change.
         state: the state after the protocol's attacks.
         found: the indicators of the evaluation so far.
+        notify: called after each attack of a remedy; remedies are numbered from 1.
     """
     tried, fired = rows_of_trial(state.clean_margin > 0), {each.id for each in found}
     if not len(tried) or not asks_for_remedies(found):
@@ -46,17 +55,22 @@ def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator]) ->
     rows: list[AttackRow] = []
     remedies: list[Remedy] = []
     nearest: Tensor | None = None
-    for name, network, stages, continued in _plan(threat, tried) if bool(state.robust.any()) else []:
+    parts = _plan(threat, tried) if bool(state.robust.any()) else []
+    for number, (name, network, stages, continued) in enumerate(parts, start=1):
         if not bool(_unfinished(threat, state).any()):
             break
         before = state
-        state, more, nearest = _attacked(threat, state, network, stages, nearest if continued else None)
-        rows += more
+
+        def record(row: AttackRow, robust: Tensor, remedy: int = number) -> None:
+            rows.append(row)
+            notify(rows, robust, remedy)
+
+        state, nearest = _attacked(threat, state, network, stages, record, nearest if continued else None)
         fooled = int(before.robust.sum()) - int(state.robust.sum())
-        remedies.append(Remedy(name, fooled, _share(before), _share(state)))
+        remedies.append(Remedy(name, fooled, _share(before), _share(state), len(state.robust)))
     rejection = None
     if REJECT in fired:
-        rejection = attack_despite_rejection(threat, likely_networks(threat, tried))
+        rejection = attack_despite_rejection(threat, likely_networks(threat, tried), state)
     return Adapted(state, tuple(rows), tuple(remedies), rejection)
 
 
@@ -81,13 +95,14 @@ def _attacked(
     state: EvaluationState,
     network: AttackNetwork,
     stages: Sequence[RemedyStage],
+    record: Callable[[AttackRow, Tensor], None],
     nearest: Tensor | None = None,
-) -> tuple[EvaluationState, list[AttackRow], Tensor]:
+) -> tuple[EvaluationState, Tensor]:
     """Run attacks on one attack network; also returns the points nearest to the boundary, from which searches start.
 
-    `nearest`: those of attacks on the same network before, [B, ...].
+    `record` is called with each attack's row and the inputs that are then robust; `nearest`: the points of attacks on
+    the same network before, [B, ...].
     """
-    rows: list[AttackRow] = []
     if nearest is None:  # margins of another network differ
         margin, scores = torch.full_like(state.margin, torch.inf), traits_of(network, threat.traits).scores
         state, nearest = replace(state, margin=margin, scores=scores), threat.problem.x0.clone()
@@ -110,10 +125,10 @@ def _attacked(
         seconds = time.perf_counter() - started
         if found is None:
             state = state.after(tried, None, threat.problem.label[tried])
-            rows.append(row_of(replace(stage, name=name), tried, None, seconds))
+            record(row_of(replace(stage, name=name), tried, None, seconds), state.robust)
             continue
         new = tuple(tried[found.success & state.robust[tried]].tolist())
-        rows.append(replace(row_of(replace(stage, name=name), tried, found, seconds), fooled=new))
+        row = replace(row_of(replace(stage, name=name), tried, found, seconds), fooled=new)
         if threat.traits.stochastic:  # an image that fools the model in more draws replaces one that does in fewer
             rate = fooled_share(threat, state.x.index_copy(0, tried, found.x))[tried]
             better = rate > state.fooled[tried]
@@ -123,7 +138,8 @@ def _attacked(
         state = replace(state, margin_reduced=state.margin < before)
         closer = (state.margin < before)[tried]
         nearest = nearest.index_copy(0, tried[closer], found.x[closer])
-    return state, rows, nearest
+        record(row, state.robust)
+    return state, nearest
 
 
 def fooled_share(threat: Threat, x: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from inputopt.evaluation.indicators import Indicator
+from inputopt.evaluation.indicators.indicator import Effect, Indicator
 from inputopt.evaluation.remedies.remedy import Adapted
 
 ADAPTABLE = (
@@ -35,14 +35,33 @@ def asks_for_remedies(found: Sequence[Indicator]) -> bool:
     return any(each.id in (*ADAPTABLE, REJECT) for each in found)
 
 
-def with_applied(found: Sequence[Indicator], adapted: Adapted) -> tuple[Indicator, ...]:
-    """The indicators with what was applied: in full for the most specific one, and by reference for the others."""
+NEEDLESS = "No input was left to attack, so no remedy was needed."
+
+
+def with_applied(
+    found: Sequence[Indicator], adapted: Adapted, lowered: bool, left: bool = True
+) -> tuple[Indicator, ...]:
+    """The indicators with what was applied: in full for the most specific one, and by reference for the others.
+
+    Args:
+        found: the indicators of the evaluation before remedies.
+        adapted: what the remedies did.
+        lowered: whether the robust accuracy after the final check is lower than before.
+        left: whether any input was still robust before the remedies.
+    """
     fired = {each.id for each in found}
     main = next((name for name in ADAPTABLE if name in fired), None)
-    told = " ".join(map(str, adapted.remedies)) or NOTHING
-    texts = {name: f"See {main} for the remedies applied." for name in ADAPTABLE if adapted.remedies}
-    texts |= {} if adapted.rejection is None else {REJECT: str(adapted.rejection)}
-    texts |= {main: told} if main is not None else {}
+    told = " ".join(map(str, adapted.remedies)) or (NOTHING if left else NEEDLESS)
+    texts = {name: told if name == main else f"See {main} for the remedies." for name in ADAPTABLE}
+    effect: Effect = "lowered" if lowered else "unchanged" if left else "not affected"
+    effects: dict[str, Effect] = dict.fromkeys(texts, effect)
+    if adapted.rejection is not None:
+        texts[REJECT], effects[REJECT] = str(adapted.rejection), "measured"
     return tuple(
-        replace(each, applied=" ".join(filter(None, (each.applied, texts.get(each.id, ""))))) for each in found
+        replace(
+            each,
+            applied=" ".join(filter(None, (each.applied, texts.get(each.id, "")))),
+            effect=effects.get(each.id, each.effect),
+        )
+        for each in found
     )

@@ -13,12 +13,14 @@ from torch import Tensor
 from inputopt.attacks.attack import run_in_batches
 from inputopt.attacks.pgd import PGD
 from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
+from inputopt.evaluation.state import EvaluationState
 from inputopt.evaluation.threat import Threat
 from inputopt.search.goals import Goal
 from inputopt.search.objectives.logits import log_odds, others_first
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
+from inputopt.wilson_interval import accuracy_text
 
 Value = Callable[[Tensor, Problem, int], Tensor]
 
@@ -27,6 +29,9 @@ TARGETS = 3
 
 STEPS = 40
 """Steps of each attack."""
+
+AT_ONCE = 256
+"""Inputs in one forward."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +47,10 @@ class Rejection:
     robust: Tensor
 
     def __str__(self) -> str:
-        share = float(self.robust.double().mean())
+        share = accuracy_text(float(self.robust.double().mean()), len(self.robust))
         return (
-            f"Attacks that avoid class {self.number} leave {100 * share:.1f} % of the inputs correctly classified or "
-            "rejected: the accuracy if a rejection counts as withstood."
+            f"Attacks that avoid class {self.number} leave {share} of the inputs correctly classified or rejected: the "
+            "accuracy if a rejection counts as withstood."
         )
 
 
@@ -56,16 +61,25 @@ def reject_class_of(label: Tensor, classes: int) -> int:
     return int((~seen).nonzero()[-1, 0])
 
 
-def attack_despite_rejection(threat: Threat, networks: Sequence[AttackNetwork]) -> Rejection:
-    """Attack every input with success defined as a wrong class other than the reject class."""
+def attack_despite_rejection(threat: Threat, networks: Sequence[AttackNetwork], state: EvaluationState) -> Rejection:
+    """Attack every input with success defined as a wrong class other than the reject class.
+
+    Images that other attacks have found count too, if they are in such a class.
+
+    Args:
+        threat: the network, the inputs and how they may change.
+        networks: the networks that attacks run on.
+        state: the state after all other attacks.
+    """
     problem = threat.problem
     number = reject_class_of(problem.label, threat.traits.classes)
     goal = Goal(lambda outputs, part: ~_protected(outputs, part, number).gather(1, outputs.argmax(1)[:, None])[:, 0])
-    with torch.no_grad():
-        logits = torch.cat([threat.net(part) for part in torch.split(problem.x0, 256)])
+    logits = _logits(threat, problem.x0)
     losses = [Objective(partial(_by_outputs, value, number)) for value in (_confident, _accepted)]
-    robust = ~goal(logits, problem)
+    robust = ~goal(logits, problem) & ~goal(_logits(threat, state.x), problem)
     for network in networks:
+        if threat.progress is not None:
+            threat.progress(f"{network.name}: PGD that avoids class {number}", int(robust.sum()))
         for targets, loss in product(_targets(logits, problem, number), losses):
             rows = robust.nonzero()[:, 0]
             if not len(rows):
@@ -80,8 +94,16 @@ def attack_despite_rejection(threat: Threat, networks: Sequence[AttackNetwork]) 
                 )
             except (TypeError, ValueError, RuntimeError):  # no derivative
                 break
-            robust = robust.index_fill(0, rows[found.success], False)
+            fooled = found.success if threat.traits.stochastic else goal(_logits(threat, found.x), part)
+            robust = robust.index_fill(0, rows[fooled], False)
     return Rejection(number, robust)
+
+
+@torch.no_grad()
+def _logits(threat: Threat, x: Tensor) -> Tensor:
+    """The network's own logits of inputs [B, ...]; one by one if they depend on the batch."""
+    size = 1 if threat.traits.batch_dependent else AT_ONCE
+    return torch.cat([threat.net(part) for part in torch.split(x, size)])
 
 
 def _targets(logits: Tensor, problem: Problem, number: int) -> list[Tensor | None]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.remedies.rejection import Rejection
 from inputopt.evaluation.state import EvaluationState
+from inputopt.wilson_interval import accuracy_text
 
 
 @dataclass(frozen=True)
@@ -17,19 +18,22 @@ class Remedy:
         name: what was done, as a noun phrase.
         fooled: how many more inputs it fooled.
         before, after: share of the inputs that were robust before and after it; for a random network over draws.
+        count: number of inputs that the shares are of.
     """
 
     name: str
     fooled: int
     before: float
     after: float
+    count: int
 
     def __str__(self) -> str:
         subject = f"{self.name[:1].upper()}{self.name[1:]}"
         if self.after >= self.before:
             return f"{subject} fooled no further input."
         plural = "s" * (self.fooled != 1)
-        return f"{subject} fooled {self.fooled} more input{plural}: {self.before:.3f} -> {self.after:.3f}."
+        before, after = (accuracy_text(share, self.count) for share in (self.before, self.after))
+        return f"{subject} fooled {self.fooled} more input{plural}: robust accuracy {before} -> {after}."
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import Tensor
 from inputopt.attacks.attack import Attack, run_in_batches
 from inputopt.attacks.pgd import PGD
 from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
-from inputopt.evaluation.remedies.stages import CROSS_ENTROPY
+from inputopt.evaluation.remedies.remedy_stages import CROSS_ENTROPY
 from inputopt.evaluation.threat import Threat
 from inputopt.search.goals import wrong
 from inputopt.search.objectives.objective import Objective

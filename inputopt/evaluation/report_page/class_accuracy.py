@@ -16,14 +16,17 @@ MOST_CLASSES = 20
 
 @dataclass(frozen=True)
 class ClassAccuracy:
-    """The figures of one class; shares of its `count` inputs, with the interval of the robust share."""
+    """The figures of one class: shares of its `count` inputs."""
 
     name: str
     count: int
     clean: float
     robust: float
-    interval: Interval
     certified: float | None
+
+    def interval(self, share: float) -> Interval:
+        """The 95 % Wilson interval of one of the shares."""
+        return wilson(share, self.count)
 
 
 def class_accuracies(report: Report, name_of: Callable[[int], str]) -> tuple[list[ClassAccuracy], int]:
@@ -39,7 +42,7 @@ def class_accuracies(report: Report, name_of: Callable[[int], str]) -> tuple[lis
         robust, count = _share(report.robust, rows), int(rows.sum())
         certified = None if report.certified is None else _share(report.certified, rows)
         clean = _share(report.clean, rows)
-        found.append(ClassAccuracy(name_of(label), count, clean, robust, wilson(robust, count), certified))
+        found.append(ClassAccuracy(name_of(label), count, clean, robust, certified))
     if len(found) <= MOST_CLASSES:
         return found, len(found)
     return sorted(found, key=lambda each: (each.robust, each.clean))[:MOST_CLASSES], len(found)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.evaluation.report_page.svg_marks import element, joined, ticks
-from inputopt.evaluation.report_text import eps_text
+from inputopt.evaluation.report_text import eps_text, with_interval
 from inputopt.evaluation.robustness_curve import curve_of
 
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 28.0, 48.0
@@ -98,7 +98,7 @@ def curve_drawing(
     spread = [APART * (number - (len(marks) - 1) / 2) for number in range(len(marks))]
     drawn += [_mark(axes, kind, point, shift) for (kind, point), shift in zip(marks, spread, strict=True)]
     known = points_at(distance, ticks(axes.limit, 5))
-    words = ", ".join(f"{100 * each.accuracy:.0f} % at {each.distance:g}" for each in known)
+    words = ", ".join(f"{with_interval(each.accuracy, each.interval)} at {each.distance:g}" for each in known)
     summary = f"Accuracy against distance in {norm}: {words}."
     return element("svg", joined(*drawn), viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=summary)
 

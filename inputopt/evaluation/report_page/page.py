@@ -31,6 +31,15 @@ WIDE, NARROW = 920.0, 340.0
 
 GRADIENTS = "Most minimal-norm attacks follow gradients: the reasons to doubt above apply to the curve as well."
 
+STATES = {
+    "not applied": "open",
+    "unchanged": "open: remedies had no effect",
+    "lowered": "acted on: the figure is lower",
+    "not affected": "these attacks are not affected",
+    "measured": "a further figure was measured",
+}
+"""The words of the page for each effect of an indicator's remedy."""
+
 COUNTED = ("forwards", "backwards", "seconds")
 
 
@@ -92,7 +101,8 @@ def page_of(report: Report, request: PageRequest) -> str:
         date=_date(settings.get("date")),
         inputs=inputs_text(settings, len(report.robust)),
         verdict=verdict_sentences(report),
-        doubted=not all(each.applied for each in report.indicators),
+        doubted=any(each.is_open for each in report.indicators),
+        states=STATES,
         parts=parts_of(report),
         bracket=Drawing(bracket_drawing(report, WIDE), bracket_drawing(report, NARROW)),
         curve=curve,
@@ -109,7 +119,7 @@ def page_of(report: Report, request: PageRequest) -> str:
         command=command_line(report),
         code=python_code(report),
         settings=setting_rows(report),
-        claim=claim_text(report.claim()),
+        claim=claim_text(report.claim(), {"clean_accuracy": report.clean_interval, "robust_accuracy": report.interval}),
         card=report.model_card(),
     )
 

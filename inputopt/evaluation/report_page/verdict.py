@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from inputopt.evaluation.confidence import wilson
+from inputopt.evaluation.indicators.indicator import Effect
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.report_text import eps_text, percent, threat_model, with_interval
 
@@ -18,14 +18,44 @@ BUDGETS = {
 def verdict_sentences(report: Report) -> list[str]:
     """What the attacks found, what is proven, and whether there is a reason to doubt it."""
     found = [_upper_bound(report)]
-    if report.certified_accuracy is not None:
-        found.append(f"At least {percent(report.certified_accuracy)} are proven to be, whatever the attack.")
-    before = report.robust_accuracy_before_adapting
-    if before is not None:
-        interval = wilson(before, len(report.robust))
-        found.append(f"Before remedies were applied it was {with_interval(before, interval)}.")
-    found.append(_doubt(report))
+    proven, range_of_proven = report.certified_accuracy, report.certified_interval
+    if proven is not None and range_of_proven is not None:
+        found.append(f"At least {with_interval(proven, range_of_proven)} are proven to be, whatever the attack.")
+    found += [*_remedies(report), *_rejections(report), *_not_affected(report), _doubt(report)]
     return found
+
+
+def _remedies(report: Report) -> list[str]:
+    """What the remedies changed, with the indicators that they were applied for."""
+    before, interval = report.robust_accuracy_before_adapting, report.interval_before_adapting
+    if before is None or interval is None:
+        return []
+    names = _named(report, "lowered", "unchanged")
+    remedies = f"Remedies for {names}" if names else "Remedies"
+    if report.robust_accuracy < before:
+        return [f"{remedies} were applied and lowered it: before, it was {with_interval(before, interval)}."]
+    return [f"{remedies} were tried and did not lower it."] if names else []
+
+
+def _rejections(report: Report) -> list[str]:
+    share, interval = report.robust_accuracy_if_rejected, report.interval_if_rejected
+    if share is None or interval is None:
+        return []
+    return [
+        f"If a rejected input counts as withstood, it is at most {with_interval(share, interval)}, measured by attacks "
+        "that avoid the reject class."
+    ]
+
+
+def _not_affected(report: Report) -> list[str]:
+    names = _named(report, "not affected")
+    return [f"What {names} reports does not affect these attacks."] if names else []
+
+
+def _named(report: Report, *effects: Effect) -> str:
+    """The indicators whose remedy had one of these effects, such as "a, b and c"; empty if there is none."""
+    *first, last = ["", *(each.id for each in report.indicators if each.effect in effects)]
+    return " and ".join(filter(None, (", ".join(first[1:]), last)))
 
 
 def _upper_bound(report: Report) -> str:
@@ -41,13 +71,10 @@ def _upper_bound(report: Report) -> str:
 
 
 def _doubt(report: Report) -> str:
-    count = len(report.indicators)
-    if not count:
+    if not report.indicators:
         return "No indicator gives a reason to doubt this figure."
-    if all(each.applied for each in report.indicators):
-        return f"{_counted(count)} to doubt it; the evaluation acted on {'it' if count == 1 else 'them'}, see below."
-    return f"{_counted(count)} to doubt this figure: read what follows before you quote it."
-
-
-def _counted(count: int) -> str:
-    return "One indicator gives reason" if count == 1 else f"{count} indicators give reason"
+    count, names = sum(each.is_open for each in report.indicators), _named(report, "not applied", "unchanged")
+    if not count:
+        return "The evaluation acted on every indicator that fired; what was measured and done is below."
+    reasons = "One indicator gives" if count == 1 else f"{count} indicators give"
+    return f"{reasons} reason to doubt this figure ({names}): read what follows before you quote it."

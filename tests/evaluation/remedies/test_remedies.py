@@ -17,8 +17,9 @@ from inputopt.evaluation.remedies.draws import LEAST, MOST, draws_needed, likeli
 from inputopt.evaluation.remedies.fitted_head import INPUT, feature_taps, with_fitted_head
 from inputopt.evaluation.remedies.inspection import inspect
 from inputopt.evaluation.remedies.rejection import attack_despite_rejection, reject_class_of
+from inputopt.evaluation.remedies.remedy_stages import BOUNDED
 from inputopt.evaluation.remedies.smoothed import averaged, content_ids, estimated
-from inputopt.evaluation.remedies.stages import BOUNDED
+from inputopt.evaluation.state import EvaluationState
 from inputopt.evaluation.threat import Threat
 from inputopt.search.inputs import check_problem
 from inputopt.search.norms import find_norm
@@ -157,9 +158,18 @@ def test_a_rejected_input_is_not_fooled():
     x, y = torch.tensor([[0.1], [0.2], [0.35], [0.9]]), torch.tensor([0, 0, 0, 1])
     assert reject_class_of(y, 3) == 2
     given = threat(answers, x, y, eps=0.3)
-    seen = attack_despite_rejection(given, [AttackNetwork("", given.net, changed=False)])
+    logits = given.net(x)
+    state = EvaluationState.at_start(given.net, given.problem, logits, given.traits, 0)
+    networks = [AttackNetwork("", given.net, changed=False)]
+    seen = attack_despite_rejection(given, networks, state)
     assert seen.robust.tolist() == [True, True, False, True]
-    assert str(seen).startswith("Attacks that avoid class 2 leave 75.0 % of the inputs")
+    assert str(seen).startswith(
+        "Attacks that avoid class 2 leave 75.0 % (95 % interval: 30.1 % to 95.4 %) of the inputs"
+    )
+    # images of the protocol: the first is rejected, and the second is accepted in a wrong class
+    found = replace(state, x=torch.tensor([[0.5], [0.6], [0.35], [0.9]]))
+    assert attack_despite_rejection(given, networks, found).robust.tolist() == [True, False, False, True]
+    assert attack_despite_rejection(given, [], state).robust.tolist() == [True] * 4
 
 
 class RandomMember(nn.Module):

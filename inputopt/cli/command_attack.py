@@ -1,0 +1,125 @@
+"""`inputopt attack`: one attack within a fixed distance."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any
+
+import torch
+
+from inputopt import attacks
+from inputopt.attacks.attack import Attack
+from inputopt.cli.command_evaluate import add_distance, distance, levels_of, save_pairs
+from inputopt.cli.data_arguments import add_data, chosen_data
+from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.output import finish, stderr_bar, table, writable
+from inputopt.cli.parsing import choice, class_or_name, whole
+from inputopt.cli.verbs import add_verb
+from inputopt.evaluation.glossary import explain_attack
+from inputopt.nets.class_names import by_name
+from inputopt.search.loop import Snapshot
+from inputopt.wilson_interval import wilson, with_interval
+
+KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
+ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
+
+
+def add_commands(commands: Any) -> None:
+    """Add `attack`."""
+    command = add_verb(commands, "attack")
+    add_network(command)
+    add_data(command, count=100)
+    command.add_argument(
+        "--attack",
+        type=choice("attack", sorted(ATTACKS)),
+        default="pgd",
+        help=f"one of {', '.join(sorted(ATTACKS))} (%(default)s)",
+    )
+    command.add_argument("--steps", type=whole(), help="number of steps; the attack's default if not given")
+    command.add_argument(
+        "--target", type=class_or_name, help="target class, a number or a name; untargeted if not given"
+    )
+    add_distance(command)
+    command.set_defaults(run=run_attack)
+
+
+def run_attack(options: argparse.Namespace) -> int:
+    """Run the attack; print a table and save a sheet of image pairs."""
+    kind, settings = _attack(options)
+    out = writable(options.out, "attack.png")
+    data = chosen_data(options)
+    if options.target is not None:  # inputs of the target class are left out
+        data = data.without(by_name(options.target)[0])
+    writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names), *data.clean_files())
+    net = find_network(options)
+    x, y = data.inputs(net), data.y
+    attack = kind(**settings, levels=levels_of(options, net, x))
+    with torch.no_grad():
+        known = net(x).argmax(1) == y
+    with _step_bar(options.attack, getattr(attack, "steps", None)) as watch:
+        found = attack(net, x, y, target=options.target, seed=options.seed, watch=watch)
+    moved = found.success & (found.distance > 0)
+    accuracy, left = float(known.double().mean()), float((found.prediction == y).double().mean())
+    values = {
+        "attack": options.attack,
+        "norm": options.norm,
+        "eps": attack.eps,
+        "inputs": len(x),
+        "accuracy": accuracy,
+        "accuracy_interval": wilson(accuracy, len(x)),
+        "accuracy_under_attack": left,
+        "accuracy_under_attack_interval": wilson(left, len(x)),
+        "success": float(found.success.double().mean()),
+        "median_distance": float(found.distance[moved].median()) if bool(moved.any()) else None,
+        "forwards": int(found.forwards.sum()),
+        "backwards": int(found.backwards.sum()),
+    }
+    title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
+    written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
+    found.save(out / "attack", data.names)
+    written += data.save_clean(net, x, out)
+    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
+    finish(options, text, values | data.plain(), [*written, out / "attack"])
+    return 0
+
+
+def _attack(options: argparse.Namespace) -> tuple[type[Attack], dict[str, Any]]:
+    """The attack's class and its settings, which are checked here without levels."""
+    kind = ATTACKS[options.attack]
+    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options)}
+    if options.steps is not None:
+        if "steps" not in {field.name for field in fields(kind)}:
+            raise ValueError(f"{options.attack} takes a single step; omit --steps.")
+        settings["steps"] = options.steps
+    kind(**settings)
+    return kind, settings
+
+
+def _rows(values: dict[str, Any]) -> list[list[str]]:
+    """Names and values; an accuracy is in one cell with its interval."""
+    rows = []
+    for key, value in values.items():
+        if f"{key}_interval" in values:
+            cell = with_interval(value, values[f"{key}_interval"])
+        else:
+            cell = f"{value:,.4g}" if isinstance(value, float) else str(value)
+        if not key.endswith("_interval"):
+            rows.append([key.replace("_", " "), cell])
+    return rows
+
+
+@contextmanager
+def _step_bar(title: str, steps: int | None) -> Iterator[Callable[[Snapshot], None]]:
+    """A bar of an attack's steps; it begins again with each batch and restart."""
+    with stderr_bar(desc=title, unit="step", total=None if steps is None else steps + 1) as bar:
+
+        def watch(snapshot: Snapshot) -> None:
+            if bar.total is not None and bar.n >= bar.total:
+                bar.reset()
+            bar.set_postfix_str(f"{len(snapshot.ids)} remaining", refresh=False)
+            bar.update()
+
+        yield watch

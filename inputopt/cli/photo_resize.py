@@ -1,0 +1,59 @@
+"""Scaling of the photo of a verb by --resize, and the size to give where the network does not take the photo's."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from inputopt.cli.image_folder import explain_size
+from inputopt.files import replacing
+from inputopt.images import to_image
+from inputopt.nets.frozen import Frozen
+from inputopt.nets.model_errors import InputShapeError
+from inputopt.pictures.photo import photo_in_range
+from inputopt.pictures.picture import read_photo
+
+RESIZED = "photo-resized.png"
+"""File, in the folder of --out, of the photo as --resize scaled it."""
+
+
+def check_resize(options: argparse.Namespace) -> None:
+    """Check before any work that --resize has a photo, and that the scaled one would not replace it.
+
+    Raises:
+        ValueError: it has none, or would.
+    """
+    if options.resize is None:
+        return
+    if options.photo is None:
+        raise ValueError("--resize scales a photo; give one, or omit --resize.")
+    if Path(options.photo).resolve() == _path(options).resolve():
+        raise ValueError(f"{options.photo} would be replaced by the scaled photo; choose another folder with --out.")
+
+
+def scaled_photo(options: argparse.Namespace) -> str:
+    """The path of the photo as it is used: the given one, or with --resize that of the scaled one, which is written.
+
+    It is written because the recipe of a picture names its photo by its path.
+    """
+    if options.resize is None:
+        return str(options.photo)
+    image = to_image(read_photo(options.photo, resize=options.resize))
+    with replacing(_path(options)) as temporary:
+        image.save(temporary)
+    return str(_path(options))
+
+
+@contextmanager
+def naming_resize(net: Frozen, photo: str) -> Iterator[None]:
+    """Context in which the refusal of a photo's size names the --resize that the network takes."""
+    try:
+        yield
+    except InputShapeError as error:
+        raise explain_size(error, net, photo_in_range(net, photo)) from error
+
+
+def _path(options: argparse.Namespace) -> Path:
+    return Path(options.out) / RESIZED
