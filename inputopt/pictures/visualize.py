@@ -25,11 +25,13 @@ from inputopt.pictures.picture_quality import (
 )
 from inputopt.pictures.picture_search import optimise_picture
 from inputopt.pictures.provenance import Kind, repeatable
+from inputopt.pictures.stochastic_depth import StochasticDepth
 from inputopt.pictures.successive_halving import SuccessiveHalving
 from inputopt.search.bounds import picture_range
 from inputopt.search.loop import Watch, at_the_end
 from inputopt.search.objectives.features import objective_from_plain, plain_of_one
 from inputopt.search.objectives.objective import Objective
+from inputopt.search.transforms import chained
 
 OBJECTIVE = Kind(lambda objective: objective.plain or "an objective without a JSON form", objective_from_plain)
 """An objective, recorded in its JSON form."""
@@ -52,6 +54,7 @@ def visualize(
     initial_scale: float | None = None,
     mirror: bool | None = None,
     skip_gradient: float | None = None,
+    drop_branches: float | None = None,
     watch: Watch | None = None,
 ) -> Picture | list[Picture]:
     """Feature visualisation: maximise an objective from noise (Olah, Mordvintsev and Schubert, 2017).
@@ -88,6 +91,9 @@ def visualize(
         skip_gradient: the factor for gradients through residual branches (skip gradient method; Wu et al., 2020); 1 for
             none. With about 0.5 the picture transfers far better to other networks, in fewer steps. For networks with
             skip connections; the quality leaves it out for others, and for objectives on layers.
+        drop_branches: probability, below 1, that a step runs the network without its last residual branch; earlier ones
+            are dropped in proportion to their number (stochastic depth; Huang et al., 2016). With 0.3 the picture
+            transfers better to other networks, but takes more steps. For networks and objectives as `skip_gradient`.
         watch: called at every step.
 
     Returns:
@@ -105,6 +111,7 @@ def visualize(
         "initial_scale": initial_scale,
         "mirror": mirror,
         "skip_gradient": skip_gradient,
+        "drop_branches": drop_branches,
     }
     search = _search(net, objective, size, seed, quality, canvas, augment, colours, shared_frequencies, given)
     chosen = chosen_settings(search, quality, given)
@@ -113,11 +120,12 @@ def visualize(
     # all pictures start from the same noise, so that each is the same as if it were made alone
     ids = label if objective.together else torch.arange(settings.restarts, device=net.device).repeat(objective.count)
     z = search.surface.canvas.start(search.seed, ids).to(net.dtype)
-    look = growing(settings.initial_scale, max(1, settings.steps // 2))
+    depth = StochasticDepth(settings.drop_branches, search.seed)
+    look = chained(depth.transform, growing(settings.initial_scale, max(1, settings.steps // 2)))
     transform = augmented(search.surface.within, augment, search.seed, look, chosen.mirror)
     halving = SuccessiveHalving(objective.count, settings.restarts, settings.steps)
     stop = halving if settings.restarts > 1 else at_the_end
-    with net.skipping(settings.skip_gradient):
+    with net.skipping(settings.skip_gradient, depth.kept if settings.drop_branches else None):
         x, recipe = optimise_picture(
             net, -objective, search.surface, z, label, ids, settings.steps, transform, watch, stop
         )
@@ -162,6 +170,8 @@ def _search(
     values = {name: value for name, value in given.items() if value is not None}
     checks.whole("steps", values.get("steps", 1))
     checks.share("skip_gradient", values.get("skip_gradient", 1))
+    if not 0 <= checks.number("drop_branches", values.get("drop_branches", 0)) < 1:
+        raise ValueError(f"drop_branches must be at least 0 and below 1, not {values['drop_branches']}.")
     within = picture_range(net, shape)
     if checks.share("initial_scale", values.get("initial_scale", 1)) != 1:
         picture_range(net, (shape[0], 1, 1))  # per-pixel bounds do not fit smaller images
