@@ -64,12 +64,13 @@ def visualize(
         objective: what to maximise, such as `Channel("blocks.5", 12) - 0.1 * total_variation()`; one that names several
             channels, neurons or classes yields as many pictures, optimised in one batch.
         size: side of the picture, or (height, width), in pixels.
-        steps: number of optimisation steps; that of the quality if not given: 64, 256 or 384.
+        steps: number of optimisation steps; that of the quality if not given: 64, 512 or 768, but 64, 256 or 384 where
+            the quality leaves `drop_branches` out.
         seed: seed of all random numbers.
-        quality: "draft", "good" or "best": the values of `steps`, `restarts`, `initial_scale`, `mirror` and
-            `skip_gradient` that are not given, as far as they apply to the network and the objective. A draft takes
-            about a quarter of the time of a good picture, and the best takes twice as long. The recipe of a
-            picture says which values were used, and under "left_out" which do not apply, and why.
+        quality: "draft", "good" or "best": the values of `steps`, `restarts`, `initial_scale`, `mirror`,
+            `skip_gradient` and `drop_branches` that are not given, as far as they apply to the network and the
+            objective. A draft of a class takes about a tenth of the time of a good picture, and the best takes twice as
+            long. The recipe of a picture says which values were used, and under "left_out" which do not apply, and why.
         canvas: "natural" (Fourier coefficients with the power spectrum of photos), "fourier" (free coefficients),
             "phase" (fixed amplitudes, MACO), "cppn" (a pattern-producing network), "pixels".
         augment: strength of the random shift, rotation, scaling and noise before each evaluation: 1 for up to a
@@ -92,8 +93,8 @@ def visualize(
             none. With about 0.5 the picture transfers far better to other networks, in fewer steps. For networks with
             skip connections; the quality leaves it out for others, and for objectives on layers.
         drop_branches: probability, below 1, that a step runs the network without its last residual branch; earlier ones
-            are dropped in proportion to their number (stochastic depth; Huang et al., 2016). With 0.3 the picture
-            transfers better to other networks, but takes more steps. For networks and objectives as `skip_gradient`.
+            are dropped in proportion to their number (stochastic depth; Huang et al., 2016). With 0.5 the picture
+            transfers better to other networks, and takes more steps. For networks and objectives as `skip_gradient`.
         watch: called at every step.
 
     Returns:
