@@ -62,7 +62,7 @@ def test_a_network_that_everything_applies_to_gets_everything():
         "initial_scale": 0.8,
         "mirror": True,
         "skip_gradient": 0.5,
-        "drop_branches": 0.3,
+        "drop_branches": 0.5,
     }
     assert "left_out" not in picture.recipe
     assert picture.recipe["settings"]["quality"] == "good"
@@ -81,7 +81,7 @@ def test_what_a_network_cannot_do_is_left_out():
 def test_bounds_of_each_pixel_leave_the_initial_scale_out():
     net = inputopt.Frozen(residual(), bounds=(torch.zeros(3, SIDE, SIDE), torch.ones(3, SIDE, SIDE)))
     picture = inputopt.visualize(net, inputopt.Class(2), SIDE, 4)
-    assert settings(picture) == {"steps": 4, **PLAIN} | {"skip_gradient": 0.5, "drop_branches": 0.3}
+    assert settings(picture) == {"steps": 4, **PLAIN} | {"skip_gradient": 0.5, "drop_branches": 0.5}
     assert list(picture.recipe["left_out"]) == ["initial_scale", "mirror"]
 
 
@@ -156,7 +156,7 @@ def test_a_draft_costs_less_than_a_third_of_a_good_picture():
 
 def test_a_good_picture_of_a_real_network_uses_every_setting():
     picture = inputopt.visualize(frozen_lite0(), inputopt.Class(985), SIDE, 2)
-    expected = {"initial_scale": 0.8, "skip_gradient": 0.5, "drop_branches": 0.3}
+    expected = {"initial_scale": 0.8, "skip_gradient": 0.5, "drop_branches": 0.5}
     assert settings(picture) == {"steps": 2, **PLAIN} | expected
     assert picture.recipe["left_out"] == {"mirror": "it needs at least 64 steps"}
 
