@@ -32,6 +32,17 @@ def gradient(net, x, number):
     return outputs.detach(), net.gradient(outputs[:, number], x)
 
 
+def operations(outputs):
+    """The names of the operations of an autograd graph."""
+    found, left = set(), [outputs.grad_fn]
+    while left:
+        node = left.pop()
+        if node is not None and node not in found:
+            found.add(node)
+            left += [following for following, _ in node.next_functions]
+    return {node.name() for node in found}
+
+
 @pytest.mark.parametrize("kept", [(True, True), (True, False), (False, True), (False, False)])
 def test_a_dropped_branch_adds_nothing_and_passes_no_gradient(kept):
     model = Residual().double()
@@ -73,6 +84,8 @@ def test_a_folded_network_drops_branches_as_the_plain_one_does_and_stays_folded(
             torch.testing.assert_close(outputs, expected.detach(), rtol=1e-3, atol=1e-3)
             torch.testing.assert_close(found, grad, rtol=1e-2, atol=1e-4)
         torch.testing.assert_close(plain, expected.detach(), rtol=1e-3, atol=1e-3)
+        with net.skipping(1.0, lambda branches: kept):
+            assert "BatchNorm" not in " ".join(operations(net(x.clone().requires_grad_())))
         assert net.optimisations["folded batch norms"] == "used"
     assert not torch.allclose(whole, expected.detach(), atol=0.1)
     assert torch.equal(net(x), whole)

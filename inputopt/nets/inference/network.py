@@ -27,12 +27,8 @@ from inputopt.nets.input_range import Scaling
 from inputopt.nets.layers import WHOLE
 from inputopt.nets.model_errors import first_line, is_memory
 
-ROWS = 2
-"""Number of inputs of a call that the network is probed and verified on."""
-
-MAX_PATHS = 8
-"""Largest number of further paths to verify; a network with more is run without rewrites."""
-
+ROWS = 2  # number of inputs of a call that the network is probed and verified on
+MAX_PATHS = 8  # largest number of further paths to verify; a network with more is run without rewrites
 WIDE = "float32 arithmetic"
 
 
@@ -102,8 +98,8 @@ class Network:
         if len(layers) > 1 and layers not in self._layers:
             self._probe(x[: self._rows], layers)  # a later layer may modify an output in place
         while True:
-            fast = self._rewrites.kinds and (rule.kept is None or self._is_trusted(x, layers))
-            result = self._fast_forward(x, layers, hooks, observe) if fast else None
+            run_fast = self._fast_forward if rule.kept is None else self._dropping
+            result = run_fast(x, layers, hooks, observe) if self._rewrites.kinds else None
             if result is None:
                 result = self._forward(x, layers, hooks, observe=observe)
             if not result.captured:
@@ -173,12 +169,16 @@ class Network:
             result = self._forward(x, layers, hooks, self._verifier.new_state(layers))
         return result if self._is_right(result, x, layers) else None
 
-    def _is_trusted(self, x: Tensor, layers: Layers) -> bool:
-        """Whether a rewritten forward of all branches is verified for a forward without some, whose outputs differ."""
-        key, graded = (layers, x.shape, x.dtype), torch.is_grad_enabled() and x.requires_grad
-        if graded and key not in self._trusted_with_gradients:
+    def _dropping(self, x: Tensor, layers: Layers, hooks: Sequence[Hook], observe: bool) -> ForwardResult | None:
+        """Rewritten forward without some branches; None if it is not verified with all for inputs of this shape."""
+        trusted, key = self._trusted_with_gradients, (layers, x.shape, x.dtype)
+        if self._rewrites.reads_numbers or not (torch.is_grad_enabled() and x.requires_grad):
+            return None
+        if key not in trusted:
             self._fast_forward(x, layers, (), False)
-        return graded and self._rewrites.is_local and key in self._trusted_with_gradients
+        state = self._verifier.new_state(layers)
+        result = self._forward(x, layers, hooks, state, observe) if key in trusted else None
+        return None if state.broken else result
 
     def _is_right(self, result: ForwardResult, x: Tensor, layers: Layers) -> bool:
         """Whether a rewritten forward with gradients is verified."""
