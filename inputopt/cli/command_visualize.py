@@ -26,7 +26,7 @@ from inputopt.pictures.canvas_choice import CANVASES
 from inputopt.pictures.map_elites import MapElites, evolve_images
 from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture, read_levels
-from inputopt.pictures.picture_quality import QUALITIES
+from inputopt.pictures.picture_quality import OFF, QUALITIES, default_steps
 from inputopt.pictures.sheet import contact_sheet
 from inputopt.pictures.visualize import visualize
 from inputopt.search.loop import Interrupted, Snapshot
@@ -57,7 +57,7 @@ def add_commands(commands: Any) -> None:
         "--quality",
         type=choice("quality", QUALITIES),
         default="good",
-        help=f"one of {', '.join(QUALITIES)}: the steps and the four settings below that are not given (%(default)s)",
+        help=f"one of {', '.join(QUALITIES)}: the steps and the five settings below that are not given (%(default)s)",
     )
     command.add_argument("--restarts", type=whole(), help="number of restarts per image")
     share = number(above=0, most=1)
@@ -68,6 +68,11 @@ def add_commands(commands: Any) -> None:
         help="mirror the image at random in half of the evaluations; for classes",
     )
     command.add_argument("--skip-gradient", type=share, help="factor of gradients through residual branches")
+    command.add_argument(
+        "--drop-branches",
+        type=number(0, 0.99),
+        help="probability that a step runs the network without its last residual branch; earlier ones less often",
+    )
     add_watch(command)
     _add_common(command, run_visualize, 224, None)
 
@@ -125,8 +130,7 @@ def run_visualize(options: argparse.Namespace) -> int:
     out = writable(options.out, *files, "visualize.png")
     paths = [out / file for file in files]
     net = find_network(options)
-    preset = QUALITIES[options.quality]
-    _check_size(net, options, len(paths) * (options.restarts or preset.restarts))
+    _check_size(net, options, len(paths) * (options.restarts or QUALITIES[options.quality].restarts))
 
     def preview(snapshot: Snapshot) -> None:
         if len(snapshot.x) > len(paths):  # several restarts are running
@@ -135,12 +139,11 @@ def run_visualize(options: argparse.Namespace) -> int:
             unfinished(Picture(x, bounds=net.bounds), path.with_stem(f"{path.stem}-preview"))
 
     watching = Watching(options.watch, preview)
-    extra = {
-        name: getattr(options, name)
-        for name in ("quality", "shared_frequencies", "restarts", "initial_scale", "mirror", "skip_gradient")
-    }
+    extra = {name: getattr(options, name) for name in ("quality", "shared_frequencies", *OFF)}
     settings = _settings(options) | extra
-    with watching.bar("visualize", (options.steps or preset.steps) + 1):
+    x = torch.full((1, 1 if options.grey else 3, options.size, options.size), 0.5, device=net.device)
+    steps = options.steps or default_steps(net, objective, options.quality, x)
+    with watching.bar("visualize", steps + 1):
         try:
             made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=watching)
         except Interrupted as stopped:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.default_modes import isolated
+from inputopt.nets.gradient_rules.skip_gradient import PLAIN, BranchRule, Kept
 from inputopt.nets.inference.folding import prefers_channels_last
 from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.memory import keep_freed
@@ -74,8 +75,7 @@ class Frozen(Summarised):
         std: Any = None,
     ) -> None:
         check_model(model)
-        self._box = parse_bounds(bounds)
-        self._scaling = parse_scaling(mean, std)
+        self._box, self._scaling = parse_bounds(bounds), parse_scaling(mean, std)
         keep_freed()
         self.bounds: tuple[Any, Any] = (self._box.low, self._box.high)
         self.unit = self._box.unit
@@ -83,8 +83,7 @@ class Frozen(Summarised):
         self.convolves = isinstance(model, nn.Module) and prefers_channels_last(model)
         self.forwards = self.backwards = 0
         self._network = Network(model, self._scaling)
-        self._count_lock = threading.Lock()
-        self._branches = _BranchShare()
+        self._count_lock, self._branches = threading.Lock(), _Branches()
         weights = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
         self._has_weights, self.device = bool(weights), weights[0].device if weights else torch.device("cpu")
 
@@ -177,18 +176,19 @@ class Frozen(Summarised):
         return grad
 
     @contextmanager
-    def skipping(self, share: float) -> Iterator[None]:
+    def skipping(self, share: float, kept: Kept | None = None) -> Iterator[None]:
         """Context in which gradients through residual branches are scaled by `share`, favouring skip connections.
 
         The skip gradient method (Wu et al., 2020): adversarial inputs found with it transfer far better to other
-        networks. It is no longer the gradient of the output; a share of 1 changes nothing. It applies to forwards of
-        the calling thread, which raise a ValueError if the model has no detectable residual branches.
+        networks. It is no longer the gradient of the output; a share of 1 changes nothing. `kept`, a function of the
+        number of branches, chooses those that each forward runs. Both apply to forwards of the calling thread, which
+        raise a ValueError if the model has no detectable residual branches.
         """
-        before, self._branches.share = self._branches.share, checks.share("branches", share)
+        before, self._branches.rule = self._branches.rule, BranchRule(checks.share("branches", share), kept)
         try:
             yield
         finally:
-            self._branches.share = before
+            self._branches.rule = before
 
     @property
     def dtype(self) -> torch.dtype:
@@ -260,7 +260,7 @@ class Frozen(Summarised):
                 if network.failure is not None and x.requires_grad and torch.is_grad_enabled():
                     raise NoGradientError(NO_DERIVATIVE) from network.failure.error
                 with next_number() if network.is_random else nullcontext():
-                    result = network.run(x, layers, self._branches.share, observe)
+                    result = network.run(x, layers, self._branches.rule, observe)
             except ForwardError as failure:
                 raise self._explained(failure, x)  # noqa: B904  # the cause is the model's error
         if result.missing:
@@ -291,8 +291,8 @@ class Frozen(Summarised):
         self.forwards, self.backwards = state["counts"]
 
 
-class _BranchShare(threading.local):
-    share: float = 1.0
+class _Branches(threading.local):
+    rule: BranchRule = PLAIN
 
 
 def frozen(model: Frozen | nn.Module | Callable[[Tensor], Any]) -> Frozen:

@@ -199,6 +199,7 @@ NUMBERS = [
         ("visualize efficientnet-lite0 --classes 3", "restarts", ["0"]),
         ("visualize efficientnet-lite0 --classes 3", "initial-scale", ["0", "1.5", "nan"]),
         ("visualize efficientnet-lite0 --classes 3", "skip-gradient", ["0", "2"]),
+        ("visualize efficientnet-lite0 --classes 3", "drop-branches", ["-0.1", "1"]),
         ("visualize efficientnet-lite0 --classes 3", "augment", ["-1", "inf"]),
         ("visualize efficientnet-lite0 --classes 3", "shared-frequencies", ["-1"]),
         ("visualize efficientnet-lite0 --layer conv1", "channels", ["-1", "a", "1,,2"]),

@@ -7,11 +7,11 @@ from photos import frozen_lite0
 from torch import nn
 
 import inputopt
-from inputopt.pictures.picture_quality import QUALITIES
+from inputopt.pictures.picture_quality import QUALITIES, WITHOUT_DROPPING, default_steps
 from inputopt.pictures.provenance import make_again
 
-SIDE = 64
-PLAIN = {"restarts": 1, "initial_scale": 1.0, "mirror": False, "skip_gradient": 1.0}
+SIDE = 96
+PLAIN = {"restarts": 1, "initial_scale": 1.0, "mirror": False, "skip_gradient": 1.0, "drop_branches": 0.0}
 
 
 class Block(nn.Module):
@@ -58,7 +58,12 @@ def settings(picture):
 
 def test_a_network_that_everything_applies_to_gets_everything():
     picture = inputopt.visualize(residual(), inputopt.Class(2), SIDE, 64)
-    assert settings(picture) == {"steps": 64, **PLAIN} | {"initial_scale": 0.7, "mirror": True, "skip_gradient": 0.5}
+    assert settings(picture) == {"steps": 64, **PLAIN} | {
+        "initial_scale": 0.8,
+        "mirror": True,
+        "skip_gradient": 0.5,
+        "drop_branches": 0.5,
+    }
     assert "left_out" not in picture.recipe
     assert picture.recipe["settings"]["quality"] == "good"
 
@@ -69,13 +74,14 @@ def test_what_a_network_cannot_do_is_left_out():
     assert settings(picture)["initial_scale"] == 1.0
     assert settings(picture)["skip_gradient"] == 1.0
     assert left_out["initial_scale"] == "the network is not run on smaller images"
-    assert left_out["skip_gradient"] == "the network has no residual branches"
+    assert left_out["skip_gradient"] == left_out["drop_branches"] == "the network has no residual branches"
+    assert settings(picture)["drop_branches"] == 0.0
 
 
 def test_bounds_of_each_pixel_leave_the_initial_scale_out():
     net = inputopt.Frozen(residual(), bounds=(torch.zeros(3, SIDE, SIDE), torch.ones(3, SIDE, SIDE)))
     picture = inputopt.visualize(net, inputopt.Class(2), SIDE, 4)
-    assert settings(picture) == {"steps": 4, **PLAIN} | {"skip_gradient": 0.5}
+    assert settings(picture) == {"steps": 4, **PLAIN} | {"skip_gradient": 0.5, "drop_branches": 0.5}
     assert list(picture.recipe["left_out"]) == ["initial_scale", "mirror"]
 
 
@@ -100,7 +106,7 @@ def test_objectives_on_layers_are_as_they_were():
     default = inputopt.visualize(net, objective, SIDE, 4)
     plain = inputopt.visualize(net, objective, SIDE, 4, **PLAIN)
     assert_same([picture.x for picture in default], [picture.x for picture in plain])
-    assert set(default[0].recipe["left_out"]) == {"initial_scale", "mirror", "skip_gradient"}
+    assert set(default[0].recipe["left_out"]) == {"initial_scale", "mirror", "skip_gradient", "drop_branches"}
 
 
 @pytest.mark.parametrize("quality", QUALITIES)
@@ -114,14 +120,21 @@ def test_a_picture_is_made_again_from_its_recipe(quality):
 
 def test_joint_pictures_are_made_again_and_have_no_restarts():
     made = inputopt.visualize(Halves(), inputopt.Class([0, 1]), SIDE, 64, quality="best", shared_frequencies=2)
-    assert [settings(picture) for picture in made] == [{"steps": 64, **PLAIN} | {"initial_scale": 0.7}] * 2
+    assert [settings(picture) for picture in made] == [{"steps": 64, **PLAIN} | {"initial_scale": 0.8}] * 2
     assert made[0].recipe["left_out"]["restarts"] == "the pictures are optimised jointly"
     recipe = made[1].recipe | {"model": made[1].recipe["model"] | {"name": "halves"}}
     assert_same(make_again(recipe, lambda name: Halves()).x, made[1].x, 1e-6)
 
 
 def test_given_settings_override_the_quality():
-    given = {"steps": 3, "restarts": 2, "initial_scale": 0.5, "mirror": True, "skip_gradient": 0.8}
+    given = {
+        "steps": 3,
+        "restarts": 2,
+        "initial_scale": 0.5,
+        "mirror": True,
+        "skip_gradient": 0.8,
+        "drop_branches": 0.1,
+    }
     picture = inputopt.visualize(residual(), inputopt.Class(1), SIDE, quality="draft", **given)
     assert settings(picture) == given
     plain = inputopt.visualize(residual(), inputopt.Class(1), SIDE, 3, quality="best", **PLAIN)
@@ -142,6 +155,23 @@ def test_a_draft_costs_less_than_a_third_of_a_good_picture():
 
 
 def test_a_good_picture_of_a_real_network_uses_every_setting():
-    picture = inputopt.visualize(frozen_lite0(), inputopt.Class(985), 64, 2)
-    assert settings(picture) == {"steps": 2, **PLAIN} | {"initial_scale": 0.7, "skip_gradient": 0.5}
+    picture = inputopt.visualize(frozen_lite0(), inputopt.Class(985), SIDE, 2)
+    expected = {"initial_scale": 0.8, "skip_gradient": 0.5, "drop_branches": 0.5}
+    assert settings(picture) == {"steps": 2, **PLAIN} | expected
     assert picture.recipe["left_out"] == {"mirror": "it needs at least 64 steps"}
+
+
+def test_networks_without_branches_take_fewer_steps():
+    with_branches, without = residual(), of_one_size()
+    for net, objective, steps in (
+        (with_branches, inputopt.Class(1), QUALITIES["draft"].steps),
+        (without, inputopt.Class(1), WITHOUT_DROPPING["draft"]),
+        (with_branches, inputopt.Channel("0", 1), WITHOUT_DROPPING["draft"]),
+    ):
+        assert inputopt.visualize(net, objective, SIDE, quality="draft").recipe["settings"]["steps"] == steps
+    x = torch.full((1, 3, SIDE, SIDE), 0.5)
+    for quality, preset in QUALITIES.items():
+        assert default_steps(inputopt.Frozen(without), inputopt.Class(1), quality, x) == WITHOUT_DROPPING[quality]
+        assert default_steps(inputopt.Frozen(with_branches), inputopt.Class(1), quality, x) == preset.steps
+    small = inputopt.visualize(inputopt.load("digits-cnn"), inputopt.Class(3), 28, colours=1)
+    assert small.recipe["settings"]["steps"] == WITHOUT_DROPPING["good"] < QUALITIES["good"].steps

@@ -86,7 +86,8 @@ class Untouched(nn.Module):
 
 BAD = {
     "visualize": [
-        {"steps": 0}, {"augment": -1.0}, {"skip_gradient": 2.0}, {"initial_scale": 0.0}, {"canvas": "oil"},
+        {"steps": 0}, {"augment": -1.0}, {"skip_gradient": 2.0}, {"drop_branches": 1.0}, {"initial_scale": 0.0},
+        {"canvas": "oil"},
     ],
     "dream": [{"steps": 0}, {"step_size": 0.0}, {"seed": 0.5}, {"layers": {"a": "x"}}, {"mask": torch.zeros(1, 2, 2)}],
     "invert": [{"steps": 0}, {"smooth": -1.0}, {"canvas": "oil"}, {"seed": 0.5}],

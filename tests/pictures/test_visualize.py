@@ -323,7 +323,8 @@ def test_branches_are_followed_less_than_skips():
             return (x + self.branch(x)).mean((2, 3))
 
     def red(**more):
-        picture = inputopt.visualize(Outweighed(), inputopt.Class(0), 16, 50, canvas="pixels", augment=0.0, **more)
+        settings = {"canvas": "pixels", "augment": 0.0, "drop_branches": 0.0, **more}
+        picture = inputopt.visualize(Outweighed(), inputopt.Class(0), 16, 50, **settings)
         return float(picture.x[0].mean()), picture.recipe["settings"]["skip_gradient"]
 
     assert red(skip_gradient=1.0) == (0.0, 1.0)  # d logit / d red is 1 - 1.5

@@ -1,17 +1,43 @@
-"""Skip gradients (Wu et al., 2020): finding residual branches in a forward and scaling the gradients through them."""
+"""Skip gradients (Wu et al., 2020) and stochastic depth (Huang et al., 2016): rules for residual branches."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from inputopt.nets.inference.observation import Hook, Observation
 
 SUMS = ("aten.add", "aten.add_")
+
+Kept = Callable[[int], Sequence[bool]]
+"""Number of residual branches -> for each, in the order of the forward, whether the next forward runs it."""
+
+
+@dataclass(frozen=True)
+class BranchRule:
+    """How residual branches are run.
+
+    Attributes:
+        share: factor on the gradient through each branch.
+        kept: chooses at each forward the branches that are run; the output of the others is 0. None runs all of them.
+    """
+
+    share: float = 1.0
+    kept: Kept | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether all branches are run, with their whole gradients."""
+        return self.share == 1 and self.kept is None
+
+
+PLAIN = BranchRule()
 
 
 def branches(observation: Observation) -> list[nn.Module]:
@@ -47,12 +73,19 @@ def branches(observation: Observation) -> list[nn.Module]:
     return [module for module, times in found.items() if times == calls[module]]
 
 
-def damping_hooks(modules: Sequence[nn.Module], share: float) -> list[Hook]:
-    """Return hooks for `registered` that multiply the gradient through each of the branches by `share`."""
+def branch_hooks(modules: Sequence[nn.Module], rule: BranchRule) -> list[Hook]:
+    """Return hooks for `registered`, for one forward, that apply the rule to branches ending in these modules."""
     thread = threading.get_ident()
+    kept = [True] * len(modules) if rule.kept is None else rule.kept(len(modules))
+    dropped = {module for module, runs in zip(modules, kept, strict=True) if not runs}
 
-    def hook(module: nn.Module, inputs: Any, output: Any) -> None:
-        if threading.get_ident() == thread and isinstance(output, Tensor) and output.requires_grad:
-            output.register_hook(lambda grad: share * grad)  # type: ignore[no-untyped-call]
+    def hook(module: nn.Module, inputs: Any, output: Any) -> Tensor | None:
+        if threading.get_ident() != thread or not isinstance(output, Tensor):
+            return None
+        if module in dropped:
+            return torch.zeros_like(output)  # and no gradient passes the branch, so that its backward is not computed
+        if rule.share != 1 and output.requires_grad:
+            output.register_hook(lambda grad: rule.share * grad)  # type: ignore[no-untyped-call]
+        return None
 
     return [(module, hook, False) for module in modules]

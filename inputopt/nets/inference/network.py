@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from inputopt.nets.gradient_rules.skip_gradient import branches, damping_hooks
+from inputopt.nets.gradient_rules.skip_gradient import PLAIN, BranchRule, branch_hooks, branches
 from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.graph import is_checkpointed, lacks_derivative, node_signatures
 from inputopt.nets.inference.observation import Hook, Observer
@@ -27,14 +27,9 @@ from inputopt.nets.input_range import Scaling
 from inputopt.nets.layers import WHOLE
 from inputopt.nets.model_errors import first_line, is_memory
 
-ROWS = 2
-"""Number of inputs of a call that the network is probed and verified on."""
-
-MAX_PATHS = 8
-"""Largest number of further paths to verify; a network with more is run without rewrites."""
-
+ROWS = 2  # number of inputs of a call that the network is probed and verified on
+MAX_PATHS = 8  # largest number of further paths to verify; a network with more is run without rewrites
 WIDE = "float32 arithmetic"
-UNDECIDED = "decided at the first input"
 
 
 class Network:
@@ -51,17 +46,15 @@ class Network:
         self.runner = Runner(model, scaling)
         self.is_double = torch.float64 in own_dtypes(self.runner.model)[:1]
         self.failure: ForwardError | None = None
-        self.is_random = False
         self._rewrites = Rewrites(self.runner.model if self.runner.is_private else None, self.runner.current)
         self._verifier = Verifier(self.runner, self._rewrites)
         self._lock = threading.RLock()
         self._compute_dtypes: dict[torch.dtype, torch.dtype | None] = {}
         self._precision = NO_HALF
         self._rows: int | None = ROWS
-        self._paths_checked = 0
-        self._probed = 0
+        self._paths_checked = self._probed = 0
         self._layers: set[Layers] = set()  # layers that it was probed for
-        self._unobservable = False
+        self.is_random = self._unobservable = False
         self._verified_rows: set[Hashable] = set()  # (layers, shape, dtype) that were verified
         self._observed_rows: set[Hashable] = set()  # those with known operations without gradients
         self._verified_operations: set[Hashable] = set()  # hashes of verified operation sequences
@@ -79,7 +72,7 @@ class Network:
     def optimisations(self) -> dict[str, str]:
         """For each optimisation, "used" or the reason why it is not."""
         if not self._compute_dtypes:
-            return dict.fromkeys((WIDE, *KINDS), UNDECIDED)
+            return dict.fromkeys((WIDE, *KINDS), "decided at the first input")
         return {WIDE: self._precision, **self._rewrites.reasons()}
 
     def flops(self, shape: torch.Size) -> float:
@@ -90,23 +83,23 @@ class Network:
         """Whether it has already run on inputs of `shape`."""
         return shape in self._shapes or shape in self._flops
 
-    # ------------------------------------------------------------------------------------------------------- a forward
-    def run(self, x: Tensor, layers: Layers, share: float = 1.0, observe: bool = False) -> ForwardResult:
+    def run(self, x: Tensor, layers: Layers, rule: BranchRule = PLAIN, observe: bool = False) -> ForwardResult:
         """Run a forward on `x` [B, ...] until the last of `layers` is captured; call `decide` for such inputs before.
 
         Args:
-            share: factor on the gradient that passes through residual branches.
+            rule: how residual branches are run.
             observe: whether to observe the operations of the forward, which updates `is_random`.
 
         Raises:
             ForwardError: the model raised an exception.
-            ValueError: `share` is below 1 for a network without residual branches, or a layer is unknown.
+            ValueError: the rule is for branches that the network lacks, or a layer is unknown.
         """
-        hooks = () if share == 1 else damping_hooks(self._residual_branches(x, layers), share)
+        hooks = () if rule.is_plain else branch_hooks(self._residual_branches(x, layers), rule)
         if len(layers) > 1 and layers not in self._layers:
-            self._probe(self._first_rows(x), layers)  # a later layer may modify an output in place
+            self._probe(x[: self._rows], layers)  # a later layer may modify an output in place
         while True:
-            result = self._fast_forward(x, layers, hooks, observe) if self._rewrites.kinds else None
+            run_fast = self._fast_forward if rule.kept is None else self._dropping
+            result = run_fast(x, layers, hooks, observe) if self._rewrites.kinds else None
             if result is None:
                 result = self._forward(x, layers, hooks, observe=observe)
             if not result.captured:
@@ -176,6 +169,17 @@ class Network:
             result = self._forward(x, layers, hooks, self._verifier.new_state(layers))
         return result if self._is_right(result, x, layers) else None
 
+    def _dropping(self, x: Tensor, layers: Layers, hooks: Sequence[Hook], observe: bool) -> ForwardResult | None:
+        """Rewritten forward without some branches; None if it is not verified with all for inputs of this shape."""
+        trusted, key = self._trusted_with_gradients, (layers, x.shape, x.dtype)
+        if self._rewrites.reads_numbers or not (torch.is_grad_enabled() and x.requires_grad):
+            return None
+        if key not in trusted:
+            self._fast_forward(x, layers, (), False)
+        state = self._verifier.new_state(layers)
+        result = self._forward(x, layers, hooks, state, observe) if key in trusted else None
+        return None if state.broken else result
+
     def _is_right(self, result: ForwardResult, x: Tensor, layers: Layers) -> bool:
         """Whether a rewritten forward with gradients is verified."""
         return self._verifier.is_verified(result, x.shape[0]) and self._verifier.agrees(result, x, layers, self._rows)
@@ -201,7 +205,7 @@ class Network:
 
     def _verified_at_first_rows(self, x: Tensor, layers: Layers) -> bool:
         """Whether a forward of the first rows is verified; if so, its operation sequence is recorded as verified."""
-        few = self._first_rows(x)
+        few = x[: self._rows]
         tried = (layers, few.shape, x.dtype)
         if tried not in self._observed_rows:
             verified_here = tried in self._verified_rows or self._verifier.takes_verified_path(few, layers)
@@ -213,10 +217,6 @@ class Network:
             self._probed += len(few)
         return True
 
-    def _first_rows(self, x: Tensor) -> Tensor:
-        return x[: self._rows]
-
-    # --------------------------------------------------------------------------------------------------- the decisions
     def _decide(self, x: Tensor, layers: Layers) -> None:
         """Choose the dtype for inputs of this dtype, and at the very first inputs the rewrites."""
         if self._compute_dtypes and own_dtypes(self.runner.model):
@@ -224,7 +224,7 @@ class Network:
             return
         with self.runner.buffers_unchanged():
             try:
-                probed, precision = find_precision(self.runner, self._first_rows(x), layers)
+                probed, precision = find_precision(self.runner, x[: self._rows], layers)
             except ForwardError:
                 if len(x) <= ROWS:
                     raise
@@ -292,9 +292,9 @@ class Network:
         with self._lock:
             if self._branches is None and self.runner.modules:
                 try:
-                    self._probe(self._first_rows(x), (WHOLE,))
+                    self._probe(x[: self._rows], (WHOLE,))
                 except ForwardError:  # e.g. the last layers need another input size
-                    self._branches = branches(probe(self.runner, self._first_rows(x), layers).observation)
+                    self._branches = branches(probe(self.runner, x[: self._rows], layers).observation)
             if not self._branches:
                 raise ValueError("No residual branches were found in this model's forward; leave branches at 1.")
             return self._branches

@@ -40,6 +40,7 @@ class Rewrites:
         kinds: those in use.
         is_local: whether each rewrite is correct independently of the other operations. False for folded norms and
             in-place ReLUs, which rely on no other operation reading a tensor, and if control flow depends on numbers.
+        reads_numbers: whether control flow may depend on numbers.
     """
 
     def __init__(self, model: nn.Module | None, current: Current) -> None:
@@ -51,7 +52,7 @@ class Rewrites:
         self._pairs: dict[int, Pair] = {}  # by the id of the convolution
         self._refused: set[int] = set()  # ids of convolutions whose output has other readers
         self._dropped: dict[str, str] = {}
-        self._reads_numbers = False
+        self.reads_numbers = False
         self.is_local = True
         self.kinds: frozenset[str] = frozenset()
 
@@ -72,7 +73,7 @@ class Rewrites:
 
     def update(self, seen: Observation) -> None:
         """Update from an observed forward: add pairs that can be folded, and exclude those that must not be."""
-        self._reads_numbers |= seen.reads_numbers
+        self.reads_numbers |= seen.reads_numbers
         if seen.reads_numbers:
             self.drop((FOLDED_NORMS, INPLACE_RELUS), DECIDES)
         self._exclude({id(module) for module in self._plain.values() if _is_written(module, seen)})
@@ -119,7 +120,7 @@ class Rewrites:
             FEW_CHANNELS: any(has_few_channels(each) for each in self._plain.values()),
         }
         self.kinds = frozenset(kind for kind in KINDS if available[kind] and kind not in self._dropped)
-        self.is_local = not self._reads_numbers and self.kinds.isdisjoint((FOLDED_NORMS, INPLACE_RELUS))
+        self.is_local = not self.reads_numbers and self.kinds.isdisjoint((FOLDED_NORMS, INPLACE_RELUS))
 
 
 def _is_written(module: nn.Module, seen: Observation) -> bool:
