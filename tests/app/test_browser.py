@@ -80,6 +80,7 @@ def test_no_number_on_an_edge_covers_another_text(open_page, hidden):
     page = open_page()
     page.get_by_label("Network and training examples").click()
     page.get_by_role("option", name="Own network: XOR").click()
+    expect(page.get_by_label("Hidden layers")).to_have_value("3")  # the choice fills it, and must not do so afterwards
     page.get_by_label("Hidden layers").fill(hidden)
     page.click("#learn-reset")
     expect(page.locator("#learn-network svg")).to_have_attribute("aria-label", re.compile(f"Network of 2, {hidden}, 1"))
