@@ -34,6 +34,7 @@ from inputopt.app.loaded import Loaded, example_photo
 from inputopt.app.messages import failed, progress, said
 from inputopt.app.uploads import read_drawing, read_upload
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.probabilities import probabilities
 from inputopt.pictures.picture import to_image
 from inputopt.search.norms import NormName
 from inputopt.search.result import Result
@@ -213,7 +214,7 @@ class FoolTab:
         if end.result is None:
             return {self.status: said("Stopped before the first step.")}
         fooled = saved(net, settings, shown.x0, end.result)
-        views = shown.views(fooled.x, fooled.logits.softmax(0), "Result")
+        views = shown.views(fooled.x, probabilities(fooled.logits[None])[0], "Result")
         downloads = download("adversarial.png", fooled.png, "Download the result (PNG)")
         if settings.mode != "static":
             downloads += download("input.png", png_bytes(to_image(shown.x0[0])), "Download the input (PNG)")
@@ -232,12 +233,12 @@ class LiveView:
     def __call__(self, step: Any) -> str:
         if self._static:
             self.shown, self._static = _shown(self._net, self.shown.names, step.x[:1].clone()), False
-        return self.shown.views(step.x[:1], step.outputs[0].softmax(0), "Now")
+        return self.shown.views(step.x[:1], probabilities(step.outputs[:1])[0], "Now")
 
 
 @torch.no_grad()
 def _shown(net: Frozen, names: tuple[str, ...], x: Tensor) -> Shown:
-    return Shown(names, x, net(x)[0].softmax(0))
+    return Shown(names, x, probabilities(net(x))[0])
 
 
 def _views_of(net: Frozen, network: str, image: Image.Image) -> tuple[str, str]:
@@ -284,12 +285,11 @@ def _example_of(loaded: Loaded, network: str) -> Image.Image:
 def _text(settings: FoolSettings, shown: Shown, fooled: Fooled, end: Ended) -> str:
     """What the search found, in words."""
     result: Result = end.result
-    probabilities = fooled.logits.softmax(0)
     norm = settings.norm if settings.mode in ("within", "nearest") else "l2"
     distance = (
         f"{norm} distance {float(result.distance[0]):.3f}, {end.steps:,} evaluations, {end.fps:.0f} frames a second."
     )
-    now, before = shown.top(probabilities), shown.top(shown.before)
+    now, before = shown.top(probabilities(fooled.logits[None])[0]), shown.top(shown.before)
     if fooled.fools:
         check = "The PNG was read back and still fools the network."
         return f"{'Stopped. ' if end.stopped else ''}Fooled: {before} became {now}; {distance} {check}"

@@ -186,13 +186,15 @@ class AttackRun:
         Args:
             objective: objective to minimise, or an oracle.
             step, start, steps, problem, untargeted: as for `search`.
-            confidence: lead that the wrong class must have over the other classes, in logits.
+            confidence: lead that the wrong class must have over the other classes, in logits (or the run's scores).
             stop: which examples are finished before the last step.
         """
         problem = self.problem if problem is None else problem
         if isinstance(objective, Objective):
             goal = self.goal_of(problem, untargeted)
-            objective = self.oracle(objective, goal & ahead_by(confidence) if confidence else goal, step)
+            if confidence:
+                goal = goal & ahead_by(confidence, self.scores)
+            objective = self.oracle(on_scores(objective, self.scores), goal, step)
         return optimise(
             objective,
             step,

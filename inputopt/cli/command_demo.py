@@ -30,6 +30,7 @@ from inputopt.evaluation.report import Report
 from inputopt.evaluation.robustness_curve import curve_of, robustness_curve
 from inputopt.files import blank_figure, save_figure, write_text
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.probabilities import probabilities
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.dream import dream
 from inputopt.pictures.fool import fool
@@ -133,7 +134,7 @@ def _optimise_inputs(out: Path, seed: int) -> Shown:
     title = "Noise, the same noise after gradient descent, and the change"
     save_figure(pairs_sheet(starts, ends, net, title), out / "fool.png")
     with torch.no_grad():
-        sure = net(ends).softmax(1).gather(1, torch.tensor(FOOLED)[:, None])
+        sure = probabilities(net(ends)).gather(1, torch.tensor(FOOLED)[:, None])
     dreamt = _dream(out, seed)
     return Shown(
         f"{int(left.success.sum())} of {len(known)} correctly classified digits were changed until misclassified; the "

@@ -22,6 +22,7 @@ from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
 from inputopt.nets.class_names import by_name, of_imagenet
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.probabilities import probabilities
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.fool import fool
 from inputopt.pictures.sheet import FrameRecorder, contact_sheet, sheet, watch_all
@@ -82,7 +83,7 @@ def run_fool(options: argparse.Namespace) -> int:
             _save_fooled(journeys, [*images, stopped.result.x], net, out)
             raise
         images.append(result.x)
-        sure = result.logits.softmax(1)[:, target]
+        sure = probabilities(result.logits)[:, target]
         rows.append(
             {
                 "class": target,

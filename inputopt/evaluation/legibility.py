@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.probabilities import probabilities
 from inputopt.search.bounds import picture_range
 from inputopt.search.problem import Problem
 from inputopt.search.transforms import chained, jitter, noise, scale
@@ -57,7 +58,7 @@ def legibility(
         raise ValueError(f"photos must be as large as the pictures, {list(x.shape[2:])}, not {list(photos.shape[2:])}.")
     with torch.no_grad():
         activation = net(x).gather(1, classes[:, None])[:, 0]
-        transfer = torch.stack([judge(x).softmax(1).gather(1, classes[:, None])[:, 0] for judge in judges]).mean(0)
+        transfer = torch.stack([probabilities(judge(x)).gather(1, classes[:, None])[:, 0] for judge in judges]).mean(0)
     robust = robustness(net, x, classes, seed)
     return Legibility(activation, transfer, robust, spectrum_distance(x, photos))
 

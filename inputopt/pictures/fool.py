@@ -22,6 +22,7 @@ from inputopt.search.goals import confident
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Watch, optimise
 from inputopt.search.objectives.logits import cross_entropy
+from inputopt.search.objectives.probability_scores import on_scores
 from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box
@@ -82,9 +83,9 @@ def fool(
     within = picture_range(net, sizes)
     ids = torch.arange(count, device=net.device)
     x0 = within.clamp(within.of_parts(_initial_noise(start, sizes, seed, ids).to(net.dtype)))
-    problem, _ = check_problem(net, x0, [target] * count, ids)
+    problem, traits = check_problem(net, x0, [target] * count, ids)
     found = optimise(
-        Autograd(net, cross_entropy, confident(confidence)),
+        Autograd(net, on_scores(cross_entropy, traits.scores), confident(confidence, traits.scores)),
         GradientStep(by_width(within.width), rate * x0[0].numel() ** 0.5),
         Box(within.low, within.high),
         problem,

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.images import thumbnail
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.nets.probabilities import log_probabilities, probabilities
 from inputopt.pictures.canvas_choice import InRange, PictureCanvas
 from inputopt.pictures.fitted_cppn import FittedCPPN
 from inputopt.pictures.picture import Picture
@@ -220,7 +221,7 @@ def _log_probabilities(logits: Tensor) -> Tensor:
     Raises:
         ValueError: that is the case for every image.
     """
-    found = logits.log_softmax(1)
+    found = log_probabilities(logits)
     invalid = found.isnan().any(1)
     if bool(invalid.all()):
         raise ValueError("The model's logits are NaN or infinite for every image; check its bounds, mean and std.")
@@ -238,7 +239,7 @@ def _evaluated(
 ) -> EvolvedImages:
     """Evaluate the elites of the classes `goals`."""
     x = within.clamp(_decoded(canvas, elites.genomes[goals]))
-    probability = net(x).softmax(1).gather(1, goals[:, None])[:, 0]
+    probability = probabilities(net(x)).gather(1, goals[:, None])[:, 0]
     pictures = [Picture(image.clone(), {"picture": number}, net.bounds) for number, image in enumerate(x)]
     return EvolvedImages(
         pictures, probability, probability >= confidence, elites.generation, elites.generation * rules.population

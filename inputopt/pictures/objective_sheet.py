@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.nets.probabilities import probabilities
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.picture_search import scores
 from inputopt.pictures.sheet import named_sheet
@@ -59,7 +60,7 @@ def score_captions(net: Frozen, objective: Objective, x: Tensor, names: Sequence
         classes = [plain[1] if plain is not None and plain[0] in CLASSES else None for plain in plains]
         if None in classes:
             return [f"{name}\nscore {float(value):.3g}".strip() for name, value in zip(shown, values, strict=True)]
-        chosen = net(x).softmax(1)[torch.arange(len(x)), torch.tensor(classes)]
+        chosen = probabilities(net(x))[torch.arange(len(x)), torch.tensor(classes)]
     return [f"{name}\nprobability {float(share):.3f}" for name, share in zip(shown, chosen, strict=True)]
 
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt.search.objectives.logits import margin
+from inputopt.search.objectives.probability_scores import Scores, unchanged_scores
 from inputopt.search.problem import Problem
 
 
@@ -47,9 +48,14 @@ reached = Goal(_reached)
 """The predicted class is the problem's target."""
 
 
-def ahead_by(gap: float) -> Goal:
-    """The target's logit is at least `gap` above all others; without a target, any other logit is above the label's."""
-    return Goal(lambda outputs, problem: margin(outputs, problem.x0, problem) <= -gap)
+def ahead_by(gap: float, scores: Scores = unchanged_scores) -> Goal:
+    """The target's score is at least `gap` above all others; without a target, any other score is above the label's.
+
+    Args:
+        gap: difference of scores.
+        scores: maps the model's outputs to the scores; default: the outputs, for models that return logits.
+    """
+    return Goal(lambda outputs, problem: margin(scores(outputs), problem.x0, problem) <= -gap)
 
 
 never = Goal(lambda outputs, problem: torch.zeros_like(problem.label, dtype=torch.bool))
@@ -61,11 +67,16 @@ def is_class(number: int) -> Goal:
     return Goal(lambda outputs, problem: outputs.argmax(1) == number)
 
 
-def confident(probability: float) -> Goal:
-    """The softmax probability of the problem's label is at least `probability`."""
+def confident(probability: float, scores: Scores = unchanged_scores) -> Goal:
+    """The softmax probability of the problem's label is at least `probability`.
+
+    Args:
+        probability: between 0 and 1.
+        scores: maps the model's outputs to logits; default: the outputs themselves.
+    """
 
     def test(outputs: Tensor, problem: Problem) -> Tensor:
-        return outputs.softmax(1).gather(1, problem.label[:, None])[:, 0] >= probability
+        return scores(outputs).softmax(1).gather(1, problem.label[:, None])[:, 0] >= probability
 
     return Goal(test)
 

@@ -9,10 +9,14 @@ import torch
 from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.probabilities import looks_like_probabilities
 from inputopt.search.network_draws import keyed
 from inputopt.search.objectives.probability_scores import Scores, enlarged_scores, log_scores, unchanged_scores
 
-PROBABILITIES = "The model seems to return probabilities: attacks need logits, whose gradients do not vanish."
+PROBABILITIES = (
+    "The model seems to return probabilities: losses are computed from their logarithms, but where a probability "
+    "underflows to 0 its gradient is lost; return logits."
+)
 
 
 EXAMPLES_RUN = 8
@@ -73,12 +77,6 @@ def _exponent(logits: Tensor) -> int:
     """The exponent of `NetworkTraits` for logits [B, n], with which the largest is between 8 and 16, as if trained."""
     largest = float(logits.nan_to_num(0, 0, 0).abs().max())
     return min(LARGEST_EXPONENT, 4 - math.frexp(largest)[1]) if 0 < largest < TINY else 0
-
-
-def looks_like_probabilities(logits: Tensor) -> bool:
-    """Whether all elements of [B, n] are at least 0 and every row sums to 1."""
-    sums = logits.sum(1)
-    return bool((logits >= 0).all()) and bool(torch.allclose(sums, torch.ones_like(sums), atol=1e-4))
 
 
 @torch.no_grad()

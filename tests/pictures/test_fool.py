@@ -38,6 +38,16 @@ def test_static_becomes_each_class_at_99_percent(target):
     assert bool((result.distance < nearest).all())
 
 
+def test_probabilities_are_not_taken_for_logits():
+    served = nn.Sequential(digits_net(), nn.Softmax(1))
+    by_logits, found = (inputopt.fool(net, 4, (1, 28, 28), count=3) for net in (digits_net(), served))
+    assert found.success.all()
+    torch.testing.assert_close(found.x, by_logits.x, rtol=0, atol=1e-3)
+    objective = inputopt.LogProbability(4)
+    pictures = [inputopt.visualize(net, objective, 28, colours=1, steps=8, quality="draft") for net in (digits_net(), served)]
+    torch.testing.assert_close(pictures[1].x, pictures[0].x, rtol=0, atol=1e-2)
+
+
 def test_fooling_starts_from_even_static_of_its_own():
     seen = []
     inputopt.fool(digits_net(), 3, (1, 28, 28), count=20, steps=1, watch=seen.append)

@@ -105,5 +105,6 @@ def nearest_boundary(run: AttackRun, classes: int) -> Oracle:
         attack.eot_samples,
         keyed(run.seed, SEARCHING) if run.stochastic else unseeded,
         run.meter,
+        run.scores,
     )
     return run.confirming(oracle, goal)

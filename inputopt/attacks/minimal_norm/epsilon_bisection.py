@@ -77,7 +77,7 @@ class EpsilonBisection(MinimalNormAttack):
 def _estimated_distance(run: AttackRun) -> Tensor:
     """Distance to the linearised boundary of the runner-up class, or of the target, [B]."""
     distance = distance_in_box(run.norm, run.problem)
-    _, distances = boundary_distances(run.net, run.problem, 1, distance, run.meter)
+    _, distances = boundary_distances(run.net, run.problem, 1, distance, run.meter, run.scores)
     return distances[:, 0]
 
 

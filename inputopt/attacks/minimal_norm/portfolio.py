@@ -123,7 +123,8 @@ def _queries_used(run: AttackRun) -> int:
 def _initial_candidates(run: AttackRun, count: int) -> Candidates:
     """Candidate classes, ranked by the distance to their linearised boundary, nearest first."""
     problem = run.problem
-    classes, distance = boundary_distances(run.net, problem, count, distance_in_box(run.norm, problem), run.meter)
+    in_box = distance_in_box(run.norm, problem)
+    classes, distance = boundary_distances(run.net, problem, count, in_box, run.meter, run.scores)
     order = distance.argsort(1)
     points = problem.x0[:, None].expand(-1, classes.shape[1], *problem.x0.shape[1:])
     ranks = NOT_REACHED * (1 + distance.gather(1, order).clamp(max=1e6))

@@ -34,5 +34,6 @@ def towards_classes(run: AttackRun, classes: int) -> tuple[Problem, Tensor, int]
 
 def towards_nearest(run: AttackRun, count: int) -> Problem:
     """Target, of the `count` classes with the highest logits, the one with the nearest linearised boundary."""
-    classes, distance = boundary_distances(run.net, run.problem, count, linear_distance(run.norm), run.meter)
+    distances = linear_distance(run.norm)
+    classes, distance = boundary_distances(run.net, run.problem, count, distances, run.meter, run.scores)
     return replace(run.problem, target=classes.gather(1, distance.argmin(1, keepdim=True))[:, 0])

@@ -11,6 +11,7 @@ from torch import Tensor
 from inputopt.evaluation.report_page.nearest_distances import NearestDistances
 from inputopt.images import Bounds, are_images, ends, thumbnail
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.probabilities import probabilities
 
 CHANGES = 6
 """Number of changed elements listed for an input that is not an image."""
@@ -116,10 +117,7 @@ def fragile_examples(
 
 @torch.no_grad()
 def _judged(net: Frozen, x: Tensor, name_of: Callable[[int], str]) -> list[Judged]:
-    logits = net(x)
-    positive = bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < 1e-3).all())
-    probabilities = logits if positive else logits.softmax(1)  # some models return probabilities
-    best = probabilities.max(1)
+    best = probabilities(net(x)).max(1)
     return [
         Judged(name_of(kind), chance) for kind, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True)
     ]

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.class_names import by_name, of_imagenet
+from inputopt.nets.probabilities import log_probabilities, looks_like_probabilities
 from inputopt.search.channel_axes.layout import Layout, NetworkGeometry, axis_of, channels_second, grid_of
 from inputopt.search.objectives.layer_energy import layer_energy
 from inputopt.search.objectives.matching import diversity
@@ -177,7 +178,10 @@ def LogProbability(number: int | str | Sequence[int | str], temperature: float =
     checks.positive("temperature", temperature)
 
     def value(outputs: Tensor, _: Tensor, problem: Problem) -> Tensor:
-        scaled = of_imagenet(outputs, named) / temperature
+        logits = of_imagenet(outputs, named)
+        if looks_like_probabilities(logits):
+            logits = log_probabilities(logits)
+        scaled = logits / temperature
         return temperature * _selected(scaled.log_softmax(1), numbers, "the output", problem)
 
     plain = ["LogProbability", _plain(given, numbers)]

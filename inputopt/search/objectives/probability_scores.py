@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import torch
 from torch import Tensor
 
+from inputopt.nets.probabilities import logarithms
 from inputopt.search.objectives.objective import Objective
 
 Scores = Callable[[Tensor], Tensor]
@@ -24,7 +24,7 @@ def log_scores(outputs: Tensor) -> Tensor:
     Differences of probabilities lose their gradient to rounding once the model is confident; through the logarithm the
     gradient of a softmax is that of its logits, as far as the smallest probability does not underflow to 0.
     """
-    return outputs.clamp_min(torch.finfo(outputs.dtype).tiny).log()
+    return logarithms(outputs)
 
 
 def enlarged_scores(exponent: int) -> Scores:

@@ -94,6 +94,7 @@ class NearestBoundary:
         norm: norm that distances are measured in.
         classes: number of classes with the highest logits to compare, one backward each; 1 with a target.
         transform, canvas, eot_samples, draws, meter: as for `Autograd`.
+        scores: maps the model's outputs to the scores whose gaps are linearised.
     """
 
     net: Frozen
@@ -105,6 +106,7 @@ class NearestBoundary:
     eot_samples: int = 1
     draws: Draws = unseeded
     meter: QueryCounter = field(default_factory=QueryCounter)
+    scores: Scores = unchanged_scores
 
     def __call__(self, z: Tensor, problem: Problem, index: int) -> tuple[Evaluation, Vjp]:
         variable = z.detach().requires_grad_()
@@ -112,13 +114,15 @@ class NearestBoundary:
             x = self.canvas(variable, problem)
             outputs = self._averaged(x, problem, index)
         self.meter.forward(problem.example, self.eot_samples)
-        logits = outputs.detach()
         x = z if x is variable else x.detach()
-        seen = evaluation(x, logits, margin(logits, x, problem), self.goal, problem, self.meter)
+        with torch.enable_grad():
+            scores = self.scores(outputs)
+        loss = margin(scores.detach(), x, problem)
+        seen = evaluation(x, outputs.detach(), loss, self.goal, problem, self.meter)
 
         def vjp(active: Tensor | None) -> Tensor:
             self.meter.backward(active_examples(problem, active), self.classes * self.eot_samples)
-            return of_rows(self._hyperplane(outputs, variable, seen.loss, problem), active)
+            return of_rows(self._hyperplane(scores, variable, seen.loss, problem), active)
 
         return seen, vjp
 
@@ -130,11 +134,11 @@ class NearestBoundary:
                 logits.append(self.net(self.transform(x, problem, draw)))
         return logits[0] if len(logits) == 1 else torch.stack(logits).mean(0)
 
-    def _hyperplane(self, outputs: Tensor, variable: Tensor, loss: Tensor, problem: Problem) -> Tensor:
+    def _hyperplane(self, scores: Tensor, variable: Tensor, loss: Tensor, problem: Problem) -> Tensor:
         tiny = torch.finfo(loss.dtype).tiny
         grad_nearest, nearest = torch.zeros_like(variable), torch.full_like(loss, torch.inf)
         with torch.enable_grad():
-            gaps = self._gaps(outputs, variable, problem)
+            gaps = self._gaps(scores, variable, problem)
         for number in range(self.classes):
             gap = gaps[:, number].detach()
             grad = self.net.gradient(gaps[:, number], variable, self.eot_samples, keep=number + 1 < self.classes)
@@ -146,9 +150,9 @@ class NearestBoundary:
             nearest = torch.where(distance < nearest, distance, nearest)
         return grad_nearest
 
-    def _gaps(self, outputs: Tensor, variable: Tensor, problem: Problem) -> Tensor:
-        """Label logit minus each class logit; with a target, best other logit minus target logit, [B, classes]."""
+    def _gaps(self, scores: Tensor, variable: Tensor, problem: Problem) -> Tensor:
+        """Label score minus each class score; with a target, best other score minus target score, [B, classes]."""
         if problem.target is not None:
-            return margin(outputs, variable, problem)[:, None].expand(-1, self.classes)
-        classes = others_first(outputs.detach(), problem.label, self.classes)
-        return logit_of(outputs, problem.label)[:, None] - outputs.gather(1, classes)
+            return margin(scores, variable, problem)[:, None].expand(-1, self.classes)
+        classes = others_first(scores.detach(), problem.label, self.classes)
+        return logit_of(scores, problem.label)[:, None] - scores.gather(1, classes)

@@ -65,6 +65,20 @@ def test_linear_classifiers_have_a_known_answer(classes, norm, attack, within):
     assert relative_to_optimum(attack, classifier, norm) <= within
 
 
+@pytest.mark.filterwarnings("ignore:The model seems to return probabilities")
+@pytest.mark.parametrize(
+    ("norm", "attack"),
+    [case[:2] for case in LINEAR if case[0] == "l2"] + [("l0", attacks.JSMA(pixels=1)), ("l0", attacks.SigmaZero())],
+    ids=lambda value: getattr(type(value), "__name__", "") + str(value)[:5],
+)
+def test_probabilities_are_moved_as_their_logits_are(norm, attack):
+    plain = linear((3, 4), 4, count=6, gaps=(1, 2), beyond=3.0, spread=0.1, bounds=(-2.0, 2.0))
+    sure = inputopt.Frozen(lambda x: (10 * plain(x)).softmax(1), bounds=plain.bounds)  # flat at 1 - 5e-5 or more
+    logits = inputopt.Frozen(lambda x: 10 * plain(x), bounds=plain.bounds)
+    by_logits, found = (attack(net, plain.x, plain.y) for net in (logits, sure))
+    torch.testing.assert_close(found.distance, by_logits.distance, rtol=1e-3, atol=0)
+
+
 @pytest.mark.parametrize(
     "attack", [attacks.MinimalNorm("l0", queries=600), attacks.JSMA(pixels=1), attacks.SigmaZero()]
 )
