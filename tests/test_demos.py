@@ -87,7 +87,7 @@ def looks_robust(printed: str) -> None:
     for name in ("rounded", "low pass"):
         clean, before, after = shares[name]
         assert clean >= before > after
-        assert rows(printed, rf"^{name}: .* (\d+) more inputs: robust accuracy \S+ % .* -> .* to \S+ %\)\.$")
+        assert rows(printed, rf"^{name}: .* (\d+) more inputs: robust accuracy \S+ % .* -> .* to \S+ %\)\.")
 
 
 def nearest_neighbours(printed: str) -> None:
