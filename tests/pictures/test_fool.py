@@ -44,7 +44,9 @@ def test_probabilities_are_not_taken_for_logits():
     assert found.success.all()
     torch.testing.assert_close(found.x, by_logits.x, rtol=0, atol=1e-3)
     objective = inputopt.LogProbability(4)
-    pictures = [inputopt.visualize(net, objective, 28, colours=1, steps=8, quality="draft") for net in (digits_net(), served)]
+    pictures = [
+        inputopt.visualize(net, objective, 28, colours=1, steps=8, quality="draft") for net in (digits_net(), served)
+    ]
     torch.testing.assert_close(pictures[1].x, pictures[0].x, rtol=0, atol=1e-2)
 
 
