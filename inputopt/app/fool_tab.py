@@ -33,8 +33,8 @@ from inputopt.app.live_search import Ended, Session
 from inputopt.app.loaded import Loaded, example_photo
 from inputopt.app.messages import failed, progress, said
 from inputopt.app.uploads import read_drawing, read_upload
+from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.probabilities import probabilities
 from inputopt.pictures.picture import to_image
 from inputopt.search.norms import NormName
 from inputopt.search.result import Result

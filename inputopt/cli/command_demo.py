@@ -29,8 +29,8 @@ from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.robustness_curve import curve_of, robustness_curve
 from inputopt.files import blank_figure, save_figure, write_text
+from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.probabilities import probabilities
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.dream import dream
 from inputopt.pictures.fool import fool

@@ -21,8 +21,8 @@ from inputopt.cli.parsing import class_or_name, probability, side_or_shape, whol
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
 from inputopt.nets.class_names import by_name, of_imagenet
+from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.probabilities import probabilities
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.fool import fool
 from inputopt.pictures.sheet import FrameRecorder, contact_sheet, sheet, watch_all

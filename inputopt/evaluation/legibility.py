@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.probabilities import probabilities
 from inputopt.search.bounds import picture_range
 from inputopt.search.problem import Problem
 from inputopt.search.transforms import chained, jitter, noise, scale

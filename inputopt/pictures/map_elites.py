@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.images import thumbnail
+from inputopt.nets.class_probabilities import log_probabilities, probabilities
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.nets.probabilities import log_probabilities, probabilities
 from inputopt.pictures.canvas_choice import InRange, PictureCanvas
 from inputopt.pictures.fitted_cppn import FittedCPPN
 from inputopt.pictures.picture import Picture

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
-from inputopt.nets.probabilities import probabilities
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.picture_search import scores
 from inputopt.pictures.sheet import named_sheet

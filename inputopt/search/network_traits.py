@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from inputopt.nets.class_probabilities import looks_like_probabilities
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.probabilities import looks_like_probabilities
 from inputopt.search.network_draws import keyed
 from inputopt.search.objectives.probability_scores import Scores, enlarged_scores, log_scores, unchanged_scores
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from inputopt.evaluation.report_page.nearest_distances import NearestDistances
 from inputopt.images import Bounds, are_images, ends, thumbnail
+from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.probabilities import probabilities
 
 CHANGES = 6
 """Number of changed elements listed for an input that is not an image."""

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.nets.class_names import by_name, of_imagenet
-from inputopt.nets.probabilities import log_probabilities, looks_like_probabilities
+from inputopt.nets.class_probabilities import log_probabilities, looks_like_probabilities
 from inputopt.search.channel_axes.layout import Layout, NetworkGeometry, axis_of, channels_second, grid_of
 from inputopt.search.objectives.layer_energy import layer_energy
 from inputopt.search.objectives.matching import diversity

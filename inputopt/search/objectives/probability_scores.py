@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from inputopt.nets.probabilities import logarithms
+from inputopt.nets.class_probabilities import logarithms
 from inputopt.search.objectives.objective import Objective
 
 Scores = Callable[[Tensor], Tensor]
