@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 import torch
 from browser import launched
-from contracts import digits, known_inputs, small_net
+from contracts import digits, digits_net, known_inputs, small_net
 from torch import nn
 
 import inputopt
@@ -222,6 +222,28 @@ def test_minimal_distances_are_of_a_seeded_sample_and_never_above_those_of_the_e
         assert not bool((net(found.x).argmax(1) == report.label[found.rows]).any())
     every = nearest_distances.sampled_rows(5, 8, 0)
     assert every.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_distances_of_an_adapted_evaluation_follow_the_repaired_gradients():
+    class Rounded(nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net
+
+        def forward(self, x):
+            return self.net((x * 10).round() / 10)
+
+    net, x, y = Rounded(digits_net()), digits().held_x[:12], digits().held_y[:12]
+    report = inputopt.evaluate(net, x, y, "linf", 0.1, "quick", adapt=True)
+    unadapted = inputopt.evaluate(net, x, y, "linf", 0.1, "quick", adapt=False)
+    assert report.robust_accuracy < report.robust_accuracy_before_adapting
+    by_repair, by_own = (nearest_distances.measured(each, inputopt.Frozen(net), x, 12) for each in (report, unadapted))
+    assert float(by_own.distance.median()) >= 0.1  # gradients of the rounding are zero: only the evaluation's own
+    assert float(by_repair.distance.median()) < 0.06  # half a step of the rounding moves a pixel
+    with torch.no_grad():
+        fooled = net(by_repair.x).argmax(1) != report.label
+    assert torch.equal(fooled, torch.isfinite(by_repair.distance))
+    assert "along repaired gradients" in by_repair.source
 
 
 def test_a_network_without_a_derivative_has_a_page_without_a_curve(tmp_path, robust_digits):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,9 +11,13 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
+from inputopt.attacks.regions import ball_region
+from inputopt.evaluation.remedies.repaired_distances import repaired_distances
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.robustness_curve import RobustnessCurve
+from inputopt.evaluation.threat import Threat
 from inputopt.nets.frozen import Frozen
+from inputopt.search.inputs import check_problem
 from inputopt.search.norms import find_norm
 
 QUERIES = 300
@@ -53,6 +57,8 @@ def of_curve(curve: RobustnessCurve) -> NearestDistances:
 def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDistances:
     """Distances by `MinimalNorm`, or those of the evaluation's own adversarial examples where these are nearer.
 
+    If remedies lowered the figure, `MinimalNorm` is also run along the repaired gradients.
+
     Args:
         report: the report; its seed draws the sample and seeds the attack.
         net: the network.
@@ -68,16 +74,32 @@ def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDista
     started, part = time.perf_counter(), x0[rows]
     label = None if report.label is None else report.label[rows]
     found = attack(net, part, label, seed=seed, ids=rows)
+    candidates = [(found.x, found.distance)]
+    candidates.append((report.x[rows], torch.where(_fooled(report)[rows], norm.size(report.x[rows] - part), torch.inf)))
+    repaired = report.robust_accuracy < (report.robust_accuracy_before_adapting or 0)
+    if repaired:
+        candidates.append(repaired_distances(_threat(settings, net, part, label, rows), attack))
     seconds = time.perf_counter() - started
-    known = torch.where(_fooled(report)[rows], norm.size(report.x[rows] - part), torch.inf)
-    nearer = known < found.distance
-    x = torch.where(nearer.reshape(-1, *(1,) * (x0.ndim - 1)), report.x[rows], found.x)
+    distances = torch.stack([each.to(found.distance) for _, each in candidates])
+    distance, which_found = distances.min(0)
+    x = torch.stack([points for points, _ in candidates])[which_found, torch.arange(len(rows))]
     which = f"all {len(x0):,} inputs" if len(rows) == len(x0) else f"{len(rows):,} of {len(x0):,} inputs (seed {seed})"
     source = (
-        f"Minimal distances of {which} by MinimalNorm with {QUERIES} queries each, or by the evaluation's own "
+        f"Minimal distances of {which} by MinimalNorm with {QUERIES} queries each"
+        f"{', along repaired gradients too' if repaired else ''}, or by the evaluation's own "
         f"adversarial examples where these are nearer; measured in {seconds:.1f} s."
     )
-    return NearestDistances(torch.minimum(known, found.distance).cpu(), source, rows, x.cpu())
+    return NearestDistances(distance.cpu(), source, rows, x.cpu())
+
+
+def _threat(settings: dict[str, Any], net: Frozen, x: Tensor, label: Tensor | None, ids: Tensor) -> Threat:
+    """The evaluation's threat on some of its inputs."""
+    problem, traits = check_problem(net, x, label, ids)
+    eps, norm = settings["eps"], settings["norm"]
+    radius = torch.tensor(eps)[ids] if isinstance(eps, list) else eps
+    problem = replace(problem, region=ball_region(net, problem, find_norm(norm), radius, None))
+    levels, samples = settings.get("levels"), settings.get("eot_samples", 1)
+    return Threat(net, problem, traits, norm, int(settings["seed"]), levels, samples)
 
 
 def of_evaluation(report: Report, x0: Tensor) -> NearestDistances:
