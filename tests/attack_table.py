@@ -23,8 +23,10 @@ from inputopt.attacks.minimal_norm import (
     ead,
     fab,
     fmn,
+    hop_skip_jump,
     jsma,
     pdpgd,
+    random_starts,
     sigma_zero,
     trust_region,
 )
@@ -176,6 +178,17 @@ ROWS = {
         steps={"CarliniWagnerStep": lambda run: carlini_wagner.CarliniWagnerStep(steps=2)},
     ),
     "EAD": Row(("l1",), {**WEIGHED, "weight": 1.0}, SHORT_WEIGHED, steps={"EADStep": lambda run: ead.EADStep(steps=2)}),
+    "HopSkipJump": Row(
+        ("l2", "linf"),
+        {"queries": 300},
+        {"queries": 120},
+        seeded=True,
+        gradient_free=True,
+        steps={
+            "HalvingStep": lambda run: hop_skip_jump.HalvingStep(),
+            "RandomImageStep": lambda run: random_starts.RandomImageStep(seed=0),
+        },
+    ),
     "EpsilonBisection": Row(EVERY, {"rounds": 4}, None, seeded=True),
     "MinimalNorm": Row(
         EVERY,

@@ -50,7 +50,7 @@ def test_every_published_attack_cites_its_paper():
         assert YEAR.search(own) or name in OURS, name
 
 
-OURS = {"EpsilonBisection", "MinimalNorm", "MultiTargeted", "Round"}
+OURS = {"Decisions", "EpsilonBisection", "MinimalNorm", "MultiTargeted", "Round"}
 """Made here, of published parts."""
 
 

@@ -3,6 +3,7 @@
 from inputopt.attacks.apgd import APGD
 from inputopt.attacks.apgd_targeted import TargetedAPGD
 from inputopt.attacks.bim import BIM
+from inputopt.attacks.decisions import Decisions
 from inputopt.attacks.fgsm import FGSM
 from inputopt.attacks.mi_fgsm import MIFGSM
 from inputopt.attacks.minimal_norm.alma import ALMA
@@ -13,6 +14,7 @@ from inputopt.attacks.minimal_norm.ead import EAD
 from inputopt.attacks.minimal_norm.epsilon_bisection import EpsilonBisection
 from inputopt.attacks.minimal_norm.fab import FAB, TargetedFAB
 from inputopt.attacks.minimal_norm.fmn import FMN
+from inputopt.attacks.minimal_norm.hop_skip_jump import HopSkipJump
 from inputopt.attacks.minimal_norm.jsma import JSMA
 from inputopt.attacks.minimal_norm.pdpgd import PDGD, PDPGD
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
@@ -41,8 +43,10 @@ __all__ = [
     "PDPGD",
     "PGD",
     "CarliniWagner",
+    "Decisions",
     "DeepFool",
     "EpsilonBisection",
+    "HopSkipJump",
     "MinimalNorm",
     "MultiTargeted",
     "Round",

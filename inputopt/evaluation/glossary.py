@@ -55,6 +55,10 @@ ATTACK_GLOSSARY = {
     "FMN": Explanation(
         "gradient steps in a ball whose radius follows the estimated distance of the boundary", "Pintor et al., 2021"
     ),
+    "HopSkipJump": Explanation(
+        "walk along the decision boundary whose normal is estimated from predicted classes; it uses no gradient",
+        "Chen et al., 2020",
+    ),
     "JSMA": Explanation(
         "changes the pair of elements with the highest saliency, one pair after another", "Papernot et al., 2016"
     ),

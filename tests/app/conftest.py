@@ -13,15 +13,24 @@ from playwright.sync_api import expect
 INTERRUPTED = 130
 
 
+def heed_interrupts():
+    """Let SIGINT end a process: started by a command that a shell runs in the background, it would be ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture(scope="module")
 def address():
     """The address of a playground that `inputopt app` serves until the tests end."""
     command = [sys.executable, "-m", "inputopt", "app", "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as served:
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, preexec_fn=heed_interrupts) as served:
         line = served.stdout.readline()
         yield re.search(r"http://127\.0\.0\.1:\d+/", line)[0]
         served.send_signal(signal.SIGINT)
-        _, errors = served.communicate(timeout=20)
+        try:
+            _, errors = served.communicate(timeout=20)
+        finally:
+            served.kill()  # if it did not end
     assert served.returncode == INTERRUPTED
     assert "Traceback" not in errors
 

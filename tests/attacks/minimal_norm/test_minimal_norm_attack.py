@@ -54,7 +54,8 @@ COUNTING = (attacks.DeepFool, attacks.SuperDeepFool, attacks.FAB, attacks.Target
 @pytest.mark.parametrize(
     ("classes", "norm", "attack", "within"),
     [(4, *case) for case in LINEAR]
-    + [(2, *case) for case in LINEAR if isinstance(case[1], COUNTING) and case[0] == "l2"],
+    + [(2, *case) for case in LINEAR if isinstance(case[1], COUNTING) and case[0] == "l2"]
+    + [(2, norm, attacks.HopSkipJump(norm, queries=3000), FAIR) for norm in ("l2", "linf")],  # local with more classes
     ids=lambda value: getattr(type(value), "__name__", "") + str(value)[:5],
 )
 def test_linear_classifiers_have_a_known_answer(classes, norm, attack, within):
@@ -77,6 +78,39 @@ def test_probabilities_are_moved_as_their_logits_are(norm, attack):
     logits = inputopt.Frozen(lambda x: 10 * plain(x), bounds=plain.bounds)
     by_logits, found = (attack(net, plain.x, plain.y) for net in (logits, sure))
     torch.testing.assert_close(found.distance, by_logits.distance, rtol=1e-3, atol=0)
+
+
+def test_a_model_that_returns_only_classes_is_attacked_within_its_budget():
+    net, x, y = known()
+    attack, asked = attacks.HopSkipJump("l2", queries=700), []
+
+    def decide(inputs):
+        asked.append(len(inputs))
+        with torch.no_grad():
+            return net(inputs).argmax(1)
+
+    found = attack(decide, x, y)
+    assert sum(asked) <= 700 * len(x) + 200  # the check of the model's traits before the search
+    assert bool((found.forwards <= 700).all())
+    assert bool((found.backwards == 0).all())
+    by_scores = attack(net, x, y)
+    assert torch.equal(found.x, by_scores.x)
+    with torch.no_grad():
+        assert bool((net(found.x).argmax(1) != y).all())
+    more = attacks.HopSkipJump("l2", queries=5000)(decide, x, y)
+    best = attacks.MinimalNorm("l2", queries=1000)(net, x, y).distance
+    assert bool((more.distance >= best * (1 - 1e-3)).all())
+    assert float((more.distance / best).median()) < 1.01
+    assert float((more.distance / best).max()) < 1.5  # it is a local search
+    target = (y + 1) % 6
+    start = torch.stack([x[(y == label).nonzero()[0, 0]] if bool((y == label).any()) else x[0] for label in target])
+    towards = attack(decide, x, y, target=target, start=start)
+    reached = net(start).argmax(1) == target
+    assert bool(towards.success[reached].all())
+    with torch.no_grad():
+        assert torch.equal(net(towards.x).argmax(1) == target, towards.success)
+    with pytest.raises(ValueError, match="give the number of classes"):
+        attack(inputopt.Frozen(attacks.Decisions(decide, 2)), x, y)
 
 
 @pytest.mark.parametrize(

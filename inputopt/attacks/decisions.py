@@ -1,0 +1,73 @@
+"""Models that return only the predicted class of each input, in the form of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from inputopt import checks
+from inputopt.nets.frozen import Frozen
+
+Decide = Callable[[Tensor], Tensor]
+"""Inputs [B, ...] -> predicted classes, int64 [B]."""
+
+
+MANY = 1000
+"""Classes of a model of which only some predicted classes are known."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Scores of a function that returns predicted classes: 1 for the predicted class and -1 for the others.
+
+    Freeze it to set bounds: `Frozen(Decisions(decide, 10), bounds=(0, 255))`.
+
+    Attributes:
+        decide: inputs [B, ...] -> predicted classes, int64 [B].
+        classes: number of classes.
+    """
+
+    decide: Decide
+    classes: int
+
+    def __post_init__(self) -> None:
+        checks.whole("classes", self.classes, least=2)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Scores [B, classes].
+
+        Raises:
+            ValueError: a predicted class that is not one of them.
+        """
+        predicted = self.decide(x)
+        if bool(((predicted < 0) | (predicted >= self.classes)).any()):
+            raise ValueError(
+                f"The model returned class {int(predicted.max())}, but there are {self.classes} classes; give the "
+                "number of classes: Decisions(model, classes)."
+            )
+        return 2 * functional.one_hot(predicted.long(), self.classes).to(x.dtype) - 1
+
+
+@torch.no_grad()
+def scores_of(model: Any, x: Any, y: Any) -> Any:
+    """The model, or if it returns predicted classes its `Decisions`.
+
+    The number of classes is then `MANY`, or one more than the largest label or predicted class of the inputs.
+
+    Args:
+        model: a network, or a function.
+        x: inputs [B, ...].
+        y: labels [B]; None for the model's predictions.
+    """
+    if isinstance(model, (Frozen, nn.Module, Decisions)) or not isinstance(x, Tensor) or not len(x):
+        return model
+    predicted = model(x.detach().clone())
+    if not isinstance(predicted, Tensor) or predicted.is_floating_point() or predicted.shape != (len(x),):
+        return model
+    largest = int(predicted.max()) if y is None else max(int(predicted.max()), int(checks.as_tensor(y).max()))
+    return Decisions(model, max(MANY, largest + 1))
