@@ -20,6 +20,7 @@ from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.certificates import CertifiedInputs, certify_inputs
 from inputopt.evaluation.final_check import FinalCheck, check_final_images, logits_one_by_one
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
+from inputopt.evaluation.indicators.hard_labels import only_labels
 from inputopt.evaluation.measurements import Measurements
 from inputopt.evaluation.protocol_run import ProtocolRun, run_protocol
 from inputopt.evaluation.protocols import PRESETS, PresetName
@@ -96,7 +97,7 @@ def evaluate(
     clean, tell = EvaluationState.at_start(net, problem, logits, traits, seed), callback or ignore
     tell(stage_figures([], clean.robust))
     proofs = certify_inputs(net, problem, norm, preset, traits)
-    measured = Measurements(net, traits, problem, clean.robust, seed, y is not None)
+    measured = Measurements(net, traits, problem, clean.robust, seed, y is not None, only_labels(logits))
 
     def notify(rows: Sequence[AttackRow], robust: Tensor, remedy: int = 0) -> None:
         tell(stage_figures(rows, robust, remedy))

@@ -43,6 +43,10 @@ ATTACK_GLOSSARY = {
         "normalised gradient steps on a sphere that shrinks after a success and grows after a failure",
         "Rony et al., 2019",
     ),
+    "DecisionSearch": Explanation(
+        "walk along the decision boundary whose normal is estimated from predicted classes, kept if it ends within eps",
+        "Chen et al., 2020",
+    ),
     "DeepFool": Explanation("steps to the nearest boundary of the linearised network", "Moosavi-Dezfooli et al., 2016"),
     "EAD": Explanation(
         "Carlini and Wagner's loss with an elastic-net distance, L1 and L2, by iterative shrinkage", "Chen et al., 2018"

@@ -42,6 +42,7 @@ class Measurements:
         correct: which clean inputs are classified correctly, bool [B].
         seed: random seed.
         labels_given: whether the labels are the caller's; if not, clean accuracy says nothing.
+        only_labels: whether the outputs have very few different values, like labels or votes.
     """
 
     net: Frozen
@@ -50,6 +51,7 @@ class Measurements:
     correct: Tensor
     seed: int
     labels_given: bool
+    only_labels: bool = False
     agreement: GradientAgreement | None = field(init=False, default=None)
     later: GradientAgreement | None = field(init=False, default=None)
 

@@ -17,6 +17,7 @@ from inputopt.evaluation.measurements import Measurements, late_successes
 from inputopt.evaluation.protocols import (
     PresetName,
     Stage,
+    decision_protocol,
     find_protocol,
     full_search,
     gradient_free_protocol,
@@ -93,7 +94,8 @@ def _stages(threat: Threat, preset: PresetName, measured: Measurements) -> tuple
         return gradient_free_protocol(preset, norm), []
     if threat.traits.batch_dependent:
         return one_by_one_protocol(preset, norm, classes), []
-    return find_protocol(preset, norm), full_search(preset, norm, classes)
+    by_class = decision_protocol(preset, norm) if measured.only_labels else []
+    return find_protocol(preset, norm), [*full_search(preset, norm, classes), *by_class]
 
 
 def _attacked(stage: Stage, threat: Threat, tried: Tensor) -> Result | None:

@@ -14,6 +14,7 @@ from inputopt.attacks.multi_targeted import MultiTargeted, Round
 from inputopt.attacks.pgd import PGD
 from inputopt.attacks.sparse_rs import SparseRS
 from inputopt.attacks.square import Square
+from inputopt.evaluation.decision_search import DecisionSearch
 from inputopt.evaluation.state import Selection, all_robust, margin_below, margin_reduced
 from inputopt.search.norms import NormName
 
@@ -153,8 +154,16 @@ DLR_CLASSES = 4
 
 
 def gradient_free_protocol(preset: PresetName, norm: NormName) -> list[Stage]:
-    """The stages for a network without a derivative."""
-    return [_black_box(norm, BLACK_BOX[preset])]
+    """The stages for a network without a derivative: by its scores, and by its classes alone."""
+    return [_black_box(norm, BLACK_BOX[preset]), *decision_protocol(preset, norm)]
+
+
+def decision_protocol(preset: PresetName, norm: NormName) -> list[Stage]:
+    """A decision-based search, which does not depend on scores that lead, in the norms that have one."""
+    if norm not in DecisionSearch.norms:
+        return []
+    queries = BLACK_BOX[preset]
+    return [_in_norm(Stage(f"HopSkipJump, {queries:,} queries", DecisionSearch(queries=queries)), norm)]
 
 
 def one_by_one_protocol(preset: PresetName, norm: NormName, classes: int) -> list[Stage]:

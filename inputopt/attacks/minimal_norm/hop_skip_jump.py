@@ -32,6 +32,9 @@ STARTS = 25
 JUMPS = 12
 """Lengths tried for a step along the estimated normal, each half of the one before."""
 
+LEAST_QUERIES = 30
+"""Fewest queries: starting points and a bisection."""
+
 LEAST, MOST = 10, 10_000
 """Fewest and most directions that a normal is estimated from."""
 
@@ -80,7 +83,7 @@ class HopSkipJump(MinimalNormAttack):
     elsewhere: ClassVar[str] = "SparseRS"
     gradient_free: ClassVar[bool] = True
 
-    queries: int = setting(1000, whole(50))
+    queries: int = setting(1000, whole(LEAST_QUERIES))
     directions: int = setting(100, whole(LEAST))
 
     def __call__(self, model: Model | Decide, x: Inputs, y: Any = None, *args: Any, **kwargs: Any) -> Result:

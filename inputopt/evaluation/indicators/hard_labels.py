@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from inputopt.evaluation.indicators.indicator import Evidence, Indicator
 
@@ -13,16 +14,21 @@ INPUTS = 8
 """Fewest inputs from which this is concluded."""
 
 
+def only_labels(logits: Tensor) -> bool:
+    """Whether outputs [B, n] have very few different values, like labels or votes."""
+    return len(logits) >= INPUTS and len(torch.unique(logits)) <= VALUES
+
+
 def hard_labels(evidence: Evidence) -> Indicator | None:
     """Outputs with very few different values: they do not show how near an input is to the boundary."""
-    values = len(torch.unique(evidence.logits))
-    if len(evidence.logits) < INPUTS or values > VALUES:
+    if not only_labels(evidence.logits):
         return None
+    values = len(torch.unique(evidence.logits))
     return Indicator(
         "hard_labels",
         values,
-        f"The model's outputs have only {values} different values, like labels or votes: no attack sees how near an "
-        "input is to the boundary, and the figure is too high.",
+        f"The model's outputs have only {values} different values, like labels or votes: attacks by scores do not see "
+        "how near an input is to the boundary, a search by classes alone is weaker, and the figure is too high.",
         "Return the scores that the labels are computed from.",
         VALUES,
     )
