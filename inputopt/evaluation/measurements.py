@@ -11,7 +11,7 @@ from inputopt.evaluation.indicators.low_clean_accuracy import LOW
 from inputopt.evaluation.indicators.shattered_gradient import THRESHOLD
 from inputopt.evaluation.probes.draw_spread import draw_spread
 from inputopt.evaluation.probes.flat_cause import FlatCause, flat_cause
-from inputopt.evaluation.probes.gradient_agreement import FEWEST, GradientAgreement, gradient_agreement, notable
+from inputopt.evaluation.probes.gradient_agreement import FEWEST, GradientAgreement, gradient_agreement, notable, pooled
 from inputopt.evaluation.probes.rescaled_inputs import RescaledInputs, rescaled_inputs
 from inputopt.evaluation.probes.unbounded_attack import UnboundedAttack, unbounded_attack
 from inputopt.nets.frozen import Frozen
@@ -66,8 +66,8 @@ class Measurements:
 
     @property
     def leads(self) -> bool:
-        """Whether gradients lead at the clean inputs, and where the first attack failed."""
-        return leads(self.agreement) and leads(self.later)
+        """Whether gradients lead at the clean inputs, where the first attack failed, and at both together."""
+        return leads(self.agreement) and leads(self.later) and leads(pooled(self.agreement, self.later))
 
     def probe_failures(self, tried: Tensor, found: Result) -> None:
         """Compare gradients with finite differences at the inputs [n] that the first attack failed to fool."""

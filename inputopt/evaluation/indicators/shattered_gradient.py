@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from inputopt.evaluation.indicators.indicator import Evidence, Indicator, percent, share_of
-from inputopt.evaluation.probes.gradient_agreement import notable
+from inputopt.evaluation.probes.gradient_agreement import notable, pooled
 
 THRESHOLD = 0.05
 """Share of the inputs; 0.00 on sound networks of all activations, and 0.49 or more on those known to be masked."""
@@ -13,7 +13,8 @@ def shattered_gradient(evidence: Evidence) -> Indicator | None:
     """The output changes by less than half or more than twice of what the gradient predicts for half a pixel level."""
     if evidence.traits.stateful:  # its outputs change between calls, whatever the gradient is
         return None
-    probes = [each for each in (evidence.agreement, evidence.later) if each is not None]
+    first, later = evidence.agreement, evidence.later
+    probes = [each for each in (first, later, pooled(first, later)) if each is not None]
     share = max((share_of(each.shattered) for each in probes if notable(each.shattered, THRESHOLD)), default=0.0)
     if not share:
         return None

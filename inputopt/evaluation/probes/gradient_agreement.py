@@ -65,6 +65,16 @@ def notable(mask: Tensor, threshold: float) -> bool:
     return count >= max(1, min(FEWEST, len(mask))) and count >= threshold * len(mask)
 
 
+def pooled(first: GradientAgreement | None, second: GradientAgreement | None) -> GradientAgreement | None:
+    """Two probes as one, which may show together what is too few in each; None if either is missing."""
+    if first is None or second is None or not (first.has_gradient and second.has_gradient):
+        return None
+    columns = [
+        torch.cat([getattr(first, name), getattr(second, name)]) for name in ("zero", "vanishing", "shattered", "noisy")
+    ]
+    return GradientAgreement(True, *columns)
+
+
 SAME_DIRECTION = 0.99
 """Cosine of two gradients at one input below which the gradient is noisy; rounding alone leaves 1 - 1e-5 or more."""
 
