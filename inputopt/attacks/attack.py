@@ -77,7 +77,7 @@ class Attack(AttackConfig):
             model: a network, frozen or not; if not, its inputs are assumed to lie in [0, 1].
             x: inputs [B, ...] within the bounds, a floating-point tensor or array.
             y: labels [B] of any integer dtype, or names as for target; default: the network's predictions.
-            target: target classes, a number or [B], or for ImageNet networks a name, "daisy", or a list of them;
+            target: target classes, a number or [B], or the names of the network's classes, "daisy";
                 default: untargeted. Examples whose label is their target are skipped.
             loss: loss to minimise instead of the attack's own: (outputs, x, problem) -> [B].
             goal: success criterion instead of a wrong class or the target: (outputs, problem) -> bool [B].

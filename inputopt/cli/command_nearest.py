@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
@@ -62,19 +62,19 @@ def run_nearest(options: argparse.Namespace) -> int:
     data = chosen_data(options)
     writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
-    x, y = data.inputs(net), data.y
+    data, x = data.read(net)
     chosen = _attacks(options, levels_of(options, net, x))
     with attack_bar(len(chosen)) as progress:
-        curve = robustness_curve(net, x, y, options.norm, chosen, options.seed, progress=progress)
+        curve = robustness_curve(net, x, data.y, options.norm, chosen, options.seed, progress=progress)
     rows = curve.rows()
     plain = {"norm": options.norm, **data.plain(), "attacks": rows}
     write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
     save_figure(curve.figure(), out / "curve.png")
     best = next(iter(curve.results.values()))
-    best.save(out / "nearest", data.names)
+    replace(best, made_by={**best.made_by, **data.origin()}).save(out / "nearest", data.names)
     clean = data.save_clean(net, x, out)
     with torch.no_grad():
-        known = net(x).argmax(1) == y
+        known = net(x).argmax(1) == data.y
     title = f"{options.attack[0]}, {options.norm}: before, after, difference"
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
     text = f"{data.described()}\n\n{table(*curve_table(curve))}"

@@ -20,6 +20,7 @@ from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, different, names, number, probability, sizes, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, save_figure
+from inputopt.nets.class_names import class_names, index_in
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.atlas import atlas
 from inputopt.pictures.canvas_choice import CANVASES
@@ -32,7 +33,6 @@ from inputopt.pictures.visualize import visualize
 from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.search.objectives.features import Channel, Layer, LogProbability
 from inputopt.search.objectives.objective import Objective
-from inputopt.zoo.imagenet import class_index
 
 TEMPERATURE = 4.0
 """Softmax temperature of the class objective: at 1 the probability saturates too soon, and its gradient vanishes."""
@@ -125,11 +125,11 @@ def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: in
 
 def run_visualize(options: argparse.Namespace) -> int:
     """Save one PNG per image, and a contact sheet if there are several."""
-    objective, titles = _objective(options)
+    net = find_network(options)
+    objective, titles = _objective(options, net)
     files = [f"visualize-{title}.png" for title in titles]
     out = writable(options.out, *files, "visualize.png")
     paths = [out / file for file in files]
-    net = find_network(options)
     _check_size(net, options, len(paths) * (options.restarts or QUALITIES[options.quality].restarts))
 
     def preview(snapshot: Snapshot) -> None:
@@ -163,12 +163,12 @@ def run_visualize(options: argparse.Namespace) -> int:
 
 def run_evolve(options: argparse.Namespace) -> int:
     """Save one PNG per class and a contact sheet; return 1 if an image does not reach the confidence."""
-    numbers, titles = _classes(options.classes)
+    net = find_network(options)
+    numbers, titles = _classes(options.classes, net.facts.class_names)
     files = [f"evolve-{title}.png" for title in titles]
     out = writable(options.out, *files, "evolve.png")
     paths = [out / file for file in files]
     rules = MapElites(population=options.population, seed=checks.seed(options.seed))
-    net = find_network(options)
     _check_size(net, options, options.population)
     shape = (1 if options.grey else 3, options.size, options.size)
     with stderr_bar(total=options.generations, desc="evolve", unit="generation") as bar:
@@ -257,14 +257,14 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {"canvas": options.canvas, "augment": options.augment, "colours": 1 if options.grey else 3}
 
 
-def _objective(options: argparse.Namespace) -> tuple[Objective, list[str]]:
+def _objective(options: argparse.Namespace, net: Frozen) -> tuple[Objective, list[str]]:
     """The objective, and a name for each of its images."""
     if (options.layer is None) == (options.classes is None):
         raise ValueError("Nothing to visualise; give --layer (and optionally --channels) or --classes.")
     if options.classes is not None:
         if options.channels is not None:
             raise ValueError("--channels needs --layer; omit it with --classes.")
-        numbers, titles = _classes(options.classes)
+        numbers, titles = _classes(options.classes, net.facts.class_names)
         return LogProbability(numbers, TEMPERATURE), titles
     if options.channels is None:
         return Layer(options.layer), [_file_name(options.layer)]
@@ -273,13 +273,13 @@ def _objective(options: argparse.Namespace) -> tuple[Objective, list[str]]:
     ]
 
 
-def _classes(given: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Class indices, and names that are valid in file names.
+def _classes(given: Sequence[str], known: Sequence[str] | None) -> tuple[list[int], list[str]]:
+    """Class indices, and names that are valid in file names; `known` are the names of the classes, ImageNet's if None.
 
     Raises:
         ValueError: there is no such class, or one is given twice, such as by name and by number.
     """
-    numbers = [int(name) if name.isdecimal() else class_index(name) for name in given]
+    numbers = [int(name) if name.isdecimal() else index_in(name, known or class_names()) for name in given]
     twice = next((name for name, each in zip(given, numbers, strict=True) if numbers.count(each) > 1), None)
     if twice is not None:
         raise ValueError(f"--classes has {twice} twice; give each only once.")

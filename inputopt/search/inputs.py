@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.nets.class_names import by_name, check_imagenet
+from inputopt.nets.class_names import indices_of
 from inputopt.nets.frozen import Frozen
 from inputopt.search.network_traits import NetworkTraits, find_traits
 from inputopt.search.problem import Problem, Region
@@ -95,17 +95,18 @@ def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
 
 
 def check_problem(
-    net: Frozen, x: Any, label: Any = None, ids: Any = None, target: Any = None
+    net: Frozen, x: Any, label: Any = None, ids: Any = None, target: Any = None, *, label_name: str = "labels"
 ) -> tuple[Problem, NetworkTraits]:
     """Check inputs, labels, ids and targets and build a `Problem` within the network's bounds; also find its traits.
 
     Args:
         net: the network.
         x: inputs [B, ...] within the network's bounds.
-        label: class indices [B], of any integer dtype, or names of ImageNet's classes; the network's predictions if
+        label: class indices [B], of any integer dtype, or names of the network's classes; the network's predictions if
             not given.
         ids: keys of the examples' random numbers, [B]; the position in the batch if not given.
-        target: target classes, a number or [B], or names of ImageNet's classes; untargeted if not given.
+        target: target classes, a number or [B], or names of the network's classes; untargeted if not given.
+        label_name: what error messages call the labels.
 
     Raises:
         TypeError: x is not a tensor of floating-point numbers.
@@ -114,15 +115,22 @@ def check_problem(
     given, x = x, float_tensor("x", x, net)
     low, high = box_of(net, x, checks.as_tensor(given).dtype)
     ids = torch.arange(len(x), device=x.device) if ids is None else integers("ids", ids, x)
-    (label, named), (target, named_target) = by_name(label), by_name(target)
-    label = None if label is None else integers("labels", label, x)
-    target = None if target is None else integers("targets", target, x)
+    given_classes = {what: each for what, each in ((label_name, label), ("targets", target)) if each is not None}
+    made = {what: integers(what, each, x) for what, each in given_classes.items() if not _has_names(each)}
     traits = find_traits(net, x)  # the first run of the network
-    check_imagenet(traits.classes, named or named_target)
-    label = _predictions(net, x) if label is None else checks.classes("labels", label, traits.classes)
-    target = None if target is None else checks.classes("targets", target, traits.classes)
+    for what, each in given_classes.items():
+        if _has_names(each):
+            made[what] = integers(what, indices_of(each, net.facts.class_names, traits.classes), x)
+    found = {what: checks.classes(what, each, traits.classes) for what, each in made.items()}
+    label, target = found.get(label_name), found.get("targets")
+    label = _predictions(net, x) if label is None else label
     region = Region(Region.everywhere(x).eps, low, high, unit=net.unit)
     return Problem(x, label, ids, target, region), traits
+
+
+def _has_names(given: Any) -> bool:
+    """Whether some of the given classes are text."""
+    return isinstance(given, str) or (isinstance(given, (list, tuple)) and any(isinstance(each, str) for each in given))
 
 
 @torch.no_grad()

@@ -152,13 +152,13 @@ def test_a_sample_says_what_it_is_of(capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("10 of 1,000 inputs of digits: 10 classes, 1 of each\n")
 
 
-def test_a_folder_is_sorted_by_numbers_or_by_names_and_hidden_folders_are_none():
+def test_a_folder_is_in_the_order_of_its_numbers_or_names_and_hidden_folders_are_none():
     image = inputopt.Picture(torch.zeros(1, 2, 2))
     for name in ("7", "12", ".cache"):
         image.save(f"numbers/{name}/a.png")
     for name in ("cat", "ant"):
         image.save(f"names/{name}/{name}.png")
-    assert find_data("numbers", 9).y.tolist() == [12, 7]  # sorted as text
+    assert find_data("numbers", 9).y.tolist() == [7, 12]
     assert find_data("names", 9).y.tolist() == [0, 1]
 
 
