@@ -166,7 +166,8 @@ def run_zoom(options: argparse.Namespace) -> int:
         _write_photo(options, net, layers, out)
         frames = zoom(net, photo, layers, out / "frames", options.frames, progress=lambda _: bar.update(1), **settings)
     film(frames, out / options.film)
-    finish(options, f"{len(frames)} frames", {"frames": len(frames), **settings}, [out / options.film])
+    values = {"frames": len(frames), **settings}
+    finish(options, f"{len(frames)} frames", values, [out / options.film], keep_earlier=True)
     return 0
 
 

@@ -67,13 +67,19 @@ def run_repeat(options: argparse.Namespace) -> int:
     finally:
         torch.set_num_threads(before)
     if out.read_bytes() == picture.read_bytes():
-        finish(options, f"{out} has the same bytes as {picture}", {"picture": str(picture), "same": True}, [out])
+        finish(
+            options,
+            f"{out} has the same bytes as {picture}",
+            {"picture": str(picture), "same": True},
+            [out],
+            keep_earlier=True,
+        )
         return 0
     before_now = {name: (made[name], now[name]) for name in now if isinstance(made, dict) and name in made}
     changed = {name: pair for name, pair in before_now.items() if pair[0] != pair[1]}
     why = ", ".join(f"{name} {then} and now {today}" for name, (then, today) in changed.items())
     text = f"{out} differs from {picture}{f': it was made with {why}' if why else ''}"
-    finish(options, text, {"picture": str(picture), "same": False, "changed": changed}, [out])
+    finish(options, text, {"picture": str(picture), "same": False, "changed": changed}, [out], keep_earlier=True)
     return 1
 
 

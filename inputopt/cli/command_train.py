@@ -92,7 +92,8 @@ def _run_recipe(options: argparse.Namespace) -> int:
         what = given[0] if given[0] == "data" else f"--{given[0].replace('_', '-')}"
         raise ValueError(f"The recipe of {options.model} is fixed; omit {what}.")
     name = options.model
-    out = writable(options.out if "out" in options.given else f"out/{name}", *FILES[:2])
+    options.out = options.out if "out" in options.given else f"out/{name}"
+    out = writable(options.out, *FILES[:2])
     recipe = RECIPES[name]
     with training_bar(name, recipe.steps) as progress:
         trained = recipe.make(progress)

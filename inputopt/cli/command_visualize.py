@@ -157,7 +157,7 @@ def run_visualize(options: argparse.Namespace) -> int:
     recipe = pictures[0].recipe
     used = {name: recipe["settings"][name] for name in ("steps", *settings)}
     values = {"images": titles, **used, "left_out": recipe.get("left_out", {})}
-    finish(options, f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}", values, written)
+    finish(options, f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}", values, written, True)
     return 0
 
 
@@ -195,7 +195,7 @@ def run_evolve(options: argparse.Namespace) -> int:
     )
     probability = dict(zip(titles, map(float, found.probability), strict=True))
     values = {"probability": probability, "generations": found.generations, "evaluated": int(found.forwards)}
-    finish(options, text, values, written)
+    finish(options, text, values, written, keep_earlier=True)
     return 0 if bool(found.success.all()) else 1
 
 

@@ -11,6 +11,7 @@ from verb_parsers import command_runner, verb_parsers
 
 import inputopt
 from inputopt.cli import command_demo, command_dream, command_fool, command_gradcheck, data_arguments
+from inputopt.cli.earlier_files import RECORD
 from inputopt.cli.main import main
 from inputopt.cli.verbs import VERBS
 from inputopt.document.networks import EXAMPLES
@@ -44,7 +45,8 @@ def short(monkeypatch):
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    found = (path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(str(path) for path in found if path.name != RECORD)
 
 
 # ------------------------------------------------------------------------------------------------ each command, at work
