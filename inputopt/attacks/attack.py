@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.attacks.batches import in_batches, renumbered
-from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
+from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, optional, setting
 from inputopt.attacks.reevaluation import is_batch_independent, reevaluate_on_fresh_draws, reevaluate_one_by_one
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import SEARCHING, AttackRun, check_levels
@@ -20,6 +20,7 @@ from inputopt.attacks.user_functions import GoalLike, LossLike, goal_of, objecti
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.canvases.canvas import Canvas
+from inputopt.search.eps_range import check_eps, eps_or_default
 from inputopt.search.goals import Goal
 from inputopt.search.inputs import InputoptWarning, Inputs, check_problem
 from inputopt.search.loop import Watch
@@ -41,7 +42,8 @@ class Attack(AttackConfig):
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf".
-        eps: radius of the ball: a number, one per example [B], or in Linf one per element, [B, ...] or [...].
+        eps: radius of the ball: a number, one per example [B], or in Linf one per element, [B, ...] or [...]. Default:
+            0.1 in Linf, 0.5 in L2, 12 in L1 and 24 in L0 (`search.eps_range.DEFAULT_EPS`), for inputs in [0, 1].
         stop_on_success: drop an example as soon as it succeeds; if false, the loss is minimised up to the last step,
             as transfer attacks and adversarial training need.
         levels, mask, eot_samples, transform: as for `AttackConfig`.
@@ -53,8 +55,12 @@ class Attack(AttackConfig):
     """Whether the attack uses the model's outputs only."""
 
     norm: NormName = "linf"
-    eps: float | Tensor = setting(0.1, lengths)
+    eps: float | Tensor = setting(None, optional(lengths))
     stop_on_success: bool = field(default=True, kw_only=True, metadata=checked_by(flag))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "eps", eps_or_default(self.eps, self.norm))
 
     @default_modes()
     def __call__(
@@ -97,6 +103,7 @@ class Attack(AttackConfig):
                 f"{type(self).__name__} uses differences of logits and does not accept a loss; use PGD or APGD."
             )
         problem, traits = check_arguments(self, net, x, y, target, ids, goal)
+        check_eps(self.eps, find_norm(self.norm), net, problem.x0, self.levels)
         problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), self.eps, self.mask))
         found = run_in_batches(self, net, problem, traits, seed, watch, objective_of(loss), goal_of(goal))
         return recorded(found, self, net, seed, target=target is not None, loss=loss, goal=goal)

@@ -17,6 +17,7 @@ from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, class_or_name, whole
+from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
 from inputopt.nets.class_names import indices_of
@@ -69,6 +70,7 @@ def run_attack(options: argparse.Namespace) -> int:
         "attack": options.attack,
         "norm": options.norm,
         "eps": attack.eps,
+        "levels": attack.levels,
         "inputs": len(x),
         "accuracy": accuracy,
         "accuracy_interval": wilson(accuracy, len(x)),
@@ -84,6 +86,7 @@ def run_attack(options: argparse.Namespace) -> int:
     replace(found, made_by={**found.made_by, **data.origin()}).save(out / "attack", data.names)
     written += data.save_clean(net, x, out)
     text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
+    text += rounding_note(net, found.x, y, moved, attack.levels, target)
     finish(options, text, values | data.plain(), [*written, out / "attack"])
     return 0
 
@@ -107,7 +110,7 @@ def _rows(values: dict[str, Any]) -> list[list[str]]:
         if f"{key}_interval" in values:
             cell = with_interval(value, values[f"{key}_interval"])
         else:
-            cell = f"{value:,.4g}" if isinstance(value, float) else str(value)
+            cell = f"{value:,.4g}" if isinstance(value, float) else "none" if value is None else str(value)
         if not key.endswith("_interval"):
             rows.append([key.replace("_", " "), cell])
     return rows

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inputopt.bounds.certify import NORMS, certify
 from inputopt.bounds.smoothing import certify_smoothed
-from inputopt.cli.command_evaluate import distance
+from inputopt.cli.command_evaluate import EPS_TEXT, distance
 from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, table, writable
@@ -32,7 +32,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
-    command.add_argument("--eps", type=number(0), help="radius of the ball (0.1 in linf; required in other norms)")
+    command.add_argument("--eps", type=number(0), help=f"radius of the ball, such as 0.1 or 8/255 ({EPS_TEXT})")
     command.add_argument(
         "--budget",
         type=whole(0),

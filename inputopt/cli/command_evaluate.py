@@ -15,19 +15,21 @@ from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
+from inputopt.evaluation.report_text import and_levels
 from inputopt.files import check_writable, save_figure, stored_command
 from inputopt.images import are_images
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.sheet import pairs_sheet
+from inputopt.search.eps_range import DEFAULT_EPS, eps_or_default
 from inputopt.search.norms import NORMS, find_norm
 from inputopt.wilson_interval import with_interval
 
-EPS = {"linf": 0.1}
-"""Default eps of the norms in which a usual value does not depend on the dimension of the input."""
+EPS_TEXT = ", ".join(f"{eps:g} in {norm}" for norm, eps in DEFAULT_EPS.items())
 
 
 def add_commands(commands: Any) -> None:
@@ -60,7 +62,7 @@ def add_distance(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
-    command.add_argument("--eps", type=number(0), help="maximum distance (0.1 in linf; required in other norms)")
+    command.add_argument("--eps", type=number(0), help=f"maximum distance, such as 0.1 or 8/255 ({EPS_TEXT})")
     add_levels(command)
     add_common(command, "out")
 
@@ -97,14 +99,9 @@ def distance(options: argparse.Namespace) -> float:
     """The given eps, or the norm's default.
 
     Raises:
-        ValueError: the norm has no default, or the norm is L0 and eps is not a whole number.
+        ValueError: the norm is L0 and eps is not a whole number.
     """
-    if options.eps is None and options.norm not in EPS:
-        raise ValueError(
-            f"--eps has no default in {options.norm}, where a useful value depends on the size of an input; give one "
-            "(`inputopt nearest` measures the distances)."
-        )
-    eps: float = EPS[options.norm] if options.eps is None else options.eps
+    eps = float(eps_or_default(options.eps, options.norm))
     if options.norm == "l0" and eps != round(eps):
         raise ValueError(f"--eps must be a whole number in l0, which counts changed input elements, not {eps:g}.")
     return eps
@@ -142,7 +139,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if page is not None:
         report.save_html(page, net, x, class_names=net.facts.class_names)
         written.append(page)
-    text = f"{data.described()}\n\n{report_text(report)}"
+    text = f"{data.described()}\n\n{report_text(report)}{rounding_note(net, report.x, data.y, fooled, levels)}"
     finish(options, text, report.as_plain(), written)
     return 0
 
@@ -161,7 +158,8 @@ def report_text(report: Report) -> str:
     figures = [
         f"clean accuracy {with_interval(report.clean_accuracy, report.clean_interval)}",
         f"robust accuracy at most {with_interval(report.robust_accuracy, report.interval)}{remedies}, in "
-        f"{report.settings['norm']} {report.settings['eps']:g}, preset {report.settings['preset']}",
+        f"{report.settings['norm']} {report.settings['eps']:g}{and_levels(report.settings)}, preset "
+        f"{report.settings['preset']}",
     ]
     if report.certified_accuracy is not None and report.certified_interval is not None:
         figures.append(

@@ -16,7 +16,9 @@ from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, whole
+from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_common, add_verb
+from inputopt.evaluation.report_text import levels_text
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
 from inputopt.search.norms import NORMS
@@ -63,11 +65,12 @@ def run_nearest(options: argparse.Namespace) -> int:
     writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     data, x = data.read(net)
-    chosen = _attacks(options, levels_of(options, net, x))
+    levels = levels_of(options, net, x)
+    chosen = _attacks(options, levels)
     with attack_bar(len(chosen)) as progress:
         curve = robustness_curve(net, x, data.y, options.norm, chosen, options.seed, progress=progress)
     rows = curve.rows()
-    plain = {"norm": options.norm, **data.plain(), "attacks": rows}
+    plain = {"norm": options.norm, "levels": levels, **data.plain(), "attacks": rows}
     write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
     save_figure(curve.figure(), out / "curve.png")
     best = next(iter(curve.results.values()))
@@ -77,7 +80,9 @@ def run_nearest(options: argparse.Namespace) -> int:
         known = net(x).argmax(1) == data.y
     title = f"{options.attack[0]}, {options.norm}: before, after, difference"
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
-    text = f"{data.described()}\n\n{table(*curve_table(curve))}"
+    searched = levels_text({"levels": levels}) or "inputs of any values"
+    text = f"{data.described()}\n\n{table(*curve_table(curve))}\n\nsearched among {searched}"
+    text += rounding_note(net, best.x, data.y, best.success & known, levels)
     finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest", *clean])
     return 0
 

@@ -152,6 +152,34 @@ def test_a_sample_says_what_it_is_of(capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("10 of 1,000 inputs of digits: 10 classes, 1 of each\n")
 
 
+def test_figures_say_that_inputs_are_8_bit_and_files_that_do_not_fool_are_counted(capsys):
+    quick = "--count 10 --eps 0.06"
+    for line in (
+        f"attack digits-mlp {quick} --steps 5",
+        f"evaluate digits-mlp {quick} --preset quick",
+        "nearest digits-mlp --count 4 --queries 30",
+    ):
+        assert main(line.split()) == 0
+        printed = capsys.readouterr().out
+        assert "8-bit inputs" in printed or re.search(r"^levels +256$", printed, re.M)
+        assert "PNG files" not in printed
+    report = json.loads(Path("out/evaluation/report.json").read_text())
+    assert ", 8-bit inputs, " in report["claim"]["evaluation_method"]
+    # the boundary of this network passes within half a level of every nearest input
+    weights = np.zeros((2, 784))
+    weights[0, 0] = 1000.0
+    inputopt.save(
+        inputopt.MLP([784, 2], "identity", weights=[weights], biases=[np.array([-1.0, 0.0])]), "thin.safetensors"
+    )
+    np.savez("zeros.npz", x=np.zeros((4, 1, 28, 28), np.float32), y=np.ones(4, int))
+    assert (
+        main(["nearest", "./thin.safetensors", "zeros.npz", "--levels", "0", "--queries", "30", "--norm", "linf"]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "searched among inputs of any values" in printed
+    assert "PNG files hold 8 bits: 0 of 4 fooling inputs still fool the network as files" in printed
+
+
 def test_a_folder_is_in_the_order_of_its_numbers_or_names_and_hidden_folders_are_none():
     image = inputopt.Picture(torch.zeros(1, 2, 2))
     for name in ("7", "12", ".cache"):
