@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -29,6 +29,7 @@ from inputopt.search.network_traits import PROBABILITIES, NetworkTraits
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import Result, scatter
 from inputopt.search.result_origin import provenance, settings_of
 from inputopt.search.rows import take
@@ -92,7 +93,9 @@ class Attack(AttackConfig):
             watch: callback called at every step.
 
         Returns:
-            The result; `distance` is in the attack's norm, and where `success` is false, `x` is the best failure.
+            The result; `distance` is in the attack's norm, and where `success` is false, `x` is the best failure. An
+            input that meets the goal already is a success where the search starts, which may be a random point of the
+            ball: x itself is only evaluated by attacks that start there.
 
         Raises:
             ValueError, TypeError: an invalid argument, before any computation.
@@ -105,8 +108,24 @@ class Attack(AttackConfig):
         problem, traits = check_arguments(self, net, x, y, target, ids, goal)
         check_eps(self.eps, find_norm(self.norm), net, problem.x0, self.levels)
         problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), self.eps, self.mask))
-        found = run_in_batches(self, net, problem, traits, seed, watch, objective_of(loss), goal_of(goal))
+        objective, wanted, meters = objective_of(loss), goal_of(goal), list[QueryCounter]()
+        found = run_in_batches(self, net, problem, traits, seed, watch, objective, wanted, meters=meters)
+        warn_of_zero_gradients(found, meters)
         return recorded(found, self, net, seed, target=target is not None, loss=loss, goal=goal)
+
+
+def warn_of_zero_gradients(found: Result, meters: Sequence[QueryCounter]) -> None:
+    """Warn if some examples were not fooled and no gradient of the attack had an element that led anywhere."""
+    flat = [meter.only_zero_gradients for meter in meters if meter.has_gradients]
+    if not flat or not all(flat) or bool(found.success.all()):
+        return
+    kind = "NaN or infinite" if bool(found.nonfinite[~found.success].all()) else "zero"
+    warnings.warn(
+        f"Every gradient of this attack was {kind}, so it could not search, and its failures say nothing about the "
+        "network; use evaluate with adapt=True (`inputopt evaluate --adapt`) or a gradient-free attack such as Square.",
+        InputoptWarning,
+        stacklevel=4,
+    )
 
 
 def recorded(found: Result, attack: AttackConfig, net: Frozen, seed: int, **call: Any) -> Result:
@@ -142,11 +161,12 @@ def run_in_batches(
     start: Tensor | None = None,
     check_batch: bool = True,
     canvas: Canvas | None = None,
+    meters: list[QueryCounter] | None = None,
 ) -> Result:
     """Run an attack batch by batch; without a goal, examples whose label is their target are skipped.
 
     `check_batch`: whether to detect logits that depend on the batch, by evaluating a few successes one at a time;
-    `canvas`: instead of that of the attack's levels.
+    `canvas`: instead of that of the attack's levels; `meters`: a list that the counter of each batch is added to.
     """
     stochastic = traits.stochastic or attack.transform is not None
     draws = keyed(seed, SEARCHING) if traits.stochastic else unseeded
@@ -169,6 +189,8 @@ def run_in_batches(
             traits.scores,
             canvas,
         )
+        if meters is not None:
+            meters.append(run.meter)
         with draws(0):
             found = attack._search(run)
             if stochastic:

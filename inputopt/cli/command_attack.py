@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
@@ -22,6 +23,8 @@ from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
 from inputopt.nets.class_names import indices_of
 from inputopt.search.loop import Snapshot
+from inputopt.search.result import Result
+from inputopt.search.rows import per_example
 from inputopt.wilson_interval import wilson, with_interval
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
@@ -61,10 +64,14 @@ def run_attack(options: argparse.Namespace) -> int:
     y = data.y
     attack = kind(**settings, levels=levels_of(options, net, x))
     with torch.no_grad():
-        known = net(x).argmax(1) == y
+        clean = net(x)
+    known = clean.argmax(1) == y
+    already = ~known if target is None else clean.argmax(1) == target
     with _step_bar(options.attack, getattr(attack, "steps", None)) as watch:
         found = attack(net, x, y, target=target, seed=options.seed, watch=watch)
-    moved = found.success & (found.distance > 0)
+    found = unmoved(found, already, x, clean)
+    moved = found.success & ~already
+    tried = int((~already).sum())
     accuracy, left = float(known.double().mean()), float((found.prediction == y).double().mean())
     values = {
         "attack": options.attack,
@@ -76,7 +83,9 @@ def run_attack(options: argparse.Namespace) -> int:
         "accuracy_interval": wilson(accuracy, len(x)),
         "accuracy_under_attack": left,
         "accuracy_under_attack_interval": wilson(left, len(x)),
-        "success": float(found.success.double().mean()),
+        "misclassified_before" if target is None else "of_target_class_before": int(already.sum()),
+        "fooled": int(moved.sum()),
+        "success": int(moved.sum()) / tried if tried else None,
         "median_distance": float(found.distance[moved].median()) if bool(moved.any()) else None,
         "forwards": int(found.forwards.sum()),
         "backwards": int(found.backwards.sum()),
@@ -89,6 +98,22 @@ def run_attack(options: argparse.Namespace) -> int:
     text += rounding_note(net, found.x, y, moved, attack.levels, target)
     finish(options, text, values | data.plain(), [*written, out / "attack"])
     return 0
+
+
+def unmoved(found: Result, which: Tensor, x: Tensor, logits: Tensor) -> Result:
+    """The result with the inputs x [B, ...] themselves where they reach the goal without an attack, `which` bool [B].
+
+    An attack returns the random point of the ball at which it started there.
+    """
+    rows = per_example(which, x)
+    return replace(
+        found,
+        x=torch.where(rows, x.to(found.x), found.x),
+        success=found.success | which,
+        distance=found.distance.masked_fill(which, 0),
+        prediction=torch.where(which, logits.argmax(1), found.prediction),
+        logits=torch.where(which[:, None], logits.to(found.logits), found.logits),
+    )
 
 
 def _attack(options: argparse.Namespace) -> tuple[type[Attack], dict[str, Any]]:

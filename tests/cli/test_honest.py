@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -150,6 +151,43 @@ def test_a_sample_says_what_it_is_of(capsys, monkeypatch):
     assert json.loads(capsys.readouterr().out)["classes"] == {str(label): 1 for label in range(10)}
     assert main(["attack", "digits-mlp", "--count", "10", "--steps", "1", "--out", "o"]) == 0
     assert capsys.readouterr().out.startswith("10 of 1,000 inputs of digits: 10 classes, 1 of each\n")
+
+
+def test_inputs_that_are_misclassified_before_are_not_counted_as_fooled(capsys):
+    weights = np.zeros((2, 784))
+    weights[0, 0] = 1.0
+    net = inputopt.MLP([784, 2], "identity", weights=[weights], biases=[np.array([-0.5, 0.0])])
+    inputopt.save(net, "half.safetensors")  # class 0 where the first pixel is above a half
+    x = np.zeros((6, 1, 28, 28), np.float32)
+    x[:, 0, 0, 0] = [0.0, 0.0, 0.0, 0.48, 1.0, 1.0]
+    np.savez("six.npz", x=x, y=[1, 1, 1, 1, 1, 0])
+    assert main(["attack", "./half.safetensors", "six.npz", "--eps", "0.1", "--levels", "0", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["misclassified_before"], values["fooled"], values["success"]) == (1, 1, 0.2)
+    assert (values["accuracy"], values["accuracy_under_attack"]) == (pytest.approx(5 / 6), pytest.approx(4 / 6))
+    assert 0.02 < values["median_distance"] <= 0.1
+    rows = json.loads(Path("out/attack/result.json").read_text())["examples"]
+    assert (rows[4]["success"], rows[4]["distance"]) == (True, 0.0)
+    assert (
+        main(["attack", "./half.safetensors", "six.npz", "--eps", "0.1", "--levels", "0", "--target", "0", "--json"])
+        == 0
+    )
+    values = json.loads(capsys.readouterr().out)
+    assert (values["of_target_class_before"], values["fooled"], values["success"]) == (1, 1, 0.25)
+
+
+def test_a_network_without_gradients_is_warned_of(capsys):
+    weights = np.zeros((10, 784))
+    inputopt.save(inputopt.MLP([784, 10], "identity", weights=[weights]), "flat.safetensors")
+    for verb in ("attack --steps 2", "nearest --attack ddn --steps 2"):
+        name, *flags = verb.split()
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            assert main([name, "./flat.safetensors", "digits", *flags, "--count", "20"]) == 0
+        said = capsys.readouterr().err
+        assert "Every gradient of this attack was zero, so it could not search" in said
+        assert "`inputopt evaluate --adapt`" in said
+        assert said.count("\n") == 1
 
 
 def test_figures_say_that_inputs_are_8_bit_and_files_that_do_not_fool_are_counted(capsys):
