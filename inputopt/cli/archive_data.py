@@ -62,7 +62,8 @@ def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int,
         file: IO[bytes] = archive.open(f"{name}.npy")
     except KeyError:
         there = ", ".join(each.removesuffix(".npy") for each in archive.namelist()[: checks.MAX_NAMES]) or "nothing"
-        raise FileError(f"{path} must contain arrays named x and y, but contains {there}; rename its arrays.") from None
+        remedy = "add the labels as y" if there == "x" else "rename its arrays"
+        raise FileError(f"{path} must contain arrays named x and y, but contains {there}; {remedy}.") from None
     with file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

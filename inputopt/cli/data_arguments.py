@@ -31,6 +31,8 @@ from inputopt.nets.model_errors import InputShapeError, in_words
 from inputopt.search.inputs import InputoptWarning
 from inputopt.search.result_files import write_images
 from inputopt.zoo.digits import HELD_OUT, load_digits
+from inputopt.zoo.imagenet import SCALES
+from inputopt.zoo.library import shipped
 
 HELP = "digits, an .npz file with arrays x and y, a .csv table, or a folder with a subfolder per class"
 
@@ -195,6 +197,8 @@ def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) 
     if name == "digits":
         return _chosen(name, np.repeat(np.arange(10), HELD_OUT), count, seed, _digits)
     path = Path(name)
+    if not path.exists() and name in (*shipped(), *SCALES):
+        raise ValueError(f"{name} is a network, not data; give the model first and the data second.")
     if not path.exists():
         raise FileError(f"There is no file or folder {name}; check the name.")
     if path.suffix.lower() == ".csv":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ def resize_to(text: str) -> Size:
     >>> resize_to("28"), resize_to("224x160")
     ((28, 28), (224, 160))
     """
+    if re.fullmatch(r"\d+,\d+", text):
+        raise argparse.ArgumentTypeError(f"must be height x width, such as {text.replace(',', 'x')}, not {text!r}.")
     sides = side_or_shape(text)
     try:
         return image_size(sides)

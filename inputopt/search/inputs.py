@@ -37,15 +37,26 @@ def floats(what: str, value: Any) -> Tensor:
     if isinstance(value, np.ndarray):
         value = _from_array(value)
     if not isinstance(value, Tensor) or not value.is_floating_point():
-        raise TypeError(
-            f"{what} must be a tensor of floating-point numbers; convert it with torch.as_tensor({what}).float()."
-        )
+        raise TypeError(f"{what} must be a tensor of floating-point numbers{_instead_of_floats(what, value)}.")
     if value.layout != torch.strided or value.is_nested or value.is_meta:
         raise TypeError(f"{what} must be a dense tensor with values; convert it with .to_dense().")
     if value.ndim and not value.numel() and len(value):
         raise ValueError(f"{what} must not be empty, but has shape {list(value.shape)}.")
     made = value.detach().to(torch.float64 if value.dtype == torch.float64 else torch.float32, copy=True)
     return checks.batch(what, checks.finite(what, made))
+
+
+def _instead_of_floats(what: str, value: Any) -> str:
+    """What was given instead of floating-point numbers, and what to do."""
+    if isinstance(value, Tensor) and value.ndim == 1 and what == "x":
+        return f", not {value.dtype} {list(value.shape)}; the order is model, x, y"
+    if isinstance(value, Tensor) and value.dtype == torch.uint8:
+        return f"; scale the levels into the model's bounds, such as {what} / 255"
+    if isinstance(value, (list, tuple)) and all(isinstance(each, Tensor) for each in value):
+        return f", not a {type(value).__name__} of tensors; join them with torch.stack({what})"
+    if not isinstance(value, (Tensor, np.ndarray, list, tuple)):
+        return f", not {type(value).__name__}; give the tensors of a batch, such as those of x, y = next(iter(loader))"
+    return f"; convert it with torch.as_tensor({what}).float()"
 
 
 def _from_array(value: np.ndarray[Any, Any]) -> Tensor | None:
@@ -89,9 +100,15 @@ def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
         lowest, highest = float(net.box(x)[0].min()), float(net.box(x)[1].max())
         raise ValueError(
             f"x must lie in the model's bounds {lowest:g}..{highest:g}, but ranges from {float(x.min()):g} to "
-            f"{float(x.max()):g}; scale it, or freeze the model with other bounds."
+            f"{float(x.max()):g}; scale it, or freeze the model with other bounds{_bytes_hint(x)}."
         )
     return torch.minimum(low, x), torch.maximum(high, x)
+
+
+def _bytes_hint(x: Tensor) -> str:
+    """How to give the bounds of inputs that look like 8-bit levels; empty for others."""
+    least, most = (float(end) for end in x.aminmax())
+    return ", such as bounds=(0, 255), or --bounds 0,255 at the command line" if least >= 0 and 16 < most <= 255 else ""
 
 
 def check_problem(
@@ -152,9 +169,17 @@ def integers(what: str, given: Any, x: Tensor) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(f"{what} must be whole numbers ({error}).") from error
     kind = "whole numbers" if what == "ids" else "class indices"
+    made = made.expand(len(x)) if made.ndim == 0 and what == "targets" else made
+    if made.ndim and made.shape == x.shape and made.ndim > 2:
+        raise ValueError(f"{what} must be {kind}, one per input, not inputs of shape {list(x.shape)}; give x, then y.")
+    if made.shape == (len(x), *made.shape[1:2]) and made.ndim == 2:
+        convert = ".flatten()" if made.shape[1] == 1 else ".argmax(1)"
+        raise ValueError(
+            f"{what} must be {len(x)} {kind}, one per input, not shape {list(made.shape)}; convert them with {convert}."
+        )
     if made.is_floating_point() or made.is_complex() or made.dtype == torch.bool:
         raise ValueError(f"{what} must be {kind}: whole numbers, not {made.dtype}; convert them with .long().")
-    made = made.expand(len(x)) if made.ndim == 0 and what == "targets" else made
     if made.shape != (len(x),):
-        raise ValueError(f"{what} must be {len(x)} {kind}, one per input, not shape {list(made.shape)}.")
+        batch = "; give a batch, such as x[None] and y[None]" if made.ndim == 0 else ""
+        raise ValueError(f"{what} must be {len(x)} {kind}, one per input, not shape {list(made.shape)}{batch}.")
     return made.detach().to(device=x.device, dtype=torch.int64, copy=True)  # results must not share memory

@@ -114,6 +114,8 @@ def folder(tmp_path_factory):
     archive("words.npz", x=np.array(["a"] * 6), y=y)
     archive("objects.npz", x=np.array([None] * 6), y=y)
     archive("wide.npz", x=3 * x, y=y)
+    archive("only_x.npz", x=x)
+    archive("levels.npz", x=np.rint(255 * (x - x.min()) / (x.max() - x.min())), y=y)
     archive("flat.npz", x=x.reshape(6, -1)[:, :100], y=y)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (6, 10**12)})
@@ -310,7 +312,13 @@ MODEL_LINES = [
     ("mymodels:godo", "did you mean 'good'"),
     ("mymodels:", "has no ''"),
     (":good", "Cannot import ''"),
-    ("mymodels.py:good", "must not end in .py; give mymodels:good"),
+    (
+        "mymodels.py",
+        "mymodels.py is Python code; name the function in it that returns the model, such as mymodels.py:make.",
+    ),
+    ("mymodels", "mymodels.py is Python code; name the function in it, such as mymodels.py:make."),
+    ("mymodels.py:godo", "mymodels has no 'godo'; did you mean 'good'"),
+    ("gone.py:make", "There is no file gone.py; check the name."),
     ("nomodels:good", "No module named 'nomodels'"),
     ("needs_more:good", "No module named 'a_package_that_is_not_there'"),
     ("no_python:good", "SyntaxError"),
@@ -345,6 +353,14 @@ MODEL_LINES = [
 ]
 
 DATA_LINES = [
+    ("digits-cnn", "digits-cnn is a network, not data; give the model first and the data second."),
+    ("only_x.npz", "contains x; add the labels as y."),
+    (
+        "levels.npz",
+        "ranges from 0 to 255; scale it, or freeze the model with other bounds, such as",
+    ),
+    ("levels.npz", "--bounds 0,255 at the command line."),
+    ("photos --resize 28,28", "--resize must be height x width, such as 28x28, not '28,28'."),
     ("gone.npz", "There is no file or folder gone.npz"),
     ("text.npz", "must be an .npz file with arrays x and y"),
     ("file", "must be an .npz file with arrays x and y"),
