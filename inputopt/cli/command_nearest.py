@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import fields, replace
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -28,12 +29,17 @@ ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Minima
 del ATTACKS["epsilonbisection"]  # needs another attack as an argument
 
 
+EXPLAINED = (
+    "median: median distance, in which inputs that were not fooled are infinitely far (inf); area: area under the curve "
+    "of accuracy against distance, up to the largest distance found; failed: inputs that were not fooled"
+)
 FILES = ("nearest.json", "curve.png", "nearest.png")
 
 
 def add_commands(commands: Any) -> None:
     """Add `nearest`."""
     command = add_verb(commands, "nearest")
+    command.description = f"{command.description}\n\n{fill(f'Columns of the table: {EXPLAINED}.', 80)}"
     add_network(command)
     add_data(command, count=100)
     command.add_argument(
@@ -69,7 +75,7 @@ def run_nearest(options: argparse.Namespace) -> int:
     chosen = _attacks(options, levels)
     with attack_bar(len(chosen)) as progress:
         curve = robustness_curve(net, x, data.y, options.norm, chosen, options.seed, progress=progress)
-    rows = curve.rows()
+    rows = infinite_rows(curve)
     plain = {"norm": options.norm, "levels": levels, **data.plain(), "attacks": rows}
     write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
     save_figure(curve.figure(), out / "curve.png")
@@ -81,10 +87,20 @@ def run_nearest(options: argparse.Namespace) -> int:
     title = f"{options.attack[0]}, {options.norm}: before, after, difference"
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
     searched = levels_text({"levels": levels}) or "inputs of any values"
-    text = f"{data.described()}\n\n{table(*curve_table(curve))}\n\nsearched among {searched}"
+    text = f"{data.described()}\n\n{table(*curve_table(curve))}\n\nsearched among {searched}\n{EXPLAINED}"
     text += rounding_note(net, best.x, data.y, best.success & known, levels)
     finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest", *clean])
     return 0
+
+
+def infinite_rows(curve: RobustnessCurve) -> list[dict[str, Any]]:
+    """The rows of a curve with infinite medians and areas as "inf", where half or all of the inputs were not fooled."""
+    rows = []
+    for row in curve.rows():
+        median = "inf" if row["median"] is None else row["median"]
+        area = "inf" if row["failed"] == len(curve.lowest) else row["area"]
+        rows.append({**row, "median": median, "area": area})
+    return rows
 
 
 def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
@@ -93,13 +109,12 @@ def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
     return heads, [
         [
             row["attack"],
-            "none" if row["median"] is None else f"{row['median']:.4g}",
-            f"{row['area']:.4g}",
+            *(f"{float(row[name]):.4g}" for name in ("median", "area")),
             str(row["failed"]),
             *(f"{row[name]:,.0f}" if name in row else "" for name in ("forwards", "backwards")),
             f"{row['seconds']:.1f}" if "seconds" in row else "",
         ]
-        for row in curve.rows()
+        for row in infinite_rows(curve)
     ]
 
 

@@ -39,6 +39,8 @@ def add_commands(commands: Any) -> None:
         help="new path of a file that the recipe uses: photo=china.jpg",
     )
     add_common(command, "again")
+    for flag in ("--seed", "--device"):  # those of the recipe apply
+        command._option_string_actions[flag].help = argparse.SUPPRESS
     command.set_defaults(run=run_repeat)
 
 

@@ -1,5 +1,6 @@
 import json
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -256,3 +257,18 @@ def test_nearest_draws_a_curve_and_says_what_it_found(run, tmp_path):
 def test_nearest_refuses_a_norm_that_an_attack_is_not_defined_in(capsys):
     assert main(["nearest", "digits-mlp", "--attack", "ddn", "--norm", "linf", "--count", "2"]) == 2
     assert "use FMN" in capsys.readouterr().err
+
+
+def test_nearest_says_infinite_where_nothing_was_found(run, capsys):
+    weights = np.zeros((2, 4))
+    net = inputopt.MLP([4, 2], "identity", weights=[weights], biases=[np.array([8.0, 0.0])])
+    inputopt.save(net, "fixed.safetensors")
+    np.savez("four.npz", x=np.full((4, 4), 0.5, np.float32), y=np.zeros(4, int))
+    line = ["nearest", "./fixed.safetensors", "four.npz", "--attack", "sigmazero", "--norm", "l0", "--steps", "3"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # every gradient is zero
+        assert main([*line, "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)["attacks"]
+        assert [(row["median"], row["area"], row["failed"]) for row in rows] == [("inf", "inf", 4)] * 2
+        assert main(line) == 0
+    assert re.search(r"^all attacks +inf +inf +4$", capsys.readouterr().out, re.M)
