@@ -17,11 +17,13 @@ from inputopt.cli.command_evaluate import add_distance, distance, levels_of, sav
 from inputopt.cli.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
-from inputopt.cli.parsing import choice, class_or_name, whole
+from inputopt.cli.parsing import choice, class_or_name, number, whole
 from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
+from inputopt.files import reading
 from inputopt.nets.class_names import indices_of
+from inputopt.pictures.picture import read_photo
 from inputopt.search.loop import Snapshot
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
@@ -29,6 +31,10 @@ from inputopt.wilson_interval import wilson, with_interval
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
+STEPS = {
+    name: field.default for name, kind in sorted(ATTACKS.items()) for field in fields(kind) if field.name == "steps"
+}
+"""Default number of steps of each attack that has one."""
 
 
 def add_commands(commands: Any) -> None:
@@ -42,9 +48,21 @@ def add_commands(commands: Any) -> None:
         default="pgd",
         help=f"one of {', '.join(sorted(ATTACKS))} (%(default)s)",
     )
-    command.add_argument("--steps", type=whole(), help="number of steps; the attack's default if not given")
+    of_each = ", ".join(f"{name} {steps}" for name, steps in STEPS.items())
+    command.add_argument("--steps", type=whole(), help=f"number of steps ({of_each})")
+    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
+    command.add_argument("--restarts", type=whole(), help=f"random starts per input, for {_having('restarts')} (1)")
     command.add_argument(
-        "--target", type=class_or_name, help="target class, a number or a name; untargeted if not given"
+        "--step-size",
+        type=number(above=0),
+        help=f"step size as a share of eps, for {_having('step_size')} (bim 0.2; pgd decreasing from 2 to 0.01)",
+    )
+    command.add_argument("--mask", help="an image as large as the inputs: only its white areas may change (all may)")
+    command.add_argument(
+        "--eot-samples",
+        type=whole(),
+        default=1,
+        help="for random networks: forwards that each gradient is averaged over (%(default)s)",
     )
     add_distance(command)
     command.set_defaults(run=run_attack)
@@ -117,15 +135,29 @@ def unmoved(found: Result, which: Tensor, x: Tensor, logits: Tensor) -> Result:
 
 
 def _attack(options: argparse.Namespace) -> tuple[type[Attack], dict[str, Any]]:
-    """The attack's class and its settings, which are checked here without levels."""
+    """The attack's class and its settings, which are checked here without levels.
+
+    Raises:
+        ValueError, FileError: an option that the attack does not have, or a mask that cannot be read.
+    """
     kind = ATTACKS[options.attack]
-    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options)}
-    if options.steps is not None:
-        if "steps" not in {field.name for field in fields(kind)}:
-            raise ValueError(f"{options.attack} takes a single step; omit --steps.")
-        settings["steps"] = options.steps
+    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options), "eot_samples": options.eot_samples}
+    for name in ("steps", "restarts", "step_size"):
+        if getattr(options, name) is not None:
+            if name not in {field.name for field in fields(kind)}:
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{options.attack} has no {flag}, which applies to {_having(name)}; omit it.")
+            settings[name] = getattr(options, name)
+    if options.mask is not None:
+        with reading(options.mask, "an image"):
+            settings["mask"] = read_photo(options.mask, 1) > 0.5
     kind(**settings)
     return kind, settings
+
+
+def _having(name: str) -> str:
+    """The attacks that have this setting."""
+    return " and ".join(each for each, kind in ATTACKS.items() if name in {field.name for field in fields(kind)})
 
 
 def _rows(values: dict[str, Any]) -> list[list[str]]:

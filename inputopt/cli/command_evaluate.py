@@ -27,7 +27,7 @@ from inputopt.nets.frozen import Frozen
 from inputopt.pictures.sheet import pairs_sheet
 from inputopt.search.eps_range import DEFAULT_EPS, eps_or_default
 from inputopt.search.norms import NORMS, find_norm
-from inputopt.wilson_interval import with_interval
+from inputopt.wilson_interval import percent, with_interval
 
 EPS_TEXT = ", ".join(f"{eps:g} in {norm}" for norm, eps in DEFAULT_EPS.items())
 
@@ -51,7 +51,13 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--report",
         metavar="FILE",
-        help="also write one HTML page, for which minimal distances of up to 100 of the inputs are measured",
+        help="also write one HTML page, for which minimal distances of up to 100 of the inputs are measured (none)",
+    )
+    command.add_argument(
+        "--fail-under",
+        type=number(0, 1),
+        metavar="SHARE",
+        help="exit status 1 if the robust accuracy is below this share, such as 0.4; for continuous integration (none)",
     )
     add_distance(command)
     command.set_defaults(run=run_evaluate)
@@ -108,7 +114,10 @@ def distance(options: argparse.Namespace) -> float:
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
-    """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs."""
+    """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs.
+
+    Return 1 if the robust accuracy is below --fail-under.
+    """
     eps = distance(options)
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
     page = None if options.report is None else check_writable(options.report, "choose another path with --report")
@@ -140,8 +149,12 @@ def run_evaluate(options: argparse.Namespace) -> int:
         report.save_html(page, net, x, class_names=net.facts.class_names)
         written.append(page)
     text = f"{data.described()}\n\n{report_text(report)}{rounding_note(net, report.x, data.y, fooled, levels)}"
+    too_low = options.fail_under is not None and report.robust_accuracy < options.fail_under
+    if too_low:
+        least = percent(options.fail_under)
+        text += f"\n\nrobust accuracy {percent(report.robust_accuracy)} is below {least} (--fail-under)"
     finish(options, text, report.as_plain(), written)
-    return 0
+    return int(too_low)
 
 
 def _origin(data: Data, seed: int) -> dict[str, Any]:

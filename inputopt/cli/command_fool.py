@@ -40,14 +40,16 @@ def add_commands(commands: Any) -> None:
     """Add `fool` and `ascend`."""
     command = add_verb(commands, "fool")
     add_network(command)
-    command.add_argument(
-        "--target", type=class_or_name, help="target class, a number or a name; classes 0 to 9 if not given"
-    )
+    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (classes 0 to 9)")
     command.add_argument("--count", type=whole(), default=8, help="images per class (%(default)s)")
     command.add_argument(
         "--confidence", type=probability, default=0.99, help="target probability that counts as success (%(default)s)"
     )
-    command.add_argument("--size", type=side_or_shape, help="size of an image, such as 28 or 3x64x64")
+    command.add_argument(
+        "--size",
+        type=side_or_shape,
+        help="size of an image, such as 28 or 3x64x64 (that of the network, if it has only one)",
+    )
     add_common(command, "out")
     command.set_defaults(run=run_fool)
 

@@ -14,14 +14,15 @@ from inputopt import attacks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.cli.command_evaluate import add_levels, levels_of, save_pairs
 from inputopt.cli.data_arguments import add_data, chosen_data
-from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
-from inputopt.cli.parsing import choice, whole
+from inputopt.cli.parsing import choice, class_or_name, whole
 from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.report_text import levels_text
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
+from inputopt.nets.class_names import indices_of
 from inputopt.search.norms import NORMS
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
@@ -30,8 +31,8 @@ del ATTACKS["epsilonbisection"]  # needs another attack as an argument
 
 
 EXPLAINED = (
-    "median: median distance, in which inputs that were not fooled are infinitely far (inf); area: area under the curve "
-    "of accuracy against distance, up to the largest distance found; failed: inputs that were not fooled"
+    "median: median distance, in which inputs that were not fooled are infinitely far (inf); area: that under the "
+    "curve of accuracy against distance, up to the largest distance found; failed: inputs that were not fooled"
 )
 FILES = ("nearest.json", "curve.png", "nearest.png")
 
@@ -55,9 +56,8 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--queries", type=whole(), default=1000, help="queries per input, for minimalnorm (%(default)s)"
     )
-    command.add_argument(
-        "--steps", type=whole(), help="number of steps of the other attacks; their defaults if not given"
-    )
+    command.add_argument("--steps", type=whole(), help="number of steps of the other attacks (that of each attack)")
+    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
     add_levels(command)
     add_common(command, "out")
     command.set_defaults(run=run_nearest)
@@ -71,12 +71,15 @@ def run_nearest(options: argparse.Namespace) -> int:
     writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     data, x = data.read(net)
+    target = indices_of(options.target, net.facts.class_names, answer(net, x).shape[1])
+    if target is not None:  # inputs of the target class are left out
+        x, data = x[data.y != target], data.without(target)
     levels = levels_of(options, net, x)
     chosen = _attacks(options, levels)
     with attack_bar(len(chosen)) as progress:
-        curve = robustness_curve(net, x, data.y, options.norm, chosen, options.seed, progress=progress)
+        curve = robustness_curve(net, x, data.y, options.norm, chosen, options.seed, target=target, progress=progress)
     rows = infinite_rows(curve)
-    plain = {"norm": options.norm, "levels": levels, **data.plain(), "attacks": rows}
+    plain = {"norm": options.norm, "levels": levels, "target": target, **data.plain(), "attacks": rows}
     write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
     save_figure(curve.figure(), out / "curve.png")
     best = next(iter(curve.results.values()))
@@ -88,7 +91,9 @@ def run_nearest(options: argparse.Namespace) -> int:
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
     searched = levels_text({"levels": levels}) or "inputs of any values"
     text = f"{data.described()}\n\n{table(*curve_table(curve))}\n\nsearched among {searched}\n{EXPLAINED}"
-    text += rounding_note(net, best.x, data.y, best.success & known, levels)
+    if target is not None:
+        text += f"\ntarget {options.target}: accuracy is the share of inputs that are not classified as the target"
+    text += rounding_note(net, best.x, data.y, best.success & known, levels, target)
     finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest", *clean])
     return 0
 

@@ -30,13 +30,15 @@ def add_commands(commands: Any) -> None:
     """Add `repeat`."""
     command = add_verb(commands, "repeat")
     command.add_argument("picture", help="a PNG file written by inputopt")
-    command.add_argument("--model", help="the network, if its name in the recipe is not enough to load it")
+    command.add_argument(
+        "--model", help="the network, if its name in the recipe is not enough to load it (that of the recipe)"
+    )
     command.add_argument(
         "--file",
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="new path of a file that the recipe uses: photo=china.jpg",
+        help="new path of a file that the recipe uses: photo=china.jpg (those of the recipe)",
     )
     add_common(command, "again")
     for flag in ("--seed", "--device"):  # those of the recipe apply

@@ -42,11 +42,13 @@ def add_commands(commands: Any) -> None:
     """Add `visualize`, `evolve` and `atlas`."""
     command = add_verb(commands, "visualize")
     add_network(command)
-    command.add_argument("--layer", help="layer name; see `inputopt layers`")
+    command.add_argument("--layer", help="layer name; see `inputopt layers` (none)")
     command.add_argument(
-        "--channels", type=different(sizes(0)), help="channel numbers separated by commas; the whole layer if not given"
+        "--channels", type=different(sizes(0)), help="channel numbers separated by commas (the whole layer)"
     )
-    command.add_argument("--classes", type=names, help="class names or numbers separated by commas, instead of a layer")
+    command.add_argument(
+        "--classes", type=names, help="class names or numbers separated by commas, instead of a layer (none)"
+    )
     command.add_argument(
         "--shared-frequencies",
         type=whole(0),
@@ -59,19 +61,24 @@ def add_commands(commands: Any) -> None:
         default="good",
         help=f"one of {', '.join(QUALITIES)}: the steps and the five settings below that are not given (%(default)s)",
     )
-    command.add_argument("--restarts", type=whole(), help="number of restarts per image")
+    command.add_argument("--restarts", type=whole(), help="number of restarts per image (that of --quality)")
     share = number(above=0, most=1)
-    command.add_argument("--initial-scale", type=share, help="image size at the start, as a share of --size")
+    command.add_argument(
+        "--initial-scale", type=share, help="image size at the start, as a share of --size (that of --quality)"
+    )
     command.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
-        help="mirror the image at random in half of the evaluations; for classes",
+        help="mirror the image at random in half of the evaluations; for classes (as --quality says)",
     )
-    command.add_argument("--skip-gradient", type=share, help="factor of gradients through residual branches")
+    command.add_argument(
+        "--skip-gradient", type=share, help="factor of gradients through residual branches (that of --quality)"
+    )
     command.add_argument(
         "--drop-branches",
         type=number(0, 0.99),
-        help="probability that a step runs the network without its last residual branch; earlier ones less often",
+        help="probability that a step runs the network without its last residual branch; earlier ones less often "
+        "(that of --quality)",
     )
     add_watch(command)
     _add_common(command, run_visualize, 224, None)
@@ -90,7 +97,7 @@ def add_commands(commands: Any) -> None:
     command = add_verb(commands, "atlas")
     add_network(command)
     command.add_argument("photos", help="a folder of photos")
-    command.add_argument("--layer", required=True, help="layer name; see `inputopt layers`")
+    command.add_argument("--layer", required=True, help="layer name; see `inputopt layers` (none)")
     command.add_argument(
         "--channels", type=different(sizes(0)), required=True, help="channel numbers separated by commas"
     )

@@ -39,7 +39,7 @@ def add_resize(command: Any) -> None:
         "--resize",
         type=resize_to,
         help="scale images to this side, or height x width, such as 224 or 224x160: the shorter side with "
-        "antialiasing, and the centre is cropped; the scaled images are the inputs",
+        "antialiasing, and the centre is cropped; the scaled images are the inputs (kept as they are)",
     )
 
 

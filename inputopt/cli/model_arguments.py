@@ -38,10 +38,10 @@ def add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", help=HELP)
     group = command.add_argument_group("inputs of your own model")
     group.add_argument(
-        "--mean", type=numbers, help="mean subtracted from the inputs: a number, or one per channel: .5,.5,.5"
+        "--mean", type=numbers, help="mean subtracted from the inputs: a number, or one per channel: .5,.5,.5 (none)"
     )
     group.add_argument(
-        "--std", type=positives, help="standard deviation that divides the inputs: a number, or one per channel"
+        "--std", type=positives, help="standard deviation that divides the inputs: a number, or one per channel (none)"
     )
     group.add_argument(
         "--bounds", type=bounds, help="lowest and highest input value: 0,1, or one per channel: 0,0,0:1,1,255 (0,1)"

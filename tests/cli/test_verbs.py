@@ -175,3 +175,14 @@ def test_help_lists_no_flag_that_a_verb_always_refuses(tmp_path, monkeypatch, ca
     assert "--device" not in text
     assert main(["repeat", "a.png", "--seed", "3"]) == 2
     assert "omit --seed and --device" in capsys.readouterr().err
+
+
+def test_every_option_shows_its_default():
+    for name, parser in verb_parsers().items():
+        for action in parser._actions:
+            if not action.option_strings or action.required or action.nargs == 0 or action.help == argparse.SUPPRESS:
+                continue
+            assert re.search(r"\(.*\)", action.help), (name, action.option_strings)
+            if isinstance(action.default, (str, int, float)) and action.dest != "seed":
+                shown = action.help % {"default": action.default}
+                assert str(action.default) in shown or f"{action.default:g}" in shown, (name, action.option_strings)

@@ -280,7 +280,7 @@ TOGETHER = [
     ),
     ("attack digits-mlp --eps 1/0", "--eps must be a finite number at least 0, not '1/0'"),
     ("attack digits-mlp --norm l0 --eps 0.5", "must be a whole number in l0"),
-    ("attack digits-mlp --attack fgsm --steps 3", "single step"),
+    ("attack digits-mlp --attack fgsm --steps 3", "fgsm has no --steps, which applies to apgd and bim and"),
     ("attack digits-mlp --target 10", "targets"),
     (
         "attack digits-mlp good.npz --count 1 --seed 0 --target {only}",
