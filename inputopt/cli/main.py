@@ -1,7 +1,7 @@
 """The command line: `inputopt COMMAND`; each command is a module of this package.
 
-Exit status: 0 for success, 1 if something was not found or does not match, 2 for invalid arguments or a failure, with
-one sentence on stderr, and 130 if interrupted.
+Exit status: 0 for success, 1 if something was not found, does not match or is too low, 2 for invalid arguments or a
+failure, with one sentence on stderr, and 130 if interrupted.
 """
 
 from __future__ import annotations
