@@ -46,7 +46,11 @@ Read = Callable[[Frozen, Array], Tensor]
 
 def add_data(command: argparse.ArgumentParser, count: int) -> None:
     """Add the data as a positional argument, and the number of inputs."""
-    command.add_argument("data", nargs="?", help=f"{HELP} (for digits networks: digits)")
+    command.add_argument(
+        "data",
+        nargs="?",
+        help=f"{HELP} that is named after a class of the network or its number (digits networks: digits)",
+    )
     command.add_argument(
         "--count", type=whole(), default=count, help="number of inputs, stratified by class (%(default)s)"
     )
