@@ -23,7 +23,7 @@ ROUNDING = 1e-6
 
 
 def check_eps(eps: float | Tensor, norm: Norm, net: Frozen, x0: Tensor, levels: int | None = None) -> None:
-    """Check that the largest eps allows a change, and in Linf none beyond the bounds.
+    """Check that the largest eps allows a change, and in Linf the smallest not any change.
 
     Args:
         eps: radius of the ball: a number or several.
@@ -35,7 +35,7 @@ def check_eps(eps: float | Tensor, norm: Norm, net: Frozen, x0: Tensor, levels: 
     Raises:
         ValueError: eps is above 0, but smaller than any change can be, or in Linf larger than the width of the bounds.
     """
-    largest = float(torch.as_tensor(eps).max())
+    least, largest = (float(end) for end in torch.as_tensor(eps).aminmax())
     low, high = (bound.expand(x0[:1].shape) for bound in net.box(x0))
     widths = (high - low).double()
     if not largest:
@@ -46,10 +46,10 @@ def check_eps(eps: float | Tensor, norm: Norm, net: Frozen, x0: Tensor, levels: 
         remedy = "a larger eps" if norm.counts else "a larger eps, or no levels (`--levels 0` at the command line)"
         raise ValueError(f"eps {largest:g} is less than {what}, so that no input could change; give {remedy}.")
     most = float(widths.max())
-    if norm.is_box and largest > most * (1 + ROUNDING):
-        hint = f"did you mean {largest:g}/255?" if largest <= 255 * most else "give a smaller one."
+    if norm.is_box and least > most * (1 + ROUNDING):
+        hint = f"did you mean {least:g}/255?" if least <= 255 * most else "give a smaller one."
         raise ValueError(
-            f"eps {largest:g} is larger than the width of the inputs' range, {_ends(low, high)}, so that it allows any "
+            f"eps {least:g} is larger than the width of the inputs' range, {_ends(low, high)}, so that it allows any "
             f"change; {hint}"
         )
     bytes_like = float(low.min()) == 0 and float(high.max()) == BYTES

@@ -62,6 +62,7 @@ def test_an_eps_of_the_whole_range_is_allowed_and_so_are_others_without_one():
     assert PGD(eps=1.0, steps=1)(net(), X).success.shape == (2,)
     assert PGD(eps=8.0, steps=1)(net((-float("inf"), float("inf"))), X).success.shape == (2,)
     assert PGD("l2", eps=3.0, steps=1)(net(), X).success.shape == (2,)
+    assert PGD(eps=torch.tensor([0.1, 2.0]), steps=1)(net(), X).success.shape == (2,)  # of the distances of examples
 
 
 def test_an_eps_of_the_wrong_range_is_warned_of():
