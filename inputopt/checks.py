@@ -168,8 +168,8 @@ def classes(what: str, value: Tensor, count: int) -> Tensor:
             f"{what} must be class indices: whole numbers of shape [B], not {value.dtype} {list(value.shape)}."
         )
     converted = batch(what, value).long()  # torch has no min() for its larger unsigned dtypes
-    if int(converted.min()) < 0 or int(converted.max()) >= count:
-        raise ValueError(
-            f"{what} must lie in 0..{count - 1}, but range from {int(converted.min())} to {int(converted.max())}."
-        )
+    least, most = int(converted.min()), int(converted.max())
+    if least < 0 or most >= count:
+        found = f"not {least}" if least == most else f"but range from {least} to {most}"
+        raise ValueError(f"{what} must lie in 0..{count - 1}, {found}.")
     return converted

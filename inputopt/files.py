@@ -71,6 +71,24 @@ def check_writable(path: str | Path, remedy: str = "choose another path") -> Pat
     return path
 
 
+_written: ContextVar[list[Path]] = ContextVar("written")
+
+
+@contextmanager
+def noting_files() -> Iterator[None]:
+    """Context in which `noted_files` gives the files that `replacing` has written."""
+    token = _written.set([])
+    try:
+        yield
+    finally:
+        _written.reset(token)
+
+
+def noted_files() -> list[Path]:
+    """The files written since the innermost `noting_files` began, in order; empty outside of it."""
+    return list(_written.get([]))
+
+
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """Context that yields a temporary path next to `path`, renamed to `path` on success and removed on an error.
@@ -88,6 +106,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         temporary.touch(0o666, exist_ok=False)  # minus the umask; `tempfile` would make a file only the owner can read
         yield temporary
         temporary.replace(path)
+        _written.get([]).append(path)
     except (OSError, SafetensorError) as error:
         raise FileError(f"Cannot write {path}: {_reason(error)}; choose another path.") from error
     finally:

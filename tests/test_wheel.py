@@ -134,4 +134,4 @@ def test_the_console_script_runs(installed, tmp_path):
     command = installed / "bin" / "inputopt"
     text = run(command, "fool", "digits-mlp", "--target", 3, "--count", 2, "--out", "pictures", folder=tmp_path)
     assert "2 of 2" in text
-    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == ["fool-all.png", "fool.png"]
+    assert sorted(path.name for path in (tmp_path / "pictures").glob("*.png")) == ["fool-all.png", "fool.png"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.attacks.batches import in_batches, renumbered
-from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, setting
+from inputopt.attacks.config import AttackConfig, checked_by, flag, lengths, optional, setting
 from inputopt.attacks.reevaluation import is_batch_independent, reevaluate_on_fresh_draws, reevaluate_one_by_one
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import SEARCHING, AttackRun, check_levels
@@ -20,6 +20,7 @@ from inputopt.attacks.user_functions import GoalLike, LossLike, goal_of, objecti
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.canvases.canvas import Canvas
+from inputopt.search.eps_range import check_eps, eps_or_default
 from inputopt.search.goals import Goal
 from inputopt.search.inputs import InputoptWarning, Inputs, check_problem
 from inputopt.search.loop import Watch
@@ -28,6 +29,7 @@ from inputopt.search.network_traits import PROBABILITIES, NetworkTraits
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.objectives.objective import Objective
 from inputopt.search.problem import Problem
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import Result, scatter
 from inputopt.search.result_origin import provenance, settings_of
 from inputopt.search.rows import take
@@ -41,7 +43,8 @@ class Attack(AttackConfig):
 
     Attributes:
         norm: "l0", "l1", "l2" or "linf".
-        eps: radius of the ball: a number, one per example [B], or in Linf one per element, [B, ...] or [...].
+        eps: radius of the ball: a number, one per example [B], or in Linf one per element, [B, ...] or [...]. Default:
+            0.1 in Linf, 0.5 in L2, 12 in L1 and 24 in L0 (`search.eps_range.DEFAULT_EPS`), for inputs in [0, 1].
         stop_on_success: drop an example as soon as it succeeds; if false, the loss is minimised up to the last step,
             as transfer attacks and adversarial training need.
         levels, mask, eot_samples, transform: as for `AttackConfig`.
@@ -53,8 +56,12 @@ class Attack(AttackConfig):
     """Whether the attack uses the model's outputs only."""
 
     norm: NormName = "linf"
-    eps: float | Tensor = setting(0.1, lengths)
+    eps: float | Tensor = setting(None, optional(lengths))
     stop_on_success: bool = field(default=True, kw_only=True, metadata=checked_by(flag))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "eps", eps_or_default(self.eps, self.norm))
 
     @default_modes()
     def __call__(
@@ -77,7 +84,7 @@ class Attack(AttackConfig):
             model: a network, frozen or not; if not, its inputs are assumed to lie in [0, 1].
             x: inputs [B, ...] within the bounds, a floating-point tensor or array.
             y: labels [B] of any integer dtype, or names as for target; default: the network's predictions.
-            target: target classes, a number or [B], or for ImageNet networks a name, "daisy", or a list of them;
+            target: target classes, a number or [B], or the names of the network's classes, "daisy";
                 default: untargeted. Examples whose label is their target are skipped.
             loss: loss to minimise instead of the attack's own: (outputs, x, problem) -> [B].
             goal: success criterion instead of a wrong class or the target: (outputs, problem) -> bool [B].
@@ -86,7 +93,9 @@ class Attack(AttackConfig):
             watch: callback called at every step.
 
         Returns:
-            The result; `distance` is in the attack's norm, and where `success` is false, `x` is the best failure.
+            The result; `distance` is in the attack's norm, and where `success` is false, `x` is the best failure. An
+            input that meets the goal already is a success where the search starts, which may be a random point of the
+            ball: x itself is only evaluated by attacks that start there.
 
         Raises:
             ValueError, TypeError: an invalid argument, before any computation.
@@ -97,9 +106,26 @@ class Attack(AttackConfig):
                 f"{type(self).__name__} uses differences of logits and does not accept a loss; use PGD or APGD."
             )
         problem, traits = check_arguments(self, net, x, y, target, ids, goal)
+        check_eps(self.eps, find_norm(self.norm), net, problem.x0, self.levels)
         problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), self.eps, self.mask))
-        found = run_in_batches(self, net, problem, traits, seed, watch, objective_of(loss), goal_of(goal))
+        objective, wanted, meters = objective_of(loss), goal_of(goal), list[QueryCounter]()
+        found = run_in_batches(self, net, problem, traits, seed, watch, objective, wanted, meters=meters)
+        warn_of_zero_gradients(found, meters)
         return recorded(found, self, net, seed, target=target is not None, loss=loss, goal=goal)
+
+
+def warn_of_zero_gradients(found: Result, meters: Sequence[QueryCounter]) -> None:
+    """Warn if some examples were not fooled and no gradient of the attack had an element that led anywhere."""
+    flat = [meter.only_zero_gradients for meter in meters if meter.has_gradients]
+    if not flat or not all(flat) or bool(found.success.all()):
+        return
+    kind = "NaN or infinite" if bool(found.nonfinite[~found.success].all()) else "zero"
+    warnings.warn(
+        f"Every gradient of this attack was {kind}, so it could not search, and its failures say nothing about the "
+        "network; use evaluate with adapt=True (`inputopt evaluate --adapt`) or a gradient-free attack such as Square.",
+        InputoptWarning,
+        stacklevel=4,
+    )
 
 
 def recorded(found: Result, attack: AttackConfig, net: Frozen, seed: int, **call: Any) -> Result:
@@ -135,11 +161,12 @@ def run_in_batches(
     start: Tensor | None = None,
     check_batch: bool = True,
     canvas: Canvas | None = None,
+    meters: list[QueryCounter] | None = None,
 ) -> Result:
     """Run an attack batch by batch; without a goal, examples whose label is their target are skipped.
 
     `check_batch`: whether to detect logits that depend on the batch, by evaluating a few successes one at a time;
-    `canvas`: instead of that of the attack's levels.
+    `canvas`: instead of that of the attack's levels; `meters`: a list that the counter of each batch is added to.
     """
     stochastic = traits.stochastic or attack.transform is not None
     draws = keyed(seed, SEARCHING) if traits.stochastic else unseeded
@@ -162,6 +189,8 @@ def run_in_batches(
             traits.scores,
             canvas,
         )
+        if meters is not None:
+            meters.append(run.meter)
         with draws(0):
             found = attack._search(run)
             if stochastic:

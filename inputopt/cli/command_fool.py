@@ -13,14 +13,15 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.data_arguments import add_data, chosen_data, in_bounds
+from inputopt.cli.data_arguments import add_data, chosen_data
+from inputopt.cli.image_folder import in_bounds
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, table, writable
 from inputopt.cli.parsing import class_or_name, probability, side_or_shape, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
-from inputopt.nets.class_names import by_name, of_imagenet
+from inputopt.nets.class_names import indices_of
 from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
@@ -40,14 +41,16 @@ def add_commands(commands: Any) -> None:
     """Add `fool` and `ascend`."""
     command = add_verb(commands, "fool")
     add_network(command)
-    command.add_argument(
-        "--target", type=class_or_name, help="target class, a number or a name; classes 0 to 9 if not given"
-    )
+    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (classes 0 to 9)")
     command.add_argument("--count", type=whole(), default=8, help="images per class (%(default)s)")
     command.add_argument(
         "--confidence", type=probability, default=0.99, help="target probability that counts as success (%(default)s)"
     )
-    command.add_argument("--size", type=side_or_shape, help="size of an image, such as 28 or 3x64x64")
+    command.add_argument(
+        "--size",
+        type=side_or_shape,
+        help="size of an image, such as 28 or 3x64x64 (that of the network, if it has only one)",
+    )
     add_common(command, "out")
     command.set_defaults(run=run_fool)
 
@@ -65,8 +68,8 @@ def run_fool(options: argparse.Namespace) -> int:
     shape = input_shape(net, options.size)
     shape = DIGIT if shape == (prod(DIGIT),) and options.size is None else shape
     check_memory(f"{options.count:,} images", 4.0 * COPIES * prod(shape) * options.count, "a smaller --count")
-    chosen, named = by_name(options.target)
-    classes = of_imagenet(answer(net, in_bounds(net, torch.zeros(1, *shape))), named).shape[1]
+    classes = answer(net, in_bounds(net, torch.zeros(1, *shape))).shape[1]
+    chosen = indices_of(options.target, net.facts.class_names, classes)
     targets = range(min(CLASSES, classes)) if chosen is None else [chosen]
     if targets[-1] >= classes:
         raise ValueError(f"--target must lie in 0..{classes - 1}, not {chosen}.")
@@ -131,7 +134,8 @@ def run_ascend(options: argparse.Namespace) -> int:
     out = writable(options.out, FILES[2])
     data = chosen_data(options)
     net = find_network(options)
-    x, y = data.inputs(net), data.y
+    data, x = data.read(net)
+    y = data.y
     count_classes(net, x)
     with torch.no_grad():
         order = (net(x).argmax(1).cpu() == y).nonzero()[:, 0]

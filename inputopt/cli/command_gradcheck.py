@@ -35,9 +35,11 @@ def add_commands(commands: Any) -> None:
 
     command = add_verb(commands, "explain")
     _add_network(command, None)
-    command.add_argument("--inputs", type=numbers, help="inputs of one example: 0.05,0.1")
+    command.add_argument("--inputs", type=numbers, help="inputs of one example: 0.05,0.1 (those of the example)")
     command.add_argument(
-        "--targets", type=numbers, help="its targets: 0.01,0.99; or its class for softmax cross-entropy"
+        "--targets",
+        type=numbers,
+        help="its targets: 0.01,0.99; or its class for softmax cross-entropy (those of the example)",
     )
     command.add_argument(
         "--learning-rate", type=number(above=0), default=LEARNING_RATE, help="learning rate (%(default)s)"
@@ -54,7 +56,12 @@ def add_commands(commands: Any) -> None:
 def _add_network(command: argparse.ArgumentParser, default_sizes: str | None) -> None:
     known = choice("activation", ACTIVATIONS)
     words = ", ".join(ACTIVATIONS)
-    command.add_argument("--sizes", type=sizes(), default=default_sizes, help="neurons per layer, inputs first: 2,3,1")
+    command.add_argument(
+        "--sizes",
+        type=sizes(),
+        default=default_sizes,
+        help=f"neurons per layer, inputs first: 2,3,1 ({default_sizes or 'those of the example'})",
+    )
     command.add_argument("--activation", type=known, default="sigmoid", help=f"one of {words} (%(default)s)")
     command.add_argument("--output", type=known, help="activation of the last layer (default: as the other layers)")
     command.add_argument(

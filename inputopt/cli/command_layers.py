@@ -20,7 +20,11 @@ def add_commands(commands: Any) -> None:
     """Add `layers`."""
     command = add_verb(commands, "layers")
     add_network(command)
-    command.add_argument("--size", type=side_or_shape, help="size of the input, such as 224, 224x160, 3x224x160 or 784")
+    command.add_argument(
+        "--size",
+        type=side_or_shape,
+        help="size of the input, such as 224, 224x160, 3x224x160 or 784 (that of the network, if it has only one)",
+    )
     add_common(command)
     command.set_defaults(run=run_layers)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import fields
+from dataclasses import fields, replace
+from textwrap import fill
 from typing import Any
 
 import torch
@@ -13,12 +14,15 @@ from inputopt import attacks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.cli.command_evaluate import add_levels, levels_of, save_pairs
 from inputopt.cli.data_arguments import add_data, chosen_data
-from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
-from inputopt.cli.parsing import choice, whole
+from inputopt.cli.parsing import choice, class_or_name, whole
+from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_common, add_verb
+from inputopt.evaluation.report_text import levels_text
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
+from inputopt.nets.class_names import indices_of
 from inputopt.search.norms import NORMS
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
@@ -26,12 +30,17 @@ ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Minima
 del ATTACKS["epsilonbisection"]  # needs another attack as an argument
 
 
+EXPLAINED = (
+    "median: median distance, in which inputs that were not fooled are infinitely far (inf); area: that under the "
+    "curve of accuracy against distance, up to the largest distance found; failed: inputs that were not fooled"
+)
 FILES = ("nearest.json", "curve.png", "nearest.png")
 
 
 def add_commands(commands: Any) -> None:
     """Add `nearest`."""
     command = add_verb(commands, "nearest")
+    command.description = f"{command.description}\n\n{fill(f'Columns of the table: {EXPLAINED}.', 80)}"
     add_network(command)
     add_data(command, count=100)
     command.add_argument(
@@ -47,9 +56,8 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--queries", type=whole(), default=1000, help="queries per input, for minimalnorm (%(default)s)"
     )
-    command.add_argument(
-        "--steps", type=whole(), help="number of steps of the other attacks; their defaults if not given"
-    )
+    command.add_argument("--steps", type=whole(), help="number of steps of the other attacks (that of each attack)")
+    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
     add_levels(command)
     add_common(command, "out")
     command.set_defaults(run=run_nearest)
@@ -62,24 +70,42 @@ def run_nearest(options: argparse.Namespace) -> int:
     data = chosen_data(options)
     writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
-    x, y = data.inputs(net), data.y
-    chosen = _attacks(options, levels_of(options, net, x))
+    data, x = data.read(net)
+    target = indices_of(options.target, net.facts.class_names, answer(net, x).shape[1])
+    if target is not None:  # inputs of the target class are left out
+        x, data = x[data.y != target], data.without(target)
+    levels = levels_of(options, net, x)
+    chosen = _attacks(options, levels)
     with attack_bar(len(chosen)) as progress:
-        curve = robustness_curve(net, x, y, options.norm, chosen, options.seed, progress=progress)
-    rows = curve.rows()
-    plain = {"norm": options.norm, **data.plain(), "attacks": rows}
+        curve = robustness_curve(net, x, data.y, options.norm, chosen, options.seed, target=target, progress=progress)
+    rows = infinite_rows(curve)
+    plain = {"norm": options.norm, "levels": levels, "target": target, **data.plain(), "attacks": rows}
     write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
     save_figure(curve.figure(), out / "curve.png")
     best = next(iter(curve.results.values()))
-    best.save(out / "nearest", data.names)
+    replace(best, made_by={**best.made_by, **data.origin()}).save(out / "nearest", data.names)
     clean = data.save_clean(net, x, out)
     with torch.no_grad():
-        known = net(x).argmax(1) == y
+        known = net(x).argmax(1) == data.y
     title = f"{options.attack[0]}, {options.norm}: before, after, difference"
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
-    text = f"{data.described()}\n\n{table(*curve_table(curve))}"
+    searched = levels_text({"levels": levels}) or "inputs of any values"
+    text = f"{data.described()}\n\n{table(*curve_table(curve))}\n\nsearched among {searched}\n{EXPLAINED}"
+    if target is not None:
+        text += f"\ntarget {options.target}: accuracy is the share of inputs that are not classified as the target"
+    text += rounding_note(net, best.x, data.y, best.success & known, levels, target)
     finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest", *clean])
     return 0
+
+
+def infinite_rows(curve: RobustnessCurve) -> list[dict[str, Any]]:
+    """The rows of a curve with infinite medians and areas as "inf", where half or all of the inputs were not fooled."""
+    rows = []
+    for row in curve.rows():
+        median = "inf" if row["median"] is None else row["median"]
+        area = "inf" if row["failed"] == len(curve.lowest) else row["area"]
+        rows.append({**row, "median": median, "area": area})
+    return rows
 
 
 def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
@@ -88,13 +114,12 @@ def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:
     return heads, [
         [
             row["attack"],
-            "none" if row["median"] is None else f"{row['median']:.4g}",
-            f"{row['area']:.4g}",
+            *(f"{float(row[name]):.4g}" for name in ("median", "area")),
             str(row["failed"]),
             *(f"{row[name]:,.0f}" if name in row else "" for name in ("forwards", "backwards")),
             f"{row['seconds']:.1f}" if "seconds" in row else "",
         ]
-        for row in curve.rows()
+        for row in infinite_rows(curve)
     ]
 
 

@@ -30,15 +30,19 @@ def add_commands(commands: Any) -> None:
     """Add `repeat`."""
     command = add_verb(commands, "repeat")
     command.add_argument("picture", help="a PNG file written by inputopt")
-    command.add_argument("--model", help="the network, if its name in the recipe is not enough to load it")
+    command.add_argument(
+        "--model", help="the network, if its name in the recipe is not enough to load it (that of the recipe)"
+    )
     command.add_argument(
         "--file",
         action="append",
         default=[],
         metavar="NAME=PATH",
-        help="new path of a file that the recipe uses: photo=china.jpg",
+        help="new path of a file that the recipe uses: photo=china.jpg (those of the recipe)",
     )
     add_common(command, "again")
+    for flag in ("--seed", "--device"):  # those of the recipe apply
+        command._option_string_actions[flag].help = argparse.SUPPRESS
     command.set_defaults(run=run_repeat)
 
 
@@ -67,13 +71,19 @@ def run_repeat(options: argparse.Namespace) -> int:
     finally:
         torch.set_num_threads(before)
     if out.read_bytes() == picture.read_bytes():
-        finish(options, f"{out} has the same bytes as {picture}", {"picture": str(picture), "same": True}, [out])
+        finish(
+            options,
+            f"{out} has the same bytes as {picture}",
+            {"picture": str(picture), "same": True},
+            [out],
+            keep_earlier=True,
+        )
         return 0
     before_now = {name: (made[name], now[name]) for name in now if isinstance(made, dict) and name in made}
     changed = {name: pair for name, pair in before_now.items() if pair[0] != pair[1]}
     why = ", ".join(f"{name} {then} and now {today}" for name, (then, today) in changed.items())
     text = f"{out} differs from {picture}{f': it was made with {why}' if why else ''}"
-    finish(options, text, {"picture": str(picture), "same": False, "changed": changed}, [out])
+    finish(options, text, {"picture": str(picture), "same": False, "changed": changed}, [out], keep_earlier=True)
     return 1
 
 

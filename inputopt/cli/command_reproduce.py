@@ -35,7 +35,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--method",
         type=choice("method", GRADIENT_METHODS),
-        help=f"one differentiation method, of {', '.join(GRADIENT_METHODS)}; autograd and backprop if not given",
+        help=f"one differentiation method, of {', '.join(GRADIENT_METHODS)} (autograd and backprop)",
     )
     add_common(command, "out/reproduce")
     command.set_defaults(run=run)

@@ -50,7 +50,7 @@ def run_saliency(options: argparse.Namespace) -> int:
     out = writable(options.out, *FILES)
     data = chosen_data(options)
     net = find_network(options)
-    x = data.inputs(net)
+    data, x = data.read(net)
     with torch.no_grad():
         logits = net(x)
     if options.target is not None and options.target >= logits.shape[1]:

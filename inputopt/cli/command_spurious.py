@@ -31,7 +31,7 @@ def run_spurious(options: argparse.Namespace) -> int:
     """Print one line per class; return 1 if a class is suspicious."""
     data = chosen_data(options)
     net = find_network(options)
-    x = data.inputs(net)
+    data, x = data.read(net)
     grid = (options.grid[0], options.grid[1])
     if x.ndim != 4 or grid[0] > x.shape[2] or grid[1] > x.shape[3]:
         shape = " x ".join(map(str, x.shape[1:]))

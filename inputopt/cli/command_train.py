@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt.cli.data_arguments import find_data, spread
+from inputopt.cli.data_digest import digest_of
 from inputopt.cli.image_folder import add_resize
 from inputopt.cli.model_arguments import find_device
 from inputopt.cli.output import finish, training_bar, writable
@@ -23,15 +24,18 @@ from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.model_errors import in_words
+from inputopt.nets.network_facts import NetworkFacts, remember
 from inputopt.nets.store import save
-from inputopt.training.plots import plot_errors
+from inputopt.training.plots import plot_held_out
 from inputopt.training.standardise import fold_standardisation
-from inputopt.training.train import train
+from inputopt.training.train import Progress, train
 from inputopt.wilson_interval import wilson, with_interval
+from inputopt.zoo.digits import CLASS_NAMES, load_digits
 from inputopt.zoo.training_recipes import HELD_OUT_DIGITS, RECIPES, accuracy, write
 
 NETWORKS = ["mlp", *RECIPES]
 FILES = ("weights.safetensors", "card.md", "error.png")
+DATA = "a .csv table, an .npz file with arrays x and y, a folder with a subfolder per class, or digits"
 OWN = ("label", "hidden", "activation", "epochs", "batch", "learning_rate", "holdout", "resize")
 """Options that only apply to a network of one's own."""
 
@@ -43,7 +47,9 @@ def add_commands(commands: Any) -> None:
         "model", type=choice("network", NETWORKS), help=f"mlp, or a shipped network: one of {', '.join(RECIPES)}"
     )
     command.add_argument(
-        "data", nargs="?", help="for mlp: a .csv table, an .npz file with arrays x and y, or a folder per class"
+        "data",
+        nargs="?",
+        help=f"for mlp: {DATA}",
     )
     group = command.add_argument_group("mlp")
     group.add_argument("--label", help="name of the column that holds the class (the last one)")
@@ -60,7 +66,12 @@ def add_commands(commands: Any) -> None:
         "--learning-rate", type=number(above=0), default=0.01, help="learning rate of Adam (%(default)s)"
     )
     share = number(above=0, most=0.9)
-    group.add_argument("--holdout", type=share, default=0.2, help="share of the data kept for testing (%(default)s)")
+    group.add_argument(
+        "--holdout",
+        type=share,
+        default=0.2,
+        help="share of the data kept for testing (%(default)s; 1,000 of the digits)",
+    )
     add_resize(group)
     add_common(command, "out")
     command.set_defaults(run=run)
@@ -71,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     if options.model in RECIPES:
         return _run_recipe(options)
     if options.data is None:
-        raise ValueError("mlp needs data; give a .csv table, an .npz file with arrays x and y, or a folder per class.")
+        raise ValueError(f"mlp needs data; give {DATA}.")
     return _run_own(options)
 
 
@@ -81,7 +92,8 @@ def _run_recipe(options: argparse.Namespace) -> int:
         what = given[0] if given[0] == "data" else f"--{given[0].replace('_', '-')}"
         raise ValueError(f"The recipe of {options.model} is fixed; omit {what}.")
     name = options.model
-    out = writable(options.out if "out" in options.given else f"out/{name}", *FILES[:2])
+    options.out = options.out if "out" in options.given else f"out/{name}"
+    out = writable(options.out, *FILES[:2])
     recipe = RECIPES[name]
     with training_bar(name, recipe.steps) as progress:
         trained = recipe.make(progress)
@@ -97,21 +109,36 @@ def _run_recipe(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True)
 class _Examples:
-    """Inputs [B, n] or [B, C, H, W], classes int64 [B], class names, and the mean and deviation of table columns."""
+    """What a network is trained and tested on.
+
+    Attributes:
+        x: inputs [B, n] or [B, C, H, W].
+        y: classes, int64 [B].
+        labels: names of the classes.
+        held: which examples are held out, bool [B].
+        scaling: mean and standard deviation of the columns of a table, else None.
+        digest: SHA-256 of the file or folder; None for the digits.
+    """
 
     x: Tensor
     y: Tensor
     labels: tuple[str, ...]
-    scaling: tuple[Tensor, Tensor] | None
+    held: Tensor
+    scaling: tuple[Tensor, Tensor] | None = None
+    digest: str | None = None
+
+    def misclassified(self, net: MLP) -> dict[str, float]:
+        """Share of the training examples, and of those held out, that the network misclassifies."""
+        rows = {"training": ~self.held, "held_out": self.held}
+        return {name: 1 - accuracy(net, self.x[row], self.y[row]) for name, row in rows.items()}
 
 
 def _run_own(options: argparse.Namespace) -> int:
     out = writable(options.out, *FILES)
     device = None if options.device is None else find_device(options.device)
     examples = _examples(options)
-    held = spread(examples.y.numpy(), max(1, round(options.holdout * len(examples.y))), options.seed)
-    is_held = torch.zeros(len(examples.y), dtype=torch.bool).index_fill(0, torch.from_numpy(held), True)
-    if bool(is_held.all()) or len(set(examples.y[~is_held].tolist())) < len(examples.labels):
+    trained = ~examples.held
+    if not bool(trained.any()) or len(set(examples.y[trained].tolist())) < len(examples.labels):
         raise ValueError(f"{options.data} has too few rows to hold some out of every class; add rows.")
     net = MLP(
         [examples.x[0].numel(), *options.hidden, len(examples.labels)],
@@ -119,13 +146,20 @@ def _run_own(options: argparse.Namespace) -> int:
         "identity",
         seed=options.seed,
     ).to(device)
-    steps = options.epochs * -(-int((~is_held).sum()) // options.batch)
+    steps = options.epochs * -(-int(trained.sum()) // options.batch)
     x = examples.x if examples.scaling is None else (examples.x - examples.scaling[0]) / examples.scaling[1]
-    with training_bar("mlp", steps) as progress:
+    as_trained = replace(examples, x=x.to(device), y=examples.y.to(device), held=examples.held.to(device))
+    errors: dict[int, dict[str, float]] = {}
+    with training_bar("mlp", steps) as show:
+
+        def progress(now: Progress) -> None:
+            errors[now.index] = as_trained.misclassified(net)
+            show(now)
+
         history = train(
             net,
-            x[~is_held].to(device),
-            examples.y[~is_held].to(device),
+            as_trained.x[~as_trained.held],
+            as_trained.y[~as_trained.held],
             cost="cross_entropy",
             learning_rate=options.learning_rate,
             steps=steps,
@@ -137,22 +171,25 @@ def _run_own(options: argparse.Namespace) -> int:
     net = net.cpu()
     if examples.scaling is not None:
         fold_standardisation(net, *examples.scaling)
-    shares, intervals = {}, {}
-    for name, rows in {"training": ~is_held, "held_out": is_held}.items():
-        shares[name] = accuracy(net, examples.x[rows], examples.y[rows])
-        intervals[name] = wilson(shares[name], int(rows.sum()))
+    shares = {name: 1 - share for name, share in examples.misclassified(net).items()}
+    intervals = {
+        name: wilson(shares[name], int(rows.sum())) for name, rows in (("training", trained), ("held_out", ~trained))
+    }
+    errors[history.trainings] = {name: 1 - share for name, share in shares.items()}
     on_training, on_held_out = (with_interval(shares[name], intervals[name]) for name in shares)
     ended = "" if history.trainings == steps else f"{history.stopped} after {history.trainings:,} of {steps:,} updates"
+    remember(net, NetworkFacts(examples.labels, examples.digest))
     save(net, out / FILES[0])
-    accuracies = f"{on_training} training, {on_held_out} held out"
+    accuracies = f"{on_training} training, {on_held_out} held out{_lowest(errors)}"
     write_text(out / FILES[1], _card(options, net, examples, accuracies, ended))
-    save_figure(plot_errors({"mlp": history}), out / FILES[2])
+    save_figure(plot_held_out(history, errors), out / FILES[2])
     text = f"accuracy {on_training} on training data, {on_held_out} on held-out data"
     values = {
         "sizes": list(net.sizes),
         "labels": list(examples.labels),
         "accuracy": shares,
         "accuracy_interval": intervals,
+        "held_out_error": {str(index): each["held_out"] for index, each in sorted(errors.items())},
         "updates": history.trainings,
         "ended_early": ended,
     }
@@ -160,29 +197,62 @@ def _run_own(options: argparse.Namespace) -> int:
     return _status(history.stopped if ended else "")
 
 
+def _lowest(errors: Mapping[int, Mapping[str, float]]) -> str:
+    """Where the error on held-out data was lower during training than at its end."""
+    held_out = {index: each["held_out"] for index, each in sorted(errors.items())}
+    lowest, last = min(held_out, key=lambda index: held_out[index]), held_out[max(held_out)]
+    if held_out[lowest] == last:
+        return ""
+    best = f"{held_out[lowest]:.1%}, after {lowest:,} updates"
+    return f"; the error on held-out data was {last:.1%} at the end, and lowest, {best}"
+
+
 def _examples(options: argparse.Namespace) -> _Examples:
-    if options.data.lower().endswith(".csv") and options.resize is None:
+    """Read the examples, and choose those that are held out.
+
+    Raises:
+        ValueError, FileError: they cannot be read, or an option does not apply to them.
+    """
+    is_table = options.data.lower().endswith(".csv") and options.resize is None
+    if options.label is not None and not is_table:
+        raise ValueError("--label names a column of a .csv table; omit it.")
+    if options.data == "digits" and options.resize is None:
+        if "holdout" in options.given:
+            raise ValueError("The digits have a fixed split, 4,000 for training and 1,000 held out; omit --holdout.")
+        split = load_digits()
+        held = torch.arange(len(split.x) + len(split.held_x)) >= len(split.x)
+        return _Examples(torch.cat([split.x, split.held_x]), torch.cat([split.y, split.held_y]), CLASS_NAMES, held)
+    if is_table:
         table = read_table(options.data, options.label)
         std = table.x.std(0)
-        return _Examples(table.x, table.y, table.labels, (table.x.mean(0), torch.where(std > 0, std, 1.0)))
-    if options.label is not None:
-        raise ValueError("--label names a column of a .csv table; omit it.")
+        scaling = (table.x.mean(0), torch.where(std > 0, std, 1.0))
+        x, y, labels = table.x, table.y, table.labels
+    else:
+        scaling = None
+        x, y, labels = _read(options)
+    chosen = spread(y.numpy(), max(1, round(options.holdout * len(y))), options.seed)
+    is_held = torch.zeros(len(y), dtype=torch.bool).index_fill(0, torch.from_numpy(chosen), True)
+    return _Examples(x, y, labels, is_held, scaling, digest_of(options.data))
+
+
+def _read(options: argparse.Namespace) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Inputs, classes and class names of an .npz file, or of a folder, whose classes are numbered in sorted order."""
     data = find_data(options.data, np.iinfo(np.int64).max, options.seed, options.resize)
-    classes = int(data.y.max()) + 1
-    if classes < 2:
+    present = set(data.y.tolist())
+    names = tuple(name for label, name in data.class_names.items() if label in present) or tuple(
+        map(str, range(max(present) + 1))
+    )
+    if len(names) < 2:
         raise ValueError(f"{options.data} has fewer than two classes; add another.")
-    x = data.inputs(Frozen(lambda x: x.new_zeros(len(x), classes)))
-    names = tuple(str(label) for label in range(classes))
-    folder = Path(options.data)
-    found = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    return _Examples(x, data.y, tuple(found) if len(found) == classes else names, None)
+    data, x = data.read(Frozen(lambda x: x.new_zeros(len(x), len(names)), class_names=names))
+    return x, data.y, names
 
 
 def _card(options: argparse.Namespace, net: MLP, examples: _Examples, accuracies: str, ended: str) -> str:
     inputs = "raw columns of the table (standardisation is part of the first layer)"
     resized = "" if options.resize is None else f", from images resized to {in_words(options.resize)}"
     rows = {
-        "data": f"{options.data}: {len(examples.y):,} rows, {options.holdout:.0%} held out, stratified by class",
+        "data": f"{options.data}: {len(examples.y):,} rows, {int(examples.held.sum()):,} held out, stratified by class",
         "input": inputs if examples.scaling is not None else f"{list(examples.x.shape[1:])} in [0, 1]{resized}",
         "classes": ", ".join(f"{index} {name}" for index, name in enumerate(examples.labels)),
         "network": f"MLP {'-'.join(map(str, net.sizes))}, {options.activation}",

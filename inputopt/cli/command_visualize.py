@@ -20,6 +20,7 @@ from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, different, names, number, probability, sizes, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, save_figure
+from inputopt.nets.class_names import class_names, index_in
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.atlas import atlas
 from inputopt.pictures.canvas_choice import CANVASES
@@ -32,7 +33,6 @@ from inputopt.pictures.visualize import visualize
 from inputopt.search.loop import Interrupted, Snapshot
 from inputopt.search.objectives.features import Channel, Layer, LogProbability
 from inputopt.search.objectives.objective import Objective
-from inputopt.zoo.imagenet import class_index
 
 TEMPERATURE = 4.0
 """Softmax temperature of the class objective: at 1 the probability saturates too soon, and its gradient vanishes."""
@@ -42,11 +42,13 @@ def add_commands(commands: Any) -> None:
     """Add `visualize`, `evolve` and `atlas`."""
     command = add_verb(commands, "visualize")
     add_network(command)
-    command.add_argument("--layer", help="layer name; see `inputopt layers`")
+    command.add_argument("--layer", help="layer name; see `inputopt layers` (none)")
     command.add_argument(
-        "--channels", type=different(sizes(0)), help="channel numbers separated by commas; the whole layer if not given"
+        "--channels", type=different(sizes(0)), help="channel numbers separated by commas (the whole layer)"
     )
-    command.add_argument("--classes", type=names, help="class names or numbers separated by commas, instead of a layer")
+    command.add_argument(
+        "--classes", type=names, help="class names or numbers separated by commas, instead of a layer (none)"
+    )
     command.add_argument(
         "--shared-frequencies",
         type=whole(0),
@@ -59,19 +61,24 @@ def add_commands(commands: Any) -> None:
         default="good",
         help=f"one of {', '.join(QUALITIES)}: the steps and the five settings below that are not given (%(default)s)",
     )
-    command.add_argument("--restarts", type=whole(), help="number of restarts per image")
+    command.add_argument("--restarts", type=whole(), help="number of restarts per image (that of --quality)")
     share = number(above=0, most=1)
-    command.add_argument("--initial-scale", type=share, help="image size at the start, as a share of --size")
+    command.add_argument(
+        "--initial-scale", type=share, help="image size at the start, as a share of --size (that of --quality)"
+    )
     command.add_argument(
         "--mirror",
         action=argparse.BooleanOptionalAction,
-        help="mirror the image at random in half of the evaluations; for classes",
+        help="mirror the image at random in half of the evaluations; for classes (as --quality says)",
     )
-    command.add_argument("--skip-gradient", type=share, help="factor of gradients through residual branches")
+    command.add_argument(
+        "--skip-gradient", type=share, help="factor of gradients through residual branches (that of --quality)"
+    )
     command.add_argument(
         "--drop-branches",
         type=number(0, 0.99),
-        help="probability that a step runs the network without its last residual branch; earlier ones less often",
+        help="probability that a step runs the network without its last residual branch; earlier ones less often "
+        "(that of --quality)",
     )
     add_watch(command)
     _add_common(command, run_visualize, 224, None)
@@ -90,7 +97,7 @@ def add_commands(commands: Any) -> None:
     command = add_verb(commands, "atlas")
     add_network(command)
     command.add_argument("photos", help="a folder of photos")
-    command.add_argument("--layer", required=True, help="layer name; see `inputopt layers`")
+    command.add_argument("--layer", required=True, help="layer name; see `inputopt layers` (none)")
     command.add_argument(
         "--channels", type=different(sizes(0)), required=True, help="channel numbers separated by commas"
     )
@@ -125,11 +132,11 @@ def _add_common(command: argparse.ArgumentParser, run: Any, size: int, steps: in
 
 def run_visualize(options: argparse.Namespace) -> int:
     """Save one PNG per image, and a contact sheet if there are several."""
-    objective, titles = _objective(options)
+    net = find_network(options)
+    objective, titles = _objective(options, net)
     files = [f"visualize-{title}.png" for title in titles]
     out = writable(options.out, *files, "visualize.png")
     paths = [out / file for file in files]
-    net = find_network(options)
     _check_size(net, options, len(paths) * (options.restarts or QUALITIES[options.quality].restarts))
 
     def preview(snapshot: Snapshot) -> None:
@@ -157,18 +164,18 @@ def run_visualize(options: argparse.Namespace) -> int:
     recipe = pictures[0].recipe
     used = {name: recipe["settings"][name] for name in ("steps", *settings)}
     values = {"images": titles, **used, "left_out": recipe.get("left_out", {})}
-    finish(options, f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}", values, written)
+    finish(options, f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}", values, written, True)
     return 0
 
 
 def run_evolve(options: argparse.Namespace) -> int:
     """Save one PNG per class and a contact sheet; return 1 if an image does not reach the confidence."""
-    numbers, titles = _classes(options.classes)
+    net = find_network(options)
+    numbers, titles = _classes(options.classes, net.facts.class_names)
     files = [f"evolve-{title}.png" for title in titles]
     out = writable(options.out, *files, "evolve.png")
     paths = [out / file for file in files]
     rules = MapElites(population=options.population, seed=checks.seed(options.seed))
-    net = find_network(options)
     _check_size(net, options, options.population)
     shape = (1 if options.grey else 3, options.size, options.size)
     with stderr_bar(total=options.generations, desc="evolve", unit="generation") as bar:
@@ -195,7 +202,7 @@ def run_evolve(options: argparse.Namespace) -> int:
     )
     probability = dict(zip(titles, map(float, found.probability), strict=True))
     values = {"probability": probability, "generations": found.generations, "evaluated": int(found.forwards)}
-    finish(options, text, values, written)
+    finish(options, text, values, written, keep_earlier=True)
     return 0 if bool(found.success.all()) else 1
 
 
@@ -257,14 +264,14 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
     return {"canvas": options.canvas, "augment": options.augment, "colours": 1 if options.grey else 3}
 
 
-def _objective(options: argparse.Namespace) -> tuple[Objective, list[str]]:
+def _objective(options: argparse.Namespace, net: Frozen) -> tuple[Objective, list[str]]:
     """The objective, and a name for each of its images."""
     if (options.layer is None) == (options.classes is None):
         raise ValueError("Nothing to visualise; give --layer (and optionally --channels) or --classes.")
     if options.classes is not None:
         if options.channels is not None:
             raise ValueError("--channels needs --layer; omit it with --classes.")
-        numbers, titles = _classes(options.classes)
+        numbers, titles = _classes(options.classes, net.facts.class_names)
         return LogProbability(numbers, TEMPERATURE), titles
     if options.channels is None:
         return Layer(options.layer), [_file_name(options.layer)]
@@ -273,13 +280,13 @@ def _objective(options: argparse.Namespace) -> tuple[Objective, list[str]]:
     ]
 
 
-def _classes(given: Sequence[str]) -> tuple[list[int], list[str]]:
-    """Class indices, and names that are valid in file names.
+def _classes(given: Sequence[str], known: Sequence[str] | None) -> tuple[list[int], list[str]]:
+    """Class indices, and names that are valid in file names; `known` are the names of the classes, ImageNet's if None.
 
     Raises:
         ValueError: there is no such class, or one is given twice, such as by name and by number.
     """
-    numbers = [int(name) if name.isdecimal() else class_index(name) for name in given]
+    numbers = [int(name) if name.isdecimal() else index_in(name, known or class_names()) for name in given]
     twice = next((name for name, each in zip(given, numbers, strict=True) if numbers.count(each) > 1), None)
     if twice is not None:
         raise ValueError(f"--classes has {twice} twice; give each only once.")

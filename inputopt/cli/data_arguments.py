@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
+import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from math import prod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.image_folder import Size, add_resize, explain_size, list_images, read_images
+from inputopt.cli.archive_data import archive_inputs, archive_labels
+from inputopt.cli.class_matching import Matching, match_classes
+from inputopt.cli.data_digest import digest_of
+from inputopt.cli.image_folder import Size, add_resize, explain_size, in_bounds, list_images, read_images
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import answer
 from inputopt.cli.parsing import whole
@@ -27,8 +28,11 @@ from inputopt.files import FileError, reading
 from inputopt.images import are_images
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.model_errors import InputShapeError, in_words
+from inputopt.search.inputs import InputoptWarning
 from inputopt.search.result_files import write_images
 from inputopt.zoo.digits import HELD_OUT, load_digits
+from inputopt.zoo.imagenet import SCALES
+from inputopt.zoo.library import shipped
 
 HELP = "digits, an .npz file with arrays x and y, a .csv table, or a folder with a subfolder per class"
 
@@ -42,7 +46,11 @@ Read = Callable[[Frozen, Array], Tensor]
 
 def add_data(command: argparse.ArgumentParser, count: int) -> None:
     """Add the data as a positional argument, and the number of inputs."""
-    command.add_argument("data", nargs="?", help=f"{HELP} (for digits networks: digits)")
+    command.add_argument(
+        "data",
+        nargs="?",
+        help=f"{HELP} that is named after a class of the network or its number (digits networks: digits)",
+    )
     command.add_argument(
         "--count", type=whole(), default=count, help="number of inputs, stratified by class (%(default)s)"
     )
@@ -61,6 +69,9 @@ class Data:
         names: name of each selected input without its suffix, such as "3/00012": the class, and the file's name or the
             position in the data.
         is_folder: whether the inputs are the images of a folder.
+        class_names: for a folder or a table, the name of each class by the number in `y`, in sorted order, also of
+            classes without an input; else empty.
+        matching: the network's class of each of them, after `read`.
         resize: height and width that they are scaled to; None if they are kept as they are.
     """
 
@@ -72,12 +83,15 @@ class Data:
     _read: Read
     is_folder: bool = False
     resize: Size | None = None
+    class_names: Mapping[int, str] = field(default_factory=dict)
+    matching: Matching | None = None
 
-    def inputs(self, net: Frozen) -> Tensor:
-        """The inputs [B, ...], checked against the network.
+    def read(self, net: Frozen) -> tuple[Data, Tensor]:
+        """The selection with the network's classes as `y`, and its inputs [B, ...], checked against the network.
 
         Raises:
-            FileError, ValueError: they cannot be read, hold NaN, do not fit the network, or a class has no logit.
+            FileError, ValueError: they cannot be read, hold NaN, do not fit the network, a class has no logit, or the
+                classes of a folder or a table match none of the network's.
         """
         x = checks.finite(f"the inputs of {self.name}", self._read(net, self.positions))
         try:
@@ -86,8 +100,30 @@ class Data:
             if not self.is_folder:
                 raise
             raise explain_size(error, net, x) from error
-        checks.classes(f"the classes of {self.name}", self.y, classes)
-        return x
+        found = self._matched(net, classes)
+        trained_on = net.facts.trained_on
+        if trained_on is not None and Path(self.name).exists() and digest_of(self.name) == trained_on:
+            warnings.warn(
+                f"The network was trained on {self.name}, so accuracies measured on it are higher than on new data.",
+                InputoptWarning,
+                stacklevel=2,
+            )
+        checks.classes(f"the classes of {self.name}", found.y, classes)
+        return found, x
+
+    def inputs(self, net: Frozen) -> Tensor:
+        """The inputs [B, ...] that `read` returns."""
+        return self.read(net)[1]
+
+    def _matched(self, net: Frozen, classes: int) -> Data:
+        if not self.class_names:
+            return self
+        what = f"The {'folder' if self.is_folder else 'table'} {self.name}"
+        present = [name for label, name in self.class_names.items() if bool((self.y == label).any())]
+        every = list(self.class_names.values())
+        matching = match_classes(what, present, every, net.facts.class_names, classes)
+        y = torch.tensor([matching.indices[self.class_names[label]] for label in self.y.tolist()])
+        return replace(self, y=y, matching=matching)
 
     def clean_files(self) -> list[str]:
         """Names of the files that `save_clean` writes, inside its folder; none without --resize."""
@@ -123,16 +159,23 @@ class Data:
         """The selection as plain values, for JSON."""
         counts = {str(label): count for label, count in self.counts().items()}
         resized = {} if self.resize is None else {"resize": list(self.resize)}
-        return {"data": self.name, "inputs": len(self.y), "of": self.total, "classes": counts, **resized}
+        matched = {} if self.matching is None else self.matching.plain()
+        return {"data": self.name, "inputs": len(self.y), "of": self.total, "classes": counts, **resized, **matched}
+
+    def origin(self) -> dict[str, Any]:
+        """Where the inputs come from and which classes they were taken for, for the record of a result."""
+        return {"data": self.name, **({} if self.matching is None else self.matching.plain())}
 
     def described(self) -> str:
-        """The selection in one line: number of inputs, total, and inputs per class."""
+        """The selection in one line: number of inputs, total, and inputs per class; and a line with their classes."""
         counts = self.counts()
         least, most = min(counts.values()), max(counts.values())
         each = f"{least}" if least == most else f"{least} to {most}"
         classes = f"{len(counts)} classes, {each} of each" if len(counts) > 1 else f"all of class {next(iter(counts))}"
         resized = "" if self.resize is None else f", resized to {in_words(self.resize)}"
-        return f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{resized}"
+        matched = "" if self.matching is None else self.matching.described()
+        text = f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{resized}"
+        return f"{text}\n{matched}" if matched else text
 
 
 def chosen_data(options: argparse.Namespace) -> Data:
@@ -158,14 +201,17 @@ def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) 
     if name == "digits":
         return _chosen(name, np.repeat(np.arange(10), HELD_OUT), count, seed, _digits)
     path = Path(name)
+    if not path.exists() and name in (*shipped(), *SCALES):
+        raise ValueError(f"{name} is a network, not data; give the model first and the data second.")
     if not path.exists():
         raise FileError(f"There is no file or folder {name}; check the name.")
     if path.suffix.lower() == ".csv":
         table = read_table(name, None)
-        return _chosen(name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)])
+        chosen = _chosen(name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)])
+        return replace(chosen, class_names=dict(enumerate(table.labels)))
     with reading(name, "a folder of classes or an .npz file with arrays x and y"):
         if path.is_dir():
-            files, labels = list_images(path)
+            files, labels, class_names = list_images(path)
             stems = [str(file.relative_to(path).with_suffix("")) for file in files]
             chosen = _chosen(
                 name,
@@ -175,10 +221,10 @@ def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) 
                 lambda net, rows: in_bounds(net, read_images(net, [files[row] for row in rows], resize)),
                 stems,
             )
-            return replace(chosen, is_folder=True, resize=resize)
-        labels, size = _labels(path)
+            return replace(chosen, is_folder=True, resize=resize, class_names=class_names)
+        labels, size = archive_labels(path)
     check_memory(name, 3.0 * size, "a smaller file")
-    return _chosen(name, labels, count, seed, lambda net, rows: _arrays(net, path, rows))
+    return _chosen(name, labels, count, seed, lambda net, rows: archive_inputs(net, path, rows))
 
 
 def _chosen(name: str, labels: Array, count: int, seed: int, read: Read, stems: Sequence[str] | None = None) -> Data:
@@ -211,72 +257,3 @@ def spread(labels: Array, count: int, seed: int) -> Array:
 
 def _digits(net: Frozen, rows: Array) -> Tensor:
     return in_bounds(net, load_digits().held_x[torch.from_numpy(rows)])
-
-
-def in_bounds(net: Frozen, x: Tensor) -> Tensor:
-    """Scale images from [0, 1] to the network's bounds.
-
-    Raises:
-        ValueError: the bounds are infinite.
-    """
-    low, high = net.box(x)
-    if not bool(torch.isfinite(high - low).all()):
-        raise ValueError("Images need a model with finite bounds; give --bounds.")
-    return x if bool((low == 0).all()) and bool((high == 1).all()) else low + (high - low) * x
-
-
-# ------------------------------------------------------------------------------------------------------------- archives
-def _labels(path: Path) -> tuple[Array, int]:
-    """The classes in an archive, and the memory in bytes of its inputs, as float32 or wider.
-
-    Raises:
-        FileError: the file is not an .npz archive with matching arrays x and y.
-    """
-    if path.suffix.lower() in Image.registered_extensions():
-        raise FileError(
-            f"{path} is a single image; put it into a folder named after its class, such as photos/7/{path.name}, and "
-            "give the folder photos."
-        )
-    if not zipfile.is_zipfile(path):
-        raise FileError(f"{path} must be an .npz file with arrays x and y, or a folder with a subfolder per class.")
-    with zipfile.ZipFile(path) as archive:
-        shape, dtype = _header(path, archive, "x")
-        _header(path, archive, "y")
-    if dtype.kind != "f" and dtype != np.uint8:
-        raise FileError(f"x in {path} must be floating-point values within the bounds, or uint8 levels, not {dtype}.")
-    with np.load(path, allow_pickle=False) as held:
-        labels = np.asarray(held["y"])
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise FileError(f"y in {path} must be class indices of shape [B], not {labels.dtype} {list(labels.shape)}.")
-    if len(shape) < 1 or shape[0] != len(labels):
-        raise FileError(
-            f"x and y in {path} must have the same length, not shapes {list(shape)} and {list(labels.shape)}."
-        )
-    if not len(labels) or 0 in shape:
-        raise FileError(f"{path} contains no inputs; give a file with at least one.")
-    if labels.min() < 0 or labels.max() >= 2**31:
-        raise FileError(
-            f"y in {path} must be class indices from 0 to 2**31 - 1, but ranges from {labels.min()} to {labels.max()}."
-        )
-    return labels, prod(shape) * max(4, dtype.itemsize)
-
-
-def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an array in an archive; its values are not read."""
-    try:
-        file: IO[bytes] = archive.open(f"{name}.npy")
-    except KeyError:
-        there = ", ".join(each.removesuffix(".npy") for each in archive.namelist()[: checks.MAX_NAMES]) or "nothing"
-        raise FileError(f"{path} must contain arrays named x and y, but contains {there}; rename its arrays.") from None
-    with file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _arrays(net: Frozen, path: Path, rows: Array) -> Tensor:
-    with reading(path, "an .npz file with arrays x and y"), np.load(path, allow_pickle=False) as held:
-        x = held["x"][rows]
-    made = checks.block(f"x in {path}", x)
-    return in_bounds(net, made.float() / 255) if made.dtype == torch.uint8 else made.float()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def add_resize(command: Any) -> None:
         "--resize",
         type=resize_to,
         help="scale images to this side, or height x width, such as 224 or 224x160: the shorter side with "
-        "antialiasing, and the centre is cropped; the scaled images are the inputs",
+        "antialiasing, and the centre is cropped; the scaled images are the inputs (kept as they are)",
     )
 
 
@@ -48,6 +49,8 @@ def resize_to(text: str) -> Size:
     >>> resize_to("28"), resize_to("224x160")
     ((28, 28), (224, 160))
     """
+    if re.fullmatch(r"\d+,\d+", text):
+        raise argparse.ArgumentTypeError(f"must be height x width, such as {text.replace(',', 'x')}, not {text!r}.")
     sides = side_or_shape(text)
     try:
         return image_size(sides)
@@ -55,25 +58,32 @@ def resize_to(text: str) -> Size:
         raise argparse.ArgumentTypeError(str(error).removeprefix("resize ")) from None
 
 
-def list_images(folder: Path) -> tuple[list[Path], NDArray[Any]]:
-    """Images and their classes: the subfolders' names if all are numbers, else their positions in sorted order.
+def list_images(folder: Path) -> tuple[list[Path], NDArray[Any], dict[int, str]]:
+    """Images, a number for the class of each, and the names of all classes by number, in sorted order.
+
+    The classes are the subfolders. Their numbers are their names if all are decimal, else their positions in sorted
+    order; which class of a network each is, is found later (`class_matching`).
 
     Raises:
         FileError: there are no images in subfolders, or a number is too large for a class.
     """
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    numbers = all(name.isdecimal() for name in names)
+    if all(name.isdecimal() for name in names):
+        names.sort(key=int)
+        if names and int(names[-1]) >= 2**31:
+            raise FileError(f"{folder} has a subfolder {names[-1]}, which is too large for a class index; rename it.")
+        numbers = [int(name) for name in names]
+    else:
+        numbers = list(range(len(names)))
     files: list[Path] = []
     labels: list[int] = []
-    for index, name in enumerate(names):
+    for number, name in zip(numbers, names, strict=True):
         found = sorted(path for path in folder.joinpath(name).iterdir() if path.suffix.lower() in IMAGES)
         files += found
-        labels += [int(name) if numbers else index] * len(found)
+        labels += [number] * len(found)
     if not files:
         raise FileError(f"{folder} contains no images in subfolders; put the images of each class into a subfolder.")
-    if max(labels) >= 2**31:
-        raise FileError(f"{folder} has a subfolder {max(labels)}, which is too large for a class index; rename it.")
-    return files, np.array(labels)
+    return files, np.array(labels), dict(zip(numbers, names, strict=True))
 
 
 def channels_of(net: Frozen, size: Size | None = None) -> int | None:
@@ -85,6 +95,18 @@ def channels_of(net: Frozen, size: Size | None = None) -> int | None:
     if size is not None and len(shape) == 2 and shape[1] == size[0] * size[1]:
         return 1
     return shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
+
+
+def in_bounds(net: Frozen, x: Tensor) -> Tensor:
+    """Scale images from [0, 1] to the network's bounds.
+
+    Raises:
+        ValueError: the bounds are infinite.
+    """
+    low, high = net.box(x)
+    if not bool(torch.isfinite(high - low).all()):
+        raise ValueError("Images need a model with finite bounds; give --bounds.")
+    return x if bool((low == 0).all()) and bool((high == 1).all()) else low + (high - low) * x
 
 
 def read_images(net: Frozen, files: list[Path], resize: Size | None) -> Tensor:

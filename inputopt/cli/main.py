@@ -1,7 +1,7 @@
 """The command line: `inputopt COMMAND`; each command is a module of this package.
 
-Exit status: 0 for success, 1 if something was not found or does not match, 2 for invalid arguments or a failure, with
-one sentence on stderr, and 130 if interrupted.
+Exit status: 0 for success, 1 if something was not found, does not match or is too low, 2 for invalid arguments or a
+failure, with one sentence on stderr, and 130 if interrupted.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ import traceback
 import warnings
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
 from inputopt import __version__
+from inputopt.cli.earlier_files import add_to_record
 from inputopt.cli.parsing import Parser, UsageError, parse
 from inputopt.cli.verbs import STATUS, VERBS, add_verb
 from inputopt.errors import one_line, one_of, out_of_memory
-from inputopt.files import storing_command
+from inputopt.files import noted_files, noting_files, storing_command
 
 
 def build_parser(verb: str | None = None) -> Parser:
@@ -87,9 +89,13 @@ def run(words: Sequence[str], out: str | None = None, whole_process: bool = Fals
     options.again = run  # for commands that run other commands
     if out is not None:
         options.out = out
-    with storing_command(words), without_bars(options.quiet):
+    with storing_command(words), without_bars(options.quiet), noting_files():
         try:
             status: int = options.run(options)
+        except KeyboardInterrupt:
+            if options.out is not None:
+                add_to_record(options.command, Path(options.out), noted_files())
+            raise
         except SystemExit:
             with using("The model's own code ended the program"):
                 raise

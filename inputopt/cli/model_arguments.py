@@ -27,7 +27,10 @@ from inputopt.zoo.imagenet import SCALES
 from inputopt.zoo.library import load, shipped
 
 Found = nn.Module | Frozen | Callable[[Tensor], Any]
-HELP = "a network of `inputopt models`, a file, or package.module:function"
+HELP = (
+    "a network of `inputopt models`, a file of weights with an architecture, or mynet.py:make or package.module:make: "
+    "a function that returns a torch module (give --mean and --std if it takes normalised inputs) or a Frozen"
+)
 
 
 def add_network(command: argparse.ArgumentParser) -> None:
@@ -35,10 +38,10 @@ def add_network(command: argparse.ArgumentParser) -> None:
     command.add_argument("model", help=HELP)
     group = command.add_argument_group("inputs of your own model")
     group.add_argument(
-        "--mean", type=numbers, help="mean subtracted from the inputs: a number, or one per channel: .5,.5,.5"
+        "--mean", type=numbers, help="mean subtracted from the inputs: a number, or one per channel: .5,.5,.5 (none)"
     )
     group.add_argument(
-        "--std", type=positives, help="standard deviation that divides the inputs: a number, or one per channel"
+        "--std", type=positives, help="standard deviation that divides the inputs: a number, or one per channel (none)"
     )
     group.add_argument(
         "--bounds", type=bounds, help="lowest and highest input value: 0,1, or one per channel: 0,0,0:1,1,255 (0,1)"
@@ -122,14 +125,22 @@ def check_name(name: str) -> None:
     Raises:
         ValueError, FileError: there is none.
     """
+    if name.endswith(".py"):
+        raise ValueError(f"{name} is Python code; name the function in it that returns the model, such as {name}:make.")
     if not any(sign in name for sign in ":/\\."):
+        if Path(f"{name}.py").is_file():
+            raise ValueError(f"{name}.py is Python code; name the function in it, such as {name}.py:make.")
         checks.one_of("model", name, [*shipped(), *SCALES])
+    elif _is_code(name) and name.rpartition(":")[0].endswith(".py") and not Path(name.rpartition(":")[0]).is_file():
+        raise FileError(f"There is no file {name.rpartition(':')[0]}; check the name.")
     elif not _is_code(name) and not Path(name).is_file():
         raise FileError(f"There is no file {name}; check the name.")
 
 
 def _is_code(name: str) -> bool:
-    return ":" in name and "/" not in name and "\\" not in name
+    """Whether a name is that of a function, in a module of the working directory or in a .py file anywhere."""
+    place, colon, _ = name.rpartition(":")
+    return bool(colon) and (place.endswith(".py") or ("/" not in name and "\\" not in name))
 
 
 def find_model(name: str) -> Found:
@@ -139,7 +150,7 @@ def find_model(name: str) -> Found:
         ValueError, FileError: there is no such network, or its code failed.
     """
     check_name(name)
-    place, _, function = name.partition(":")
+    place, _, function = name.rpartition(":")
     if _is_code(name):
         made = _built(name, place, function)
         return named(made, name) if isinstance(made, nn.Module) else made
@@ -157,9 +168,10 @@ def find_model(name: str) -> Found:
 
 def _built(name: str, place: str, function: str) -> Found:
     """The named object of a module if it is a model, else the result of calling it."""
+    folder = Path.cwd()
     if place.endswith(".py"):
-        raise ValueError(f"The module name must not end in .py; give {place[:-3]}:{function}.")
-    with _importable(), contextlib.redirect_stdout(sys.stderr):  # stdout is for results only
+        folder, place = folder / Path(place).parent, Path(place).stem
+    with _importable(folder), contextlib.redirect_stdout(sys.stderr):  # stdout is for results only
         with using(f"Cannot import {place!r}"):
             module = importlib.import_module(place)
         try:
@@ -195,15 +207,14 @@ def _check_needs_nothing(name: str, function: Callable[..., Any]) -> None:
 
 
 @contextlib.contextmanager
-def _importable() -> Iterator[None]:
-    """Inside the block, modules in the working directory can be imported."""
-    folder = str(Path.cwd())
-    sys.path.insert(0, folder)
+def _importable(folder: Path) -> Iterator[None]:
+    """Inside the block, modules in the folder can be imported."""
+    sys.path.insert(0, str(folder))
     try:
         yield
     finally:
         with contextlib.suppress(ValueError):  # the module may have changed the path itself
-            sys.path.remove(folder)
+            sys.path.remove(str(folder))
 
 
 @contextlib.contextmanager

@@ -12,7 +12,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from inputopt.files import FileError, check_writable, write_text
+from inputopt.cli.earlier_files import replace_earlier
+from inputopt.files import FileError, check_writable, noted_files, write_text
 from inputopt.training.train import Progress
 
 _bars_off: ContextVar[bool] = ContextVar("bars_off", default=False)
@@ -33,10 +34,18 @@ def stderr_bar(**settings: Any) -> Any:
     return tqdm(**{"leave": False, "disable": True if _bars_off.get() else None} | settings)
 
 
-def finish(options: argparse.Namespace, text: str, values: Mapping[str, Any], files: Sequence[Path] = ()) -> None:
+def finish(
+    options: argparse.Namespace,
+    text: str,
+    values: Mapping[str, Any],
+    files: Sequence[Path] = (),
+    keep_earlier: bool = False,
+) -> None:
     """Print a command's results: as JSON with --json, else `text` and, without --quiet, the paths of written files.
 
-    A command without a default for --out also writes the values to `VERB.json` if --out is given.
+    A command without a default for --out also writes the values to `VERB.json` if --out is given. Files that an earlier
+    run of the command wrote into its folder, and that this one did not, are removed, unless `keep_earlier`, for
+    commands whose files are named after what they show.
     """
     written = [*files]
     plain = dict(values)
@@ -44,12 +53,17 @@ def finish(options: argparse.Namespace, text: str, values: Mapping[str, Any], fi
         path = Path(options.out) / f"{options.command}.json"
         write_text(path, json.dumps(plain, indent=2) + "\n")
         written.append(path)
+    replaced = ""
+    if options.out is not None and not keep_earlier:
+        replaced = str(replace_earlier(options.command, Path(options.out), noted_files()))
     if options.json:
         print(json.dumps(plain | {"files": [str(path) for path in written]}, indent=2))
         return
     print(text)
     if not options.quiet:
         wrote(*written)
+        if replaced:
+            print(replaced)
 
 
 @contextmanager

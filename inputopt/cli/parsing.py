@@ -277,9 +277,15 @@ def choice(what: str, allowed: Iterable[str]) -> Read[str]:
 
 
 def _float(text: str) -> float:
+    """A number or a fraction, such as 8/255; NaN for other text.
+
+    >>> _float("8/255") == 8 / 255
+    True
+    """
+    above, slash, below = text.partition("/")
     try:
-        return float(text)
-    except ValueError:
+        return float(above) / float(below) if slash else float(text)
+    except (ValueError, ZeroDivisionError):
         return math.nan
 
 

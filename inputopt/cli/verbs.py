@@ -152,7 +152,7 @@ VERBS = {
     ),
 }
 
-STATUS = "exit status: 0 success, 1 something was not found or does not match, 2 an error, 130 Ctrl-C"
+STATUS = "exit status: 0 success, 1 something was not found, does not match or is too low, 2 an error, 130 Ctrl-C"
 
 
 def add_verb(commands: Any, name: str) -> argparse.ArgumentParser:

@@ -12,7 +12,7 @@ from torch import Tensor
 from inputopt import checks
 from inputopt.attacks.attack import Model
 from inputopt.attacks.batches import logits_in_batches
-from inputopt.attacks.config import flag, lengths, mask_of_numbers
+from inputopt.attacks.config import flag, lengths, mask_of_numbers, optional, whole
 from inputopt.attacks.reevaluation import CHECKED
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import check_levels
@@ -34,6 +34,7 @@ from inputopt.evaluation.state import EvaluationState
 from inputopt.evaluation.threat import Threat
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.search.eps_range import check_eps, eps_or_default
 from inputopt.search.inputs import Inputs, check_problem
 from inputopt.search.network_traits import NetworkTraits, same_logits_alone
 from inputopt.search.norms import NormName, find_norm
@@ -47,7 +48,7 @@ def evaluate(
     x: Inputs,
     y: Any = None,
     norm: NormName = "linf",
-    eps: float | Inputs = 0.1,
+    eps: float | Inputs | None = None,
     preset: PresetName = "standard",
     seed: int = 0,
     ids: Any = None,
@@ -68,8 +69,9 @@ def evaluate(
         x: inputs [B, ...] within the bounds, a floating-point tensor or array.
         y: labels [B]; default: the network's predictions.
         norm: "l0", "l1", "l2" or "linf".
-        eps: radius of the ball: a number, or one per input.
-        preset: "quick" (seconds), "standard" (at least as strong as AutoAttack's standard protocol) or "thorough".
+        eps: radius of the ball: a number, or one per input; by default 0.1 in Linf, 0.5 in L2, 12 in L1, 24 in L0.
+        preset: "quick" (seconds), "standard" (without `levels` at least as strong as AutoAttack's standard protocol) or
+            "thorough".
         seed: random seed, combined with the ids.
         ids: int64 [B], which key the random numbers of each input; default: the position in the batch.
         levels, mask, eot_samples: as for `AttackConfig`.
@@ -87,10 +89,11 @@ def evaluate(
     """
     chosen, adapt = find_norm(norm), preset == "thorough" if adapt is None else flag("adapt", adapt)
     checks.one_of("preset", preset, PRESETS)
-    distance, where = lengths("eps", eps), None if mask is None else mask_of_numbers("mask", mask)
-    net, seed = frozen(model), checks.seed(seed)
+    distance, where = lengths("eps", eps_or_default(eps, norm)), None if mask is None else mask_of_numbers("mask", mask)
+    net, seed, levels = frozen(model), checks.seed(seed), optional(whole(2))("levels", levels)
     problem, traits = check_problem(net, x, y, ids)
     check_levels(levels, net, problem.x0, chosen)
+    check_eps(distance, chosen, net, problem.x0, levels)
     problem = replace(problem, region=ball_region(net, problem, chosen, distance, where))
     logits, traits = _clean_logits(net, problem, traits)
     threat = Threat(net, problem, traits, norm, seed, levels, eot_samples, progress)

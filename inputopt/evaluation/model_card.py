@@ -8,7 +8,7 @@ from typing import Any
 
 from inputopt.evaluation.confidence import Interval
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_text import eps_text, inputs_text, json_value, percent, threat_model
+from inputopt.evaluation.report_text import and_levels, eps_text, inputs_text, json_value, percent, threat_model
 
 
 def card_of(report: Report, name: str | None, dataset: str | None, dataset_id: str | None, task: str | None) -> str:
@@ -87,7 +87,7 @@ def _markdown(report: Report, title: str) -> list[str]:
     lines = [f"## Adversarial robustness of {plain_markdown(title)}", ""]
     inputs = plain_markdown(inputs_text(settings, len(report.robust)))
     if "norm" in settings:
-        ball = f"{plain_markdown(str(threat_model(settings)))}, eps {eps_text(settings['eps'])}"
+        ball = f"{plain_markdown(str(threat_model(settings)))}, eps {eps_text(settings['eps'])}{and_levels(settings)}"
         lines += [f"Measured with inputopt, preset {settings.get('preset')}, in {ball}, on {inputs}.", ""]
     else:
         lines += [f"Measured with inputopt on {inputs}.", ""]

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.evaluation.indicators import Indicator
-from inputopt.evaluation.report_text import eps_text, evaluation_method, json_value, threat_model, with_interval
+from inputopt.evaluation.report_text import ball_text, evaluation_method, json_value, threat_model, with_interval
 from inputopt.files import check_writable, replacing, write_text
 from inputopt.images import are_images
 from inputopt.nets.frozen import Frozen
@@ -261,7 +261,7 @@ class Report(Summarised):
             facts.append(("if a rejection counts as withstood at most", text))
         settings = self.settings
         if settings:
-            facts += [("in", f"{settings['norm']} {eps_text(settings['eps'])}"), ("preset", settings["preset"])]
+            facts += [("in", ball_text(settings)), ("preset", settings["preset"])]
         facts.append(("", f"{len(self.robust)} inputs"))
         if self.indicators:
             facts.append(("", f"{len(self.indicators)} warning{'s' * (len(self.indicators) > 1)}"))

@@ -65,7 +65,34 @@ def evaluation_method(settings: Mapping[str, Any]) -> str | None:
         return None
     version = settings.get("versions", {}).get("inputopt", "")
     inputs = inputs_text(settings, int(settings.get("count", 0)))
-    return f"inputopt {version}, preset {settings['preset']}, seed {settings.get('seed')}, {inputs}"
+    return (
+        f"inputopt {version}, preset {settings['preset']}, seed {settings.get('seed')}{and_levels(settings)}, {inputs}"
+    )
+
+
+def levels_text(settings: Mapping[str, Any]) -> str:
+    """The levels that the inputs were restricted to, in words; empty if they were not.
+
+    >>> levels_text({"levels": 256}), levels_text({"levels": 16}), levels_text({})
+    ('8-bit inputs', 'inputs of 16 levels', '')
+    """
+    levels = settings.get("levels")
+    return "" if levels is None else "8-bit inputs" if levels == 256 else f"inputs of {levels} levels"
+
+
+def ball_text(settings: Mapping[str, Any]) -> str:
+    """Norm, eps and levels of an evaluation.
+
+    >>> ball_text({"norm": "linf", "eps": 0.1, "levels": 256})
+    'linf 0.1, 8-bit inputs'
+    """
+    return f"{settings['norm']} {eps_text(settings['eps'])}{and_levels(settings)}"
+
+
+def and_levels(settings: Mapping[str, Any]) -> str:
+    """`levels_text` behind a comma; empty without levels."""
+    text = levels_text(settings)
+    return f", {text}" if text else ""
 
 
 def json_value(value: Any) -> Any:

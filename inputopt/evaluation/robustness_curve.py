@@ -204,6 +204,7 @@ def robustness_curve(
     seed: int = 0,
     ids: Any = None,
     *,
+    target: Any = None,
     progress: Callable[[str], None] | None = None,
 ) -> RobustnessCurve:
     """Run each minimal-norm attack from the clean inputs to find the nearest adversarial examples.
@@ -216,6 +217,7 @@ def robustness_curve(
         attacks: minimal-norm attacks in that norm by name; `MinimalNorm` alone if not given.
         seed: seed of all random numbers.
         ids: keys of each input's random numbers; the positions if not given.
+        target: target classes, as for the attacks; accuracy is then the share that is not classified as the target.
         progress: called with each attack's name before it runs.
 
     Raises:
@@ -239,6 +241,6 @@ def robustness_curve(
         if progress is not None:
             progress(name)
         started = time.perf_counter()
-        results[name] = attack(net, x, y, seed=seed, ids=ids)
+        results[name] = attack(net, x, y, target, seed=seed, ids=ids)
         seconds[name] = time.perf_counter() - started
     return RobustnessCurve(norm, results, seconds)

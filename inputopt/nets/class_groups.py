@@ -46,15 +46,17 @@ GROUPS: dict[str, Sequence[int]] = {
 """Class indices by word, in the singular."""
 
 
-def matching_classes(word: str, names: Sequence[str]) -> list[int]:
-    """Indices of `names` that a word, singular or plural, may mean: its group, or the names that contain it.
+def matching_classes(word: str, names: Sequence[str], grouped: bool = False) -> list[int]:
+    """Indices of `names` that a word, singular or plural, may mean: the names that contain it.
+
+    `grouped`: the names are those of ImageNet, for which a word may also stand for a group of classes.
 
     >>> matching_classes("piano", ["grand piano", "violin", "upright piano"])
     [0, 2]
     """
     lower = word.lower().strip()
     for single in (lower, lower.removesuffix("s"), lower.removesuffix("es")):
-        if single in GROUPS:
+        if grouped and single in GROUPS:
             return [index for index in GROUPS[single] if index < len(names)]
     pattern = re.compile(rf"\b{re.escape(lower.removesuffix('s'))}s?\b")
     return [index for index, name in enumerate(names) if lower and pattern.search(name.lower())]

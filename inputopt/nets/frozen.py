@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.default_modes import isolated
-from inputopt.nets.gradient_rules.skip_gradient import PLAIN, BranchRule, Kept
+from inputopt.nets.gradient_rules.skip_gradient import BranchRule, Kept, ThreadRule
 from inputopt.nets.inference.folding import prefers_channels_last
 from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.memory import keep_freed
@@ -23,6 +23,7 @@ from inputopt.nets.layers import WHOLE, Layer, list_layers
 from inputopt.nets.model_checks import check_model
 from inputopt.nets.model_errors import NO_DERIVATIVE, NoGradientError, explain_backward_error, explain_error
 from inputopt.nets.naming import kind_of, name_of, summary_of
+from inputopt.nets.network_facts import facts_of
 from inputopt.nets.outputs import checked_layer, checked_logits
 from inputopt.nets.randomness import generator_states, generators_used, next_number, restore_generators
 from inputopt.summaries import Summarised, Summary
@@ -53,12 +54,14 @@ class Frozen(Summarised):
         bounds: the lowest and the highest value of an input, each a number, a tensor [C] with one value per channel, or
             a tensor that broadcasts to one input; may be infinite. Default (0, 1).
         mean, std: normalisation (x - mean) / std that is applied before the model, in the same forms; default: none.
+        class_names: names of the classes, in the order of the logits; default: those that the model was loaded with.
 
     Attributes:
         bounds: the given bounds.
         unit: the length that step sizes are fractions of: the largest finite width of the bounds, 1 if there is none.
         name: the name that the model was loaded by; None for a model from another source.
         kind: the name of the model's class, or of the function.
+        facts: what is known of the model beside its weights: `facts.class_names`, or None.
         convolves: whether the model is known to convolve images.
         forwards, backwards: number of examples run forward and backward, without those in `checks`.
         device: the device of the model's weights.
@@ -73,17 +76,19 @@ class Frozen(Summarised):
         bounds: tuple[Any, Any] = (0.0, 1.0),
         mean: Any = None,
         std: Any = None,
+        *,
+        class_names: Sequence[str] | None = None,
     ) -> None:
         check_model(model)
         self._box, self._scaling = parse_bounds(bounds), parse_scaling(mean, std)
         keep_freed()
         self.bounds: tuple[Any, Any] = (self._box.low, self._box.high)
         self.unit = self._box.unit
-        self.name, self.kind = name_of(model), kind_of(model)
+        self.name, self.kind, self.facts = name_of(model), kind_of(model), facts_of(model, class_names)
         self.convolves = isinstance(model, nn.Module) and prefers_channels_last(model)
         self.forwards = self.backwards = 0
         self._network = Network(model, self._scaling)
-        self._count_lock, self._branches = threading.Lock(), _Branches()
+        self._count_lock, self._branches = threading.Lock(), ThreadRule()
         weights = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
         self._has_weights, self.device = bool(weights), weights[0].device if weights else torch.device("cpu")
 
@@ -140,12 +145,11 @@ class Frozen(Summarised):
         """List all modules with the output shape of each of their calls on inputs [B, ...]."""
         if not self.layer_names():
             return []
-        network = self._network
         with torch.no_grad(), isolated(x.device):
             x = x.clone() if x.is_inference() else x
             try:
-                network.decide(x, (WHOLE,))
-                return list_layers(network.runner.model, lambda: network.runner(x, (WHOLE,)))
+                self._network.decide(x, (WHOLE,))
+                return list_layers(self.runner.model, lambda: self.runner(x, (WHOLE,)))
             except ForwardError as failure:
                 raise self._explained(failure, x)  # noqa: B904  # the cause is the model's error
 
@@ -281,18 +285,14 @@ class Frozen(Summarised):
         return summary_of(self.name, self.kind, self._box, self._scaling, self.device, self.optimisations)
 
     def __getstate__(self) -> dict[str, Any]:
-        scaling = self._scaling
+        scaling, counts = self._scaling, (self.forwards, self.backwards)
         made = {"model": self.runner.model, "bounds": self.bounds, "mean": scaling.mean, "std": scaling.std}
-        return {"made": made, "name": self.name, "counts": (self.forwards, self.backwards)}
+        return {"made": made, "name": self.name, "facts": self.facts, "counts": counts}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         Frozen.__init__(self, **state["made"])
-        self.name = state["name"]
+        self.name, self.facts = state["name"], state["facts"]
         self.forwards, self.backwards = state["counts"]
-
-
-class _Branches(threading.local):
-    rule: BranchRule = PLAIN
 
 
 def frozen(model: Frozen | nn.Module | Callable[[Tensor], Any]) -> Frozen:

@@ -23,7 +23,10 @@ def check_model(model: Any) -> None:
             f"model must be a torch module or a function, not the class {model.__name__}; create an instance."
         )
     if not callable(model):
-        raise TypeError(f"model must be a torch module or a function, not {type(model).__name__}.")
+        raise TypeError(
+            f"model must be a torch module or a function, not {type(model).__name__}; it comes first, before inputs "
+            "and labels."
+        )
     if not isinstance(model, nn.Module):
         return
     weights = [*model.parameters(), *model.buffers()]

@@ -82,10 +82,10 @@ def explain_error(error: Exception, x: Tensor, known_shape: bool) -> Exception:
         str(error)
     )
     if is_shape_error and not known_shape:
-        return InputShapeError(
-            f"The model does not accept inputs of shape {shape} ({first_line(error)}); "
-            "give inputs of the shape it was built for."
-        )
+        remedy = "give inputs of the shape it was built for"
+        if x.ndim == 4 and x.shape[3] in (1, 3) and x.shape[1] not in (1, 3):
+            remedy = "if their last dimension holds the channels, give x.permute(0, 3, 1, 2)"
+        return InputShapeError(f"The model does not accept inputs of shape {shape} ({first_line(error)}); {remedy}.")
     return ModelError(
         f"The model's own forward failed on inputs of shape {shape} ({first_line(error)}); "
         "run the model without inputopt to find the cause."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from inputopt.files import FileError, replacing
 from inputopt.nets.cnn import DigitsCNN
 from inputopt.nets.efficientnet import EfficientNetLite
 from inputopt.nets.mlp import MLP
+from inputopt.nets.network_facts import NetworkFacts, facts_of, remember, taken_from, to_header
 
 KINDS: dict[str, type[MLP | DigitsCNN | EfficientNetLite]] = {
     "mlp": MLP,
@@ -28,18 +30,27 @@ class MissingArchitectureError(FileError):
     """A file of weights that does not say which network they belong to."""
 
 
-def save(net: nn.Module, path: str | Path) -> None:
+def save(net: nn.Module, path: str | Path, *, class_names: Sequence[str] | None = None) -> None:
     """Write a network's weights as safetensors, with the architecture if the class is in `KINDS`.
+
+    Args:
+        net: the network.
+        path: path of the file.
+        class_names: names of the classes, in the order of the logits; `load` and `Frozen` know them again. By default
+            those that the network was loaded with.
 
     Raises:
         FileError: the path cannot be written to.
-        ValueError: a weight is NaN or infinite.
+        ValueError, TypeError: a weight is NaN or infinite, or the names are not a list of text.
     """
+    facts = facts_of(net, class_names)
     # cloned, because safetensors rejects tensors that share memory
     tensors = {name: value.detach().cpu().clone().contiguous() for name, value in net.state_dict().items()}
     _check_finite(tensors, path, ValueError)
     kind = next((kind for kind, made in KINDS.items() if isinstance(net, made)), None)
-    header = {} if kind is None else {"inputopt": json.dumps({"kind": kind, **net.config()})}  # type: ignore[operator]
+    described = to_header(facts) if kind is None else {"kind": kind, **net.config(), **to_header(facts)}  # type: ignore[operator]
+    # one entry, since safetensors writes several in random order
+    header = {"inputopt": json.dumps(described)} if described else {}
     with replacing(path) as temporary:
         save_file(tensors, temporary, metadata=header)
 
@@ -57,24 +68,24 @@ def read(path: str | Path, into: nn.Module | None = None) -> nn.Module:
     if not path.is_file():
         raise FileError(f"There is no file {path}; check the name.")
     if path.suffix in (".pt", ".pth"):
-        tensors, config = _read_pt(path), None
+        tensors, config, facts = _read_pt(path), None, None
     else:
-        tensors, config = _read_safetensors(path)
+        tensors, config, facts = _read_safetensors(path)
     _check_finite(tensors, path, FileError)
     net = _build(path, config, tensors) if into is None else into
     mismatch = _mismatch(net, tensors)
     if mismatch:
         raise FileError(f"The weights in {path} do not fit the network: {mismatch}.")
     net.load_state_dict(tensors)
-    return net
+    return net if facts is None else remember(net, facts)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None, NetworkFacts]:
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("inputopt")
-        return load_file(path), None if header is None else json.loads(header)
-    except (SafetensorError, OSError, ValueError) as error:
+        return load_file(path), *taken_from(None if header is None else json.loads(header))
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is not a valid safetensors file ({error}).") from error
 
 

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
-from inputopt.nets.class_names import by_name
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search import keyed_random
@@ -54,7 +53,7 @@ def fool(
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
-        target: the target class: its index, or for ImageNet networks its name, "daisy".
+        target: the target class: its index, or its name, "daisy", where the names of the network's classes are known.
         shape: shape of one input, such as (1, 28, 28).
         count: number of images, each from different noise.
         seed: seed of the noise.
@@ -79,11 +78,12 @@ def fool(
     if not 0 < confidence < 1:
         raise ValueError(f"confidence must be a probability between 0 and 1, not {confidence}.")
     sizes = [checks.whole("each number of shape", size) for size in shape]
-    number = checks.whole("target", by_name(target)[0], least=0)
+    if not isinstance(target, str):
+        checks.whole("target", target, least=0)
     within = picture_range(net, sizes)
     ids = torch.arange(count, device=net.device)
     x0 = within.clamp(within.of_parts(_initial_noise(start, sizes, seed, ids).to(net.dtype)))
-    problem, traits = check_problem(net, x0, [target] * count, ids)
+    problem, traits = check_problem(net, x0, [target] * count, ids, label_name="target")
     found = optimise(
         Autograd(net, on_scores(cross_entropy, traits.scores), confident(confidence, traits.scores)),
         GradientStep(by_width(within.width), rate * x0[0].numel() ** 0.5),
@@ -93,7 +93,7 @@ def fool(
         steps=steps,
         watch=watch,
     )
-    settings = {"target": number, "confidence": confidence, "steps": steps, "rate": rate, "start": start}
+    settings = {"target": int(problem.label[0]), "confidence": confidence, "steps": steps, "rate": rate, "start": start}
     return replace(found, made_by=provenance("fool", net, "l2", seed, settings))
 
 

@@ -176,6 +176,10 @@ def _write_file(value: Photo) -> dict[str, Any]:
     return {"file": str(value) if isinstance(value, (str, Path)) else None, "sha256": _digest(value)}
 
 
+class _NeedsFileError(FileError):
+    """A file that a recipe needs has to be given; the message is continued with how."""
+
+
 def _read_file(value: Any) -> Path:
     try:
         path, digest = value["file"], value["sha256"]
@@ -184,9 +188,9 @@ def _read_file(value: Any) -> Path:
             "The recipe does not name its source file, so it was modified; use the original image."
         ) from error
     if path is None:
-        raise FileError("The image was made from a tensor or array, not a file; give a file with the same values.")
+        raise _NeedsFileError("The image was made from a tensor or array, not a file; give a file with the same values")
     if not Path(path).is_file() or _digest(path) != digest:
-        raise FileError(f"{path}, which the image was made from, is missing or has changed; give the file to use.")
+        raise _NeedsFileError(f"{path}, which the image was made from, is missing or has changed; give the file to use")
     return Path(path)
 
 
@@ -245,7 +249,11 @@ def make_again(
     for name, value in {**recipe["settings"], **(given or {})}.items():
         checks.one_of(f"setting of {recipe['made by']}", name, known)
         plain = value is None or name not in maker.kinds or name in (given or {})
-        settings[name] = value if plain else maker.kinds[name].read(value)
+        try:
+            settings[name] = value if plain else maker.kinds[name].read(value)
+        except _NeedsFileError as error:
+            how = f"--file {name}=PATH at the command line, or files={{{name!r}: path}} in Python"
+            raise FileError(f"{error}: {how}.") from error
     if watch is not None:
         settings["watch"] = watch
     made = maker.function(net, **settings)

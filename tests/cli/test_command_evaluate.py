@@ -12,6 +12,7 @@ from verb_parsers import command_runner
 import inputopt
 from inputopt.cli import command_evaluate
 from inputopt.cli import data_arguments as inputs
+from inputopt.cli.earlier_files import RECORD
 from inputopt.cli.main import main
 
 
@@ -27,7 +28,7 @@ def _elsewhere(tmp_path, monkeypatch):
 
 
 def files():
-    return sorted(str(path) for path in Path("o").rglob("*") if path.is_file())
+    return sorted(str(path) for path in Path("o").rglob("*") if path.is_file() and path.name != RECORD)
 
 
 def small_images(count=6):

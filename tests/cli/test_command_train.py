@@ -1,16 +1,21 @@
 """Training of a network on a table or on images: what it writes works on raw inputs, and bad tables are a sentence."""
 
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from contracts import digits
 from PIL import Image
 
 import inputopt
+from inputopt.cli import command_train
+from inputopt.cli.command_train import _lowest
 from inputopt.cli.main import main
 from inputopt.cli.table_data import read_table
+from inputopt.zoo.training_recipes import accuracy
 
 TABLE = "length,width,kind\n" + "".join(
     f"{1000 + 50 * (row % 3) + row % 5},{0.001 * (row % 3)},{('eel', 'cat', 'dog')[row % 3]}\n" for row in range(60)
@@ -77,6 +82,8 @@ def test_a_bad_table_is_a_sentence_and_nothing_is_written(text, words, capsys):
         ("train mlp t.csv --label kinds", "did you mean 'kind'"),
         ("train digits-mlp --epochs 3", "The recipe of digits-mlp is fixed; omit --epochs."),
         ("train digits-mlp digits", "The recipe of digits-mlp is fixed; omit data."),
+        ("train mlp digits --holdout 0.1", "The digits have a fixed split"),
+        ("train mlp digits --label kind", "--label names a column of a .csv table"),
         ("train digits-mlp --learning-rate 1", "omit --learning-rate."),
         ("train mlpp t.csv", "did you mean 'mlp'"),
     ],
@@ -99,8 +106,51 @@ def test_a_folder_of_images_is_learnt(capsys):
     values = json.loads(capsys.readouterr().out)
     assert values["labels"] == ["dark", "light"]
     assert values["accuracy"]["held_out"] == 1.0
-    assert main(["evaluate", "./out/weights.safetensors", "images", "--preset", "quick", "--count", "8", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["clean_accuracy"] == 1.0
+    assert len(values["held_out_error"]) > 20
+    assert values["held_out_error"][str(values["updates"])] == 0.0
+    line = ["evaluate", "./out/weights.safetensors", "images", "--preset", "quick", "--count", "8", "--json"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(line) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["clean_accuracy"] == 1.0
+    assert (report["class_of"], report["matched_by"]) == ({"dark": 0, "light": 1}, "name")
+    assert printed.err == (
+        "inputopt: warning: The network was trained on images, so accuracies measured on it are higher than on new "
+        "data.\n"
+    )
+    Path("images/dark/0.png").rename("images/dark/other.png")  # no longer the same data
+    assert main(line) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_digits_are_trained_on_the_part_that_other_verbs_do_not_test(monkeypatch, capsys):
+    seen = []
+
+    def watched(net, x, y, **settings):
+        seen.append((x.clone(), y.clone()))
+        return inputopt.train(net, x, y, **settings)
+
+    monkeypatch.setattr(command_train, "train", watched)
+    monkeypatch.setattr(command_train, "load_digits", digits)
+    assert main(["train", "mlp", "digits", "--epochs", "1", "--hidden", "8", "--json"]) == 0
+    (trained,) = seen
+    assert torch.equal(trained[0], digits().x)
+    assert torch.equal(trained[1], digits().y)
+    net = inputopt.load("out/weights.safetensors")
+    values = json.loads(capsys.readouterr().out)
+    assert values["accuracy"]["held_out"] == pytest.approx(accuracy(net, digits().held_x, digits().held_y))
+    assert values["accuracy"]["training"] == pytest.approx(accuracy(net, digits().x, digits().y))
+    assert "5,000 rows, 1,000 held out" in Path("out/card.md").read_text(encoding="utf-8")
+    assert inputopt.Frozen(net).facts.class_names == tuple("0123456789")
+
+
+def test_the_card_says_where_the_held_out_error_was_lowest():
+    assert _lowest({0: {"held_out": 0.5}, 9: {"held_out": 0.1}, 5: {"held_out": 0.1}, 20: {"held_out": 0.3}}) == (
+        "; the error on held-out data was 30.0% at the end, and lowest, 10.0%, after 5 updates"
+    )
+    assert _lowest({0: {"held_out": 0.5}, 9: {"held_out": 0.1}}) == ""
 
 
 def test_training_is_the_same_for_the_same_seed(capsys):

@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -152,13 +153,78 @@ def test_a_sample_says_what_it_is_of(capsys, monkeypatch):
     assert capsys.readouterr().out.startswith("10 of 1,000 inputs of digits: 10 classes, 1 of each\n")
 
 
-def test_a_folder_is_sorted_by_numbers_or_by_names_and_hidden_folders_are_none():
+def test_inputs_that_are_misclassified_before_are_not_counted_as_fooled(capsys):
+    weights = np.zeros((2, 784))
+    weights[0, 0] = 1.0
+    net = inputopt.MLP([784, 2], "identity", weights=[weights], biases=[np.array([-0.5, 0.0])])
+    inputopt.save(net, "half.safetensors")  # class 0 where the first pixel is above a half
+    x = np.zeros((6, 1, 28, 28), np.float32)
+    x[:, 0, 0, 0] = [0.0, 0.0, 0.0, 0.48, 1.0, 1.0]
+    np.savez("six.npz", x=x, y=[1, 1, 1, 1, 1, 0])
+    assert main(["attack", "./half.safetensors", "six.npz", "--eps", "0.1", "--levels", "0", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert (values["misclassified_before"], values["fooled"], values["success"]) == (1, 1, 0.2)
+    assert (values["accuracy"], values["accuracy_under_attack"]) == (pytest.approx(5 / 6), pytest.approx(4 / 6))
+    assert 0.02 < values["median_distance"] <= 0.1
+    rows = json.loads(Path("out/attack/result.json").read_text())["examples"]
+    assert (rows[4]["success"], rows[4]["distance"]) == (True, 0.0)
+    assert (
+        main(["attack", "./half.safetensors", "six.npz", "--eps", "0.1", "--levels", "0", "--target", "0", "--json"])
+        == 0
+    )
+    values = json.loads(capsys.readouterr().out)
+    assert (values["of_target_class_before"], values["fooled"], values["success"]) == (1, 1, 0.25)
+
+
+def test_a_network_without_gradients_is_warned_of(capsys):
+    weights = np.zeros((10, 784))
+    inputopt.save(inputopt.MLP([784, 10], "identity", weights=[weights]), "flat.safetensors")
+    for verb in ("attack --steps 2", "nearest --attack ddn --steps 2"):
+        name, *flags = verb.split()
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            assert main([name, "./flat.safetensors", "digits", *flags, "--count", "20"]) == 0
+        said = capsys.readouterr().err
+        assert "Every gradient of this attack was zero, so it could not search" in said
+        assert "`inputopt evaluate --adapt`" in said
+        assert said.count("\n") == 1
+
+
+def test_figures_say_that_inputs_are_8_bit_and_files_that_do_not_fool_are_counted(capsys):
+    quick = "--count 10 --eps 0.06"
+    for line in (
+        f"attack digits-mlp {quick} --steps 5",
+        f"evaluate digits-mlp {quick} --preset quick",
+        "nearest digits-mlp --count 4 --queries 30",
+    ):
+        assert main(line.split()) == 0
+        printed = capsys.readouterr().out
+        assert "8-bit inputs" in printed or re.search(r"^levels +256$", printed, re.M)
+        assert "PNG files" not in printed
+    report = json.loads(Path("out/evaluation/report.json").read_text())
+    assert ", 8-bit inputs, " in report["claim"]["evaluation_method"]
+    # the boundary of this network passes within half a level of every nearest input
+    weights = np.zeros((2, 784))
+    weights[0, 0] = 1000.0
+    inputopt.save(
+        inputopt.MLP([784, 2], "identity", weights=[weights], biases=[np.array([-1.0, 0.0])]), "thin.safetensors"
+    )
+    np.savez("zeros.npz", x=np.zeros((4, 1, 28, 28), np.float32), y=np.ones(4, int))
+    assert (
+        main(["nearest", "./thin.safetensors", "zeros.npz", "--levels", "0", "--queries", "30", "--norm", "linf"]) == 0
+    )
+    printed = capsys.readouterr().out
+    assert "searched among inputs of any values" in printed
+    assert "PNG files hold 8 bits: 0 of 4 fooling inputs still fool the network as files" in printed
+
+
+def test_a_folder_is_in_the_order_of_its_numbers_or_names_and_hidden_folders_are_none():
     image = inputopt.Picture(torch.zeros(1, 2, 2))
     for name in ("7", "12", ".cache"):
         image.save(f"numbers/{name}/a.png")
     for name in ("cat", "ant"):
         image.save(f"names/{name}/{name}.png")
-    assert find_data("numbers", 9).y.tolist() == [12, 7]  # sorted as text
+    assert find_data("numbers", 9).y.tolist() == [7, 12]
     assert find_data("names", 9).y.tolist() == [0, 1]
 
 

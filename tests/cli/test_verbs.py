@@ -1,5 +1,6 @@
 """What every verb has in common: its example runs, its flags are there, and --json prints nothing but JSON."""
 
+import argparse
 import json
 import re
 import shlex
@@ -51,6 +52,8 @@ def test_a_flag_means_the_same_everywhere():
         for flag in ("--seed", "--device", "--json", "--quiet", "--mean", "--std", "--bounds"):
             if flag in parser._option_string_actions:
                 said.setdefault(flag, set()).add(parser._option_string_actions[flag].help)
+    for texts in said.values():
+        texts.discard(argparse.SUPPRESS)  # of `repeat`, which refuses them
     assert all(len(texts) == 1 for texts in said.values()), said
 
 
@@ -163,3 +166,23 @@ def test_bash_completes_verbs_and_flags(capsys, tmp_path):
     for name, parser in verb_parsers().items():
         flags = sorted(flag for flag in parser._option_string_actions if flag.startswith("--"))
         assert completed("inputopt", name, "--") == flags
+
+
+def test_help_lists_no_flag_that_a_verb_always_refuses(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    text = verb_parsers()["repeat"].format_help()
+    assert "--seed" not in text
+    assert "--device" not in text
+    assert main(["repeat", "a.png", "--seed", "3"]) == 2
+    assert "omit --seed and --device" in capsys.readouterr().err
+
+
+def test_every_option_shows_its_default():
+    for name, parser in verb_parsers().items():
+        for action in parser._actions:
+            if not action.option_strings or action.required or action.nargs == 0 or action.help == argparse.SUPPRESS:
+                continue
+            assert re.search(r"\(.*\)", action.help), (name, action.option_strings)
+            if isinstance(action.default, (str, int, float)) and action.dest != "seed":
+                shown = action.help % {"default": action.default}
+                assert str(action.default) in shown or f"{action.default:g}" in shown, (name, action.option_strings)

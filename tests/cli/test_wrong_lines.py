@@ -114,6 +114,8 @@ def folder(tmp_path_factory):
     archive("words.npz", x=np.array(["a"] * 6), y=y)
     archive("objects.npz", x=np.array([None] * 6), y=y)
     archive("wide.npz", x=3 * x, y=y)
+    archive("only_x.npz", x=x)
+    archive("levels.npz", x=np.rint(255 * (x - x.min()) / (x.max() - x.min())), y=y)
     archive("flat.npz", x=x.reshape(6, -1)[:, :100], y=y)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": (6, 10**12)})
@@ -264,11 +266,21 @@ TOGETHER = [
     ("explain --sizes 2,3 --output identity --cost cross_entropy --targets 1.5", "must be a class index"),
     ("dream digits-mlp --layers ,", "--layers must be names"),
     ("dream digits-mlp --layers layers.0,layers.0=2", "has layers.0 twice"),
-    ("attack digits-mlp --norm l0", "--eps has no default in l0"),
-    ("attack digits-mlp --norm l2", "--eps has no default in l2"),
-    ("evaluate digits-mlp --norm l1", "--eps has no default in l1"),
+    ("attack digits-mlp --eps 8", "eps 8 is larger than the width of the inputs' range, 0 to 1, so that it allows any"),
+    ("evaluate digits-mlp --eps 8", "did you mean 8/255?"),
+    ("certify digits-mlp --eps 2", "did you mean 2/255?"),
+    (
+        "attack digits-mlp --eps 0.003",
+        "eps 0.003 is less than one of the 256 levels of the inputs, 0.003922, so that no",
+    ),
+    ("evaluate digits-mlp --norm l2 --eps 1/300", "give a larger eps, or no levels (`--levels 0` at the command line)"),
+    (
+        "attack digits-mlp --norm l1 --eps 0.1 --bounds 0,255",
+        "less than one of the 256 levels of the inputs, 1,",
+    ),
+    ("attack digits-mlp --eps 1/0", "--eps must be a finite number at least 0, not '1/0'"),
     ("attack digits-mlp --norm l0 --eps 0.5", "must be a whole number in l0"),
-    ("attack digits-mlp --attack fgsm --steps 3", "single step"),
+    ("attack digits-mlp --attack fgsm --steps 3", "fgsm has no --steps, which applies to apgd and bim and"),
     ("attack digits-mlp --target 10", "targets"),
     (
         "attack digits-mlp good.npz --count 1 --seed 0 --target {only}",
@@ -300,7 +312,13 @@ MODEL_LINES = [
     ("mymodels:godo", "did you mean 'good'"),
     ("mymodels:", "has no ''"),
     (":good", "Cannot import ''"),
-    ("mymodels.py:good", "must not end in .py; give mymodels:good"),
+    (
+        "mymodels.py",
+        "mymodels.py is Python code; name the function in it that returns the model, such as mymodels.py:make.",
+    ),
+    ("mymodels", "mymodels.py is Python code; name the function in it, such as mymodels.py:make."),
+    ("mymodels.py:godo", "mymodels has no 'godo'; did you mean 'good'"),
+    ("gone.py:make", "There is no file gone.py; check the name."),
     ("nomodels:good", "No module named 'nomodels'"),
     ("needs_more:good", "No module named 'a_package_that_is_not_there'"),
     ("no_python:good", "SyntaxError"),
@@ -335,6 +353,14 @@ MODEL_LINES = [
 ]
 
 DATA_LINES = [
+    ("digits-cnn", "digits-cnn is a network, not data; give the model first and the data second."),
+    ("only_x.npz", "contains x; add the labels as y."),
+    (
+        "levels.npz",
+        "ranges from 0 to 255; scale it, or freeze the model with other bounds, such as",
+    ),
+    ("levels.npz", "--bounds 0,255 at the command line."),
+    ("photos --resize 28,28", "--resize must be height x width, such as 28x28, not '28,28'."),
     ("gone.npz", "There is no file or folder gone.npz"),
     ("text.npz", "must be an .npz file with arrays x and y"),
     ("file", "must be an .npz file with arrays x and y"),

@@ -10,6 +10,7 @@ from PIL import Image
 import inputopt
 from inputopt import attacks
 from inputopt.evaluation.robustness_curve import curve_of, robustness_area
+from inputopt.search.inputs import InputoptWarning
 from inputopt.wilson_interval import wilson
 
 
@@ -51,7 +52,8 @@ def test_failures_count_as_robust_at_every_distance():
     def sure(x):
         return torch.stack([2 + 0 * x.flatten(1).sum(1), 0 * x.flatten(1).sum(1)], dim=1)
 
-    curve = inputopt.robustness_curve(sure, torch.full((3, 4), 0.5), torch.tensor([0, 0, 1]), "linf")
+    with pytest.warns(InputoptWarning, match="Every gradient of this attack was zero"):
+        curve = inputopt.robustness_curve(sure, torch.full((3, 4), 0.5), torch.tensor([0, 0, 1]), "linf")
     assert curve.accuracy(1.0) == pytest.approx(2 / 3)
     (row, _) = curve.rows()
     assert (row["median"], row["failed"]) == (None, 2)
@@ -108,7 +110,8 @@ def test_failures_are_null_in_the_file(tmp_path):
     def sure(x):
         return torch.stack([2 + 0 * x.flatten(1).sum(1), 0 * x.flatten(1).sum(1)], dim=1)
 
-    curve = inputopt.robustness_curve(sure, torch.full((2, 4), 0.5), torch.tensor([0, 0]))
+    with pytest.warns(InputoptWarning, match="Every gradient of this attack was zero"):
+        curve = inputopt.robustness_curve(sure, torch.full((2, 4), 0.5), torch.tensor([0, 0]))
     curve.save(tmp_path)
     saved = json.loads((tmp_path / "curve.json").read_text(encoding="utf-8"))
     assert saved["distances"] == {"MinimalNorm": [None, None]}

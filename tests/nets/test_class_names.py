@@ -1,10 +1,12 @@
 """Class names of ImageNet: found by name, number or word, and refused for networks with other classes."""
 
+import copy
 import re
 
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import inputopt
 from inputopt.attacks import DDN, PGD
@@ -96,20 +98,49 @@ def test_targets_may_be_names():
 )
 def test_a_target_is_refused_by_name_where_the_names_are_not_known_or_wrong(call):
     net = inputopt.MLP([784, 10])
-    with pytest.raises(ValueError, match="'daisy' is one of ImageNet's, but the network has 10 classes"):
+    with pytest.raises(ValueError, match="names of the network's 10 classes are not known; give the number of a class"):
         call(net, "daisy")
-    with pytest.raises(ValueError, match="did you mean 'daisy'"):
-        call(net, "daisey")
     with pytest.raises(TypeError, match="target"):
         call(net, "3")
+    named = inputopt.Frozen(net, class_names=["cat", "dog", *"cdefghij"])
+    with pytest.raises(ValueError, match="did you mean 'dog'"):
+        call(named, "dogg")
+    assert call(named, "Dog").label.tolist() == call(named, 1).label.tolist()
+
+
+def test_digits_are_named_by_numbers_and_words():
+    net = inputopt.load("digits-mlp")
+    by_word, by_number = (inputopt.fool(net, each, (1, 28, 28), 1, steps=2).x for each in ("three", 3))
+    assert torch.equal(by_word, by_number)
+    with pytest.raises(ValueError, match="Unknown class 'sloth'; choose one of 0, 1, 2"):
+        inputopt.fool(net, "sloth", (1, 28, 28), 1)
+    with pytest.raises(ValueError, match=r"^target must lie in 0..9, not 12.$"):
+        inputopt.fool(net, 12, (1, 28, 28), 1)
+
+
+def test_class_names_are_kept_with_a_network(tmp_path):
+    net = inputopt.MLP([2, 2])
+    inputopt.save(net, tmp_path / "plain.safetensors")
+    assert inputopt.Frozen(inputopt.load(tmp_path / "plain.safetensors")).facts.class_names is None
+    inputopt.save(net, tmp_path / "named.safetensors", class_names=["ant", "bee"])
+    back = inputopt.load(tmp_path / "named.safetensors")
+    assert inputopt.Frozen(back).facts.class_names == ("ant", "bee")
+    assert copy.deepcopy(inputopt.Frozen(back)).facts.class_names == ("ant", "bee")
+    assert inputopt.Frozen(back, class_names=("cat", "dog")).facts.class_names == ("cat", "dog")
+    inputopt.save(nn.Linear(2, 2), tmp_path / "other.safetensors", class_names=["ant", "bee"])
+    with pytest.raises(inputopt.FileError, match="contains no network architecture"):
+        inputopt.load(tmp_path / "other.safetensors")
+    filled = inputopt.load(tmp_path / "other.safetensors", into=nn.Linear(2, 2))
+    assert inputopt.Frozen(filled).facts.class_names == ("ant", "bee")
+    with pytest.raises(TypeError, match="class_names must be a list of names"):
+        inputopt.Frozen(back, class_names="ab")
 
 
 @pytest.mark.parametrize("verb", ["fool digits-mlp", "attack digits-mlp digits --count 10"])
 @pytest.mark.parametrize(
     ("target", "told"),
     [
-        ("daisy", "one of ImageNet's, but the network has 10 classes"),
-        ("daisey", "did you mean 'daisy'"),
+        ("daisy", "Unknown class 'daisy'; choose one of 0, 1, 2"),
         ("-1", "must be a whole number of at least 0, not '-1'"),
         ("2.5", "must be a whole number of at least 0, not '2.5'"),
     ],

@@ -26,7 +26,10 @@ def test_files_that_moved_and_networks_without_a_name_are_given(tmp_path):
     made = inputopt.dream(inputopt.load("digits-cnn"), tmp_path / "photo.png", ["conv1"], octaves=1, steps=2)
     made.save(tmp_path / "a.png")
     (tmp_path / "photo.png").rename(tmp_path / "moved.png")
-    with pytest.raises(inputopt.FileError, match="missing or has changed"):
+    with pytest.raises(
+        inputopt.FileError,
+        match=r"give the file to use: --file photo=PATH .* files=\{'photo': path\} in",
+    ):
         inputopt.repeat(tmp_path / "a.png")
     inputopt.repeat(tmp_path / "a.png", files={"photo": tmp_path / "moved.png"}).save(tmp_path / "b.png")
     assert (made.x == inputopt.repeat(tmp_path / "b.png", files={"photo": tmp_path / "moved.png"}).x).all()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.attacks.attack import Model, check_arguments, recorded, run_in_batches
+from inputopt.attacks.attack import Model, check_arguments, recorded, run_in_batches, warn_of_zero_gradients
 from inputopt.attacks.config import AttackConfig
 from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import AttackRun
@@ -20,6 +20,7 @@ from inputopt.search.loop import Watch
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Problem
+from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import Result, best_of, failures_at_infinity, nearer
 from inputopt.search.steps.bisection import BisectionStep
 
@@ -64,7 +65,9 @@ class MinimalNormAttack(AttackConfig):
         problem, traits = check_arguments(self, net, x, y, target, ids)
         problem = replace(problem, region=ball_region(net, problem, find_norm(self.norm), torch.inf, self.mask))
         starting_points = None if start is None else _inside(float_tensor("start", start, net), problem)
-        found = run_in_batches(self, net, problem, traits, seed, watch, start=starting_points)
+        meters = list[QueryCounter]()
+        found = run_in_batches(self, net, problem, traits, seed, watch, start=starting_points, meters=meters)
+        warn_of_zero_gradients(found, meters)
         return recorded(
             failures_at_infinity(found), self, net, seed, target=target is not None, start=start is not None
         )

@@ -24,7 +24,7 @@ from inputopt.evaluation.report_page.page_request import PageRequest
 from inputopt.evaluation.report_page.rerun_code import command_line, python_code, setting_rows
 from inputopt.evaluation.report_page.svg_marks import ticks
 from inputopt.evaluation.report_page.verdict import verdict_sentences
-from inputopt.evaluation.report_text import NORM_NAMES, eps_text, inputs_text, percent
+from inputopt.evaluation.report_text import NORM_NAMES, and_levels, eps_text, inputs_text, percent
 
 WIDE, NARROW = 920.0, 340.0
 """Widths of a drawing for desktops and paper, and for phones."""
@@ -176,7 +176,7 @@ def _ball(settings: dict[str, Any]) -> str:
         return ""
     norm = NORM_NAMES.get(settings["norm"], settings["norm"])
     preset = f", preset {settings['preset']}" if "preset" in settings else ""
-    return f"{norm}, eps {eps_text(settings['eps'])}{preset}"
+    return f"{norm}, eps {eps_text(settings['eps'])}{and_levels(settings)}{preset}"
 
 
 def _date(text: str | None) -> str:

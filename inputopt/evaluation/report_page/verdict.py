@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from inputopt.evaluation.indicators.indicator import Effect
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_text import eps_text, percent, threat_model, with_interval
+from inputopt.evaluation.report_text import eps_text, levels_text, percent, threat_model, with_interval
 
 BUDGETS = {
     "linf": "each of their values may change by up to {eps}",
@@ -66,8 +68,13 @@ def _upper_bound(report: Report) -> str:
     budget = BUDGETS.get(settings["norm"], f"they may change by up to {{eps}} ({threat_model(settings)})")
     return (
         f"At most {percent(report.robust_accuracy)} of the inputs are still classified correctly when "
-        f"{budget.format(eps=eps)}."
+        f"{budget.format(eps=eps)}{_of_levels(settings)}."
     )
+
+
+def _of_levels(settings: dict[str, Any]) -> str:
+    text = levels_text(settings)
+    return f" and they stay {text}" if text else ""
 
 
 def _doubt(report: Report) -> str:

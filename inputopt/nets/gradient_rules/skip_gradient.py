@@ -40,6 +40,12 @@ class BranchRule:
 PLAIN = BranchRule()
 
 
+class ThreadRule(threading.local):
+    """The rule that the calling thread has set."""
+
+    rule: BranchRule = PLAIN
+
+
 def branches(observation: Observation) -> list[nn.Module]:
     """Find the modules at the ends of residual branches in an observed forward.
 

@@ -59,11 +59,12 @@ def evaluation(
 
 def finite_gradient(grad: Tensor, examples: Tensor, meter: QueryCounter) -> Tensor:
     """A gradient [B, ...] with NaN and infinite elements set to 0, so that the other elements still change."""
-    if known_finite(grad):
-        return grad
-    total = grad.sum(numbers_of(grad))
-    meter.note_nonfinite(examples, total - total)
-    return grad.nan_to_num(0.0, 0.0, 0.0)
+    if not known_finite(grad):
+        total = grad.sum(numbers_of(grad))
+        meter.note_nonfinite(examples, total - total)
+        grad = grad.nan_to_num(0.0, 0.0, 0.0)
+    meter.note_gradient(grad)
+    return grad
 
 
 def of_rows(values: Tensor, active: Tensor | None) -> Tensor:

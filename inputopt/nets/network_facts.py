@@ -1,0 +1,75 @@
+"""What is known of a network beside its weights: the names of its classes and the data it was trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+
+@dataclass(frozen=True)
+class NetworkFacts:
+    """Facts about a network that are kept with it; `save` writes them into its file.
+
+    Attributes:
+        class_names: names of the classes, by index; None if they are not known.
+        trained_on: SHA-256 of the file or folder that it was trained on, as hexadecimal digits; None if not known.
+    """
+
+    class_names: tuple[str, ...] | None = None
+    trained_on: str | None = None
+
+
+UNKNOWN = NetworkFacts()
+
+_FACTS: WeakKeyDictionary[nn.Module, NetworkFacts] = WeakKeyDictionary()
+
+
+def remember(net: nn.Module, facts: NetworkFacts) -> nn.Module:
+    """Keep these facts with `net`, and return `net`."""
+    _FACTS[net] = facts
+    return net
+
+
+def facts_of(net: Any, class_names: Sequence[str] | None = None) -> NetworkFacts:
+    """The facts known of `net`, with `class_names` instead of its own if given.
+
+    Raises:
+        TypeError: the names are not a list of text.
+    """
+    known = _FACTS.get(net, UNKNOWN) if isinstance(net, nn.Module) else UNKNOWN
+    return known if class_names is None else replace(known, class_names=checked_class_names(class_names))
+
+
+def checked_class_names(names: Sequence[str]) -> tuple[str, ...]:
+    """The names of classes as a tuple.
+
+    Raises:
+        TypeError: not a list of names.
+    """
+    if isinstance(names, str) or not isinstance(names, Sequence) or not all(isinstance(each, str) for each in names):
+        raise TypeError("class_names must be a list of names, one for each class, in the order of the logits.")
+    return tuple(names)
+
+
+def to_header(facts: NetworkFacts) -> dict[str, Any]:
+    """The facts that are known, as JSON values for the header of a file."""
+    values = {"class_names": facts.class_names, "trained_on": facts.trained_on}
+    known = {name: value for name, value in values.items() if value is not None}
+    return {"facts": known} if known else {}
+
+
+def taken_from(header: Any) -> tuple[Any, NetworkFacts]:
+    """The header of a file without the facts in it, None if nothing is left, and the facts.
+
+    Raises:
+        TypeError: the class names are not a list of text.
+    """
+    if not isinstance(header, dict) or "facts" not in header:
+        return header, UNKNOWN
+    names, trained_on = (header["facts"].get(name) for name in ("class_names", "trained_on"))
+    rest = {name: value for name, value in header.items() if name != "facts"}
+    return rest or None, NetworkFacts(None if names is None else checked_class_names(names), trained_on)
