@@ -28,7 +28,7 @@ VERBS = {
     "fool": Verb(
         "command_fool",
         "optimise noise until the network is confident of a class",
-        "inputopt fool digits-mlp --target 3",
+        "inputopt fool digits-mlp --target 8",
     ),
     "ascend": Verb(
         "command_fool",

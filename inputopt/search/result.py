@@ -13,7 +13,7 @@ from torch import Tensor
 
 from inputopt.images import are_images, thumbnail
 from inputopt.search.objectives.logits import best_other
-from inputopt.search.result_origin import bounds_of
+from inputopt.search.result_origin import STARTED, bounds_of
 from inputopt.search.rows import per_example, take
 from inputopt.summaries import Summarised, Summary, settings_text
 
@@ -40,7 +40,7 @@ class Result(Summarised):
         success_rate: the fraction of fresh random draws in which the goal is reached, [B]; 0 or 1 for a network that is
             not random.
         made_by: what made the result, as JSON values: "made by" (the attack or function), "norm", "seed", "settings",
-            "model" and its "bounds"; empty for a part of a search.
+            "model" and its "bounds"; of `fool` also "started in target class"; empty for a part of a search.
     """
 
     x: Tensor
@@ -91,6 +91,8 @@ class Result(Summarised):
         facts = [("", f"{succeeded} of {count} succeeded ({100 * succeeded / max(1, count):.1f} %)")]
         if bool(self.skipped.any()):
             facts.append(("", f"{int(self.skipped.sum())} skipped"))
+        if self.made_by.get(STARTED):
+            facts.append(("", f"{self.made_by[STARTED]} of the target class before the first step"))
         if succeeded:
             norm = f" ({self.made_by['norm']})" if "norm" in self.made_by else ""
             facts.append(("median distance", f"{self.median_distance:.4g}{norm}"))
