@@ -13,8 +13,7 @@ from typing import Any
 import torch
 from PIL import Image
 
-from inputopt.cli.data_arguments import in_bounds
-from inputopt.cli.image_folder import add_resize
+from inputopt.cli.image_folder import add_resize, in_bounds
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, answer, check_name, find_network
 from inputopt.cli.output import finish, provisional, stderr_bar, writable

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import argparse
-import zipfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.image_folder import Size, add_resize, explain_size, list_images, read_images
+from inputopt.cli.archive_data import archive_inputs, archive_labels
+from inputopt.cli.image_folder import Size, add_resize, explain_size, in_bounds, list_images, read_images
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import answer
 from inputopt.cli.parsing import whole
+from inputopt.cli.single_image import add_label, check_label, is_image_file, label_index
 from inputopt.cli.table_data import read_table
 from inputopt.files import FileError, reading
 from inputopt.images import are_images
@@ -30,7 +29,7 @@ from inputopt.nets.model_errors import InputShapeError, in_words
 from inputopt.search.result_files import write_images
 from inputopt.zoo.digits import HELD_OUT, load_digits
 
-HELP = "digits, an .npz file with arrays x and y, a .csv table, or a folder with a subfolder per class"
+HELP = "digits, an .npz file with arrays x and y, a .csv table, a folder with a subfolder per class, or an image"
 
 CLEAN = "clean"
 """Folder, inside that of --out, of the images as --resize scaled them."""
@@ -47,6 +46,7 @@ def add_data(command: argparse.ArgumentParser, count: int) -> None:
         "--count", type=whole(), default=count, help="number of inputs, stratified by class (%(default)s)"
     )
     add_resize(command)
+    add_label(command)
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,9 @@ class Data:
         total: number of inputs to select from.
         names: name of each selected input without its suffix, such as "3/00012": the class, and the file's name or the
             position in the data.
-        is_folder: whether the inputs are the images of a folder.
+        is_folder: whether the inputs are image files.
         resize: height and width that they are scaled to; None if they are kept as they are.
+        is_labelled: whether `y` are their classes; else 0, for verbs that need none.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Data:
     _read: Read
     is_folder: bool = False
     resize: Size | None = None
+    is_labelled: bool = True
 
     def inputs(self, net: Frozen) -> Tensor:
         """The inputs [B, ...], checked against the network.
@@ -123,7 +125,8 @@ class Data:
         """The selection as plain values, for JSON."""
         counts = {str(label): count for label, count in self.counts().items()}
         resized = {} if self.resize is None else {"resize": list(self.resize)}
-        return {"data": self.name, "inputs": len(self.y), "of": self.total, "classes": counts, **resized}
+        labels = {"classes": counts} if self.is_labelled else {}
+        return {"data": self.name, "inputs": len(self.y), "of": self.total, **labels, **resized}
 
     def described(self) -> str:
         """The selection in one line: number of inputs, total, and inputs per class."""
@@ -132,18 +135,48 @@ class Data:
         each = f"{least}" if least == most else f"{least} to {most}"
         classes = f"{len(counts)} classes, {each} of each" if len(counts) > 1 else f"all of class {next(iter(counts))}"
         resized = "" if self.resize is None else f", resized to {in_words(self.resize)}"
+        if not self.is_labelled:
+            return f"the image {self.name}{resized}"
         return f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{resized}"
 
 
-def chosen_data(options: argparse.Namespace) -> Data:
+def chosen_data(options: argparse.Namespace, needs_labels: bool = True) -> Data:
     """The data of the options; the digits for a digits network if none are given.
 
     Raises:
-        ValueError, FileError: no data are given, or they do not exist or cannot be read.
+        ValueError, FileError: no data are given, or they do not exist or cannot be read; or they are a single image
+            without a class, if `needs_labels`.
     """
     if options.data is None and not options.model.startswith("digits"):
         raise ValueError(f"{options.model} has no default data; give {HELP}.")
-    return find_data(options.data or "digits", options.count, options.seed, options.resize)
+    name = options.data or "digits"
+    check_label(name, options.label)
+    if is_image_file(name):
+        return single_image(name, label_index(name, options.label, needs_labels), options.resize)
+    return find_data(name, options.count, options.seed, options.resize)
+
+
+def single_image(name: str, label: int | None, resize: Size | None = None) -> Data:
+    """One image file as data, of class `label`; unlabelled if None.
+
+    Raises:
+        FileError: there is no such file.
+    """
+    path = Path(name)
+    if not path.exists():
+        raise FileError(f"There is no file {name}; check the name.")
+    y, positions = torch.tensor([label or 0]), np.zeros(1, dtype=np.int64)
+    return Data(
+        name,
+        positions,
+        y,
+        total=1,
+        names=(path.stem,),
+        _read=lambda net, rows: in_bounds(net, read_images(net, [path], resize)),
+        is_folder=True,
+        resize=resize,
+        is_labelled=label is not None,
+    )
 
 
 def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) -> Data:
@@ -176,9 +209,9 @@ def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) 
                 stems,
             )
             return replace(chosen, is_folder=True, resize=resize)
-        labels, size = _labels(path)
+        labels, size = archive_labels(path)
     check_memory(name, 3.0 * size, "a smaller file")
-    return _chosen(name, labels, count, seed, lambda net, rows: _arrays(net, path, rows))
+    return _chosen(name, labels, count, seed, lambda net, rows: archive_inputs(net, path, rows))
 
 
 def _chosen(name: str, labels: Array, count: int, seed: int, read: Read, stems: Sequence[str] | None = None) -> Data:
@@ -211,72 +244,3 @@ def spread(labels: Array, count: int, seed: int) -> Array:
 
 def _digits(net: Frozen, rows: Array) -> Tensor:
     return in_bounds(net, load_digits().held_x[torch.from_numpy(rows)])
-
-
-def in_bounds(net: Frozen, x: Tensor) -> Tensor:
-    """Scale images from [0, 1] to the network's bounds.
-
-    Raises:
-        ValueError: the bounds are infinite.
-    """
-    low, high = net.box(x)
-    if not bool(torch.isfinite(high - low).all()):
-        raise ValueError("Images need a model with finite bounds; give --bounds.")
-    return x if bool((low == 0).all()) and bool((high == 1).all()) else low + (high - low) * x
-
-
-# ------------------------------------------------------------------------------------------------------------- archives
-def _labels(path: Path) -> tuple[Array, int]:
-    """The classes in an archive, and the memory in bytes of its inputs, as float32 or wider.
-
-    Raises:
-        FileError: the file is not an .npz archive with matching arrays x and y.
-    """
-    if path.suffix.lower() in Image.registered_extensions():
-        raise FileError(
-            f"{path} is a single image; put it into a folder named after its class, such as photos/7/{path.name}, and "
-            "give the folder photos."
-        )
-    if not zipfile.is_zipfile(path):
-        raise FileError(f"{path} must be an .npz file with arrays x and y, or a folder with a subfolder per class.")
-    with zipfile.ZipFile(path) as archive:
-        shape, dtype = _header(path, archive, "x")
-        _header(path, archive, "y")
-    if dtype.kind != "f" and dtype != np.uint8:
-        raise FileError(f"x in {path} must be floating-point values within the bounds, or uint8 levels, not {dtype}.")
-    with np.load(path, allow_pickle=False) as held:
-        labels = np.asarray(held["y"])
-    if labels.ndim != 1 or labels.dtype.kind not in "iu":
-        raise FileError(f"y in {path} must be class indices of shape [B], not {labels.dtype} {list(labels.shape)}.")
-    if len(shape) < 1 or shape[0] != len(labels):
-        raise FileError(
-            f"x and y in {path} must have the same length, not shapes {list(shape)} and {list(labels.shape)}."
-        )
-    if not len(labels) or 0 in shape:
-        raise FileError(f"{path} contains no inputs; give a file with at least one.")
-    if labels.min() < 0 or labels.max() >= 2**31:
-        raise FileError(
-            f"y in {path} must be class indices from 0 to 2**31 - 1, but ranges from {labels.min()} to {labels.max()}."
-        )
-    return labels, prod(shape) * max(4, dtype.itemsize)
-
-
-def _header(path: Path, archive: zipfile.ZipFile, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and dtype of an array in an archive; its values are not read."""
-    try:
-        file: IO[bytes] = archive.open(f"{name}.npy")
-    except KeyError:
-        there = ", ".join(each.removesuffix(".npy") for each in archive.namelist()[: checks.MAX_NAMES]) or "nothing"
-        raise FileError(f"{path} must contain arrays named x and y, but contains {there}; rename its arrays.") from None
-    with file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return shape, dtype
-
-
-def _arrays(net: Frozen, path: Path, rows: Array) -> Tensor:
-    with reading(path, "an .npz file with arrays x and y"), np.load(path, allow_pickle=False) as held:
-        x = held["x"][rows]
-    made = checks.block(f"x in {path}", x)
-    return in_bounds(net, made.float() / 255) if made.dtype == torch.uint8 else made.float()

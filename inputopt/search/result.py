@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt.images import are_images, thumbnail
+from inputopt.nets.class_names import name_of_class
 from inputopt.search.objectives.logits import best_other
 from inputopt.search.result_origin import STARTED, bounds_of
 from inputopt.search.rows import per_example, take
@@ -110,7 +111,11 @@ class Result(Summarised):
         if bounds is None or not are_images(self.x, bounds):
             return []
         shown = zip(self.x[:SHOWN], self.label.tolist(), self.prediction.tolist(), strict=False)
-        return [(thumbnail(x, bounds), f"label {label}, predicted {prediction}") for x, label, prediction in shown]
+        return [(thumbnail(x, bounds), self._caption(label, prediction)) for x, label, prediction in shown]
+
+    def _caption(self, label: int, prediction: int) -> str:
+        named = [name_of_class(each, self.logits.shape[1]) for each in (label, prediction)]
+        return f"label {named[0]}, predicted {named[1]}"
 
 
 Better = Callable[[Result, Result], Tensor]
