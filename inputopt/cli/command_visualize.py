@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.cli.command_dream import check_photos
 from inputopt.cli.image_folder import IMAGES
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.memory_limits import bytes_a_picture, check_memory
@@ -27,6 +28,7 @@ from inputopt.pictures.map_elites import MapElites, evolve_images
 from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture, read_levels
 from inputopt.pictures.picture_quality import OFF, QUALITIES, default_steps
+from inputopt.pictures.picture_shape import picture_shape
 from inputopt.pictures.sheet import contact_sheet
 from inputopt.pictures.visualize import visualize
 from inputopt.search.loop import Interrupted, Snapshot
@@ -73,6 +75,7 @@ def add_commands(commands: Any) -> None:
         type=number(0, 0.99),
         help="probability that a step runs the network without its last residual branch; earlier ones less often",
     )
+    command.add_argument("--init", metavar="PHOTO", help="a picture to start from instead of noise, scaled to --size")
     add_watch(command)
     _add_common(command, run_visualize, 224, None)
 
@@ -99,8 +102,11 @@ def add_commands(commands: Any) -> None:
 
 
 def _add_model(command: argparse.ArgumentParser, size: int) -> None:
-    command.add_argument("--size", type=whole(), default=size, help="side of an image in pixels (%(default)s)")
-    command.add_argument("--grey", action="store_true", help="make grey images, for networks with one input channel")
+    command.add_argument(
+        "--size", type=whole(), help=f"side of an image in pixels (the only one that the network takes, else {size})"
+    )
+    command.add_argument("--grey", action="store_true", help="make grey images (the channels that the network takes)")
+    command.set_defaults(usual_size=size)
     add_common(command, "out")
 
 
@@ -129,8 +135,9 @@ def run_visualize(options: argparse.Namespace) -> int:
     files = [f"visualize-{title}.png" for title in titles]
     out = writable(options.out, *files, "visualize.png")
     paths = [out / file for file in files]
+    check_photos(options.init)
     net = find_network(options)
-    _check_size(net, options, len(paths) * (options.restarts or QUALITIES[options.quality].restarts))
+    shape = _shape(net, options, len(paths) * (options.restarts or QUALITIES[options.quality].restarts))
 
     def preview(snapshot: Snapshot) -> None:
         if len(snapshot.x) > len(paths):  # several restarts are running
@@ -140,12 +147,12 @@ def run_visualize(options: argparse.Namespace) -> int:
 
     watching = Watching(options.watch, preview)
     extra = {name: getattr(options, name) for name in ("quality", "shared_frequencies", *OFF)}
-    settings = _settings(options) | extra
-    x = torch.full((1, 1 if options.grey else 3, options.size, options.size), 0.5, device=net.device)
+    settings = _settings(options) | extra | {"colours": shape[0], "init": options.init}
+    x = torch.full((1, *shape), 0.5, device=net.device)
     steps = options.steps or default_steps(net, objective, options.quality, x)
     with watching.bar("visualize", steps + 1):
         try:
-            made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=watching)
+            made = visualize(net, objective, shape[1:], options.steps, options.seed, **settings, watch=watching)
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, paths)
             raise
@@ -169,8 +176,7 @@ def run_evolve(options: argparse.Namespace) -> int:
     paths = [out / file for file in files]
     rules = MapElites(population=options.population, seed=checks.seed(options.seed))
     net = find_network(options)
-    _check_size(net, options, options.population)
-    shape = (1 if options.grey else 3, options.size, options.size)
+    shape = _shape(net, options, options.population)
     with stderr_bar(total=options.generations, desc="evolve", unit="generation") as bar:
 
         def progress(generation: int, sure: Tensor) -> None:
@@ -199,11 +205,14 @@ def run_evolve(options: argparse.Namespace) -> int:
     return 0 if bool(found.success.all()) else 1
 
 
-def _check_size(net: Frozen, options: argparse.Namespace, pictures: int) -> None:
-    """Refuse images that do not fit into memory."""
-    channels = 1 if options.grey else 3
-    needed = pictures * bytes_a_picture(net, channels, options.size, options.size)
-    check_memory(f"{pictures:,} images of {options.size:,} x {options.size:,}", needed, "a smaller --size, or fewer")
+def _shape(net: Frozen, options: argparse.Namespace, pictures: int) -> tuple[int, int, int]:
+    """The shape of an image, as given or as the network takes; images that do not fit into memory are refused."""
+    init = getattr(options, "init", None)
+    size = options.size or (None if init is None else tuple(read_levels(init).shape[1:]))
+    shape = picture_shape(net, size, 1 if options.grey else None, options.usual_size)
+    needed = pictures * bytes_a_picture(net, *shape)
+    check_memory(f"{pictures:,} images of {shape[1]:,} x {shape[2]:,}", needed, "a smaller --size, or fewer")
+    return shape
 
 
 def _save(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Path]:
@@ -218,9 +227,9 @@ def run_atlas(options: argparse.Namespace) -> int:
     out = writable(options.out, "atlas.png")
     photos = _photos(Path(options.photos))
     net = find_network(options)
-    _check_size(net, options, len(options.channels))
-    settings = _settings(options) | {"top": options.top}
-    arguments = (options.layer, photos, options.channels, options.size, options.steps, options.seed)
+    shape = _shape(net, options, len(options.channels))
+    settings = _settings(options) | {"top": options.top, "colours": shape[0]}
+    arguments = (options.layer, photos, options.channels, shape[1], options.steps, options.seed)
     watching = Watching(None, lambda snapshot: None)
     with watching.bar("atlas", options.steps + 1):
         try:
@@ -232,12 +241,8 @@ def run_atlas(options: argparse.Namespace) -> int:
     text = (
         f"{len(options.channels)} channels of {options.layer}, each with {options.top} patches of {len(photos)} photos"
     )
-    finish(
-        options,
-        text,
-        {"layer": options.layer, "channels": options.channels, "photos": len(photos)},
-        [out / "atlas.png"],
-    )
+    values = {"layer": options.layer, "channels": options.channels, "photos": len(photos)}
+    finish(options, text, values, [out / "atlas.png"])
     return 0
 
 
@@ -254,7 +259,7 @@ def _photos(folder: Path) -> list[Path]:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    return {"canvas": options.canvas, "augment": options.augment, "colours": 1 if options.grey else 3}
+    return {"canvas": options.canvas, "augment": options.augment}
 
 
 def _objective(options: argparse.Namespace) -> tuple[Objective, list[str]]:
