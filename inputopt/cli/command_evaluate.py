@@ -73,7 +73,8 @@ def add_levels(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--levels",
         type=level_count,
-        help="search inputs of this many levels, 0 for any (256 for 8-bit images, so that their PNGs still fool)",
+        help="number of values that a pixel may have: 256 for images in 8-bit files, so that the saved PNG files are "
+        "the adversarial examples; 0 for any values (256 for inputs that are 8-bit images, else 0)",
     )
 
 

@@ -29,7 +29,7 @@ class MissingArchitectureError(FileError):
 
 
 def save(net: nn.Module, path: str | Path) -> None:
-    """Write a network's weights as safetensors, with the architecture if the class is in `KINDS`.
+    """Write a network's weights as safetensors, with the architecture if it is an MLP or one of the shipped kinds.
 
     Raises:
         FileError: the path cannot be written to.
