@@ -54,6 +54,7 @@ def add_commands(commands: Any) -> None:
         metavar="FILE",
         help="also write one HTML page, for which minimal distances of up to 100 of the inputs are measured",
     )
+    command.add_argument("--title", help="name of the model on the page of --report (that of MODEL)")
     add_distance(command)
     command.set_defaults(run=run_evaluate)
 
@@ -144,7 +145,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
     written += [out / "evaluation", *data.save_clean(net, x, out)]
     if page is not None:
-        report.save_html(page, net, x, class_names=_class_names(net))
+        report.save_html(page, net, x, class_names=_class_names(net), title=options.title, names=data.names)
         written.append(page)
     text = f"{data.described()}\n\n{report_text(report)}"
     finish(options, text, report.as_plain(), written)
