@@ -1,6 +1,7 @@
 """Settings of the documentation; `make docs` builds it."""
 
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -82,8 +83,15 @@ def draw(app):
     finished.write_text(code, encoding="utf-8")
 
 
+def link_to_gallery(app, docname, source):
+    """Replace links to the code of demos, for pages that are read unbuilt."""
+    source[0] = re.sub(r"\(\.\./demos/(\w+)\.py\)", r"(gallery/\1.rst)", source[0])
+    source[0] = source[0].replace("(../demos)", "(gallery/index.rst)")
+
+
 def setup(app):
     """Connect the tools."""
+    app.connect("source-read", link_to_gallery)
     # the package's docstrings say "Attributes:", Sphinx would say "Variables"
     for field in PyObject.doc_field_types:
         if field.name == "variable":

@@ -23,12 +23,14 @@ from inputopt.nets.store import save
 from inputopt.pictures.accentuate import accentuate
 from inputopt.pictures.ascend import ascend
 from inputopt.pictures.atlas import atlas
+from inputopt.pictures.attribution_sheet import attribution_sheet
 from inputopt.pictures.dream import dream
 from inputopt.pictures.fool import fool
 from inputopt.pictures.invert import invert
 from inputopt.pictures.map_elites import evolve_images
 from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture, read_photo
+from inputopt.pictures.sheet import pairs_sheet
 from inputopt.pictures.visualize import visualize
 from inputopt.pictures.zoom import zoom
 from inputopt.progress import progress_bar
@@ -76,6 +78,7 @@ __all__ = [
     "ascend",
     "atlas",
     "attacks",
+    "attribution_sheet",
     "average",
     "certify",
     "certify_smoothed",
@@ -94,6 +97,7 @@ __all__ = [
     "layers",
     "load",
     "objective_sheet",
+    "pairs_sheet",
     "progress_bar",
     "read_photo",
     "repeat",

@@ -104,7 +104,10 @@ def replacing(path: str | Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary.touch(0o666, exist_ok=False)  # minus the umask; `tempfile` would make a file only the owner can read
+        mode = temporary.stat().st_mode
         yield temporary
+        if temporary.stat().st_mode != mode:  # safetensors replaces the file by one that only the owner can read
+            temporary.chmod(mode)
         temporary.replace(path)
         _written.get([]).append(path)
     except (OSError, SafetensorError) as error:

@@ -104,7 +104,17 @@ def on_images(direction):
     return directions.Stateless(update)
 
 
-ASKING = {"atlas", "average", "objective_sheet", "read_photo", "saliency", "spurious", "zoom"}
+ASKING = {
+    "atlas",
+    "attribution_sheet",
+    "average",
+    "objective_sheet",
+    "pairs_sheet",
+    "read_photo",
+    "saliency",
+    "spurious",
+    "zoom",
+}
 """Functions that find no input in the bounds; their own tests ask of them what they promise."""
 
 

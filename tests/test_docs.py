@@ -136,6 +136,14 @@ def test_every_attack_is_in_the_table_of_attacks():
     assert kinds - named == set()
 
 
+def test_every_objective_has_its_line_in_the_table_of_objectives():
+    api = (ROOT / "docs" / "api" / "inputopt.md").read_text(encoding="utf-8")
+    names = re.search(r"## Objectives of pictures.*?:nosignatures:\n\n(.*?)```", api, re.DOTALL)[1].split()
+    assert {"Channel", "LogProbability", "total_variation"} <= set(names)
+    text = (ROOT / "docs" / "pictures.md").read_text(encoding="utf-8")
+    assert [re.search(rf"^\| `{name}\(", text, re.MULTILINE) is not None for name in names] == [True] * len(names)
+
+
 def test_the_years_of_the_table_of_attacks_are_those_of_the_docstrings():
     text = (ROOT / "docs" / "attacks.md").read_text(encoding="utf-8")
     for name, year in re.findall(r"^\|[^|]*\| `(\w+)`[^|]*\|.*?((?:19|20)\d\d)\)? *\|$", text, re.MULTILINE):

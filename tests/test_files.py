@@ -3,10 +3,13 @@ import os
 import resource
 import stat
 
+import numpy as np
 import pytest
+import torch
 from matplotlib.figure import Figure
 from safetensors import SafetensorError
 
+import inputopt
 from inputopt import FileError
 from inputopt.files import check_writable, reading, replacing, save_figure, write_text
 
@@ -53,6 +56,31 @@ def test_a_written_file_has_the_mode_that_an_ordinary_file_gets(tmp_path):
         os.umask(old)
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("ours", "ordinary")]
     assert modes == [0o640, 0o640]
+
+
+def small_results():
+    net, x = inputopt.MLP([4, 3], seed=0), torch.rand(5, 4, generator=torch.Generator().manual_seed(0))
+    report = inputopt.evaluate(net, x, net(x).argmax(1), eps=0.1, preset="quick")
+    image = np.zeros((1, 4, 4), dtype=np.float32)
+    return net, report, inputopt.attacks.FGSM(eps=0.1)(net, x), inputopt.Picture(torch.from_numpy(image))
+
+
+def test_every_writer_makes_files_that_others_may_read(tmp_path):
+    net, report, result, picture = small_results()
+    old = os.umask(0o022)
+    try:
+        inputopt.save(net, tmp_path / "net.safetensors")
+        report.save(tmp_path / "report")
+        report.save_html(tmp_path / "report.html")
+        result.save(tmp_path / "result")
+        picture.save(tmp_path / "picture.png")
+        inputopt.train(net, [[0.0] * 4], [[1.0, 0.0, 0.0]], steps=3).save(tmp_path / "history")
+        save_figure(Figure(), tmp_path / "figure.png")
+    finally:
+        os.umask(old)
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {".safetensors", ".html", ".json", ".npz", ".csv", ".png"} <= {path.suffix for path in written}
+    assert {oct(stat.S_IMODE(path.stat().st_mode)) for path in written} == {"0o644"}
 
 
 def test_a_place_below_a_file_is_refused_in_one_sentence(tmp_path):

@@ -38,7 +38,7 @@ def test_learn(tmp_path):
     cells = executed("learn", tmp_path)
     for name in ("history", "found", "fooled", "misread"):
         assert "<table>" in shown(cells[name], "text/html"), name
-    for start in ("history.figure", "contact_sheet", "pairs_sheet"):
+    for start in ("history.figure", "contact_sheet", "inputopt.pairs_sheet"):
         (figure,) = [outputs for source, outputs in cells.items() if source.startswith(start)]
         assert len(shown(figure, "image/png")) > 10_000, start
     assert "8 of 8 succeeded" in shown(cells["fooled"], "text/html")

@@ -150,3 +150,25 @@ def test_python_m_inputopt_is_the_command_line():
     assert (found.returncode, found.stdout) == (2, "")
     assert found.stderr.startswith("inputopt: sizes")
     assert found.stderr.count("\n") == 1
+
+
+def docstrings_of(module):
+    """(name, docstring) of everything that a module exports, with the public methods of classes."""
+    for name in module.__all__:
+        value = getattr(module, name)
+        yield name, inspect.getdoc(value) or ""
+        for method, function in public_methods(value) if inspect.isclass(value) else ():
+            yield f"{name}.{method}", inspect.getdoc(function) or ""
+
+
+def test_public_docstrings_name_no_private_constant():
+    """A reader of the documentation cannot look them up; numbers can be read."""
+    public = (inputopt, inputopt.attacks, inputopt.search)
+    known = {name for module in public for name in module.__all__}
+    named = {
+        (where, constant)
+        for module in public
+        for where, text in docstrings_of(module)
+        for constant in re.findall(r"`(_[a-z]\w*|[A-Z][A-Z_0-9]{2,})`", text)
+    }
+    assert {(where, constant) for where, constant in named if constant not in known} == set()

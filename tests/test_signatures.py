@@ -109,7 +109,18 @@ def same(value):
     return value
 
 
+def drawn_images(figure):
+    """All images of a figure, one after the other."""
+    return torch.cat(
+        [torch.tensor(np.asarray(image.get_array())).flatten() for axes in figure.axes for image in axes.images]
+    )
+
+
 BATCHES = {
+    "attribution_sheet": lambda kind: drawn_images(
+        inputopt.attribution_sheet(kind(x()), kind(0.5 - x()), digits_net(), classes=kind(y()))
+    ),
+    "pairs_sheet": lambda kind: drawn_images(inputopt.pairs_sheet(kind(x()), kind(1 - x()), digits_net())),
     "ascend": lambda kind: inputopt.ascend(digits_net(), kind(x()), kind(y()), steps=5).x,
     "average": lambda kind: inputopt.average(kind(x()), kind(y())),
     "evaluate": lambda kind: (

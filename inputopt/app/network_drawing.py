@@ -57,14 +57,21 @@ def draw_network(numbers: Numbers) -> str:
     labelled = sum(a * b for a, b in pairwise(sizes)) <= MOST_LABELS
     parts = [
         f'<div class="io-scroll" tabindex="0" role="region" aria-label="The network, scrollable">'
-        f'<svg class="io-network" viewBox="0 0 {width} {height}" style="min-width:{min(width, 560)}px" role="img" '
+        f'<svg class="io-network" viewBox="0 0 {width} {height}" style="min-width:{width}px" role="img" '
         f'aria-label="{escape(_summary(numbers))}">'
     ]
     parts += [edge for layer in range(len(numbers.weights)) for edge in _edges(numbers, layer, height)]
     parts += _edge_labels(numbers, height) if labelled else []
     parts += [text for column in range(len(sizes)) for text in _neurons(numbers, column, height)]
     parts.append("</svg></div>")
-    return "".join(parts) + LEGEND + _table(numbers)
+    return "".join(parts) + SIDEWAYS.format(width=width) + LEGEND + _table(numbers)
+
+
+SIDEWAYS = (
+    "<style>@container (min-width: {width}px) {{ .io-sideways {{ display: none; }} }}</style>"
+    '<p class="io-legend io-sideways">⟷ The drawing is wider than the page: scroll or swipe it sideways.</p>'
+)
+"""A note that is shown only where the drawing is wider than its place."""
 
 
 LEGEND = (
@@ -160,6 +167,7 @@ def _neurons(numbers: Numbers, column: int, height: float) -> list[str]:
         x, y = _place(column, neuron, len(values), height)
         note, error = _captions(numbers, column, neuron)
         parts.append(
+            f"{_backing(caption(x, y - RADIUS - 5, note))}{_backing(caption(x, y + RADIUS + 13, error))}"
             f'<circle cx="{x}" cy="{y:.1f}" r="{RADIUS}" class="io-neuron"/>'
             f'<text x="{x}" y="{y + 4:.1f}" text-anchor="middle" class="io-output">{float(value):.3f}</text>'
             f'<text x="{x}" y="{y - RADIUS - 5:.1f}" text-anchor="middle">{note}</text>'
@@ -170,6 +178,12 @@ def _neurons(numbers: Numbers, column: int, height: float) -> list[str]:
         note = f"and {len(values) - MOST_NEURONS} more"
         parts.append(f'<text x="{x}" y="{height - 4}" text-anchor="middle">{note}</text>')
     return parts
+
+
+def _backing(box: Box) -> str:
+    """A rectangle behind a caption, so that no edge crosses its text."""
+    size = f'width="{box.right - box.left:.1f}" height="{box.bottom - box.top:.1f}"'
+    return f'<rect x="{box.left:.1f}" y="{box.top:.1f}" {size} rx="3" class="io-backing"/>'
 
 
 def _table(numbers: Numbers) -> str:

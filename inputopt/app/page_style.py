@@ -23,12 +23,13 @@ CSS = """
 .io-error { border-left: 4px solid #dc2626; padding: 6px 10px; background: var(--block-background-fill); }
 .io-scroll { overflow-x: auto; contain: inline-size; }
 .io-scroll:focus-visible, .io-pad canvas:focus-visible { outline: 3px solid var(--io-blue); outline-offset: 2px; }
+#learn-network { container-type: inline-size; }
 .io-network { width: 100%; max-height: 620px; display: block; }
 .io-network text, .io-chart text { fill: var(--body-text-color); font-size: 11.5px; stroke: none; }
 .io-network text { paint-order: stroke; stroke: var(--body-background-fill); stroke-width: 3px; }
 .io-network .io-output { font-size: 13px; font-weight: 600; }
 .io-network .io-neuron { fill: var(--block-background-fill); stroke: var(--body-text-color); stroke-width: 1.5; }
-.io-network .io-label { fill: var(--body-background-fill); opacity: .88; }
+.io-network .io-label, .io-network .io-backing { fill: var(--body-background-fill); opacity: .88; }
 .io-network line.io-positive { stroke: var(--io-blue); } .io-network line.io-negative { stroke: var(--io-orange); }
 .io-network line.io-gradient { stroke: var(--io-green); stroke-dasharray: 5 4; }
 .io-network text.io-gradient-text { fill: var(--io-green); }

@@ -19,7 +19,18 @@ from inputopt.search.bounds import range_of
 from inputopt.search.inputs import check_problem
 from inputopt.search.problem import Problem
 
-SaliencyMethod = Literal["gradient", "gradient_x_input", "integrated", "smoothgrad", "occlusion"]
+SaliencyMethod = Literal[
+    "gradient",
+    "gradient_x_input",
+    "input_x_gradient",
+    "integrated",
+    "integrated_gradients",
+    "smoothgrad",
+    "occlusion",
+]
+
+OTHER_NAMES = {"input_x_gradient": "gradient_x_input", "integrated_gradients": "integrated"}
+"""Names that the methods also have in papers and other libraries, and the names that are used here."""
 
 METHODS: tuple[SaliencyMethod, ...] = get_args(SaliencyMethod)
 
@@ -44,12 +55,13 @@ def saliency(
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         x: inputs [B, ...] in the bounds.
         y: the classes whose logits are attributed, [B].
-        method: "gradient": the gradient of the logit (Simonyan et al., 2014). "gradient_x_input": the gradient times
-            (input - baseline). "integrated": integrated gradients, the mean gradient along the straight path from the
-            baseline, times (input - baseline); sums to the change of the logit (Sundararajan et al., 2017).
-            "smoothgrad": the mean gradient under Gaussian noise (Smilkov et al., 2017). "occlusion": the drop of the
-            logit when a square of the image is replaced by the baseline, divided evenly over the square's elements
-            (Zeiler and Fergus, 2014); images [B, C, H, W] only.
+        method: "gradient": the gradient of the logit (Simonyan et al., 2014). "gradient_x_input" or
+            "input_x_gradient": the gradient times (input - baseline). "integrated" or "integrated_gradients":
+            integrated gradients, the mean gradient along the straight path from the baseline, times
+            (input - baseline); sums to the change of the logit (Sundararajan et al., 2017). "smoothgrad": the mean
+            gradient under Gaussian noise (Smilkov et al., 2017). "occlusion": the drop of the logit when a square of
+            the image is replaced by the baseline, divided evenly over the square's elements (Zeiler and Fergus,
+            2014); images [B, C, H, W] only.
         samples: number of path points of "integrated", or of noise draws of "smoothgrad".
         baseline: reference input without information: a number, or a tensor that broadcasts with the inputs; the lower
             bound if not given, which must then be finite.
@@ -66,21 +78,22 @@ def saliency(
     """
     net = frozen(model)
     checks.one_of("method", method, METHODS)
+    name = OTHER_NAMES.get(method, method)
     checks.whole("samples", samples)
     checks.whole("window", window)
     checks.positive("deviation", deviation)
     seed = checks.seed(seed)
     problem, _ = check_problem(net, x, y, ids)
-    if method == "occlusion" and problem.x0.ndim != 4:
+    if name == "occlusion" and problem.x0.ndim != 4:
         raise ValueError(f"occlusion needs images [B, C, H, W], not inputs of shape {list(problem.x0.shape)}.")
-    base = problem.x0 if method in ("gradient", "smoothgrad") else _baseline(net, problem.x0, baseline)
-    return _finite(_attributions(net, problem, method, base, samples, deviation, window, seed))
+    base = problem.x0 if name in ("gradient", "smoothgrad") else _baseline(net, problem.x0, baseline)
+    return _finite(_attributions(net, problem, name, base, samples, deviation, window, seed))
 
 
 def _attributions(
     net: Frozen,
     problem: Problem,
-    method: SaliencyMethod,
+    method: str,
     base: Tensor,
     samples: int,
     deviation: float,

@@ -59,6 +59,7 @@ def add_commands(commands: Any) -> None:
         metavar="SHARE",
         help="exit status 1 if the robust accuracy is below this share, such as 0.4; for continuous integration (none)",
     )
+    command.add_argument("--title", help="name of the model on the page of --report (that of MODEL)")
     add_distance(command)
     command.set_defaults(run=run_evaluate)
 
@@ -78,7 +79,8 @@ def add_levels(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--levels",
         type=level_count,
-        help="search inputs of this many levels, 0 for any (256 for 8-bit images, so that their PNGs still fool)",
+        help="number of values that a pixel may have: 256 for images in 8-bit files, so that the saved PNG files are "
+        "the adversarial examples; 0 for any values (256 for inputs that are 8-bit images, else 0)",
     )
 
 
@@ -146,7 +148,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
     written += [out / "evaluation", *data.save_clean(net, x, out)]
     if page is not None:
-        report.save_html(page, net, x, class_names=net.facts.class_names)
+        report.save_html(page, net, x, class_names=net.facts.class_names, title=options.title, names=data.names)
         written.append(page)
     text = f"{data.described()}\n\n{report_text(report)}{rounding_note(net, report.x, data.y, fooled, levels)}"
     too_low = options.fail_under is not None and report.robust_accuracy < options.fail_under

@@ -29,6 +29,7 @@ from inputopt.pictures.fool import fool
 from inputopt.pictures.sheet import FrameRecorder, contact_sheet, sheet, watch_all
 from inputopt.search.loop import Interrupted
 from inputopt.search.network_traits import count_classes
+from inputopt.search.result_origin import STARTED
 from inputopt.zoo.layer_shapes import input_shape
 
 DIGIT = (1, 28, 28)
@@ -91,25 +92,37 @@ def run_fool(options: argparse.Namespace) -> int:
             {
                 "class": target,
                 "fooled": int(result.success.sum()),
+                "started_in_class": result.made_by[STARTED],
                 "lowest_probability": float(sure.min()),
                 "forwards": float(result.forwards.double().mean()),
                 "distance": float(result.distance.mean()),
             }
         )
     written = _save_fooled(journeys, images, net, out)
-    heads = ["class", "fooled", "lowest probability", "forwards per image", "L2 from noise"]
+    heads = [
+        "class",
+        "fooled",
+        "before a step",
+        "lowest probability",
+        "forwards per image",
+        "L2 from noise",
+    ]
     done = sum(row["fooled"] for row in rows)
     cells = [
         [
             str(row["class"]),
             f"{row['fooled']} of {options.count}",
+            str(row["started_in_class"]),
             f"{row['lowest_probability']:.4f}",
             f"{row['forwards']:.1f}",
             f"{row['distance']:.2f}",
         ]
         for row in rows
     ]
-    verdict = f"{done} of {options.count * len(rows)} noise images reached the requested probability of their class."
+    started = sum(row["started_in_class"] for row in rows)
+    note = f" {started} of them were of their class before the first step." if started else ""
+    total = options.count * len(rows)
+    verdict = f"{done} of {total} noise images reached the requested probability of their class.{note}"
     values = {"count": options.count, "confidence": options.confidence, "classes": rows}
     finish(options, f"{table(heads, cells)}\n\n{verdict}", values, written)
     return 0 if done == options.count * len(rows) else 1

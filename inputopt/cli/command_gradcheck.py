@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,16 +12,21 @@ from torch import Tensor
 
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import check_cpu
-from inputopt.cli.output import finish, table
+from inputopt.cli.output import finish, table, writable
 from inputopt.cli.parsing import choice, number, numbers, sizes, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.derivatives.agreement import Agreement
 from inputopt.derivatives.explain import MOST_NUMBERS, explain
 from inputopt.derivatives.gradcheck import gradcheck, random_examples
+from inputopt.derivatives.gradient_methods import gradients
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE
+from inputopt.files import save_figure
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.costs import COSTS, find_cost
 from inputopt.nets.mlp import MLP
+
+PLOT = "gradients.png"
+"""Plot of the gradient norm of each layer, in the folder of --out."""
 
 LIMITS = {"backprop": 1e-10, "dual": 1e-10, "differences": 1e-6}
 
@@ -131,8 +137,10 @@ def _network_and_example(options: argparse.Namespace) -> tuple[MLP, Tensor, Tens
 
 
 def run_explain(options: argparse.Namespace) -> int:
-    """Print one training step."""
+    """Print one training step, with the gradient norm of each layer; plot these if --out is given."""
     check_cpu(options)
+    if options.out is not None:
+        writable(options.out, PLOT)
     net, inputs, targets = _network_and_example(options)
     if options.inputs is not None:
         inputs = torch.tensor([options.inputs], dtype=torch.float64)
@@ -143,5 +151,12 @@ def run_explain(options: argparse.Namespace) -> int:
                 raise ValueError("--targets must be a class index for cross_entropy on identity outputs.")
             targets = targets[0].long()
     text = explain(net, inputs, targets, options.cost, options.learning_rate).rstrip("\n")
-    finish(options, text, {"explanation": text.splitlines()})
+    found = gradients(net, inputs, targets, options.cost, "backprop")
+    norms = ", ".join(f"{norm:.3g}" for norm in found.norms.tolist())
+    written = []
+    if options.out is not None:
+        written.append(Path(options.out) / PLOT)
+        save_figure(found.figure(), written[0])
+    values = {"explanation": text.splitlines(), "gradient_norms": found.norms.tolist()}
+    finish(options, f"{text}\n\nGRADIENT NORM by layer, from the input: {norms}", values, written)
     return 0

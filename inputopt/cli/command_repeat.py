@@ -5,9 +5,10 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from inputopt.cli.parsing import UsageError
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing
 from inputopt.pictures.provenance import read_recipe, versions
+from inputopt.search.objectives.features import objective_from_plain
 from inputopt.zoo.repeat import repeat_recipe
 
 
@@ -40,6 +42,14 @@ def add_commands(commands: Any) -> None:
         metavar="NAME=PATH",
         help="new path of a file that the recipe uses: photo=china.jpg (those of the recipe)",
     )
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change one setting of the recipe and keep the others, to make a variation of the picture: seed=3, "
+        'steps=64, layers={"blocks.3": 1}, objective=["Channel", "blocks.5", 7] (none)',
+    )
     add_common(command, "again")
     for flag in ("--seed", "--device"):  # those of the recipe apply
         command._option_string_actions[flag].help = argparse.SUPPRESS
@@ -47,7 +57,7 @@ def add_commands(commands: Any) -> None:
 
 
 def run_repeat(options: argparse.Namespace) -> int:
-    """Make an image again; return 0 if the bytes are the same, else 1."""
+    """Make an image again; return 0 if the bytes are the same, else 1; with --set make a variation of it."""
     if {"seed", "device"} & options.given:
         raise ValueError("The recipe stored in the picture sets the seed and the device; omit --seed and --device.")
     picture = Path(options.picture)
@@ -56,20 +66,27 @@ def run_repeat(options: argparse.Namespace) -> int:
     out = writable(options.out, picture.name) / picture.name
     if out.exists() and os.path.samefile(out, picture):
         raise FileError(f"{picture} would be overwritten; choose another folder with --out.")
-    given = _moved_files(options.file)
+    given, changes = _moved_files(options.file), _changes(options.set, recipe)
     made = recipe.get("versions")
     before, threads = torch.get_num_threads(), made.get("threads") if isinstance(made, dict) else None
     torch.set_num_threads(min(checks.whole("threads", threads or before), os.cpu_count() or 1))
     try:
         if "arguments" in recipe:
-            if given or options.model is not None:
-                raise ValueError("The command stored in this figure already sets all options; omit --model and --file.")
+            if given or changes or options.model is not None:
+                raise ValueError(
+                    "The command stored in this figure already sets all options; omit --model, --file and --set."
+                )
             _run_again(recipe["arguments"], out, options.again)
         else:
-            repeat_recipe(recipe, _model(recipe["model"], options.model), given).save(out)
+            repeat_recipe(recipe, _model(recipe["model"], options.model), given, changes=changes).save(out)
         now = versions()
     finally:
         torch.set_num_threads(before)
+    if changes:
+        shown = ", ".join(options.set)
+        values = {"picture": str(picture), "changes": options.set, "recipe": recipe["made by"]}
+        finish(options, f"{out} is made as {picture} was, with {shown}", values, [out])
+        return 0
     if out.read_bytes() == picture.read_bytes():
         finish(
             options,
@@ -85,6 +102,24 @@ def run_repeat(options: argparse.Namespace) -> int:
     text = f"{out} differs from {picture}{f': it was made with {why}' if why else ''}"
     finish(options, text, {"picture": str(picture), "same": False, "changed": changed}, [out], keep_earlier=True)
     return 1
+
+
+def _changes(pairs: list[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings given by --set: JSON values, or text where they are not; an objective in its JSON form."""
+    changes: dict[str, Any] = {}
+    for text in pairs:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"--set must be NAME=VALUE, such as seed=3, not {text!r}.")
+        if name in changes:
+            raise ValueError(f"--set names {name} twice; give it only once.")
+        try:
+            changes[name] = json.loads(value)
+        except ValueError:
+            changes[name] = value
+        if name == "objective" and "settings" in recipe:
+            changes[name] = objective_from_plain(changes[name])
+    return changes
 
 
 def _moved_files(files: list[str]) -> dict[str, str]:

@@ -48,7 +48,7 @@ def add_commands(commands: Any) -> None:
 def run_saliency(options: argparse.Namespace) -> int:
     """Save the attributions as an .npz file and, of images, a sheet."""
     out = writable(options.out, *FILES)
-    data = chosen_data(options)
+    data = chosen_data(options, needs_labels=False)
     net = find_network(options)
     data, x = data.read(net)
     with torch.no_grad():
@@ -63,8 +63,8 @@ def run_saliency(options: argparse.Namespace) -> int:
         np.savez(file, attributions=found.cpu().numpy(), classes=classes.cpu().numpy(), positions=data.positions)
     written = [out / "saliency.npz"]
     if x.ndim == 4 and x.shape[1] in (1, 3):
-        title = f"{options.method}: input, and attribution to its class (red raises the logit, blue lowers it)"
-        save_figure(attribution_sheet(x[:SHOWN], found[:SHOWN], net, title), out / "saliency.png")
+        title = f"{options.method}: input, attribution (red raises the logit, blue lowers it), and where it is large"
+        save_figure(attribution_sheet(x[:SHOWN], found[:SHOWN], net, title, classes[:SHOWN]), out / "saliency.png")
         written.insert(0, out / "saliency.png")
     values = {"method": options.method, "classes": classes.tolist(), "predictions": predicted.tolist(), **data.plain()}
     finish(options, f"{data.described()}\n\n{options.method} of {len(x)} inputs", values, written)

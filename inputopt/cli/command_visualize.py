@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
+from inputopt.cli.command_dream import check_photos
 from inputopt.cli.image_folder import IMAGES
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.memory_limits import bytes_a_picture, check_memory
@@ -28,6 +29,7 @@ from inputopt.pictures.map_elites import MapElites, evolve_images
 from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture, read_levels
 from inputopt.pictures.picture_quality import OFF, QUALITIES, default_steps
+from inputopt.pictures.picture_shape import picture_shape
 from inputopt.pictures.sheet import contact_sheet
 from inputopt.pictures.visualize import visualize
 from inputopt.search.loop import Interrupted, Snapshot
@@ -80,6 +82,7 @@ def add_commands(commands: Any) -> None:
         help="probability that a step runs the network without its last residual branch; earlier ones less often "
         "(that of --quality)",
     )
+    command.add_argument("--init", metavar="PHOTO", help="a picture to start from, scaled to --size (noise)")
     add_watch(command)
     _add_common(command, run_visualize, 224, None)
 
@@ -98,16 +101,18 @@ def add_commands(commands: Any) -> None:
     add_network(command)
     command.add_argument("photos", help="a folder of photos")
     command.add_argument("--layer", required=True, help="layer name; see `inputopt layers` (none)")
-    command.add_argument(
-        "--channels", type=different(sizes(0)), required=True, help="channel numbers separated by commas"
-    )
+    channels = different(sizes(0))
+    command.add_argument("--channels", type=channels, required=True, help="channel numbers separated by commas")
     command.add_argument("--top", type=whole(), default=3, help="photo patches per channel (%(default)s)")
     _add_common(command, run_atlas, 128, 128)
 
 
 def _add_model(command: argparse.ArgumentParser, size: int) -> None:
-    command.add_argument("--size", type=whole(), default=size, help="side of an image in pixels (%(default)s)")
-    command.add_argument("--grey", action="store_true", help="make grey images, for networks with one input channel")
+    command.add_argument(
+        "--size", type=whole(), help=f"side of an image in pixels (the only one that the network takes, else {size})"
+    )
+    command.add_argument("--grey", action="store_true", help="make grey images (the channels that the network takes)")
+    command.set_defaults(usual_size=size)
     add_common(command, "out")
 
 
@@ -137,7 +142,8 @@ def run_visualize(options: argparse.Namespace) -> int:
     files = [f"visualize-{title}.png" for title in titles]
     out = writable(options.out, *files, "visualize.png")
     paths = [out / file for file in files]
-    _check_size(net, options, len(paths) * (options.restarts or QUALITIES[options.quality].restarts))
+    check_photos(options.init)
+    shape = _shape(net, options, len(paths) * (options.restarts or QUALITIES[options.quality].restarts))
 
     def preview(snapshot: Snapshot) -> None:
         if len(snapshot.x) > len(paths):  # several restarts are running
@@ -147,12 +153,12 @@ def run_visualize(options: argparse.Namespace) -> int:
 
     watching = Watching(options.watch, preview)
     extra = {name: getattr(options, name) for name in ("quality", "shared_frequencies", *OFF)}
-    settings = _settings(options) | extra
-    x = torch.full((1, 1 if options.grey else 3, options.size, options.size), 0.5, device=net.device)
+    settings = _settings(options) | extra | {"colours": shape[0], "init": options.init}
+    x = torch.full((1, *shape), 0.5, device=net.device)
     steps = options.steps or default_steps(net, objective, options.quality, x)
     with watching.bar("visualize", steps + 1):
         try:
-            made = visualize(net, objective, options.size, options.steps, options.seed, **settings, watch=watching)
+            made = visualize(net, objective, shape[1:], options.steps, options.seed, **settings, watch=watching)
         except Interrupted as stopped:
             save_interrupted(stopped.pictures, paths)
             raise
@@ -176,8 +182,7 @@ def run_evolve(options: argparse.Namespace) -> int:
     out = writable(options.out, *files, "evolve.png")
     paths = [out / file for file in files]
     rules = MapElites(population=options.population, seed=checks.seed(options.seed))
-    _check_size(net, options, options.population)
-    shape = (1 if options.grey else 3, options.size, options.size)
+    shape = _shape(net, options, options.population)
     with stderr_bar(total=options.generations, desc="evolve", unit="generation") as bar:
 
         def progress(generation: int, sure: Tensor) -> None:
@@ -206,11 +211,14 @@ def run_evolve(options: argparse.Namespace) -> int:
     return 0 if bool(found.success.all()) else 1
 
 
-def _check_size(net: Frozen, options: argparse.Namespace, pictures: int) -> None:
-    """Refuse images that do not fit into memory."""
-    channels = 1 if options.grey else 3
-    needed = pictures * bytes_a_picture(net, channels, options.size, options.size)
-    check_memory(f"{pictures:,} images of {options.size:,} x {options.size:,}", needed, "a smaller --size, or fewer")
+def _shape(net: Frozen, options: argparse.Namespace, pictures: int) -> tuple[int, int, int]:
+    """The shape of an image, as given or as the network takes; images that do not fit into memory are refused."""
+    init = getattr(options, "init", None)
+    size = options.size or (None if init is None else tuple(read_levels(init).shape[1:]))
+    shape = picture_shape(net, size, 1 if options.grey else None, options.usual_size)
+    needed = pictures * bytes_a_picture(net, *shape)
+    check_memory(f"{pictures:,} images of {shape[1]:,} x {shape[2]:,}", needed, "a smaller --size, or fewer")
+    return shape
 
 
 def _save(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Path]:
@@ -225,9 +233,10 @@ def run_atlas(options: argparse.Namespace) -> int:
     out = writable(options.out, "atlas.png")
     photos = _photos(Path(options.photos))
     net = find_network(options)
-    _check_size(net, options, len(options.channels))
-    settings = _settings(options) | {"top": options.top}
-    arguments = (options.layer, photos, options.channels, options.size, options.steps, options.seed)
+    count = len(options.channels)
+    shape = _shape(net, options, count)
+    settings = _settings(options) | {"top": options.top, "colours": shape[0]}
+    arguments = (options.layer, photos, options.channels, shape[1], options.steps, options.seed)
     watching = Watching(None, lambda snapshot: None)
     with watching.bar("atlas", options.steps + 1):
         try:
@@ -236,15 +245,9 @@ def run_atlas(options: argparse.Namespace) -> int:
             save_interrupted(stopped.pictures, [out / f"atlas-{channel}.png" for channel in options.channels])
             raise
     save_figure(found.sheet(), out / "atlas.png")
-    text = (
-        f"{len(options.channels)} channels of {options.layer}, each with {options.top} patches of {len(photos)} photos"
-    )
-    finish(
-        options,
-        text,
-        {"layer": options.layer, "channels": options.channels, "photos": len(photos)},
-        [out / "atlas.png"],
-    )
+    text = f"{count} channels of {options.layer}, each with {options.top} patches of {len(photos)} photos"
+    values = {"layer": options.layer, "channels": options.channels, "photos": len(photos)}
+    finish(options, text, values, [out / "atlas.png"])
     return 0
 
 
@@ -261,7 +264,7 @@ def _photos(folder: Path) -> list[Path]:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    return {"canvas": options.canvas, "augment": options.augment, "colours": 1 if options.grey else 3}
+    return {"canvas": options.canvas, "augment": options.augment}
 
 
 def _objective(options: argparse.Namespace, net: Frozen) -> tuple[Objective, list[str]]:
@@ -275,9 +278,8 @@ def _objective(options: argparse.Namespace, net: Frozen) -> tuple[Objective, lis
         return LogProbability(numbers, TEMPERATURE), titles
     if options.channels is None:
         return Layer(options.layer), [_file_name(options.layer)]
-    return Channel(options.layer, options.channels), [
-        f"{_file_name(options.layer)}-{channel}" for channel in options.channels
-    ]
+    layer = _file_name(options.layer)
+    return Channel(options.layer, options.channels), [f"{layer}-{channel}" for channel in options.channels]
 
 
 def _classes(given: Sequence[str], known: Sequence[str] | None) -> tuple[list[int], list[str]]:

@@ -23,9 +23,11 @@ from inputopt.cli.image_folder import Size, add_resize, explain_size, in_bounds,
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import answer
 from inputopt.cli.parsing import whole
+from inputopt.cli.single_image import add_label, check_label, is_image_file, needed_label
 from inputopt.cli.table_data import read_table
 from inputopt.files import FileError, reading
 from inputopt.images import are_images
+from inputopt.nets.class_names import indices_of
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.model_errors import InputShapeError, in_words
 from inputopt.search.inputs import InputoptWarning
@@ -34,7 +36,7 @@ from inputopt.zoo.digits import HELD_OUT, load_digits
 from inputopt.zoo.imagenet import SCALES
 from inputopt.zoo.library import shipped
 
-HELP = "digits, an .npz file with arrays x and y, a .csv table, or a folder with a subfolder per class"
+HELP = "digits, an .npz file with arrays x and y, a .csv table, a folder with a subfolder per class, or an image"
 
 CLEAN = "clean"
 """Folder, inside that of --out, of the images as --resize scaled them."""
@@ -55,6 +57,7 @@ def add_data(command: argparse.ArgumentParser, count: int) -> None:
         "--count", type=whole(), default=count, help="number of inputs, stratified by class (%(default)s)"
     )
     add_resize(command)
+    add_label(command)
 
 
 @dataclass(frozen=True)
@@ -68,11 +71,13 @@ class Data:
         total: number of inputs to select from.
         names: name of each selected input without its suffix, such as "3/00012": the class, and the file's name or the
             position in the data.
-        is_folder: whether the inputs are the images of a folder.
+        is_folder: whether the inputs are image files.
         class_names: for a folder or a table, the name of each class by the number in `y`, in sorted order, also of
             classes without an input; else empty.
         matching: the network's class of each of them, after `read`.
         resize: height and width that they are scaled to; None if they are kept as they are.
+        is_labelled: whether `y` are their classes; else 0, for verbs that need none.
+        label: class of a single image, which `read` looks up if it is a name.
     """
 
     name: str
@@ -85,6 +90,8 @@ class Data:
     resize: Size | None = None
     class_names: Mapping[int, str] = field(default_factory=dict)
     matching: Matching | None = None
+    is_labelled: bool = True
+    label: int | str | None = None
 
     def read(self, net: Frozen) -> tuple[Data, Tensor]:
         """The selection with the network's classes as `y`, and its inputs [B, ...], checked against the network.
@@ -116,6 +123,8 @@ class Data:
         return self.read(net)[1]
 
     def _matched(self, net: Frozen, classes: int) -> Data:
+        if self.label is not None:
+            return replace(self, y=torch.tensor([indices_of(self.label, net.facts.class_names, classes)]))
         if not self.class_names:
             return self
         what = f"The {'folder' if self.is_folder else 'table'} {self.name}"
@@ -160,7 +169,8 @@ class Data:
         counts = {str(label): count for label, count in self.counts().items()}
         resized = {} if self.resize is None else {"resize": list(self.resize)}
         matched = {} if self.matching is None else self.matching.plain()
-        return {"data": self.name, "inputs": len(self.y), "of": self.total, "classes": counts, **resized, **matched}
+        labels = {"classes": counts} if self.is_labelled else {}
+        return {"data": self.name, "inputs": len(self.y), "of": self.total, **labels, **resized, **matched}
 
     def origin(self) -> dict[str, Any]:
         """Where the inputs come from and which classes they were taken for, for the record of a result."""
@@ -173,20 +183,50 @@ class Data:
         each = f"{least}" if least == most else f"{least} to {most}"
         classes = f"{len(counts)} classes, {each} of each" if len(counts) > 1 else f"all of class {next(iter(counts))}"
         resized = "" if self.resize is None else f", resized to {in_words(self.resize)}"
+        if not self.is_labelled:
+            return f"the image {self.name}{resized}"
         matched = "" if self.matching is None else self.matching.described()
         text = f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{resized}"
         return f"{text}\n{matched}" if matched else text
 
 
-def chosen_data(options: argparse.Namespace) -> Data:
+def chosen_data(options: argparse.Namespace, needs_labels: bool = True) -> Data:
     """The data of the options; the digits for a digits network if none are given.
 
     Raises:
-        ValueError, FileError: no data are given, or they do not exist or cannot be read.
+        ValueError, FileError: no data are given, or they do not exist or cannot be read; or they are a single image
+            without a class, if `needs_labels`.
     """
     if options.data is None and not options.model.startswith("digits"):
         raise ValueError(f"{options.model} has no default data; give {HELP}.")
-    return find_data(options.data or "digits", options.count, options.seed, options.resize)
+    name = options.data or "digits"
+    check_label(name, options.label)
+    if is_image_file(name):
+        return single_image(name, needed_label(name, options.label, needs_labels), options.resize)
+    return find_data(name, options.count, options.seed, options.resize)
+
+
+def single_image(name: str, label: int | str | None, resize: Size | None = None) -> Data:
+    """One image file as data, of class `label`; unlabelled if None.
+
+    Raises:
+        FileError: there is no such file.
+    """
+    path = Path(name)
+    if not path.exists():
+        raise FileError(f"There is no file {name}; check the name.")
+    return Data(
+        name,
+        np.zeros(1, dtype=np.int64),
+        torch.zeros(1, dtype=torch.int64),
+        total=1,
+        names=(path.stem,),
+        _read=lambda net, rows: in_bounds(net, read_images(net, [path], resize)),
+        is_folder=True,
+        resize=resize,
+        is_labelled=label is not None,
+        label=label,
+    )
 
 
 def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) -> Data:

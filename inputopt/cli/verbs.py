@@ -28,7 +28,7 @@ VERBS = {
     "fool": Verb(
         "command_fool",
         "optimise noise until the network is confident of a class",
-        "inputopt fool digits-mlp --target 3",
+        "inputopt fool digits-mlp --target 8",
     ),
     "ascend": Verb(
         "command_fool",
@@ -83,7 +83,7 @@ VERBS = {
     "evolve": Verb(
         "command_visualize",
         "evolve images until the network assigns them to classes, without gradients",
-        "inputopt evolve digits-cnn --classes 3,5 --grey --size 28 --generations 5 --confidence 0.01",
+        "inputopt evolve digits-cnn --classes 3,5 --generations 5 --confidence 0.01",
     ),
     "atlas": Verb(
         "command_visualize",
@@ -117,7 +117,7 @@ VERBS = {
     ),
     "repeat": Verb(
         "command_repeat",
-        "make an image again from the recipe stored in its file",
+        "make an image again from the recipe stored in its file, or a variation of it",
         "inputopt repeat out/dream.png",
     ),
     "reproduce": Verb(

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import compress
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
+from inputopt.files import blank_figure
 from inputopt.nets.activations import Array
 from inputopt.nets.costs import Cost
 from inputopt.nets.mlp import MLP
 from inputopt.summaries import Summarised, Summary, Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclass(frozen=True, repr=False)
@@ -39,11 +43,23 @@ class Gradients(Summarised):
         """dCost/dZ of each layer, [n_out], which equals dCost/dBias because the bias is added to Z."""
         return self.biases
 
+    @property
+    def norms(self) -> Tensor:
+        """L2 norm of the gradient by all parameters of each layer, from the input to the output, [L]."""
+        pairs = zip(self.weights, self.biases, strict=True)
+        return torch.stack([torch.cat([weight.flatten(), bias]).norm() for weight, bias in pairs])
+
+    def figure(self) -> Figure:
+        """A plot of `norms`, on a logarithmic axis: gradients that vanish or explode show as a slope."""
+        figure = blank_figure(figsize=(max(4.0, 1.5 + 0.5 * len(self.norms)), 3.2), layout="constrained")
+        axes = figure.add_subplot(xlabel="layer, from the input", ylabel="gradient norm", title="Gradient by layer")
+        axes.semilogy(range(1, len(self.norms) + 1), self.norms.tolist(), "o-")
+        axes.set_xticks(range(1, len(self.norms) + 1))
+        axes.grid(alpha=0.3)
+        return figure
+
     def _summary(self, images: bool) -> Summary:
-        norms = [
-            float(torch.cat([weight.flatten(), bias]).norm())
-            for weight, bias in zip(self.weights, self.biases, strict=True)
-        ]
+        norms = self.norms.tolist()
         facts = [
             ("cost", f"{self.cost:.6g}"),
             ("norm by layer:", ", ".join(f"{norm:.3g}" for norm in norms)),

@@ -224,6 +224,8 @@ class Report(Summarised):
         curve: RobustnessCurve | None = None,
         curve_examples: int | None = None,
         examples: int = 6,
+        title: str | None = None,
+        names: Sequence[str | Path] | None = None,
     ) -> None:
         """Write the report as one self-contained HTML page, without scripts and without anything to fetch.
 
@@ -237,6 +239,8 @@ class Report(Summarised):
             curve_examples: without a curve, number of inputs whose minimal distances are measured, a random sample; 0
                 for none. By default 100, and fewer for large networks, 10 at least.
             examples: number of fragile examples.
+            title: name of the model on the page; the recorded one if not given.
+            names: names of the inputs, such as those of their files; their positions, from 0, if not given.
 
         Raises:
             ValueError, TypeError: model or x are not those of the report, or only one of them is given.
@@ -245,7 +249,7 @@ class Report(Summarised):
         from inputopt.evaluation.report_page.page import page_of  # they import this module
         from inputopt.evaluation.report_page.page_request import checked_request
 
-        request = checked_request(self, model, x, class_names, curve, curve_examples, examples)
+        request = checked_request(self, model, x, class_names, curve, curve_examples, examples, title, names)
         write_text(check_writable(path), page_of(self, request))
 
     def _summary(self, images: bool) -> Summary:

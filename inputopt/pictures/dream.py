@@ -85,7 +85,8 @@ def dream(
             none.
         guide: a photo of any size; the features of this photo are amplified instead of those of `photo`.
         mask: a photo of the same size as `photo`: white regions change, black ones stay as they are.
-        tile: tile side in pixels for images that are larger; if not given, `TILE` for images larger than `WHOLE`.
+        tile: tile side in pixels for images that are larger; if not given, 256 for images with a
+            side longer than 640 pixels.
         axis: for channels or a guide: which axis of the layers' outputs [B, ...] holds their channels; detected if not
             given.
         seed: seed of the jitter and the tile boundaries.

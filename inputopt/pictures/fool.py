@@ -19,14 +19,14 @@ from inputopt.search.canvases.fourier import Fourier
 from inputopt.search.canvases.natural import Natural
 from inputopt.search.goals import confident
 from inputopt.search.inputs import check_problem
-from inputopt.search.loop import Watch, optimise
+from inputopt.search.loop import Snapshot, Watch, optimise
 from inputopt.search.objectives.logits import cross_entropy
 from inputopt.search.objectives.probability_scores import on_scores
 from inputopt.search.oracles import Autograd
 from inputopt.search.problem import Problem
 from inputopt.search.projections import Box
 from inputopt.search.result import Result
-from inputopt.search.result_origin import provenance
+from inputopt.search.result_origin import STARTED, provenance
 from inputopt.search.steps.directions import Stateless, unit
 from inputopt.search.steps.step import GradientStep
 
@@ -64,7 +64,8 @@ def fool(
         watch: called at every step.
 
     Returns:
-        The result, with `x` [count, *shape]; its `distance` is the L2 distance from the initial noise.
+        The result, with `x` [count, *shape]; its `distance` is the L2 distance from the initial noise, and
+        `made_by["started in target class"]` the number of noise images whose prediction is `target` before any step.
 
     Raises:
         ValueError, TypeError: an invalid target, shape or setting.
@@ -84,6 +85,15 @@ def fool(
     ids = torch.arange(count, device=net.device)
     x0 = within.clamp(within.of_parts(_initial_noise(start, sizes, seed, ids).to(net.dtype)))
     problem, traits = check_problem(net, x0, [target] * count, ids, label_name="target")
+    number = int(problem.label[0])
+    in_target: list[int] = []
+
+    def observe(snapshot: Snapshot) -> None:
+        if not in_target:
+            in_target.append(int((snapshot.outputs.argmax(1) == number).sum()))
+        if watch is not None:
+            watch(snapshot)
+
     found = optimise(
         Autograd(net, on_scores(cross_entropy, traits.scores), confident(confidence, traits.scores)),
         GradientStep(by_width(within.width), rate * x0[0].numel() ** 0.5),
@@ -91,10 +101,11 @@ def fool(
         problem,
         x0,
         steps=steps,
-        watch=watch,
+        watch=observe,
     )
-    settings = {"target": int(problem.label[0]), "confidence": confidence, "steps": steps, "rate": rate, "start": start}
-    return replace(found, made_by=provenance("fool", net, "l2", seed, settings))
+    settings = {"target": number, "confidence": confidence, "steps": steps, "rate": rate, "start": start}
+    made_by = provenance("fool", net, "l2", seed, settings)
+    return replace(found, made_by={**made_by, STARTED: in_target[0]})
 
 
 def by_width(width: Any) -> Stateless:

@@ -169,7 +169,7 @@ def evolve_images(
         seed: seed of all random numbers.
         confidence: probability at which a target counts as reached.
         rules: settings of MAP-Elites; the defaults with this seed if not given.
-        hidden, depth: size of the CPPNs, as for `CPPN`; hidden is at least 3.
+        hidden, depth: units per layer and hidden layers of the pattern-producing networks; hidden is at least 3.
         progress: called with each generation's number and the targets' probabilities so far, [n].
 
     Raises:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from inputopt.nets.class_names import name_of_class
 from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
@@ -54,13 +55,15 @@ def objective_sheet(
 def score_captions(net: Frozen, objective: Objective, x: Tensor, names: Sequence[str] | None = None) -> list[str]:
     """A caption for each image [B, C, H, W]: its name, and its probability for a class, else its objective's value."""
     plains = [plain_of_one(objective.plain, number) for number in range(len(x))]
-    shown = [_name(plain) for plain in plains] if names is None else list(names)
     with torch.no_grad():
         values = scores(net, objective, x)
         classes = [plain[1] if plain is not None and plain[0] in CLASSES else None for plain in plains]
         if None in classes:
+            shown = [_name(plain, 0, None) for plain in plains] if names is None else names
             return [f"{name}\nscore {float(value):.3g}".strip() for name, value in zip(shown, values, strict=True)]
-        chosen = probabilities(net(x))[torch.arange(len(x)), torch.tensor(classes)]
+        logits = net(x)
+        chosen = probabilities(logits)[torch.arange(len(x)), torch.tensor(classes)]
+        shown = [_name(plain, logits.shape[1], net.facts.class_names) for plain in plains] if names is None else names
     return [f"{name}\nprobability {float(share):.3f}" for name, share in zip(shown, chosen, strict=True)]
 
 
@@ -68,13 +71,17 @@ CLASSES = ("Class", "LogProbability")
 """Objectives on a class, whose probability says more than their value."""
 
 
-def _name(plain: Any) -> str:
-    """The name of what one picture maximises, from the plain form of its objective; of a sum, the first part's."""
+def _name(plain: Any, count: int, names: Sequence[str] | None) -> str:
+    """The name of what one picture maximises, from the plain form of its objective; of a sum, the first part's.
+
+    A class of a network with `count` classes has its name in `names`, or that of ImageNet's; else it is "class 3".
+    """
     match plain:
         case ["+" | "*", first, _]:
-            return _name(first)
+            return _name(first, count, names)
         case ["Class" | "LogProbability", number, *_]:
-            return f"class {number}"
+            name = name_of_class(number, count, names)
+            return f"class {name}" if name.isdecimal() else name
         case ["Channel" | "Neuron" as kind, layer, number, *_]:
             return f"{layer} {kind.lower()} {number}"
         case ["Layer" | "Direction" as kind, layer, *_]:

@@ -84,9 +84,9 @@ def read_photo(photo: Photo, channels: int | None = None, resize: int | Sequence
             levels, so that a PNG holds the result exactly. Its shorter side is kept whole.
 
     Raises:
-        FileError: not a file that can be read as an image, or one of more than `MOST_PIXELS`.
+        FileError: not a file that can be read as an image, or one of more than 64 million pixels.
         ValueError: numbers of another shape, or with NaN; `resize` is not one or two whole numbers of at least 1, or
-            larger than `MOST_PIXELS`, or given for a photo that is not an image.
+            larger than 64 million pixels, or given for a photo that is not an image.
     """
     levels = read_levels(photo, channels, resize)
     return levels if levels.is_floating_point() else levels.float().div_(255)

@@ -227,14 +227,16 @@ def make_again(
     find: Callable[[str], nn.Module],
     given: Mapping[str, Any] | None = None,
     watch: Any = None,
+    changes: Mapping[str, Any] | None = None,
 ) -> Picture:
-    """Reproduce a picture from its recipe.
+    """Reproduce a picture from its recipe, or make a variation of it.
 
     Args:
         recipe: the recipe of a picture.
         find: returns the network of a given name.
-        given: arguments that override the recipe's, such as the new path of a photo.
+        given: arguments that override the recipe's, such as the new path of a photo; the picture has the old recipe.
         watch: called at every step.
+        changes: arguments that override the recipe's; if there are any, the picture has a recipe of its own.
 
     Raises:
         ValueError: the recipe has been modified, or the network's weights differ.
@@ -246,9 +248,12 @@ def make_again(
     net = _network(recipe["model"], find)
     known = [name for name in inspect.signature(maker.function).parameters if name not in EXCLUDED_SETTINGS][1:]
     settings = {}
-    for name, value in {**recipe["settings"], **(given or {})}.items():
+    for name in changes or {}:
         checks.one_of(f"setting of {recipe['made by']}", name, known)
-        plain = value is None or name not in maker.kinds or name in (given or {})
+    replaced = {**(given or {}), **(changes or {})}
+    for name, value in {**recipe["settings"], **replaced}.items():
+        checks.one_of(f"setting of {recipe['made by']}", name, known)
+        plain = value is None or name not in maker.kinds or name in replaced
         try:
             settings[name] = value if plain else maker.kinds[name].read(value)
         except _NeedsFileError as error:
@@ -258,7 +263,8 @@ def make_again(
         settings["watch"] = watch
     made = maker.function(net, **settings)
     every = _pictures(made)
-    return replace(made if isinstance(made, Picture) else every[_number(recipe, len(every))], recipe=recipe)
+    picture = made if isinstance(made, Picture) else every[_number(recipe, len(every))]
+    return picture if changes else replace(picture, recipe=recipe)
 
 
 def _number(recipe: Mapping[str, Any], count: int) -> int:

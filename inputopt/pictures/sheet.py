@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from inputopt import checks
 from inputopt.files import blank_figure
-from inputopt.nets.frozen import Frozen
+from inputopt.nets.class_names import name_of_class
+from inputopt.nets.class_probabilities import probabilities
+from inputopt.nets.default_modes import default_modes
+from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.picture import Bounds, ends
 from inputopt.search.loop import Snapshot, Watch
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, FigureBase
+
+BESIDE = 3
+"""Largest number of examples whose three pictures are drawn beside each other."""
+
+CAPTION = 26
+"""Characters of a line of a caption; longer ones are wrapped."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +57,16 @@ def watch_all(journeys: Sequence[FrameRecorder]) -> Watch:
     return watch
 
 
-def prediction_text(logits: Tensor) -> str:
+def prediction_text(logits: Tensor, names: Sequence[str] | None = None) -> str:
     """The predicted class of one input and its probability, as text, from the logits [n].
+
+    The class has its name in `names`, that of ImageNet for networks with as many classes, or a number.
 
     >>> prediction_text(torch.tensor([0.0, 5.0]))
     '1 at 99.3 %'
     """
-    probability, best = logits.softmax(0).max(0)
-    return f"{int(best)} at {100 * float(probability):.1f} %"
+    probability, best = probabilities(logits[None])[0].max(0)
+    return textwrap.fill(f"{name_of_class(int(best), len(logits), names)} at {100 * float(probability):.1f} %", CAPTION)
 
 
 def grid_shape(count: int, columns: int) -> tuple[int, int]:
@@ -96,23 +108,64 @@ def sheet(journeys: Sequence[FrameRecorder], net: Frozen, title: str, between: i
             logits = net(torch.stack([image for _, image in frames]))
         places = [*range(len(frames) - 1), columns - 2]
         for place, (index, image), logit in zip(places, frames, logits, strict=True):
-            show(row[place], image, net.bounds, f"step {index}\n{prediction_text(logit)}")
+            show(row[place], image, net.bounds, f"step {index}\n{prediction_text(logit, net.facts.class_names)}")
         _show_difference(row[-1], frames[-1][1] - frames[0][1], net.bounds)
     return figure
 
 
-def pairs_sheet(before: Tensor, after: Tensor, net: Frozen, title: str) -> Figure:
-    """A figure with one column per pair of images [B, C, H, W]: before, after, and the magnified difference."""
-    figure = blank_figure(figsize=(1.7 * len(before) + 0.3, 6.2), layout="constrained")
-    add_title(figure, title)
-    grid = blank_grid(figure, 3, len(before))
+@default_modes()
+def pairs_sheet(
+    before: Any,
+    after: Any,
+    model: Frozen | nn.Module | Callable[[Tensor], Tensor],
+    title: str = "Before, after, and the difference",
+) -> Figure:
+    """A figure of pairs of images: before, after, and the difference magnified to the full range.
+
+    Up to three pairs have a row each, more have a column each. The title of each image is the predicted class and its
+    probability; the class is named for networks with ImageNet's 1,000 classes. The title of each difference gives its
+    magnification, its L2 norm and its largest element.
+
+    Args:
+        before: images [B, C, H, W] in the bounds, such as those that an attack was given, with one channel or three.
+        after: images of the same shape, such as `Result.x`; choose up to about ten, `result.x[:8]`.
+        model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
+        title: title of the figure.
+
+    Returns:
+        A matplotlib figure; `figure.savefig("pairs.png")` saves it.
+
+    Raises:
+        ValueError, TypeError: not images, or images of different shapes.
+    """
+    net = frozen(model)
+    before, after = (checks.block(what, x).to(net.device) for what, x in (("before", before), ("after", after)))
+    if before.ndim != 4 or before.shape[1] not in (1, 3) or 0 in before.shape:
+        raise ValueError(
+            f"before must be images [B, C, H, W] with one channel or three, not of shape {list(before.shape)}."
+        )
+    if before.shape != after.shape:
+        raise ValueError(f"after must have the shape of before, {list(before.shape)}, not {list(after.shape)}.")
     with torch.no_grad():
         logits_before, logits_after = net(before), net(after)
-    for column in range(len(before)):
-        show(grid[0, column], before[column], net.bounds, prediction_text(logits_before[column]))
-        show(grid[1, column], after[column], net.bounds, prediction_text(logits_after[column]))
-        _show_difference(grid[2, column], after[column] - before[column], net.bounds)
+    names = net.facts.class_names
+    figure, grid = triples(len(before), title)
+    for number, places in enumerate(grid):
+        show(places[0], before[number], net.bounds, prediction_text(logits_before[number], names))
+        show(places[1], after[number], net.bounds, prediction_text(logits_after[number], names))
+        _show_difference(places[2], after[number] - before[number], net.bounds)
     return figure
+
+
+def triples(count: int, title: str) -> tuple[Figure, Any]:
+    """A figure for three pictures of each of `count` examples, and its axes [count, 3], hidden until drawn on.
+
+    The three are beside each other for up to `BESIDE` examples, and below each other for more.
+    """
+    beside = count <= BESIDE
+    figure = blank_figure(figsize=(6.6, 2.5 * count + 0.5) if beside else (1.7 * count, 6.0), layout="constrained")
+    add_title(figure, title)
+    return figure, blank_grid(figure, count, 3) if beside else blank_grid(figure, 3, count).T
 
 
 def _show_difference(axes: Axes, difference: Tensor, bounds: Bounds) -> None:
@@ -123,7 +176,7 @@ def _show_difference(axes: Axes, difference: Tensor, bounds: Bounds) -> None:
     low, high = ends(difference, bounds)
     parts = difference.detach().cpu() / (high - low)
     factor = 0.5 / max(float(parts.abs().max()), torch.finfo(torch.float32).tiny)
-    caption = f"difference x {factor:.3g}\nL2 {size:.2f}, max {most:.2f}"
+    caption = f"difference x {factor:.3g}\nL2 {size:.3g}, max {most:.2g}"
     show(axes, 0.5 + parts * factor, (0.0, 1.0), caption)
 
 
@@ -136,7 +189,7 @@ def contact_sheet(images: Tensor, net: Frozen, title: str, columns: int = 8) -> 
     add_title(figure, title)
     grid = blank_grid(figure, rows, columns)
     for axes, image, logit in zip(grid.flat, images, logits, strict=False):
-        show(axes, image, net.bounds, prediction_text(logit))
+        show(axes, image, net.bounds, prediction_text(logit, net.facts.class_names))
     return figure
 
 

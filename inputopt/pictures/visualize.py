@@ -14,7 +14,9 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.augmentation import augmented, growing
 from inputopt.pictures.canvas_choice import CanvasName, canvas_of, shape_of
-from inputopt.pictures.picture import Picture
+from inputopt.pictures.dream import resized
+from inputopt.pictures.photo import photo_in_range
+from inputopt.pictures.picture import Photo, Picture
 from inputopt.pictures.picture_quality import (
     QUALITIES,
     ChosenSettings,
@@ -24,10 +26,12 @@ from inputopt.pictures.picture_quality import (
     chosen_settings,
 )
 from inputopt.pictures.picture_search import optimise_picture
-from inputopt.pictures.provenance import Kind, repeatable
+from inputopt.pictures.picture_shape import picture_shape
+from inputopt.pictures.provenance import FILE, Kind, repeatable
 from inputopt.pictures.stochastic_depth import StochasticDepth
 from inputopt.pictures.successive_halving import SuccessiveHalving
 from inputopt.search.bounds import picture_range
+from inputopt.search.canvases.fourier import Shape
 from inputopt.search.loop import Watch, at_the_end
 from inputopt.search.objectives.features import objective_from_plain, plain_of_one
 from inputopt.search.objectives.objective import Objective
@@ -37,18 +41,19 @@ OBJECTIVE = Kind(lambda objective: objective.plain or "an objective without a JS
 """An objective, recorded in its JSON form."""
 
 
-@repeatable(objective=OBJECTIVE)
+@repeatable(objective=OBJECTIVE, init=FILE)
 def visualize(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     objective: Objective,
-    size: int | tuple[int, int] = 224,
+    size: int | tuple[int, int] | None = None,
     steps: int | None = None,
     seed: int = 0,
     *,
     quality: QualityName | str = "good",
     canvas: CanvasName | str = "natural",
     augment: float = 1.0,
-    colours: int = 3,
+    colours: int | None = None,
+    init: Photo | None = None,
     shared_frequencies: int = 0,
     restarts: int | None = None,
     initial_scale: float | None = None,
@@ -63,7 +68,8 @@ def visualize(
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         objective: what to maximise, such as `Channel("blocks.5", 12) - 0.1 * total_variation()`; one that names several
             channels, neurons or classes yields as many pictures, optimised in one batch.
-        size: side of the picture, or (height, width), in pixels.
+        size: side of the picture, or (height, width), in pixels; if not given, the size of `init`, or the only one
+            that the network takes, or 224.
         steps: number of optimisation steps; that of the quality if not given: 64, 512 or 768, but 64, 256 or 384 where
             the quality leaves `drop_branches` out.
         seed: seed of all random numbers.
@@ -75,7 +81,11 @@ def visualize(
             "phase" (fixed amplitudes, MACO), "cppn" (a pattern-producing network), "pixels".
         augment: strength of the random shift, rotation, scaling and noise before each evaluation: 1 for up to a
             fourteenth of the side, 10 degrees, a factor of 1.3 and 5 % of the bounds' width; 0 for none.
-        colours: 3 for RGB, 1 for grey.
+        colours: 3 for RGB, 1 for grey; if not given, the channels that the network's first layer takes.
+        init: a picture to start from instead of noise: a path, a Pillow image, a uint8 array, or a tensor [C, H, W] in
+            the bounds; scaled to `size`. "fourier" and "pixels" represent any picture; "natural" gives it the power
+            spectrum of photos, and so changes the brightness and contrast of a picture that was not made on it. Fewer
+            steps keep more of it.
         shared_frequencies: frequencies up to this many cycles over the image are shared by all pictures, so that they
             are spatially aligned; 0 for none. Not for "cppn".
         restarts: number of searches per picture. In rounds over the first half of the steps the half with the worse
@@ -104,8 +114,13 @@ def visualize(
     Raises:
         ValueError, TypeError: an unknown layer, channel, canvas or quality, invalid settings, a layer whose channel
             axis cannot be detected, an objective that is NaN or infinite, or infinite bounds.
+        FileError: `init` cannot be read.
     """
     net = frozen(model)
+    image = None if init is None else photo_in_range(net, init)
+    if image is not None:
+        size, colours = size or (image.shape[2], image.shape[3]), colours or image.shape[1]
+    shape = picture_shape(net, size, colours)
     given = {
         "steps": steps,
         "restarts": restarts,
@@ -114,13 +129,13 @@ def visualize(
         "skip_gradient": skip_gradient,
         "drop_branches": drop_branches,
     }
-    search = _search(net, objective, size, seed, quality, canvas, augment, colours, shared_frequencies, given)
+    search = _search(net, objective, shape, seed, quality, canvas, augment, shared_frequencies, given)
     chosen = chosen_settings(search, quality, given)
     settings = chosen.shared
     label = torch.arange(objective.count, device=net.device).repeat_interleave(settings.restarts)
     # all pictures start from the same noise, so that each is the same as if it were made alone
     ids = label if objective.together else torch.arange(settings.restarts, device=net.device).repeat(objective.count)
-    z = search.surface.canvas.start(search.seed, ids).to(net.dtype)
+    z = _start(search, shape, ids, image)
     depth = StochasticDepth(settings.drop_branches, search.seed)
     look = chained(depth.transform, growing(settings.initial_scale, max(1, settings.steps // 2)))
     transform = augmented(search.surface.within, augment, search.seed, look, chosen.mirror)
@@ -132,10 +147,22 @@ def visualize(
         )
     pictures = [
         # a copy, so that no picture keeps the memory of the whole batch
-        Picture(image.clone(), {**recipe, **_reproduction(objective, number, search.joint, chosen)}, net.bounds)
-        for number, image in enumerate(x)
+        Picture(found.clone(), {**recipe, **_reproduction(objective, number, search.joint, chosen, shape)}, net.bounds)
+        for number, found in enumerate(x)
     ]
     return pictures if objective.count > 1 else pictures[0]
+
+
+def _start(search: Search, shape: Shape, ids: Tensor, image: Tensor | None) -> Tensor:
+    """The initial z of the pictures: noise, different for each of `ids`, or a given image [1, C, H, W], scaled."""
+    canvas = search.surface.canvas
+    if image is None:
+        return canvas.start(search.seed, ids).to(search.net.dtype)
+    if image.shape[1] != shape[0]:
+        raise ValueError(f"init must have {shape[0]} channels, as colours says, not {image.shape[1]}.")
+    with torch.no_grad():
+        z = canvas.encode(search.surface.within.clamp(resized(image, *shape[1:])))
+    return z.expand(len(ids), *z.shape[1:]).clone()
 
 
 def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: Any) -> None:
@@ -146,20 +173,24 @@ def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: An
     """
     bound = inspect.signature(visualize).bind(net, objective, *args, **settings)
     bound.apply_defaults()
-    arguments = {name: value for name, value in bound.arguments.items() if name not in ("model", "objective", "watch")}
+    arguments = {name: value for name, value in bound.arguments.items() if name not in NOT_CHECKED}
     given = {field.name: arguments.pop(field.name) for field in fields(SearchSettings)}
-    _search(net, objective, given=given, **arguments)
+    shape = shape_of(arguments.pop("size") or 1, arguments.pop("colours") or 1)
+    _search(net, objective, shape, given=given, **arguments)
+
+
+NOT_CHECKED = ("model", "objective", "init", "watch")
+"""Arguments of `visualize` that need the network to run, or are checked elsewhere."""
 
 
 def _search(
     net: Frozen,
     objective: Objective,
-    size: int | tuple[int, int],
+    shape: Shape,
     seed: int,
     quality: str,
     canvas: str,
     augment: float,
-    colours: int,
     shared_frequencies: int,
     given: Mapping[str, Any],
 ) -> Search:
@@ -167,7 +198,6 @@ def _search(
     if not isinstance(objective, Objective):
         raise TypeError(f"objective must be an Objective such as Channel or Class, not {type(objective).__name__}.")
     checks.one_of("quality", quality, QUALITIES)
-    shape = shape_of(size, colours)
     values = {name: value for name, value in given.items() if value is not None}
     checks.whole("steps", values.get("steps", 1))
     checks.share("skip_gradient", values.get("skip_gradient", 1))
@@ -185,9 +215,12 @@ def _search(
     return Search(net, objective, surface, joint, augment, seed)
 
 
-def _reproduction(objective: Objective, number: int, joint: bool, chosen: ChosenSettings) -> dict[str, Any]:
+def _reproduction(
+    objective: Objective, number: int, joint: bool, chosen: ChosenSettings, shape: Shape
+) -> dict[str, Any]:
     """Recipe entries that reproduce one of several pictures: alone, or by its index if they are optimised jointly."""
-    settings, entries = chosen.recorded(number), {}
+    size = shape[1] if shape[1] == shape[2] else list(shape[1:])
+    settings, entries = {**chosen.recorded(number), "size": size, "colours": shape[0]}, {}
     if objective.count > 1 and joint:
         entries["picture"] = number
     elif objective.plain is not None:

@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from inputopt.images import are_images, thumbnail
+from inputopt.nets.class_names import name_of_class
 from inputopt.search.objectives.logits import best_other
-from inputopt.search.result_origin import bounds_of
+from inputopt.search.result_origin import STARTED, bounds_of
 from inputopt.search.rows import per_example, take
 from inputopt.summaries import Summarised, Summary, settings_text
 
@@ -40,7 +41,7 @@ class Result(Summarised):
         success_rate: the fraction of fresh random draws in which the goal is reached, [B]; 0 or 1 for a network that is
             not random.
         made_by: what made the result, as JSON values: "made by" (the attack or function), "norm", "seed", "settings",
-            "model" and its "bounds"; empty for a part of a search.
+            "model" and its "bounds"; of `fool` also "started in target class"; empty for a part of a search.
     """
 
     x: Tensor
@@ -91,6 +92,8 @@ class Result(Summarised):
         facts = [("", f"{succeeded} of {count} succeeded ({100 * succeeded / max(1, count):.1f} %)")]
         if bool(self.skipped.any()):
             facts.append(("", f"{int(self.skipped.sum())} skipped"))
+        if self.made_by.get(STARTED):
+            facts.append(("", f"{self.made_by[STARTED]} of the target class before the first step"))
         if succeeded:
             norm = f" ({self.made_by['norm']})" if "norm" in self.made_by else ""
             facts.append(("median distance", f"{self.median_distance:.4g}{norm}"))
@@ -108,7 +111,11 @@ class Result(Summarised):
         if bounds is None or not are_images(self.x, bounds):
             return []
         shown = zip(self.x[:SHOWN], self.label.tolist(), self.prediction.tolist(), strict=False)
-        return [(thumbnail(x, bounds), f"label {label}, predicted {prediction}") for x, label, prediction in shown]
+        return [(thumbnail(x, bounds), self._caption(label, prediction)) for x, label, prediction in shown]
+
+    def _caption(self, label: int, prediction: int) -> str:
+        named = [name_of_class(each, self.logits.shape[1]) for each in (label, prediction)]
+        return f"label {named[0]}, predicted {named[1]}"
 
 
 Better = Callable[[Result, Result], Tensor]

@@ -16,6 +16,9 @@ from inputopt.nets.naming import kind_of
 MOST_NUMBERS = 4096
 """Largest number of elements of a tensor whose values are recorded among the settings."""
 
+STARTED = "started in target class"
+"""Key of the number of examples whose prediction is the target class before the first step, in `Result.made_by`."""
+
 
 def provenance(made_by: str, net: Frozen, norm: str, seed: int | None, settings: Mapping[str, Any]) -> dict[str, Any]:
     """What made a result, as JSON values: the function or attack, its norm, seed and settings, the model, its bounds.

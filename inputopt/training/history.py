@@ -120,7 +120,7 @@ class History(Summarised):
         return np.array([sample.details[column] for sample in self.samples])
 
     def figure(self) -> Figure:
-        """A plot of error and cost against the number of the update, on logarithmic axes."""
+        """A plot of error, cost and the gradient norms of the layers against the number of the update."""
         from inputopt.training.plots import plot_history  # it imports this module
 
         return plot_history(self)

@@ -9,6 +9,7 @@ from inputopt.files import blank_figure
 from inputopt.training.history import History
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
@@ -42,17 +43,24 @@ def plot_held_out(history: History, errors: Mapping[int, Mapping[str, float]]) -
 
 
 def plot_history(history: History) -> Figure:
-    """Plot error and cost of one training run against the number of the update, on logarithmic axes.
+    """Plot error and cost of one training run against the number of the update, on logarithmic axes, and gradients.
 
-    In full-batch training the points are evenly spaced on the logarithmic axis.
+    In full-batch training the points of error and cost are evenly spaced on the logarithmic axis. For networks of
+    several layers the gradient norms of the layers are plotted too, against a linear axis, on which the samples are
+    evenly spaced.
     """
-    figure = blank_figure(figsize=(9, 3.6), layout="constrained")
+    several = len(history.layers) > 1
+    figure = blank_figure(figsize=(13 if several else 9, 3.6), layout="constrained")
     figure.suptitle(f"{history.trainings:,} updates: {history.stopped}", fontsize=10)
+    panels = 3 if several else 2
     updates, *values = history.curve.T
     labels = ("error (norm of target - output)", "cost (mean over the examples)")
     for position, (value, label) in enumerate(zip(values, labels, strict=True), start=1):
-        axes = figure.add_subplot(1, 2, position, xlabel="update", ylabel=label)
+        axes = figure.add_subplot(1, panels, position, xlabel="update", ylabel=label)
         axes.loglog(updates, value)
+    if several:
+        axes = figure.add_subplot(1, panels, panels, xlabel="update", ylabel="gradient norm of a layer")
+        _draw_norms(axes, history)
     return figure
 
 
@@ -60,17 +68,22 @@ def plot_gradient_sizes(histories: Mapping[str, History], title: str = "Gradient
     """Plot each layer's gradient norm against the update index, one panel per network."""
     figure = blank_figure(figsize=(4 * len(histories), 3.4), layout="constrained")
     figure.suptitle(title)
-    import matplotlib  # slow to load, so only when needed, as in blank_figure
-
     first = None
     for position, (name, history) in enumerate(histories.items()):
         first = axes = figure.add_subplot(1, len(histories), position + 1, sharey=first)
-        shades = matplotlib.colormaps["viridis"]
-        for layer, norms in enumerate(history.gradient_norms.T):
-            shade = shades(layer / max(1, len(history.layers) - 1) * 0.9)
-            axes.semilogy(history.index + 1, norms, color=shade, label=f"layer {layer + 1}")
+        _draw_norms(axes, history)
         axes.set_title(name, fontsize=10)
         axes.set_xlabel("training")
         axes.set_ylabel("gradient norm")
-        axes.legend(fontsize=7)
     return figure
+
+
+def _draw_norms(axes: Axes, history: History) -> None:
+    """Draw each layer's gradient norm against the number of the update + 1; layers near the input are darker."""
+    import matplotlib  # slow to load, so only when needed, as in blank_figure
+
+    shades = matplotlib.colormaps["viridis"]
+    for layer, norms in enumerate(history.gradient_norms.T):
+        shade = shades(layer / max(1, len(history.layers) - 1) * 0.9)
+        axes.semilogy(history.index + 1, norms, color=shade, label=f"layer {layer + 1}")
+    axes.legend(fontsize=7)

@@ -87,9 +87,24 @@ def test_no_number_on_an_edge_covers_another_text(open_page, hidden):
     assert page.evaluate(COVERED) == []
 
 
+@pytest.mark.parametrize(("width", "scheme"), [(400, "light"), (400, "dark"), (1280, "light")])
+def test_the_drawn_network_is_legible_at_every_width(open_page, width, scheme):
+    page = open_page(width=width, scheme=scheme)
+    heights = page.evaluate(HEIGHTS)
+    assert len(heights) > 20
+    assert min(heights) >= 11, "pixels on the screen"
+    inside, whole = page.evaluate(WIDTHS)
+    assert (whole > inside) == (width == 400)
+    assert page.locator(".io-sideways").is_visible() == (width == 400)
+    assert page.evaluate(COVERED) == []
+
+
+HEIGHTS = "[...document.querySelectorAll('.io-network text')].map(e => e.getBoundingClientRect().height)"
+WIDTHS = "(e => [e.clientWidth, e.scrollWidth])(document.querySelector('#learn-network .io-scroll'))"
+
 COVERED = """() => {
   const boxed = what => [...document.querySelectorAll(what)].map(e => e.getBoundingClientRect())
-  const labels = boxed('.io-network rect'), boxes = [...labels, ...boxed('.io-network > text')]
+  const labels = boxed('.io-network rect.io-label'), boxes = [...labels, ...boxed('.io-network > text')]
   const cover = (a, b) => Math.min(a.right, b.right) - Math.max(a.left, b.left) > 1
                        && Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) > 1
   return labels.flatMap((a, i) => boxes.filter((b, j) => j !== i && cover(a, b)).map(b => [a.x, a.y, b.x, b.y]))

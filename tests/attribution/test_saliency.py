@@ -42,6 +42,16 @@ def test_integrated_gradients_add_up_to_what_the_logit_gained():
     assert errors[1] < errors[0] / 20  # by the square of the samples
 
 
+@pytest.mark.parametrize(
+    ("name", "same"), [("integrated_gradients", "integrated"), ("input_x_gradient", "gradient_x_input")]
+)
+def test_a_method_has_the_name_of_other_libraries_too(name, same):
+    net, (x, y) = small_net(), known_inputs()
+    found = inputopt.saliency(net, x, y, name, samples=4)
+    assert_same(found, inputopt.saliency(net, x, y, same, samples=4))
+    assert not torch.equal(found, inputopt.saliency(net, x, y, "gradient"))
+
+
 def test_covering_what_matters_costs_most():
     class Corner(nn.Module):
         def forward(self, x):

@@ -73,6 +73,17 @@ def test_explain_puts_in_the_documents_numbers(run):
     assert "0.238032" in run("explain", "--example", "1")
 
 
+def test_explain_plots_the_gradient_norms_of_the_layers(run, tmp_path):
+    values = json.loads(run("explain", "--sizes", "2,3,1", "--out", tmp_path / "o", "--json"))
+    norms = values["gradient_norms"]
+    assert len(norms) == 2
+    assert norms[0] < norms[1], "of sigmoid layers"
+    with Image.open(tmp_path / "o" / "gradients.png") as image:
+        assert min(image.size) > 200
+    shown = ", ".join(f"{norm:.3g}" for norm in norms)
+    assert f"GRADIENT NORM by layer, from the input: {shown}" in run("explain", "--sizes", "2,3,1")
+
+
 def test_explain_takes_any_network_and_example(run):
     text = run("explain", "--sizes", "2,1", "--activation", "identity", "--inputs", "1,2", "--targets", "3")
     assert "2.000000" in text

@@ -128,3 +128,13 @@ def test_each_row_is_explained_below_the_table_and_in_the_json(run):
     for row in saved["attacks"]:
         assert f"\n{row['name']}: {row['meaning']}\n" in shown
         assert "(" in row["meaning"]  # the paper
+
+
+def test_the_page_has_the_title_and_the_names_that_are_given(run):
+    words = ("--count", 8, "--preset", "quick", "--report", "r.html", "--title", "My model", "--out", "o", "--quiet")
+    run("evaluate", "digits-mlp", "digits", *words)
+    page = Path("r.html").read_text(encoding="utf-8")
+    assert "<h1>My model</h1>" in page
+    shown = re.findall(r"; input (\d)/\d{5}</p>", page)
+    assert len(shown) == 6
+    assert set(shown) <= set("0123456789")

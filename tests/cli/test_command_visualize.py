@@ -171,3 +171,42 @@ def test_spurious_reads_a_model_and_data(run):
     text = run("spurious", "digits-cnn", "data.npz", "--count", 300, "--steps", 10, "--grid", "2,2")
     assert text.startswith("300 of 300 inputs of data.npz: 3 classes, 100 of each\n\nclass 0: ")
     assert "classes whose predictions depend on the colour of one region: none" in text
+
+
+def test_a_variation_of_a_picture_from_its_file(run, capsys):
+    run("visualize", "digits-cnn", "--layer", "conv1", "--channels", 3, "--steps", 3, "--out", "o")
+    picture = "o/visualize-conv1-3.png"
+    said = run("repeat", picture, "--set", "seed=5", "--set", 'objective=["Channel", "conv1", 7]', "--out", "v")
+    assert said.startswith("v/visualize-conv1-3.png is made as o/visualize-conv1-3.png was, with seed=5, objective=")
+    settings = read_recipe("v/visualize-conv1-3.png")["settings"]
+    assert settings == read_recipe(picture)["settings"] | {"seed": 5, "objective": ["Channel", "conv1", 7]}
+    run("repeat", "v/visualize-conv1-3.png", "--out", "w")
+    for given, words in (
+        ("seed", "--set must be NAME=VALUE"),
+        ("sed=3", "did you mean 'seed'"),
+        ("objective=3", "does not describe a known objective"),
+    ):
+        assert main(["repeat", picture, "--set", given]) == 2
+        assert words in capsys.readouterr().err
+
+
+def test_visualize_starts_from_a_picture_of_another_size(run):
+    Image.fromarray((255 * digits().held_x[0, 0]).byte().numpy()).resize((40, 40)).save("old.png")
+    run(
+        "visualize",
+        "digits-cnn",
+        "--classes",
+        3,
+        "--steps",
+        2,
+        "--init",
+        "old.png",
+        "--size",
+        28,
+        "--canvas",
+        "pixels",
+    )
+    made = inputopt.read_photo("out/visualize-3.png")
+    assert made.shape == (1, 28, 28)
+    assert float((made - digits().held_x[0]).abs().mean()) < 0.06
+    assert main(["visualize", "digits-cnn", "--classes", "3", "--init", "gone.png"]) == 2

@@ -364,7 +364,7 @@ DATA_LINES = [
     ("gone.npz", "There is no file or folder gone.npz"),
     ("text.npz", "must be an .npz file with arrays x and y"),
     ("file", "must be an .npz file with arrays x and y"),
-    ("tiny.png", "is a single image; put it into a folder named after its class"),
+    ("tiny.png", "is a single image, whose class is not known; give it with --label, or put the image into a folder"),
     ("cut.npz", "cut.npz"),
     ("damaged.npz", "damaged.npz"),
     ("huge.npz", "of memory"),

@@ -175,3 +175,12 @@ def test_nan_weights_are_refused(method):
 def test_a_full_report_needs_an_mlp(method):
     with pytest.raises(TypeError, match=r"inputopt\.MLP"):
         gradients(nn.Linear(3, 2), [[1.0, 2.0, 3.0]], [[0.0, 0.0]], method=method)
+
+
+def test_the_norm_of_each_layer_is_plotted():
+    found = gradients(MLP([3, 5, 4, 2], seed=1), torch.rand(6, 3), torch.rand(6, 2))
+    squares = [float(w.square().sum() + b.square().sum()) for w, b in zip(found.weights, found.biases, strict=True)]
+    assert found.norms.tolist() == pytest.approx([square**0.5 for square in squares])
+    (axes,) = found.figure().axes
+    assert axes.get_yscale() == "log"
+    assert axes.lines[0].get_xydata().tolist() == [[k + 1, norm] for k, norm in enumerate(found.norms.tolist())]

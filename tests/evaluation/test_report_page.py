@@ -191,7 +191,7 @@ def test_the_fragile_examples_are_the_nearest_and_the_network_says_what_they_sho
     assert float(nearest.distance[4]) == 0
     written(report, tmp_path / "r.html", net, x, examples=20, curve_examples=12)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
-    shown = re.findall(r"L2 distance ([\d.e-]+), input (\d+)</p>", text)
+    shown = re.findall(r"L2 distance ([\d.e-]+); input (\d+)</p>", text)
     order = sorted((float(distance), row) for row, distance in enumerate(nearest.distance) if 0 < distance < torch.inf)
     assert [int(row) for _, row in shown] == [row for _, row in order]
     assert [float(distance) for distance, _ in shown] == pytest.approx([each for each, _ in order], rel=1e-3)
@@ -311,13 +311,39 @@ def test_the_parts_of_the_bar_add_up_and_are_drawn_to_scale():
     assert [part.kind for part in parts_of(none)] == ["open"]
 
 
+def test_inputs_and_the_model_have_the_names_that_are_given(robust_digits, tmp_path):
+    report, net, x = robust_digits
+    names = [f"{label}/{number:05}" for number, label in enumerate(report.label.tolist())]
+    report.save_html(tmp_path / "r.html", net, x, curve_examples=6, examples=2, title="Our <reader>", names=names)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "<h1>Our &lt;reader&gt;</h1>" in text
+    shown = re.findall(r"distance [\d.e-]+; input ([^<]+)</p>", text)
+    assert len(shown) == 2
+    assert set(shown) <= set(names)
+    report.save_html(tmp_path / "r.html", net, x, curve_examples=6, examples=2)
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert len(re.findall(r"; input \d+</p>", text)) == 2
+    assert "Inputs are numbered from 0" in text
+    with pytest.raises(ValueError, match="names must hold 20 names"):
+        report.save_html(tmp_path / "r.html", net, x, names=["a"])
+
+
+def test_the_bars_of_the_classes_have_a_heading(robust_digits, tmp_path):
+    report, net, x = robust_digits
+    complete(report).save_html(tmp_path / "r.html", net, x, curve_examples=0)
+    (heading,) = re.findall(
+        r'<th scope="col" class="bar">(.*?)</th>', (tmp_path / "r.html").read_text(encoding="utf-8")
+    )
+    assert re.sub(r"<[^>]+>", "", heading).split() == ["robust", "fooled", "certified"]
+
+
 def test_the_verdict_says_whether_to_doubt_it(robust_digits):
     report, _, _ = robust_digits
     assert verdict_sentences(report)[-1] == "No indicator gives a reason to doubt this figure."
     fired, mended = complete(report).indicators
     for indicators, said in (
-        ((fired,), "One indicator gives reason to doubt this figure (gradient_masking):"),
-        ((fired, mended), "One indicator gives reason to doubt this figure (gradient_masking):"),
+        ((fired,), "One indicator gives reason to doubt this figure (gradient masking):"),
+        ((fired, mended), "One indicator gives reason to doubt this figure (gradient masking):"),
         ((fired, replace(mended, effect="unchanged")), "2 indicators give reason to doubt this figure"),
         ((mended,), "The evaluation acted on every indicator that fired"),
     ):
@@ -334,15 +360,15 @@ def test_the_verdict_says_what_was_applied_and_whether_it_helped(robust_digits):
     adapted = replace(report, robust_accuracy_before_adapting=0.9, indicators=(fired, mended, *others))
     low, high = wilson(0.9, 20)
     ends = f"(95 % interval: {100 * low:.1f} % to {100 * high:.1f} %)"
-    names = "shattered_gradient, no_gradient and hard_labels"
+    names = "shattered gradient, no gradient and hard labels"
     assert f"Remedies for {names} were applied and lowered it: before, it was 90.0 % {ends}." in verdict_sentences(
         adapted
     )
     same = report.robust_accuracy
     tried = replace(adapted, robust_accuracy_before_adapting=same, indicators=(replace(mended, effect="unchanged"),))
     *_, remedies, doubt = verdict_sentences(tried)
-    assert remedies == "Remedies for shattered_gradient were tried and did not lower it."
-    assert doubt.startswith("One indicator gives reason to doubt this figure (shattered_gradient)")
+    assert remedies == "Remedies for shattered gradient were tried and did not lower it."
+    assert doubt.startswith("One indicator gives reason to doubt this figure (shattered gradient)")
     harmless = Indicator("probabilities", 1.0, "A meaning.", "", 1.0, "Logarithms.", "not affected")
     *_, affected, doubt = verdict_sentences(replace(report, indicators=(harmless,)))
     assert affected == "What probabilities reports does not affect these attacks."

@@ -60,6 +60,17 @@ def test_fooling_starts_from_even_static_of_its_own():
     assert float(between.abs().max()) < 5 / 784**0.5
 
 
+@pytest.mark.parametrize(("target", "fewest", "most"), [(3, 5, 8), (8, 0, 0)])
+def test_the_result_says_how_many_starts_were_of_the_target_class_already(target, fewest, most):
+    seen = []
+    result = inputopt.fool(digits_net(), target, (1, 28, 28), count=8, watch=seen.append)
+    with torch.no_grad():
+        count = int((digits_net()(seen[0].x).argmax(1) == target).sum())
+    assert fewest <= count <= most
+    assert result.made_by["started in target class"] == count
+    assert (f"{count} of the target class before the first step" in repr(result)) == (count > 0)
+
+
 def test_the_distance_is_from_the_static():
     seen = []
     result = inputopt.fool(digits_net(), 3, (1, 28, 28), count=3, watch=seen.append)

@@ -9,7 +9,15 @@ import inputopt
 from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.picture_search import scores
-from inputopt.pictures.sheet import FrameRecorder, add_title, contact_sheet, grid_shape, named_sheet, pairs_sheet, sheet
+from inputopt.pictures.sheet import (
+    FrameRecorder,
+    add_title,
+    contact_sheet,
+    grid_shape,
+    named_sheet,
+    prediction_text,
+    sheet,
+)
 
 
 def captions(figure):
@@ -77,11 +85,54 @@ def test_sheets_have_no_empty_row_or_column():
         assert all(not axes.axison for axes in figure.axes)
 
 
+def difference(axes):
+    """The difference that an axes shows, in units of the pictures' range."""
+    factor = float(axes.get_title().splitlines()[0].removeprefix("difference x "))
+    return (np.asarray(axes.images[0].get_array()) - 0.5) / factor
+
+
+@pytest.mark.parametrize("count", [1, 3, 4])
+def test_pairs_show_both_predictions_and_the_difference(count):
+    net, x, y = inputopt.load("digits-mlp"), digits().held_x[:count], digits().held_y[:count]
+    after = inputopt.attacks.FGSM(eps=0.2)(net, x, y).x
+    figure = inputopt.pairs_sheet(x, after, net, "before and after")
+    cells = np.array(figure.axes).reshape(count, 3) if count <= 3 else np.array(figure.axes).reshape(3, count).T
+    for number, (left, middle, right) in enumerate(cells):
+        for axes, image in ((left, x[number]), (middle, after[number])):
+            share, best = net(image[None]).detach().softmax(1)[0].max(0)
+            assert axes.get_title() == f"{int(best)} at {100 * float(share):.1f} %"
+            np.testing.assert_allclose(axes.images[0].get_array(), image[0], atol=1e-6)
+        np.testing.assert_allclose(difference(right), (after - x)[number, 0], atol=1e-3)
+
+
 def test_two_equal_images_have_no_difference():
     x = digits().held_x[:2]
-    figure = pairs_sheet(x, torch.stack([x[0], 1 - x[1]]), inputopt.Frozen(inputopt.load("digits-cnn")), "pairs")
-    assert captions(figure)[4] == "no difference"
+    figure = inputopt.pairs_sheet(x, torch.stack([x[0], 1 - x[1]]), inputopt.load("digits-cnn"))
+    assert captions(figure)[2] == "no difference"
     assert captions(figure)[5].startswith("difference x 0.5\n")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (torch.zeros(2, 1, 28, 28), torch.zeros(3, 1, 28, 28), "the shape of before"),
+        (torch.zeros(1, 28, 28), torch.zeros(1, 28, 28), r"images \[B, C, H, W\]"),
+        (torch.zeros(2, 2, 28, 28), torch.zeros(2, 2, 28, 28), "one channel or three"),
+    ],
+)
+def test_pairs_of_other_shapes_are_refused(before, after, words):
+    with pytest.raises(ValueError, match=words):
+        inputopt.pairs_sheet(before, after, inputopt.load("digits-cnn"))
+
+
+def test_classes_of_imagenet_are_named_and_others_numbered():
+    logits = torch.zeros(1000)
+    logits[985] = 20
+    assert prediction_text(logits) == "daisy at 100.0 %"
+    assert prediction_text(logits[:986]) == "985 at 100.0 %"
+    long = torch.zeros(1000)
+    long[max(range(1000), key=lambda index: len(inputopt.class_name(index)))] = 20
+    assert max(map(len, prediction_text(long).splitlines())) <= 26
 
 
 def test_a_title_is_wrapped_to_the_width_of_the_figure():

@@ -281,7 +281,11 @@ def test_a_history_is_saved_as_a_log_and_a_plot_with_log_spaced_points(tmp_path)
     with Image.open(written[1]) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
-    error, cost = history.figure().axes
+    error, cost, norms = history.figure().axes
+    assert (norms.get_xscale(), norms.get_yscale(), norms.get_xlabel()) == ("linear", "log", "update")
+    assert norms.get_ylabel() == "gradient norm of a layer"
+    for line, layer in zip(norms.lines, history.gradient_norms.T, strict=True):
+        np.testing.assert_array_equal(line.get_xydata(), np.stack([history.index + 1, layer], axis=1))
     for axes, column in ((error, 1), (cost, 2)):
         assert (axes.get_xscale(), axes.get_yscale(), axes.get_xlabel()) == ("log", "log", "update")
         np.testing.assert_array_equal(axes.lines[0].get_xydata(), history.curve[:, [0, column]])
@@ -291,6 +295,11 @@ def test_a_history_is_saved_as_a_log_and_a_plot_with_log_spaced_points(tmp_path)
         "error (norm of target - output)",
         "cost (mean over the examples)",
     ]
+
+
+def test_a_single_layer_has_no_plot_of_layers():
+    history = train(MLP([2, 1]), rand(3, 2), rand(3, 1).sigmoid(), steps=5)
+    assert len(history.figure().axes) == 2
 
 
 def test_a_history_is_not_half_saved(tmp_path):

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from contracts import digits
 
 import inputopt
@@ -37,6 +38,39 @@ def test_files_that_moved_and_networks_without_a_name_are_given(tmp_path):
         inputopt.repeat(tmp_path / "a.png", net, {"photo": tmp_path / "moved.png"})
     with pytest.raises(TypeError, match="torch module"):
         inputopt.repeat(tmp_path / "a.png", inputopt.Frozen(net))
+
+
+def test_a_variation_keeps_everything_but_the_changes(tmp_path):
+    net = inputopt.load("digits-cnn")
+    old = inputopt.visualize(net, inputopt.Channel("conv1", 3), steps=4, seed=4, canvas="fourier", augment=0.5)
+    old.save(tmp_path / "a.png")
+    seed = inputopt.repeat(tmp_path / "a.png", changes={"seed": 5})
+    objective = inputopt.Channel("conv1", 7)
+    other = inputopt.repeat(tmp_path / "a.png", changes={"objective": objective})
+    given = {"size": 28, "steps": 4, "canvas": "fourier", "augment": 0.5}
+    for made, wanted in (
+        (seed, inputopt.visualize(net, inputopt.Channel("conv1", 3), **given, seed=5)),
+        (other, inputopt.visualize(net, objective, **given, seed=4)),
+    ):
+        assert torch.equal(made.x, wanted.x)
+        assert not torch.equal(made.x, old.x)
+    assert seed.recipe["settings"] == old.recipe["settings"] | {"seed": 5}
+    other.save(tmp_path / "b.png")
+    assert torch.equal(inputopt.repeat(tmp_path / "b.png").x, other.x)
+
+
+def test_another_quality_changes_what_follows_from_it(tmp_path):
+    inputopt.visualize(inputopt.load("digits-cnn"), inputopt.Class(3), steps=3, restarts=1).save(tmp_path / "a.png")
+    made = inputopt.repeat(tmp_path / "a.png", changes={"quality": "best", "steps": 4})
+    assert (made.recipe["settings"]["restarts"], made.recipe["settings"]["steps"]) == (2, 4)
+
+
+def test_a_change_must_be_a_setting(tmp_path):
+    inputopt.visualize(inputopt.load("digits-cnn"), inputopt.Class(3), steps=3).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match="did you mean 'seed'"):
+        inputopt.repeat(tmp_path / "a.png", changes={"sed": 1})
+    with pytest.raises(ValueError, match="does not give the image's index among 2"):
+        inputopt.repeat(tmp_path / "a.png", changes={"objective": inputopt.Class([3, 4])})
 
 
 def test_steps_of_a_repetition_can_be_watched(tmp_path):

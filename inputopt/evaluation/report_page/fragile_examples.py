@@ -27,7 +27,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Views:
-    """An image, its adversarial twin and the difference, as data URIs, and how often the difference is magnified."""
+    """An image, its adversarial example and the difference, as data URIs, and how often the difference is magnified."""
 
     before: str
     after: str

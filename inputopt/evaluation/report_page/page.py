@@ -94,7 +94,7 @@ def page_of(report: Report, request: PageRequest) -> str:
     return template.render(
         style=Markup((folder / "page.css").read_text(encoding="utf-8")),
         report=report,
-        title=_title(settings),
+        title=request.title or _title(settings),
         ball=_ball(settings),
         norm=NORM_NAMES.get(settings.get("norm", ""), settings.get("norm", "")),
         eps=eps_text(settings["eps"]) if "eps" in settings else "",
@@ -114,6 +114,8 @@ def page_of(report: Report, request: PageRequest) -> str:
         fooled=sum(len(row.fooled) for row in report.attacks),
         glossary={row.name: row.meaning for row in report.attacks if row.meaning},
         twins=twins,
+        input_name=request.input_name,
+        numbered=not request.inputs,
         classes=classes,
         class_count=class_count,
         command=command_line(report),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ class PageRequest:
         curve: a curve that was measured before.
         curve_examples: number of inputs whose minimal distances are measured if there is no curve; 0 for none.
         examples: number of fragile examples.
+        title: name of the model; None for the recorded one.
+        inputs: name of each input; empty if they are numbered.
     """
 
     net: Frozen | None
@@ -45,6 +48,12 @@ class PageRequest:
     curve: RobustnessCurve | None
     curve_examples: int
     examples: int
+    title: str | None = None
+    inputs: Sequence[str] = ()
+
+    def input_name(self, position: int) -> str:
+        """The name of an input, or its position."""
+        return self.inputs[position] if self.inputs else str(position)
 
     def name_of(self, label: int) -> str:
         """The name of a class, or its number."""
@@ -59,6 +68,8 @@ def checked_request(
     curve: RobustnessCurve | None,
     curve_examples: int | None,
     examples: int,
+    title: str | None = None,
+    inputs: Sequence[str | Path] | None = None,
 ) -> PageRequest:
     """Check the arguments of `Report.save_html`.
 
@@ -67,6 +78,9 @@ def checked_request(
             measured in another norm.
     """
     names = tuple(str(name) for name in class_names or ())
+    named = tuple(str(name) for name in inputs or ())
+    if inputs is not None and len(named) != len(report.x):
+        raise ValueError(f"names must hold {len(report.x)} names, one per input, not {len(named)}.")
     examples = checks.whole("examples", examples, least=0)
     wanted_examples = None if curve_examples is None else checks.whole("curve_examples", curve_examples, least=0)
     if curve is not None and curve.norm != report.settings.get("norm", curve.norm):
@@ -76,7 +90,7 @@ def checked_request(
     if (model is None) != (x is None):
         raise ValueError("Give both model and x, or neither: examples are shown with what the model predicts.")
     if model is None or x is None:
-        return PageRequest(None, None, names, curve, 0, examples)
+        return PageRequest(None, None, names, curve, 0, examples, title, named)
     net = frozen(model)
     x0 = float_tensor("x", x, net)
     wanted = report.settings.get("hashes", {}).get("x")
@@ -86,7 +100,7 @@ def checked_request(
         raise ValueError("model has other weights than the model of this report; give the one that was evaluated.")
     if wanted_examples is None:
         wanted_examples = affordable_examples(net.operations(x0[:1]))
-    return PageRequest(net, x0.to(report.x), names, curve, wanted_examples, examples)
+    return PageRequest(net, x0.to(report.x), names, curve, wanted_examples, examples, title, named)
 
 
 def affordable_examples(operations: float) -> int:

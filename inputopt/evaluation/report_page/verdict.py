@@ -55,8 +55,8 @@ def _not_affected(report: Report) -> list[str]:
 
 
 def _named(report: Report, *effects: Effect) -> str:
-    """The indicators whose remedy had one of these effects, such as "a, b and c"; empty if there is none."""
-    *first, last = ["", *(each.id for each in report.indicators if each.effect in effects)]
+    """The indicators whose remedy had one of these effects, such as "noisy loss and hard labels"; empty if none."""
+    *first, last = ["", *(each.id.replace("_", " ") for each in report.indicators if each.effect in effects)]
     return " and ".join(filter(None, (", ".join(first[1:]), last)))
 
 

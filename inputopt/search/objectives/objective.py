@@ -20,7 +20,7 @@ class Objective:
     """A loss for each example as a function of (outputs, x, problem), [B].
 
     `outputs` are the logits [B, n], or for an objective with `layers` a dict of those layers' activations [B, ...]. If
-    it needs logits too, as sums may, they are in the dict under `LOGITS`.
+    it needs logits too, as sums may, they are in the dict under "".
 
     Attributes:
         value: the function.
