@@ -122,7 +122,8 @@ def warn_of_zero_gradients(found: Result, meters: Sequence[QueryCounter]) -> Non
     kind = "NaN or infinite" if bool(found.nonfinite[~found.success].all()) else "zero"
     warnings.warn(
         f"Every gradient of this attack was {kind}, so it could not search, and its failures say nothing about the "
-        "network; use evaluate with adapt=True (`inputopt evaluate MODEL --adapt`) or a gradient-free attack such as Square.",
+        "network; use evaluate with adapt=True (`inputopt evaluate MODEL --adapt`), or a gradient-free attack such as "
+        "Square.",
         InputoptWarning,
         stacklevel=4,
     )

@@ -186,7 +186,7 @@ def test_a_network_without_gradients_is_warned_of(capsys):
             assert main([name, "./flat.safetensors", "digits", *flags, "--count", "20"]) == 0
         said = capsys.readouterr().err
         assert "Every gradient of this attack was zero, so it could not search" in said
-        assert "`inputopt evaluate --adapt`" in said
+        assert "`inputopt evaluate MODEL --adapt`" in said
         assert said.count("\n") == 1
 
 
