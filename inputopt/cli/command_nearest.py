@@ -100,12 +100,7 @@ def run_nearest(options: argparse.Namespace) -> int:
 
 def infinite_rows(curve: RobustnessCurve) -> list[dict[str, Any]]:
     """The rows of a curve with infinite medians and areas as "inf", where half or all of the inputs were not fooled."""
-    rows = []
-    for row in curve.rows():
-        median = "inf" if row["median"] is None else row["median"]
-        area = "inf" if row["failed"] == len(curve.lowest) else row["area"]
-        rows.append({**row, "median": median, "area": area})
-    return rows
+    return [{name: "inf" if value is None else value for name, value in row.items()} for row in curve.rows()]
 
 
 def curve_table(curve: RobustnessCurve) -> tuple[list[str], list[list[str]]]:

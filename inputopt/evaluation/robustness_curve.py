@@ -72,7 +72,10 @@ class RobustnessCurve(Summarised):
         return wilson(self.accuracy(eps, attack), len(self.lowest))
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row per attack and one for the lower envelope, as plain values: median, area, failures and cost."""
+        """One row per attack and one for the lower envelope, as plain values: median, area, failures and cost.
+
+        A median, and an area where nothing was fooled, is None instead of infinite.
+        """
         rows = [
             self._row(name, found.distance)
             | {
@@ -85,10 +88,10 @@ class RobustnessCurve(Summarised):
         return [*rows, self._row("all attacks", self.lowest)]
 
     def _row(self, name: str, distance: Tensor) -> dict[str, Any]:
-        area = robustness_area(distance, self.furthest)
         median = float(distance.double().sort().values[(len(distance) - 1) // 2])
         failed = int(torch.isinf(distance).sum())
-        return {"attack": name, "median": _finite(median), "area": area, "failed": failed}
+        area = math.inf if failed == len(distance) else robustness_area(distance, self.furthest)
+        return {"attack": name, "median": _finite(median), "area": _finite(area), "failed": failed}
 
     def as_plain(self) -> dict[str, Any]:
         """The norm, the model, the rows, the curve of all attacks and every distance, as JSON values; null if none."""
@@ -133,10 +136,10 @@ class RobustnessCurve(Summarised):
 
     def _summary(self, images: bool) -> Summary:
         rows = self.rows() if len(self.results) > 1 else self.rows()[:-1]
-        medians = ", ".join(f"{row['attack']} {_median_text(row)}" for row in rows)
+        medians = ", ".join(f"{row['attack']} {_text(row['median'])}" for row in rows)
         facts = [("", f"{len(self.lowest)} inputs"), (f"median distance ({self.norm}):", medians)]
         cells = [
-            [row["attack"], _median_text(row), f"{row['area']:.4g}", str(row["failed"])]
+            [row["attack"], _text(row["median"]), _text(row["area"]), str(row["failed"])]
             + [f"{row[name]:,.1f}" if name in row else "" for name in COSTS]
             for row in rows
         ]
@@ -179,8 +182,8 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _median_text(row: dict[str, Any]) -> str:
-    return "none" if row["median"] is None else f"{row['median']:.4g}"
+def _text(value: float | None) -> str:
+    return "none" if value is None else f"{value:.4g}"
 
 
 def curve_of(distance: Tensor) -> tuple[Tensor, Tensor]:
