@@ -36,7 +36,7 @@ from inputopt.zoo.digits import HELD_OUT, load_digits
 from inputopt.zoo.imagenet import SCALES
 from inputopt.zoo.library import shipped
 
-HELP = "digits, an .npz file with arrays x and y, a .csv table, a folder with a subfolder per class, or an image"
+HELP = "digits, an .npz file with arrays x and y, a .csv table, an image, or a folder with a subfolder per class"
 
 CLEAN = "clean"
 """Folder, inside that of --out, of the images as --resize scaled them."""
