@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.augmentation import augmented, growing
-from inputopt.pictures.canvas_choice import CanvasName, canvas_of, shape_of
+from inputopt.pictures.canvas_choice import CanvasName, canvas_of
 from inputopt.pictures.dream import resized
 from inputopt.pictures.photo import photo_in_range
 from inputopt.pictures.picture import Photo, Picture
@@ -175,7 +175,8 @@ def check_settings(net: Frozen, objective: Objective, *args: Any, **settings: An
     bound.apply_defaults()
     arguments = {name: value for name, value in bound.arguments.items() if name not in NOT_CHECKED}
     given = {field.name: arguments.pop(field.name) for field in fields(SearchSettings)}
-    shape = shape_of(arguments.pop("size") or 1, arguments.pop("colours") or 1)
+    size, colours = arguments.pop("size"), arguments.pop("colours")
+    shape = picture_shape(net, 1 if size is None else size, colours)  # which runs the network only without a size
     _search(net, objective, shape, given=given, **arguments)
 
 

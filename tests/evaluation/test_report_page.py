@@ -224,6 +224,7 @@ def test_minimal_distances_are_of_a_seeded_sample_and_never_above_those_of_the_e
     assert every.tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.filterwarnings("ignore:Every gradient of this attack was zero")
 def test_distances_of_an_adapted_evaluation_follow_the_repaired_gradients():
     class Rounded(nn.Module):
         def __init__(self, net):
