@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -18,7 +19,7 @@ Decide = Callable[[Tensor], Tensor]
 
 
 MANY = 1000
-"""Classes of a model of which only some predicted classes are known."""
+"""Number of classes where it is not given; more of them change no result."""
 
 
 @dataclass(frozen=True)
@@ -57,17 +58,17 @@ class Decisions:
 def scores_of(model: Any, x: Any, y: Any) -> Any:
     """The model, or if it returns predicted classes its `Decisions`.
 
-    The number of classes is then `MANY`, or one more than the largest label or predicted class of the inputs.
+    The number of classes is then 1,000, or one more than the largest label if that is more.
 
     Args:
         model: a network, or a function.
-        x: inputs [B, ...].
+        x: inputs [B, ...]; a function is run on the first one.
         y: labels [B]; None for the model's predictions.
     """
-    if isinstance(model, (Frozen, nn.Module, Decisions)) or not isinstance(x, Tensor) or not len(x):
+    if isinstance(model, (Frozen, nn.Module, Decisions)) or not isinstance(x, (Tensor, np.ndarray)) or not len(x):
         return model
-    predicted = model(x.detach().clone())
-    if not isinstance(predicted, Tensor) or predicted.is_floating_point() or predicted.shape != (len(x),):
+    predicted = model(checks.as_tensor(x[:1]).detach().clone())
+    if not isinstance(predicted, Tensor) or predicted.is_floating_point() or predicted.shape != (1,):
         return model
     largest = int(predicted.max()) if y is None else max(int(predicted.max()), int(checks.as_tensor(y).max()))
     return Decisions(model, max(MANY, largest + 1))

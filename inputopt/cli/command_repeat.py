@@ -107,12 +107,7 @@ def run_repeat(options: argparse.Namespace) -> int:
 def _changes(pairs: list[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
     """The settings given by --set: JSON values, or text where they are not; an objective in its JSON form."""
     changes: dict[str, Any] = {}
-    for text in pairs:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise ValueError(f"--set must be NAME=VALUE, such as seed=3, not {text!r}.")
-        if name in changes:
-            raise ValueError(f"--set names {name} twice; give it only once.")
+    for name, value in _named("--set", pairs, "NAME=VALUE, such as seed=3").items():
         try:
             changes[name] = json.loads(value)
         except ValueError:
@@ -123,15 +118,25 @@ def _changes(pairs: list[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _moved_files(files: list[str]) -> dict[str, str]:
-    given: dict[str, str] = {}
-    for text in files:
-        name, equals, path = text.partition("=")
-        if not (name and equals and path):
-            raise ValueError(f"--file must be NAME=PATH, such as photo=china.jpg, not {text!r}.")
-        if name in given:
-            raise ValueError(f"--file names {name} twice; give it only once.")
-        given[name] = path
+    given = _named("--file", files, "NAME=PATH, such as photo=china.jpg")
     check_photos(*given.values())
+    return given
+
+
+def _named(flag: str, texts: list[str], form: str) -> dict[str, str]:
+    """The values of an option that is given once for each name, by name.
+
+    Raises:
+        ValueError: a text is not a name, an equals sign and a value, or a name is given twice.
+    """
+    given: dict[str, str] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not (name and equals and value):
+            raise ValueError(f"{flag} must be {form}, not {text!r}.")
+        if name in given:
+            raise ValueError(f"{flag} names {name} twice; give it only once.")
+        given[name] = value
     return given
 
 

@@ -16,14 +16,20 @@ INPUTS = 8
 
 def only_labels(logits: Tensor) -> bool:
     """Whether outputs [B, n] have very few different values, like labels or votes."""
-    return len(logits) >= INPUTS and len(torch.unique(logits)) <= VALUES
+    return _few_values(logits) is not None
+
+
+def _few_values(logits: Tensor) -> int | None:
+    """Number of different values of outputs [B, n]; None if they are too many, or the inputs too few to tell."""
+    values = len(torch.unique(logits)) if len(logits) >= INPUTS else VALUES + 1
+    return values if values <= VALUES else None
 
 
 def hard_labels(evidence: Evidence) -> Indicator | None:
     """Outputs with very few different values: they do not show how near an input is to the boundary."""
-    if not only_labels(evidence.logits):
+    values = _few_values(evidence.logits)
+    if values is None:
         return None
-    values = len(torch.unique(evidence.logits))
     return Indicator(
         "hard_labels",
         values,

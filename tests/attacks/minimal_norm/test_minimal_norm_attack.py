@@ -95,6 +95,7 @@ def test_a_model_that_returns_only_classes_is_attacked_within_its_budget():
     assert bool((found.backwards == 0).all())
     by_scores = attack(net, x, y)
     assert torch.equal(found.x, by_scores.x)
+    assert torch.equal(attack(decide, x.numpy(), y.numpy()).x, found.x)
     with torch.no_grad():
         assert bool((net(found.x).argmax(1) != y).all())
     more = attacks.HopSkipJump("l2", queries=5000)(decide, x, y)
