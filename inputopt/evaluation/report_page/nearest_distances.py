@@ -82,7 +82,8 @@ def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDista
     seconds = time.perf_counter() - started
     distances = torch.stack([each.to(found.distance) for _, each in candidates])
     distance, which_found = distances.min(0)
-    x = torch.stack([points for points, _ in candidates])[which_found, torch.arange(len(rows), device=which_found.device)]
+    each_row = torch.arange(len(rows), device=which_found.device)
+    x = torch.stack([points for points, _ in candidates])[which_found, each_row]
     which = f"all {len(x0):,} inputs" if len(rows) == len(x0) else f"{len(rows):,} of {len(x0):,} inputs (seed {seed})"
     source = (
         f"Minimal distances of {which} by MinimalNorm with {QUERIES} queries each"
