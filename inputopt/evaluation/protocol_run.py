@@ -95,7 +95,8 @@ def _stages(threat: Threat, preset: PresetName, measured: Measurements) -> tuple
     if threat.traits.batch_dependent:
         return one_by_one_protocol(preset, norm, classes), []
     by_class = decision_protocol(preset, norm) if measured.only_labels else []
-    return find_protocol(preset, norm), [*full_search(preset, norm, classes), *by_class]
+    further = full_search(preset, norm, classes, probabilities=threat.traits.probabilities)
+    return find_protocol(preset, norm), [*further, *by_class]
 
 
 def _attacked(stage: Stage, threat: Threat, tried: Tensor) -> Result | None:
@@ -117,6 +118,7 @@ def _attacked(stage: Stage, threat: Threat, tried: Tensor) -> Result | None:
             threat.traits,
             threat.seed,
             None,
+            stage.loss,
             check_batch=False,
         )
         for part in parts

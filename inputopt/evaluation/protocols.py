@@ -17,6 +17,8 @@ from inputopt.attacks.square import Square
 from inputopt.evaluation.decision_search import DecisionSearch
 from inputopt.evaluation.state import Selection, all_robust, margin_below, margin_reduced
 from inputopt.search.norms import NormName
+from inputopt.search.objectives.logits import attack_cross_entropy, target_output
+from inputopt.search.objectives.objective import Objective
 
 WIDE, WIDER = (2.0,), (3.0,)
 
@@ -34,11 +36,13 @@ class Stage:
         name: name of the stage in the report.
         attack: the attack.
         where: which of the inputs that are still robust are attacked.
+        loss: loss that the attack minimises instead of its own, of the model's outputs as they are.
     """
 
     name: str
     attack: Attack
     where: Selection = all_robust
+    loss: Objective | None = None
 
 
 def _quick() -> list[Stage]:
@@ -125,23 +129,25 @@ def find_protocol(preset: PresetName, norm: NormName) -> list[Stage]:
     return [_in_norm(stage, norm) for stage in stages]
 
 
-def full_search(preset: PresetName, norm: NormName, classes: int) -> list[Stage]:
+def full_search(preset: PresetName, norm: NormName, classes: int, *, probabilities: bool = False) -> list[Stage]:
     """The stages that follow a protocol where gradients do not lead: what AutoAttack's standard protocol would run.
 
     APGD and its targeted form are those of AutoAttack (Croce and Hein, 2020) in other norms than L0; the gradient-free
-    search is Square or Sparse-RS.
+    search is Square or Sparse-RS. Where the outputs are `probabilities`, APGD also follows these themselves: their
+    logarithms have steeper gradients, but none where a probability was rounded to 0.
     """
-    stages = [_black_box(norm, BLACK_BOX[preset])]
     steps = APGD_STEPS[preset]
+    by_gradient: list[Stage] = []
     if steps and norm != "l0":
         loss: Literal["dlr", "margin"] = "dlr" if classes >= DLR_CLASSES else "margin"
-        targeted = TargetedAPGD(steps=steps, loss=loss)
-        stages = [
-            _in_norm(Stage(f"APGD, {steps} steps", APGD(steps=steps)), norm),
-            _in_norm(Stage(f"APGD, {steps} steps towards each class", targeted), norm),
-            *stages,
-        ]
-    return stages
+        once, each = APGD(steps=steps), TargetedAPGD(steps=steps, loss=loss)
+        by_gradient = [Stage(f"APGD, {steps} steps", once), Stage(f"APGD, {steps} steps towards each class", each)]
+        if probabilities:
+            by_gradient += [
+                Stage(f"APGD, {steps} steps on the probabilities", once, loss=attack_cross_entropy),
+                Stage(f"APGD, {steps} steps on the probability of each class", each, loss=target_output),
+            ]
+    return [*(_in_norm(stage, norm) for stage in by_gradient), _black_box(norm, BLACK_BOX[preset])]
 
 
 def without_shortcuts(stages: list[Stage]) -> list[Stage]:

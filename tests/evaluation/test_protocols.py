@@ -5,6 +5,8 @@ import warnings
 import oracles
 import pytest
 import torch
+from defences import DEFENCES, EPS
+from defences.measure import sample
 
 import inputopt
 
@@ -28,6 +30,16 @@ def test_what_a_linear_classifier_allows_is_found_and_nothing_else(preset, norm)
         report = inputopt.evaluate(known.net, known.x, known.y, norm=norm, eps=eps, preset=preset)
     assert report.robust.tolist() == (nearest > eps).tolist()
     assert 0 < report.robust_accuracy < 1
+
+
+def test_probabilities_rounded_to_zero_hide_no_adversarial_example():
+    x, y = sample(30)
+    fooled = [6, 21]  # by APGD with the targeted difference of logits ratio, computed from the rounded probabilities
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", inputopt.InputoptWarning)
+        report = inputopt.evaluate(DEFENCES["half precision"].make(), x[fooled], y[fooled], eps=EPS)
+    assert "probabilities" in {each.id for each in report.indicators}
+    assert not report.robust.any()
 
 
 GRID = 121

@@ -121,7 +121,7 @@ def _attacked(
         runs = AttackNetwork("", threat.net, changed=False) if original else network
         target = None if targets is None or each.place is None else targets[:, each.place]
         seed = threat.seed + number
-        found = attack_on(runs, stage.attack, threat, tried, nearest, each.loss, target, seed) if len(tried) else None
+        found = attack_on(runs, stage.attack, threat, tried, nearest, stage.loss, target, seed) if len(tried) else None
         seconds = time.perf_counter() - started
         if found is None:
             state = state.after(tried, None, threat.problem.label[tried])

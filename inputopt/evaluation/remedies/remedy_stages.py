@@ -51,13 +51,11 @@ class RemedyStage:
     """One attack of the remedies.
 
     Attributes:
-        stage: name, attack and which of the inputs it is run on.
-        loss: loss instead of the attack's own; None for its own.
+        stage: name, attack, which of the inputs it is run on, and its loss.
         place: which of the likeliest wrong classes is the target, 0 for the likeliest; None for an untargeted attack.
     """
 
     stage: Stage
-    loss: Objective | None = None
     place: int | None = None
 
 
@@ -77,11 +75,11 @@ def _on_random_networks(threat: Threat) -> list[RemedyStage]:
     """Restarts with several losses; an image is replaced by one that more draws misclassify."""
     targets = min(TARGETS, threat.traits.classes - 1)
     return [
-        RemedyStage(Stage("PGD, 40 steps", PGD(steps=40)), CROSS_ENTROPY),
-        RemedyStage(Stage("PGD, 40 steps, bounded loss", PGD(steps=40)), BOUNDED),
-        RemedyStage(Stage("PGD, 60 steps, bounded loss", PGD(steps=60)), BOUNDED),
+        RemedyStage(Stage("PGD, 40 steps", PGD(steps=40), loss=CROSS_ENTROPY)),
+        RemedyStage(Stage("PGD, 40 steps, bounded loss", PGD(steps=40), loss=BOUNDED)),
+        RemedyStage(Stage("PGD, 60 steps, bounded loss", PGD(steps=60), loss=BOUNDED)),
         *(
-            RemedyStage(Stage(f"class {place + 1} by logit, bounded loss", PGD(steps=40)), BOUNDED, place)
+            RemedyStage(Stage(f"class {place + 1} by logit, bounded loss", PGD(steps=40), loss=BOUNDED), place)
             for place in range(targets)
         ),
     ]

@@ -125,6 +125,20 @@ logit_difference = Objective(logit_difference_value)
 """Label logit minus target logit; it leads towards one class, also in searches where any other class is a success."""
 
 
+def _target_output(outputs: Tensor, x: Tensor, problem: Problem) -> Tensor:
+    if problem.target is None:
+        raise ValueError("target_output needs a target class for each example; give target.")
+    return -logit_of(outputs, problem.target)
+
+
+target_output = Objective(_target_output)
+"""Minus the output of the target class, which each problem must have.
+
+Of the probabilities of a confident model it has the direction of the gradient of the target's logit minus the
+predicted class's, also where the probability is rounded to 0.
+"""
+
+
 def hinge(confidence: float = 0.0) -> Objective:
     """Hinge loss: max(margin + confidence, 0)."""
     return Objective(lambda outputs, x, problem: (margin_value(outputs, x, problem) + confidence).clamp(min=0))
