@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.nets.default_modes import isolated
-from inputopt.nets.gradient_rules.skip_gradient import BranchRule, Kept, ThreadRule
+from inputopt.nets.gradient_rules.skip_gradient import BranchRule, ContextRule, Kept
 from inputopt.nets.inference.folding import prefers_channels_last
 from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.memory import keep_freed
@@ -88,7 +88,7 @@ class Frozen(Summarised):
         self.convolves = isinstance(model, nn.Module) and prefers_channels_last(model)
         self.forwards = self.backwards = 0
         self._network = Network(model, self._scaling)
-        self._count_lock, self._branches = threading.Lock(), ThreadRule()
+        self._count_lock, self._branches = threading.Lock(), ContextRule()
         weights = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
         self._has_weights, self.device = bool(weights), weights[0].device if weights else torch.device("cpu")
 
@@ -188,11 +188,8 @@ class Frozen(Summarised):
         number of branches, chooses those that each forward runs. Both apply to forwards of the calling thread, which
         raise a ValueError if the model has no detectable residual branches.
         """
-        before, self._branches.rule = self._branches.rule, BranchRule(checks.share("branches", share), kept)
-        try:
+        with self._branches.set(BranchRule(checks.share("branches", share), kept)):
             yield
-        finally:
-            self._branches.rule = before
 
     @property
     def dtype(self) -> torch.dtype:

@@ -212,7 +212,17 @@ def _may_be_mirrored(search: Search, values: Mapping[str, Any]) -> list[bool]:
 
     transform = augmented(within, search.augment, search.seed, look)
     with net.skipping(values["skip_gradient"]):
-        x, _ = optimise_picture(net, -objective, search.surface, z, problem.label, problem.ids, PROBE_STEPS, transform)
+        x, _ = optimise_picture(
+            net,
+            -objective,
+            search.surface,
+            z,
+            problem.label,
+            problem.ids,
+            PROBE_STEPS,
+            transform,
+            independent=not search.joint,
+        )
     with torch.no_grad():
         start, plain, flipped = (scores(net, objective, each) for each in (grey, x, x.flip(3)))
     found = (plain > start) & (flipped - start >= KEPT * (plain - start))

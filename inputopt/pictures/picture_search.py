@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -13,9 +14,10 @@ from inputopt.pictures.canvas_choice import Surface
 from inputopt.pictures.successive_halving import best_restarts
 from inputopt.search.channel_axes.layout import NetworkGeometry, network_geometry
 from inputopt.search.goals import never
+from inputopt.search.host_sync import immediate
 from inputopt.search.loop import Interrupted, Stop, Watch, at_the_end, latest, optimise
 from inputopt.search.objectives.objective import LOGITS, Objective
-from inputopt.search.oracles import Autograd, with_relu_redirect
+from inputopt.search.oracles import Autograd, by_rows, with_relu_redirect
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 from inputopt.search.rows import take
@@ -62,7 +64,7 @@ class FiniteCheck:
     """
 
     def __init__(self, objective: Objective) -> None:
-        self._value: Tensor | None = None
+        self._last: dict[int, Tensor] = {}  # by the batch's first example, since on a CPU rows may run in threads
 
         def value(outputs: Any, x: Tensor, problem: Problem) -> Tensor:
             found = objective(outputs, x, problem)
@@ -72,20 +74,24 @@ class FiniteCheck:
                     f"{len(x)}; if the first axis of the layer's output is not the batch (but windows or tokens), "
                     "choose another layer."
                 )
-            first, self._value = self._value is None, found.detach()
+            rows = int(problem.example[0]) if immediate(x) else 0
+            first, self._last[rows] = rows not in self._last, found.detach()
             if first:
-                self.check(x)
+                self._check(found.detach(), x)
             return found
 
         self.objective = replace(objective, value=value)
 
     def check(self, x: Tensor) -> None:
-        """Check the last value of the objective and the images `x` [B, ...].
+        """Check the last values of the objective and the images `x` [B, ...].
 
         Raises:
             ValueError: any of them is NaN or infinite.
         """
-        if not all(bool(each.isfinite().all()) for each in (self._value, x) if each is not None):
+        self._check(*self._last.values(), x)
+
+    def _check(self, *values: Tensor) -> None:
+        if not all(bool(each.isfinite().all()) for each in values):
             raise ValueError(
                 "The objective is NaN or infinite, so no image can be optimised; check the inputs that the model "
                 "expects (bounds, mean and std of Frozen) and its activations."
@@ -116,6 +122,7 @@ def optimise_picture(
     transform: Transform,
     watch: Watch | None = None,
     stop: Stop = at_the_end,
+    independent: bool = True,
 ) -> tuple[Tensor, dict[str, Any]]:
     """Minimise an objective on a canvas by Adam, with a learning rate that falls to a tenth along half a cosine.
 
@@ -130,6 +137,7 @@ def optimise_picture(
         transform: random transform of the images before each evaluation.
         watch: called at every step.
         stop: which rows are finished.
+        independent: whether no row's value depends on other rows, so that they may be evaluated one by one.
 
     Returns:
         The images [n, C, H, W], for each picture that of its best restart; and the recipe entry on layers.
@@ -141,21 +149,14 @@ def optimise_picture(
         start = surface.canvas(z, Problem(z, label, ids))
     objective, recipe = bind_objective(net, objective, start[:1])
     finite = FiniteCheck(objective)
-    oracle = Autograd(net, finite.objective, never, transform, surface.canvas)
+    oracle = with_relu_redirect(Autograd(net, finite.objective, never, transform, surface.canvas))
     step = GradientStep(Adam(), HalfCosine(surface.rate, surface.rate / 10, steps))
     problem = Problem(start, label, ids)
     try:
-        found = optimise(
-            with_relu_redirect(oracle),
-            step,
-            surface.project,
-            problem,
-            z,
-            steps=steps,
-            select=latest,
-            stop=stop,
-            watch=watch,
-        )
+        with by_rows(oracle, net, start) if independent else nullcontext(oracle) as used:
+            found = optimise(
+                used, step, surface.project, problem, z, steps=steps, select=latest, stop=stop, watch=watch
+            )
     except Interrupted as stopped:
         stopped.result = _best_of_each(stopped.result, label, surface)
         raise

@@ -143,7 +143,7 @@ def visualize(
     stop = halving if settings.restarts > 1 else at_the_end
     with net.skipping(settings.skip_gradient, depth.kept if settings.drop_branches else None):
         x, recipe = optimise_picture(
-            net, -objective, search.surface, z, label, ids, settings.steps, transform, watch, stop
+            net, -objective, search.surface, z, label, ids, settings.steps, transform, watch, stop, not search.joint
         )
     pictures = [
         # a copy, so that no picture keeps the memory of the whole batch

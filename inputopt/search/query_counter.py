@@ -91,6 +91,8 @@ class QueryCounter:
             self._settled = torch.cat([self._settled, self._settled.new_zeros(3, missing)], dim=1)
 
     def _entry(self, examples: Tensor) -> _Entry:
-        if not self._entries or self._entries[-1].examples is not examples:
-            self._entries.append(_Entry(examples))
-        return self._entries[-1]
+        entry = self._entries[-1] if self._entries else None
+        if entry is None or entry.examples is not examples:
+            entry = _Entry(examples)
+            self._entries.append(entry)  # never read back: another thread may append its own
+        return entry

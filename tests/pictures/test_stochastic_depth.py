@@ -7,6 +7,7 @@ from photos import frozen_lite0, lite0
 from torch import nn
 
 import inputopt
+from inputopt.nets.dispatch_mode import DispatchMode
 from inputopt.pictures.stochastic_depth import StochasticDepth
 from inputopt.search.problem import Problem
 
@@ -24,6 +25,53 @@ class Residual(nn.Module):
     def forward(self, x):
         x = x + self.first(x)
         return x + self.second(x)
+
+
+class Shared(nn.Module):
+    """y = x + B A x and z = y + D C y; the logits also contain A x where `shared`."""
+
+    def __init__(self, shared):
+        super().__init__()
+        torch.manual_seed(1)
+        self.a, self.b, self.c, self.d = (nn.Conv2d(3, 3, 3, padding=1) for _ in "abcd")
+        self.norm, self.act, self.shared = nn.BatchNorm2d(3), nn.ReLU(), shared
+
+    def forward(self, x):
+        inner = self.a(x)
+        y = x + self.b(inner)
+        z = y + self.d(self.act(self.norm(self.c(y))))
+        return (z + inner if self.shared else z).mean((2, 3))
+
+
+class Convolutions(DispatchMode):
+    """Counts the convolutions of a forward."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += "convolution" in str(func)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("shared", [False, True])
+@pytest.mark.parametrize("kept", [(True, True), (True, False), (False, True), (False, False)])
+def test_what_only_a_dropped_branch_uses_is_not_computed(shared, kept):
+    model = Shared(shared).eval()
+    net, x = inputopt.Frozen(model), torch.rand(2, 3, 8, 8, requires_grad=True)
+    with net.skipping(1.0, lambda branches: kept):
+        net(x)  # verifies the forward for this shape
+        with Convolutions() as seen:
+            outputs = net(x)
+    first, second = kept
+    inner = model.a(x)
+    y = x + first * model.b(inner)
+    z = y + second * model.d(model.act(model.norm(model.c(y))))
+    expected = (z + inner if shared else z).mean((2, 3))
+    torch.testing.assert_close(outputs, expected, rtol=1e-4, atol=1e-5)
+    assert seen.count == (2 if first else int(shared)) + 2 * second
+    torch.testing.assert_close(net(x), model(x), rtol=1e-4, atol=1e-5)
+    with net.skipping(1.0, lambda branches: kept):
+        torch.testing.assert_close(net.features(x, ["c"])["c"], model.c(y), rtol=1e-4, atol=1e-5)
 
 
 def gradient(net, x, number):

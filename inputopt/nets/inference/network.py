@@ -9,16 +9,16 @@ rewrite that fails verification is dropped with a readable reason, and the plain
 from __future__ import annotations
 
 import threading
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from inputopt.nets.gradient_rules.skip_gradient import PLAIN, BranchRule, branch_hooks, branches
+from inputopt.nets.gradient_rules.skip_gradient import PLAIN, WHOLLY, Branch, BranchRule, Plan, branches, planned
 from inputopt.nets.inference.forward import ForwardError, ForwardResult, Runner
 from inputopt.nets.inference.graph import is_checkpointed, lacks_derivative, node_signatures
-from inputopt.nets.inference.observation import Hook, Observer
+from inputopt.nets.inference.observation import Observer
 from inputopt.nets.inference.precision import NO_HALF, Probe, find_precision, own_dtypes, probe
 from inputopt.nets.inference.rewriting import KINDS, RewriteState
 from inputopt.nets.inference.selection import Rewrites, reason_against
@@ -60,7 +60,7 @@ class Network:
         self._verified_operations: set[Hashable] = set()  # hashes of verified operation sequences
         self._trusted_without_gradients: set[Hashable] = set()  # (layers, shape, dtype) that run such a sequence
         self._trusted_with_gradients: set[Hashable] = set()  # the same with gradients
-        self._branches: list[nn.Module] | None = None
+        self._branches: list[Branch] | None = None
         self._flops: dict[torch.Size, float] = {}  # of a whole forward, for one input
         self._shapes: set[torch.Size] = set()
 
@@ -94,14 +94,14 @@ class Network:
             ForwardError: the model raised an exception.
             ValueError: the rule is for branches that the network lacks, or a layer is unknown.
         """
-        hooks = () if rule.is_plain else branch_hooks(self._residual_branches(x, layers), rule)
+        plan = WHOLLY if rule.is_plain else planned(self._residual_branches(x, layers), rule)
         if len(layers) > 1 and layers not in self._layers:
             self._probe(x[: self._rows], layers)  # a later layer may modify an output in place
         while True:
             run_fast = self._fast_forward if rule.kept is None else self._dropping
-            result = run_fast(x, layers, hooks, observe) if self._rewrites.kinds else None
+            result = run_fast(x, layers, plan, observe) if self._rewrites.kinds else None
             if result is None:
-                result = self._forward(x, layers, hooks, observe=observe)
+                result = self._forward(x, layers, plan, observe=observe)
             if not result.captured:
                 return result
             overwritten = result.overwritten()
@@ -119,45 +119,44 @@ class Network:
                     self._decide(x, layers)
 
     def _forward(
-        self, x: Tensor, layers: Layers, hooks: Sequence[Hook], state: RewriteState | None = None, observe: bool = False
+        self, x: Tensor, layers: Layers, plan: Plan, state: RewriteState | None = None, observe: bool = False
     ) -> ForwardResult:
         wanted = observe or (WHOLE in layers and x.shape[1:] not in self._flops)
         if not wanted or self._unobservable or not x.shape[0]:
-            return self.runner(x, layers, state, hooks=hooks)
-        return self._observed_forward(x, layers, hooks, state)[0]
+            return self.runner(x, layers, state, hooks=plan.hooks)
+        return self._observed_forward(x, layers, plan, state)[0]
 
     def _observed_forward(
-        self, x: Tensor, layers: Layers, hooks: Sequence[Hook] = (), state: RewriteState | None = None
+        self, x: Tensor, layers: Layers, plan: Plan = WHOLLY, state: RewriteState | None = None
     ) -> tuple[ForwardResult, Hashable]:
         """Run a forward; returns its result and a hash of its operations."""
         observer = Observer(counts=WHOLE in layers and x.shape[1:] not in self._flops)
-        result = self.runner(x, layers, state, hooks=hooks, mode=observer)
-        seen = observer.observation()
+        result, seen = self.runner(x, layers, state, hooks=plan.hooks, mode=observer), observer.observation()
         self.is_random |= seen.random
         if WHOLE in layers:
             self._flops.setdefault(x.shape[1:], seen.flops / max(1, len(x)))
         return result, hash(seen.operations)
 
-    def _fast_forward(self, x: Tensor, layers: Layers, hooks: Sequence[Hook], observe: bool) -> ForwardResult | None:
+    def _fast_forward(self, x: Tensor, layers: Layers, plan: Plan, observe: bool) -> ForwardResult | None:
         """Run the rewritten forward; None if it is not verified and cannot be."""
         try:
             if torch.is_grad_enabled() and x.requires_grad:
-                return self._with_gradients(x, layers, hooks)
+                return self._with_gradients(x, layers, plan)
             if (layers, x.shape, x.dtype) not in self._trusted_without_gradients:
-                return self._without_gradients(x, layers, hooks)
+                return self._without_gradients(x, layers, plan)
             state = self._verifier.new_state(layers)
-            result = self._forward(x, layers, hooks, state, observe)
+            result = self._forward(x, layers, plan, state, observe)
             return None if state.broken else result
         except ForwardError as failure:
             if is_memory(failure.error):
                 raise
-            plain = self._forward(x, layers, hooks)  # also raises if the model itself is at fault
+            plain = self._forward(x, layers, plan)  # also raises if the model itself is at fault
             self._rewrites.drop(KINDS, f"raised {first_line(failure.error)}")
             return plain
 
-    def _with_gradients(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
+    def _with_gradients(self, x: Tensor, layers: Layers, plan: Plan) -> ForwardResult | None:
         """Rewritten forward with gradients; an unverified path is verified on a few inputs, then on all."""
-        result = self._forward(x, layers, hooks, self._verifier.new_state(layers))
+        result = self._forward(x, layers, plan, self._verifier.new_state(layers))
         key = (layers, x.shape, x.dtype)
         if self._rewrites.is_local and key in self._trusted_with_gradients:
             return result
@@ -166,28 +165,29 @@ class Network:
                 self._trusted_with_gradients.add(key)
                 return result
             self._verify_path(x[:rows], layers)
-            result = self._forward(x, layers, hooks, self._verifier.new_state(layers))
+            result = self._forward(x, layers, plan, self._verifier.new_state(layers))
         return result if self._is_right(result, x, layers) else None
 
-    def _dropping(self, x: Tensor, layers: Layers, hooks: Sequence[Hook], observe: bool) -> ForwardResult | None:
+    def _dropping(self, x: Tensor, layers: Layers, plan: Plan, observe: bool) -> ForwardResult | None:
         """Rewritten forward without some branches; None if it is not verified with all for inputs of this shape."""
         trusted, key = self._trusted_with_gradients, (layers, x.shape, x.dtype)
         if self._rewrites.reads_numbers or not (torch.is_grad_enabled() and x.requires_grad):
             return None
         if key not in trusted:
-            self._fast_forward(x, layers, (), False)
+            self._fast_forward(x, layers, WHOLLY, False)
         state = self._verifier.new_state(layers)
-        result = self._forward(x, layers, hooks, state, observe) if key in trusted else None
+        state.unused = plan.unused if layers == (WHOLE,) else frozenset()  # a captured layer may be inside a branch
+        result = self._forward(x, layers, plan, state, observe) if key in trusted else None
         return None if state.broken else result
 
     def _is_right(self, result: ForwardResult, x: Tensor, layers: Layers) -> bool:
         """Whether a rewritten forward with gradients is verified."""
         return self._verifier.is_verified(result, x.shape[0]) and self._verifier.agrees(result, x, layers, self._rows)
 
-    def _without_gradients(self, x: Tensor, layers: Layers, hooks: Sequence[Hook]) -> ForwardResult | None:
+    def _without_gradients(self, x: Tensor, layers: Layers, plan: Plan) -> ForwardResult | None:
         """First rewritten forward of a batch shape without gradients; it must run a verified sequence of operations."""
         state = self._verifier.new_state(layers)
-        result, operations = self._observed_forward(x, layers, hooks, state)
+        result, operations = self._observed_forward(x, layers, plan, state)
         if operations not in self._verified_operations and not self._verified_at_first_rows(x, layers):
             return None
         if operations not in self._verified_operations:
@@ -195,7 +195,7 @@ class Network:
                 if not self._verify_path(x, layers):
                     return None
                 state = self._verifier.new_state(layers)
-                result, operations = self._observed_forward(x, layers, hooks, state)
+                result, operations = self._observed_forward(x, layers, plan, state)
             self._verified_operations.add(operations)
         if state.broken or not self._verifier.agrees(result, x, layers, self._rows, graded=False):
             self._rewrites.drop(KINDS, "its forward without gradients differs from the one with gradients")
@@ -212,7 +212,7 @@ class Network:
             if not verified_here and not self._verify_path(few, layers):
                 return False
             self._observed_rows.add(tried)
-            _, verified = self._observed_forward(few.detach().clone(), layers, (), self._verifier.new_state(layers))
+            _, verified = self._observed_forward(few.detach().clone(), layers, WHOLLY, self._verifier.new_state(layers))
             self._verified_operations.add(verified)
             self._probed += len(few)
         return True
@@ -287,14 +287,14 @@ class Network:
             self._verified_rows.add((layers, probed.leaf.shape, probed.leaf.dtype))
         return verified
 
-    def _residual_branches(self, x: Tensor, layers: Layers) -> list[nn.Module]:
-        """Last modules of the residual branches of the whole forward, or up to `layers` if that fails."""
+    def _residual_branches(self, x: Tensor, layers: Layers) -> list[Branch]:
+        """The residual branches of the whole forward, or up to `layers` if that fails."""
         with self._lock:
             if self._branches is None and self.runner.modules:
                 try:
                     self._probe(x[: self._rows], (WHOLE,))
                 except ForwardError:  # e.g. the last layers need another input size
                     self._branches = branches(probe(self.runner, x[: self._rows], layers).observation)
-            if not self._branches:
-                raise ValueError("No residual branches were found in this model's forward; leave branches at 1.")
-            return self._branches
+        if not self._branches:
+            raise ValueError("No residual branches were found in this model's forward; leave branches at 1.")
+        return self._branches

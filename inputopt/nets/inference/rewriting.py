@@ -24,6 +24,7 @@ FOLDED_NORMS = "folded batch norms"
 INPLACE_RELUS = "in-place rectifiers"
 CHANNELS_LAST = "channels last"
 FEW_CHANNELS = "few-channel convolutions"
+FORMATS = {False: torch.contiguous_format, True: torch.channels_last}
 KINDS = (FOLDED_NORMS, INPLACE_RELUS, CHANNELS_LAST, FEW_CHANNELS)
 
 
@@ -33,16 +34,18 @@ class RewriteState:
     Attributes:
         kinds: the kinds of rewrites in use.
         unfolded: ids of convolutions that are not folded in this forward.
+        unused: ids of modules whose output does not affect that of this forward: convolutions return zeros.
         pending: maps the id of a batch norm to the output of its folded convolution, until the norm receives it.
         reusable: maps the id of a ReLU to the tensor that it may modify in place.
         broken: whether the output of a folded convolution did not reach its norm, so that the outputs are wrong.
     """
 
-    __slots__ = ("broken", "kinds", "pending", "reusable", "unfolded")
+    __slots__ = ("broken", "kinds", "pending", "reusable", "unfolded", "unused")
 
     def __init__(self, kinds: frozenset[str], unfolded: frozenset[int] = frozenset()) -> None:
         self.kinds = kinds
         self.unfolded = unfolded
+        self.unused: frozenset[int] = frozenset()
         self.broken = False
         self.pending: dict[int, Tensor] = {}
         self.reusable: dict[int, Tensor] = {}
@@ -78,6 +81,7 @@ class Convolution:
     pair: Pair | None = None
     _sources: list[Source] = field(default_factory=list)
     _prepared: dict[tuple[bool, bool], Prepared] = field(default_factory=dict)
+    _shapes: dict[torch.Size, torch.Size] = field(default_factory=dict)  # of outputs, by that of the input
 
     def __post_init__(self) -> None:
         self._plain = type(self.module).forward.__get__(self.module)
@@ -104,10 +108,14 @@ class Convolution:
         folds = self._norm_id is not None and FOLDED_NORMS in kinds and self._module_id not in state.unfolded
         last = CHANNELS_LAST in kinds and x.ndim == 4
         weight, bias, matrix = self._prepared.get((folds, last)) or self._prepare(folds, last)
-        if matrix is not None and FEW_CHANNELS in kinds and x.ndim == 4:
+        known = self._shapes.get(x.shape) if self._module_id in state.unused else None
+        if known is not None:
+            y = torch.empty(known, dtype=x.dtype, device=x.device, memory_format=FORMATS[last]).zero_()
+        elif matrix is not None and FEW_CHANNELS in kinds and x.ndim == 4:
             y = convolution.convolve(x, weight, matrix, bias, self.module, last)
         else:
             y = self._convolve(x, weight, bias)
+        self._shapes[x.shape] = y.shape
         if folds:
             state.broken |= self._norm_id in state.pending
             state.pending[self._norm_id] = y  # type: ignore[index]  # not None if folded
@@ -171,8 +179,10 @@ class Rectifier:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         state = self.current.state
         free = None if state is None else state.reusable.pop(self._module_id, None)
-        if free is None or not args or args[0] is not free:
+        if state is None or free is None or not args or args[0] is not free:
             return self._plain(*args, **kwargs)
+        if self._module_id in state.unused:
+            return free
         return rectifier.rectify_over(self.module, free)
 
     def __reduce__(self) -> Any:

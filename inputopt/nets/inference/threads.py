@@ -45,6 +45,17 @@ def threads_for_numbers(count: int) -> Iterator[None]:
         _all_threads.reset(token)
 
 
+@contextmanager
+def shared_threads(count: int) -> Iterator[None]:
+    """Context in which the calling thread, one of several workers, and networks that it runs use `count` threads."""
+    token = _all_threads.set(count)
+    try:
+        with _threads(count):
+            yield
+    finally:
+        _all_threads.reset(token)
+
+
 def threads_for_operations(operations: float) -> AbstractContextManager[None]:
     """Context with one thread if the network's operations are known and below `SMALL`; else with torch's setting."""
     _guard_forks()

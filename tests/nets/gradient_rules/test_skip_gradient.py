@@ -44,7 +44,7 @@ def branches(model, x):
     net = inputopt.Frozen(model)
     net(x)
     names = {module: name for name, module in net._network.runner.model.named_modules()}
-    return [names[module] for module in net._network._branches]
+    return [names[branch.end] for branch in net._network._branches]
 
 
 def jacobian(net, x):
