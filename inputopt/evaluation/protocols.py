@@ -17,7 +17,7 @@ from inputopt.attacks.square import Square
 from inputopt.evaluation.decision_search import DecisionSearch
 from inputopt.evaluation.state import Selection, all_robust, margin_below, margin_reduced
 from inputopt.search.norms import NormName
-from inputopt.search.objectives.logits import attack_cross_entropy, target_output
+from inputopt.search.objectives.logits import attack_cross_entropy, margin, target_output
 from inputopt.search.objectives.objective import Objective
 
 WIDE, WIDER = (2.0,), (3.0,)
@@ -65,7 +65,7 @@ def _standard() -> list[Stage]:
         Stage("likeliest classes, from a larger ball", wide, margin_below(0.45)),
         Stage("all classes, near the boundary", second, margin_below(0.15)),
         Stage("likeliest classes, nearest the boundary", last, margin_below(0.05)),
-        Stage("PGD, 100 steps, at the boundary", PGD(steps=100), margin_below(0.01)),
+        Stage("PGD, 100 steps on the margin, near the boundary", PGD(steps=100), margin_below(0.25), margin),
         *_square(40, 5000),
     ]
 
