@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 import inputopt
-from inputopt.cli.command_visualize import TEMPERATURE
+from inputopt.cli.commands.command_visualize import TEMPERATURE
 from inputopt.evaluation.legibility import Legibility, legibility, spectrum_distance
 from inputopt.files import save_figure
 from inputopt.pictures.map_elites import MapElites

@@ -41,7 +41,9 @@ def test_no_public_name_is_hidden_by_a_module():
     assert modules & set(inputopt.__all__) == {"attacks"}, "a module would be found first"
 
 
-@pytest.mark.parametrize("name", ["attacks", "nets.frozen", "search.loop", "pictures.dream", "cli.command_demo"])
+@pytest.mark.parametrize(
+    "name", ["attacks", "nets.frozen", "search.loop", "pictures.dream", "cli.commands.command_demo"]
+)
 def test_a_module_can_be_imported_first(name):
     assert python("-c", f"import inputopt.{name}").stderr == ""
 

@@ -1,4 +1,4 @@
-"""The command line: `inputopt COMMAND`; each command is a module of this package.
+"""The command line: `inputopt COMMAND`; each command is a module of `commands`.
 
 Exit status: 0 for success, 1 if something was not found, does not match or is too low, 2 for invalid arguments or a
 failure, with one sentence on stderr, and 130 if interrupted.
@@ -45,7 +45,7 @@ def build_parser(verb: str | None = None) -> Parser:
         for name in VERBS:
             add_verb(commands, name)
     else:
-        import_module(f"inputopt.cli.{VERBS[verb].module}").add_commands(commands)
+        import_module(f"inputopt.cli.commands.{VERBS[verb].module}").add_commands(commands)
     return parser
 
 

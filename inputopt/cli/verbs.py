@@ -14,7 +14,7 @@ class Verb:
     """A verb of the command line.
 
     Attributes:
-        module: module of `inputopt.cli` that defines it.
+        module: module of `inputopt.cli.commands` that defines it.
         summary: one line for `inputopt --help`.
         example: a command line that its --help shows, and that a test runs.
     """

@@ -11,8 +11,8 @@ from PIL import Image
 
 import inputopt
 from inputopt.attacks import DDN, PGD
-from inputopt.cli import data_arguments
-from inputopt.cli.data_arguments import find_data
+from inputopt.cli.data import data_arguments
+from inputopt.cli.data.data_arguments import find_data
 from inputopt.cli.main import main
 
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import inputopt
-from inputopt.cli.class_matching import match_classes
+from inputopt.cli.data.class_matching import match_classes
 from inputopt.cli.main import main
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 from verb_parsers import command_runner, verb_parsers
 
 import inputopt
-from inputopt.cli import command_demo, command_dream, command_fool, command_gradcheck, data_arguments
+from inputopt.cli.commands import command_demo, command_dream, command_fool, command_gradcheck
+from inputopt.cli.data import data_arguments
 from inputopt.cli.earlier_files import RECORD
 from inputopt.cli.main import main
 from inputopt.cli.verbs import VERBS

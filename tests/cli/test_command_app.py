@@ -31,5 +31,7 @@ def test_a_port_in_use_and_an_unknown_host(capsys):
 
 
 def test_the_command_s_module_imports_neither_gradio_nor_the_playground():
-    code = "import sys, inputopt.cli.command_app; print({'gradio', 'inputopt.app.playground'} & set(sys.modules))"
+    code = (
+        "import sys, inputopt.cli.commands.command_app; print({'gradio', 'inputopt.app.playground'} & set(sys.modules))"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

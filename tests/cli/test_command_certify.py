@@ -5,7 +5,7 @@ import json
 import pytest
 
 import inputopt
-from inputopt.cli.data_arguments import find_data
+from inputopt.cli.data.data_arguments import find_data
 from inputopt.cli.main import main
 
 

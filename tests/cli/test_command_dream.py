@@ -9,7 +9,8 @@ from photos import lite0, photo
 from PIL import Image
 from torch import nn
 
-from inputopt.cli import command_dream, command_repeat, model_arguments
+from inputopt.cli import model_arguments
+from inputopt.cli.commands import command_dream, command_repeat
 from inputopt.cli.main import main
 
 

@@ -10,8 +10,8 @@ from PIL import Image
 from verb_parsers import command_runner
 
 import inputopt
-from inputopt.cli import command_evaluate
-from inputopt.cli import data_arguments as inputs
+from inputopt.cli.commands import command_evaluate
+from inputopt.cli.data import data_arguments as inputs
 from inputopt.cli.earlier_files import RECORD
 from inputopt.cli.main import main
 

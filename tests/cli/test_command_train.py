@@ -11,10 +11,10 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
-from inputopt.cli import command_train
-from inputopt.cli.command_train import _lowest
+from inputopt.cli.commands import command_train
+from inputopt.cli.commands.command_train import _lowest
+from inputopt.cli.data.table_data import read_table
 from inputopt.cli.main import main
-from inputopt.cli.table_data import read_table
 from inputopt.zoo.training_recipes import accuracy
 
 TABLE = "length,width,kind\n" + "".join(

@@ -8,7 +8,7 @@ from PIL import Image
 from verb_parsers import command_runner
 
 import inputopt
-from inputopt.cli import command_fool, command_visualize
+from inputopt.cli.commands import command_fool, command_visualize
 from inputopt.cli.main import main
 from inputopt.pictures.provenance import read_recipe
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from contracts import digits
 
-from inputopt.cli import command_attack, data_arguments
+from inputopt.cli.commands import command_attack
+from inputopt.cli.data import data_arguments
 from inputopt.cli.earlier_files import RECORD, Replaced, add_to_record, replace_earlier
 from inputopt.cli.main import main
 from inputopt.files import noted_files, noting_files, write_text

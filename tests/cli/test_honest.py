@@ -18,14 +18,10 @@ from torch import nn
 from verb_parsers import verb_parsers
 
 import inputopt
-from inputopt.cli import (
-    command_attack,
-    command_dream,
-    data_arguments,
-    memory_limits,
-    model_arguments,
-)
-from inputopt.cli.data_arguments import find_data, spread
+from inputopt.cli import memory_limits, model_arguments
+from inputopt.cli.commands import command_attack, command_dream
+from inputopt.cli.data import data_arguments
+from inputopt.cli.data.data_arguments import find_data, spread
 from inputopt.cli.main import main, parse_words, sentence
 from inputopt.cli.memory_limits import bytes_a_picture, check_memory, memory
 from inputopt.files import check_writable

@@ -9,7 +9,7 @@ import pytest
 from contracts import digits
 from verb_parsers import command_runner
 
-from inputopt.cli import data_arguments
+from inputopt.cli.data import data_arguments
 from inputopt.wilson_interval import wilson
 
 PERCENTAGE = r"(\d+(?:\.\d+)?) %"

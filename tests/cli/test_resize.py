@@ -12,7 +12,7 @@ from torch import nn
 from verb_parsers import command_runner
 
 import inputopt
-from inputopt.cli.image_folder import accepted_side
+from inputopt.cli.data.image_folder import accepted_side
 from inputopt.cli.main import main
 from inputopt.pictures.picture import read_levels, read_photo
 

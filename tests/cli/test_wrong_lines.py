@@ -13,7 +13,8 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
-from inputopt.cli import command_dream, data_arguments
+from inputopt.cli.commands import command_dream
+from inputopt.cli.data import data_arguments
 from inputopt.cli.main import main
 
 MODELS = """

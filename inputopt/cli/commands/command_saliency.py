@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from inputopt.attribution.saliency import METHODS, saliency
-from inputopt.cli.data_arguments import add_data, chosen_data
+from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, writable
 from inputopt.cli.parsing import choice, whole

@@ -16,15 +16,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.archive_data import archive_inputs, archive_labels
-from inputopt.cli.class_matching import Matching, match_classes
-from inputopt.cli.data_digest import digest_of
-from inputopt.cli.image_folder import Size, add_resize, explain_size, in_bounds, list_images, read_images
+from inputopt.cli.data.archive_data import archive_inputs, archive_labels
+from inputopt.cli.data.class_matching import Matching, match_classes
+from inputopt.cli.data.data_digest import digest_of
+from inputopt.cli.data.image_folder import Size, add_resize, explain_size, in_bounds, list_images, read_images
+from inputopt.cli.data.single_image import add_label, check_label, is_image_file, needed_label
+from inputopt.cli.data.table_data import read_table
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import answer
 from inputopt.cli.parsing import whole
-from inputopt.cli.single_image import add_label, check_label, is_image_file, needed_label
-from inputopt.cli.table_data import read_table
 from inputopt.files import FileError, reading
 from inputopt.images import are_images
 from inputopt.nets.class_names import indices_of

@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inputopt.cli.data_arguments import find_data, spread
-from inputopt.cli.data_digest import digest_of
-from inputopt.cli.image_folder import add_resize
+from inputopt.cli.data.data_arguments import find_data, spread
+from inputopt.cli.data.data_digest import digest_of
+from inputopt.cli.data.image_folder import add_resize
+from inputopt.cli.data.table_data import read_table
 from inputopt.cli.model_arguments import find_device
 from inputopt.cli.output import finish, training_bar, writable
 from inputopt.cli.parsing import choice, number, sizes, whole
-from inputopt.cli.table_data import read_table
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import save_figure, write_text
 from inputopt.nets.activations import ACTIVATIONS

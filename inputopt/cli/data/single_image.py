@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from inputopt.cli.image_folder import IMAGES
+from inputopt.cli.data.image_folder import IMAGES
 from inputopt.cli.parsing import class_or_name
 from inputopt.files import FileError
 

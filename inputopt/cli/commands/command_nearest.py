@@ -12,12 +12,12 @@ import torch
 
 from inputopt import attacks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
-from inputopt.cli.command_evaluate import add_levels, levels_of, save_pairs
-from inputopt.cli.data_arguments import add_data, chosen_data
+from inputopt.cli.commands.command_evaluate import add_levels, levels_of, save_pairs
+from inputopt.cli.data.data_arguments import add_data, chosen_data
+from inputopt.cli.data.png_rounding import rounding_note
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, class_or_name, whole
-from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.report_text import levels_text
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from inputopt.attribution.spurious import spurious
-from inputopt.cli.data_arguments import add_data, chosen_data
+from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish
 from inputopt.cli.parsing import sizes, whole

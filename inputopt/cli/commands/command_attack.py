@@ -13,12 +13,12 @@ from torch import Tensor
 
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
-from inputopt.cli.command_evaluate import add_distance, distance, levels_of, save_pairs
-from inputopt.cli.data_arguments import add_data, chosen_data
+from inputopt.cli.commands.command_evaluate import add_distance, distance, levels_of, save_pairs
+from inputopt.cli.data.data_arguments import add_data, chosen_data
+from inputopt.cli.data.png_rounding import rounding_note
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, class_or_name, number, whole
-from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
 from inputopt.files import reading

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from inputopt.cli.image_folder import explain_size
+from inputopt.cli.data.image_folder import explain_size
 from inputopt.files import replacing
 from inputopt.images import to_image
 from inputopt.nets.frozen import Frozen

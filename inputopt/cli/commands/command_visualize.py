@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.command_dream import check_photos
-from inputopt.cli.image_folder import IMAGES
+from inputopt.cli.commands.command_dream import check_photos
+from inputopt.cli.data.image_folder import IMAGES
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.memory_limits import bytes_a_picture, check_memory
 from inputopt.cli.model_arguments import add_network, find_network

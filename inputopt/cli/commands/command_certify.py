@@ -11,8 +11,8 @@ from torch import Tensor
 
 from inputopt.bounds.certify import NORMS, certify
 from inputopt.bounds.smoothing import certify_smoothed
-from inputopt.cli.command_evaluate import EPS_TEXT, distance
-from inputopt.cli.data_arguments import Data, add_data, chosen_data
+from inputopt.cli.commands.command_evaluate import EPS_TEXT, distance
+from inputopt.cli.data.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, table, writable
 from inputopt.cli.parsing import choice, number, whole

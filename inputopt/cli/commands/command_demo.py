@@ -18,9 +18,9 @@ from torch import Tensor
 
 from inputopt import __version__
 from inputopt.attacks import MinimalNorm
-from inputopt.cli import command_gradcheck, command_reproduce
-from inputopt.cli.command_evaluate import report_table
-from inputopt.cli.data_arguments import find_data
+from inputopt.cli.commands import command_gradcheck, command_reproduce
+from inputopt.cli.commands.command_evaluate import report_table
+from inputopt.cli.data.data_arguments import find_data
 from inputopt.cli.model_arguments import check_cpu
 from inputopt.cli.output import finish, stderr_bar, writable
 from inputopt.cli.verbs import add_common, add_verb
@@ -94,7 +94,7 @@ def run(options: argparse.Namespace) -> int:
         _trust_curve(out / "trust.png", options.seed)
         bar.update()
     seconds = time.perf_counter() - started
-    page = jinja2.Template((files("inputopt.cli") / "page.html").read_text(encoding="utf-8"), autoescape=True)
+    page = jinja2.Template((files("inputopt.cli.commands") / "page.html").read_text(encoding="utf-8"), autoescape=True)
     text = page.render(
         shown=shown,
         verdict=command_reproduce.verdict(found),

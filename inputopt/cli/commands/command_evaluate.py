@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.run import check_levels
-from inputopt.cli.data_arguments import Data, add_data, chosen_data
+from inputopt.cli.data.data_arguments import Data, add_data, chosen_data
+from inputopt.cli.data.png_rounding import rounding_note
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, number, whole
-from inputopt.cli.png_rounding import rounding_note
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.protocols import PRESETS, find_protocol

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from PIL import Image
 
-from inputopt.cli.image_folder import add_resize, in_bounds
+from inputopt.cli.data.image_folder import add_resize, in_bounds
+from inputopt.cli.data.photo_resize import RESIZED, check_resize, naming_resize, scaled_photo
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, answer, check_name, find_network
 from inputopt.cli.output import finish, provisional, stderr_bar, writable
 from inputopt.cli.parsing import different, number, sizes, whole
-from inputopt.cli.photo_resize import RESIZED, check_resize, naming_resize, scaled_photo
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing, save_figure
 from inputopt.nets.frozen import Frozen

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from inputopt import checks
-from inputopt.cli.command_dream import check_photos
+from inputopt.cli.commands.command_dream import check_photos
 from inputopt.cli.model_arguments import find_model
 from inputopt.cli.output import finish, writable
 from inputopt.cli.parsing import UsageError
