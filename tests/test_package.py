@@ -42,7 +42,7 @@ def test_no_public_name_is_hidden_by_a_module():
 
 
 @pytest.mark.parametrize(
-    "name", ["attacks", "nets.frozen", "search.loop", "pictures.dream", "cli.commands.command_demo"]
+    "name", ["attacks", "nets.frozen", "search.loop", "pictures.dream", "cli.commands.command_app"]
 )
 def test_a_module_can_be_imported_first(name):
     assert python("-c", f"import inputopt.{name}").stderr == ""

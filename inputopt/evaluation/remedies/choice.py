@@ -28,8 +28,8 @@ ENOUGH = 0.3
 NEARLY = 0.7
 """Share of what the best repair fooled in its trial, from which on others are used too."""
 
-NETWORKS = 3
-"""Largest number of networks that the inputs are attacked on at length."""
+NETWORKS, RANDOM_NETWORKS = 3, 2
+"""Largest number of networks that the inputs are attacked on at length; a random one takes several draws a step."""
 
 WIDTHS = {"narrower": 0.3, "wider": 3.0, "narrowest": 0.08}
 """Widths of stand-ins that are tried on what the usual one leaves robust."""
@@ -139,7 +139,7 @@ def _chosen(trials: list[Trial], threat: Threat) -> list[AttackNetwork]:
         enough = trial.share >= NEARLY * best.share and trial.network.changed
         if enough and len(chosen) < NETWORKS and not any(_same(trial, each) for each in chosen):
             chosen.append(trial)
-    return [trial.network for trial in (chosen[:1] if threat.traits.stochastic else chosen)]
+    return [trial.network for trial in chosen[: RANDOM_NETWORKS if threat.traits.stochastic else NETWORKS]]
 
 
 def _same(one: Trial, other: Trial) -> bool:

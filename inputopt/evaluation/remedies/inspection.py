@@ -17,12 +17,19 @@ from inputopt.nets.gradient_rules.gradient_repair import (
     prepared,
     watched,
 )
+from inputopt.search.network_draws import Draws, keyed, unseeded
 
 ROWS = 16
 """Inputs that the network is inspected on."""
 
 MEMBER = 0.7
 """Share of the inputs on which an inner tensor's largest element is the predicted class, for it to be logits."""
+
+DRAWS = 8
+"""Forwards of a random network: an operation that half of them run is missed in one of 256 inspections."""
+
+INSPECTING = 11
+"""Purpose key of these draws, which no search uses."""
 
 SOFT = 0.8
 """Share of distinct values among the elements of logits: one-hot codes and saturated probabilities have fewer."""
@@ -44,7 +51,7 @@ class Inspection:
 
 
 def inspect(net: Frozen, x: Tensor, alone: bool = False) -> Inspection:
-    """Find the repairs that exist for a network.
+    """Find the repairs that exist for a network; a random one is run several times, each draw of which may differ.
 
     Args:
         net: the network.
@@ -52,15 +59,21 @@ def inspect(net: Frozen, x: Tensor, alone: bool = False) -> Inspection:
         alone: whether the network depends on the batch, so that it is run on one input.
     """
     rows = x[:1] if alone else x[:ROWS] if len(x) > 1 else torch.cat([x, x])
+    draws = keyed(0, INSPECTING)
+    with draws(0):
+        return _inspected(net, rows, alone, draws if net.is_random else unseeded)
+
+
+def _inspected(net: Frozen, rows: Tensor, alone: bool, draws: Draws) -> Inspection:
     plain = GradientRepair(alone=alone)
     likely: list[tuple[str, GradientRepair]] = []
     further: list[tuple[str, GradientRepair]] = []
     through = replace(plain, straight_through=True)
-    applied, saturating = _counts(net, rows, through)
+    applied, saturating = _counts(net, rows, through, draws)
     base = plain
     if applied:
         base, name = through, "straight-through gradients"
-    if _custom(net, rows, base):
+    if _custom(net, rows, base, draws):
         base, name = replace(base, bypass=True), "gradients that bypass custom backward functions"
     if base != plain:
         likely.append((name, base))
@@ -82,14 +95,18 @@ def _leaking(repair: GradientRepair) -> GradientRepair:
     return replace(repair, straight_through=True, leak=True)
 
 
-def _counts(net: Frozen, rows: Tensor, repair: GradientRepair) -> tuple[int, int]:
+def _counts(net: Frozen, rows: Tensor, repair: GradientRepair, draws: Draws) -> tuple[int, int]:
     """Operations replaced and saturating operations met with straight-through gradients; 0 if the model fails."""
-    try:
-        with torch.enable_grad():
-            seen = watched(net.runner, prepared(net.runner, rows.detach().requires_grad_()), repair)
-        return (seen.applied if seen.outputs.requires_grad else 0), seen.saturating
-    except Exception:  # models may refuse tensors that carry a gradient, in any way
-        return 0, 0
+    applied = saturating = 0
+    for draw in range(1 if draws is unseeded else DRAWS):
+        try:
+            with torch.enable_grad(), draws(draw):
+                seen = watched(net.runner, prepared(net.runner, rows.detach().requires_grad_()), repair)
+        except Exception:  # models may refuse tensors that carry a gradient, in any way
+            continue
+        applied = max(applied, seen.applied if seen.outputs.requires_grad else 0)
+        saturating = max(saturating, seen.saturating)
+    return applied, saturating
 
 
 def has_widths(net: Frozen, x: Tensor, repair: GradientRepair) -> bool:
@@ -103,13 +120,17 @@ def has_widths(net: Frozen, x: Tensor, repair: GradientRepair) -> bool:
     return bool(seen.shaped or (repair.leak and seen.saturating))
 
 
-def _custom(net: Frozen, rows: Tensor, repair: GradientRepair) -> int:
-    try:
-        with torch.enable_grad():
-            given = prepared(net.runner, rows.detach().requires_grad_())
-            return watched(net.runner, given, replace(repair, bypass=True)).bypassed
-    except Exception:
-        return 0
+def _custom(net: Frozen, rows: Tensor, repair: GradientRepair, draws: Draws) -> int:
+    """Custom backward functions met; 0 if the model fails."""
+    found = 0
+    for draw in range(1 if draws is unseeded else DRAWS):
+        try:
+            with torch.enable_grad(), draws(draw):
+                given = prepared(net.runner, rows.detach().requires_grad_())
+                found = max(found, watched(net.runner, given, replace(repair, bypass=True)).bypassed)
+        except Exception:
+            continue
+    return found
 
 
 def _has_taps(net: Frozen, rows: Tensor, repair: GradientRepair) -> bool:

@@ -14,7 +14,7 @@ from defences.measure import left_of, sample
 import inputopt
 from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.regions import ball_region
-from inputopt.cli.command_evaluate import report_text
+from inputopt.cli.commands.command_evaluate import report_text
 from inputopt.evaluation.final_check import check_final_images
 from inputopt.evaluation.indicators import Indicator
 from inputopt.evaluation.remedies.adapt import adapt

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -74,6 +75,22 @@ def test_repairs_are_found_where_they_exist():
         return votes
 
     assert [len(taps) for _, taps in found(vote).outputs] == [2]
+
+
+def test_what_only_some_draws_run_is_found_whatever_the_global_generators():
+    def sometimes(x: Tensor) -> Tensor:
+        x = x + 0.01 * torch.rand(())
+        return torch.round(4 * x) / 4 if random.random() < 0.5 else x
+
+    seen = set()
+    for seed in range(6):
+        random.seed(seed)
+        net = inputopt.Frozen(Before(sometimes))
+        net.observed(X)
+        assert net.is_random
+        seen.add(inspect(net, X).likely)
+    assert len(seen) == 1
+    assert next(iter(seen))[0][1].straight_through
 
 
 def test_as_many_draws_as_the_noise_of_the_gradient_asks_for():
