@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from inputopt import checks
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.layers import WHOLE
 
 Decide = Callable[[Tensor], Tensor]
 """Inputs [B, ...] -> predicted classes, int64 [B]."""
@@ -62,13 +63,20 @@ def scores_of(model: Any, x: Any, y: Any) -> Any:
 
     Args:
         model: a network, or a function.
-        x: inputs [B, ...]; a function is run on the first one.
+        x: inputs [B, ...]; the model is run on the first one.
         y: labels [B]; None for the model's predictions.
     """
-    if isinstance(model, (Frozen, nn.Module, Decisions)) or not isinstance(x, (Tensor, np.ndarray)) or not len(x):
+    if isinstance(model, (Frozen, Decisions)) or not isinstance(x, (Tensor, np.ndarray)) or not len(x):
         return model
-    predicted = model(checks.as_tensor(x[:1]).detach().clone())
+    decide = _evaluating(model) if isinstance(model, nn.Module) else model
+    predicted = decide(checks.as_tensor(x[:1]).detach().clone())
     if not isinstance(predicted, Tensor) or predicted.is_floating_point() or predicted.shape != (1,):
         return model
     largest = int(predicted.max()) if y is None else max(int(predicted.max()), int(checks.as_tensor(y).max()))
-    return Decisions(model, max(MANY, largest + 1))
+    return Decisions(decide, max(MANY, largest + 1))
+
+
+def _evaluating(model: nn.Module) -> Decide:
+    """The module's outputs [B, ...] as they are, by a copy in evaluation mode."""
+    runner = Frozen(model).runner
+    return lambda x: runner(x, (WHOLE,)).outputs

@@ -34,6 +34,16 @@ def test_saliency_of_one_image_needs_no_label(run):
     assert Path("out/saliency.png").exists()
 
 
+def test_the_target_of_saliency_may_be_a_name(run, capsys):
+    Image.fromarray(np.full((40, 30, 3), 200, dtype=np.uint8)).save("photo.jpg")
+    values = json.loads(
+        run("saliency", "efficientnet-lite0", "photo.jpg", "--method", "gradient", "--target", "daisy", "--json")
+    )
+    assert values["classes"] == [985]
+    assert main(["saliency", "digits-mlp", "seven.png", "--target", "daisy"]) == 2
+    assert "Unknown class 'daisy'; choose one of 0" in capsys.readouterr().err
+
+
 def test_saliency_scales_one_image(run):
     Image.fromarray(np.full((40, 30, 3), 200, dtype=np.uint8)).save("photo.jpg")
     values = json.loads(run("saliency", "digits-cnn", "photo.jpg", "--resize", 28, "--json"))

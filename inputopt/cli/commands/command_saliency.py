@@ -12,9 +12,10 @@ from inputopt.attribution.saliency import METHODS, saliency
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, writable
-from inputopt.cli.parsing import choice, whole
+from inputopt.cli.parsing import choice, class_or_name, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
+from inputopt.nets.class_names import indices_of
 from inputopt.pictures.attribution_sheet import attribution_sheet
 
 FILES = ("saliency.png", "saliency.npz")
@@ -33,7 +34,11 @@ def add_commands(commands: Any) -> None:
         default="integrated",
         help=f"one of {', '.join(METHODS)} (%(default)s)",
     )
-    command.add_argument("--target", type=whole(0), help="class whose logit is attributed (each input's prediction)")
+    command.add_argument(
+        "--target",
+        type=class_or_name,
+        help="class whose logit is attributed, a number or a name (each input's prediction)",
+    )
     command.add_argument(
         "--samples",
         type=whole(),
@@ -53,10 +58,11 @@ def run_saliency(options: argparse.Namespace) -> int:
     data, x = data.read(net)
     with torch.no_grad():
         logits = net(x)
-    if options.target is not None and options.target >= logits.shape[1]:
-        raise ValueError(f"--target must lie in 0..{logits.shape[1] - 1}, not {options.target}.")
+    target = indices_of(options.target, net.facts.class_names, logits.shape[1])
+    if target is not None and target >= logits.shape[1]:
+        raise ValueError(f"--target must lie in 0..{logits.shape[1] - 1}, not {target}.")
     predicted = logits.argmax(1)
-    classes = predicted if options.target is None else torch.full_like(predicted, options.target)
+    classes = predicted if target is None else torch.full_like(predicted, target)
     settings = {"samples": options.samples, "window": options.window, "seed": options.seed}
     found = saliency(net, x, classes, options.method, **settings)
     with replacing(out / "saliency.npz") as temporary, temporary.open("wb") as file:

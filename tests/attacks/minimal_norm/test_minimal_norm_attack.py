@@ -114,6 +114,24 @@ def test_a_model_that_returns_only_classes_is_attacked_within_its_budget():
         attack(inputopt.Frozen(attacks.Decisions(decide, 2)), x, y)
 
 
+def test_a_module_that_returns_only_classes_is_run_as_a_copy():
+    net, x, y = known()
+
+    class Deciding(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.drop, self.norm = torch.nn.Dropout(0.9), torch.nn.BatchNorm1d(6).double()
+
+        def forward(self, x):
+            return self.norm(self.drop(net(x))).argmax(1)
+
+    module, attack = Deciding(), attacks.HopSkipJump("l2", queries=300)
+    found = attack(module, x, y)
+    assert module.training
+    assert int(module.norm.num_batches_tracked) == 0
+    assert torch.equal(found.x, attack(lambda x: net(x).argmax(1), x, y).x)
+
+
 @pytest.mark.parametrize(
     "attack", [attacks.MinimalNorm("l0", queries=600), attacks.JSMA(pixels=1), attacks.SigmaZero()]
 )
