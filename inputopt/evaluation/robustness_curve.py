@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,10 @@ from inputopt import checks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.evaluation.confidence import Interval, wilson
+from inputopt.evaluation.remedies.repaired_distances import along_repaired_gradients
 from inputopt.files import blank_figure, save_figure, write_text
 from inputopt.nets.frozen import Frozen, frozen
+from inputopt.nets.model_errors import NO_DERIVATIVE, NoGradientError
 from inputopt.search.inputs import Inputs
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.result import Result
@@ -208,9 +211,13 @@ def robustness_curve(
     ids: Any = None,
     *,
     target: Any = None,
+    adapt: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> RobustnessCurve:
     """Run each minimal-norm attack from the clean inputs to find the nearest adversarial examples.
+
+    A network whose gradients mislead looks more robust than it is: `evaluate` finds such networks, and `adapt` runs
+    each attack a second time along gradients that are repaired as there.
 
     Args:
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
@@ -221,6 +228,8 @@ def robustness_curve(
         seed: seed of all random numbers.
         ids: keys of each input's random numbers; the positions if not given.
         target: target classes, as for the attacks; accuracy is then the share that is not classified as the target.
+        adapt: whether to run each attack along repaired gradients too, if any repair leads further than the network's
+            own gradient; the results are named "..., repaired gradients". Untargeted only.
         progress: called with each attack's name before it runs.
 
     Raises:
@@ -238,12 +247,30 @@ def robustness_curve(
             raise ValueError(
                 f"{name} searches in {attack.norm}, but the curve is in {norm}; use the same norm for both."
             )
+    if adapt and target is not None:
+        raise ValueError("adapt is for untargeted attacks; omit target.")
     net = frozen(model)
-    results, seconds = {}, {}
+    results, seconds = dict[str, Result](), dict[str, float]()
     for name, attack in chosen.items():
         if progress is not None:
             progress(name)
-        started = time.perf_counter()
-        results[name] = attack(net, x, y, target, seed=seed, ids=ids)
-        seconds[name] = time.perf_counter() - started
+        runs: dict[str, Callable[[], Result | None]] = {name: partial(attack, net, x, y, target, seed=seed, ids=ids)}
+        if adapt:
+            runs[f"{name}, repaired gradients"] = partial(along_repaired_gradients, attack, net, x, y, seed, ids)
+        found = {key: _timed(run, adapt) for key, run in runs.items()}
+        if all(result is None for result, _ in found.values()):
+            raise NoGradientError(NO_DERIVATIVE)
+        results |= {key: result for key, (result, _) in found.items() if result is not None}
+        seconds |= {key: taken for key, (result, taken) in found.items() if result is not None}
     return RobustnessCurve(norm, results, seconds)
+
+
+def _timed(run: Callable[[], Result | None], may_fail: bool) -> tuple[Result | None, float]:
+    """The result of a run and its wall-clock time; None for a model without a derivative if it `may_fail`."""
+    started = time.perf_counter()
+    try:
+        return run(), time.perf_counter() - started
+    except NoGradientError:
+        if not may_fail:
+            raise
+        return None, time.perf_counter() - started

@@ -5,6 +5,8 @@ import numpy as np
 import pytest
 import torch
 from contracts import known_inputs, small_net
+from defences import DEFENCES
+from defences.measure import sample
 from PIL import Image
 
 import inputopt
@@ -127,3 +129,34 @@ def test_nothing_is_written_where_a_name_does_not_fit(name, tmp_path):
     with pytest.raises(ValueError, match="names must hold 4 names"):
         curve.save(tmp_path / "o", ["one"])
     assert not (tmp_path / "o").exists()
+
+
+def test_repaired_gradients_find_what_misleading_ones_hide():
+    x, y = sample(20)
+    attack = {"MinimalNorm": attacks.MinimalNorm("l2", queries=200)}
+    plain = inputopt.robustness_curve(inputopt.load("digits-cnn"), x, y, "l2", attack, adapt=True)
+    assert list(plain.results) == ["MinimalNorm"], "a sound network is searched once"
+    rounded = DEFENCES["rounding"].make()
+    with pytest.warns(InputoptWarning):
+        own, both = (inputopt.robustness_curve(rounded, x, y, "l2", attack, adapt=adapt) for adapt in (False, True))
+    assert own.accuracy(3.0) > 0.9
+    assert both.accuracy(3.0) < 0.1
+    found = both.results["MinimalNorm, repaired gradients"]
+    assert found.made_by["settings"]["gradients"] == "repaired"
+    moved = found.success & (found.distance > 0)
+    with torch.no_grad():
+        assert bool((rounded(found.x[moved]).argmax(1) != y[moved]).all())
+    torch.testing.assert_close(found.distance[moved], (found.x - x).flatten(1).norm(dim=1)[moved])
+
+
+def test_a_network_without_a_derivative_has_repaired_gradients_alone():
+    x, y = sample(20)
+    jpeg, attack = DEFENCES["jpeg"].make(), {"MinimalNorm": attacks.MinimalNorm("linf", queries=200)}
+    with pytest.raises(ValueError, match="no gradient"):
+        inputopt.robustness_curve(jpeg, x, y, "linf", attack)
+    curve = inputopt.robustness_curve(jpeg, x, y, "linf", attack, adapt=True)
+    assert list(curve.results) == ["MinimalNorm, repaired gradients"]
+    assert bool((curve.lowest > 0.1).any()), "further than the ball in which repairs are compared"
+    assert curve.accuracy(0.3) < 0.2
+    with pytest.raises(ValueError, match="omit target"):
+        inputopt.robustness_curve(jpeg, x, y, "linf", attack, target=3, adapt=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 from dataclasses import fields, replace
 from textwrap import fill
@@ -24,6 +25,7 @@ from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_cur
 from inputopt.files import save_figure, write_text
 from inputopt.nets.class_names import indices_of
 from inputopt.search.norms import NORMS
+from inputopt.search.result import Result, best_of
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, MinimalNormAttack)}
@@ -58,6 +60,11 @@ def add_commands(commands: Any) -> None:
     )
     command.add_argument("--steps", type=whole(), help="number of steps of the other attacks (that of each attack)")
     command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
+    command.add_argument(
+        "--adapt",
+        action="store_true",
+        help="run each attack along repaired gradients too, where the network's own mislead, as evaluate does (off)",
+    )
     add_levels(command)
     add_common(command, "out")
     command.set_defaults(run=run_nearest)
@@ -77,12 +84,22 @@ def run_nearest(options: argparse.Namespace) -> int:
     levels = levels_of(options, net, x)
     chosen = _attacks(options, levels)
     with attack_bar(len(chosen)) as progress:
-        curve = robustness_curve(net, x, data.y, options.norm, chosen, options.seed, target=target, progress=progress)
+        curve = robustness_curve(
+            net,
+            x,
+            data.y,
+            options.norm,
+            chosen,
+            options.seed,
+            target=target,
+            adapt=options.adapt,
+            progress=progress,
+        )
     rows = infinite_rows(curve)
     plain = {"norm": options.norm, "levels": levels, "target": target, **data.plain(), "attacks": rows}
     write_text(out / "nearest.json", json.dumps(plain, indent=2) + "\n")
     save_figure(curve.figure(), out / "curve.png")
-    best = next(iter(curve.results.values()))
+    best = _of_first_attack(curve, options.attack[0])
     replace(best, made_by={**best.made_by, **data.origin()}).save(out / "nearest", data.names)
     clean = data.save_clean(net, x, out)
     with torch.no_grad():
@@ -96,6 +113,14 @@ def run_nearest(options: argparse.Namespace) -> int:
     text += rounding_note(net, best.x, data.y, best.success & known, levels, target)
     finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest", *clean])
     return 0
+
+
+def _of_first_attack(curve: RobustnessCurve, name: str) -> Result:
+    """What the first attack found; by its own or by repaired gradients, whichever is nearer."""
+    results = [found for key, found in curve.results.items() if key.split(",")[0] == name]
+    return functools.reduce(
+        lambda one, other: best_of(one, other, lambda new, old: new.distance < old.distance), results
+    )
 
 
 def infinite_rows(curve: RobustnessCurve) -> list[dict[str, Any]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from inputopt.attacks.attack import run_in_batches
+from inputopt.attacks.attack import recorded, run_in_batches
 from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.regions import ball_region
@@ -15,10 +15,15 @@ from inputopt.evaluation.remedies.attack_network import AttackNetwork, traits_of
 from inputopt.evaluation.remedies.choice import attack_networks
 from inputopt.evaluation.remedies.trials import rows_of_trial
 from inputopt.evaluation.threat import Threat
+from inputopt.nets.frozen import Frozen
+from inputopt.search.eps_range import DEFAULT_EPS
+from inputopt.search.inputs import Inputs, box_of, check_problem
 from inputopt.search.norms import find_norm
+from inputopt.search.problem import Region
+from inputopt.search.result import Result, best_of
 
 
-def repaired_distances(threat: Threat, attack: MinimalNormAttack) -> tuple[Tensor, Tensor]:
+def repaired_distances(threat: Threat, attack: MinimalNormAttack) -> Result | None:
     """Run a minimal-norm attack on every network whose repaired gradient leads within the threat's ball.
 
     Args:
@@ -26,31 +31,58 @@ def repaired_distances(threat: Threat, attack: MinimalNormAttack) -> tuple[Tenso
         attack: the attack, in the threat's norm.
 
     Returns:
-        The nearest inputs that the model itself misclassifies, [B, ...], and their distances [B]; infinite where there
-        is none.
+        The nearest inputs found that the model itself misclassifies; None if there is nothing to repair.
     """
-    problem = threat.problem
-    size = find_norm(threat.norm).size
-    nearest = problem.x0.clone()
-    distance = torch.full(problem.x0.shape[:1], torch.inf, dtype=problem.x0.dtype, device=problem.x0.device)
-    correct = logits_in_batches(threat.net, problem).argmax(1) == problem.label
+    correct = logits_in_batches(threat.net, threat.problem).argmax(1) == threat.problem.label
+    best: Result | None = None
     for network in attack_networks(threat, rows_of_trial(correct)) if bool(correct.any()) else []:
-        x = _nearest(network, threat, attack)
-        if x is None:
-            continue
-        fooled = logits_in_batches(threat.net, replace(problem, x0=x)).argmax(1) != problem.label
-        found = torch.where(fooled, size(x - problem.x0), torch.inf)
-        nearer = found < distance
-        nearest = torch.where(nearer.reshape(-1, *(1,) * (x.ndim - 1)), x, nearest)
-        distance = torch.minimum(found, distance)
-    return nearest, distance
+        found = _nearest(network, threat, attack)
+        if found is not None:
+            judged = _judged(found, threat)
+            best = judged if best is None else best_of(best, judged, lambda new, old: new.distance < old.distance)
+    return best
 
 
-def _nearest(network: AttackNetwork, threat: Threat, attack: MinimalNormAttack) -> Tensor | None:
-    """The points that the attack finds on an attack network, [B, ...]; None if the network fails."""
+COMPARING = (1.0, 3.0)
+"""Repairs are compared in balls of so many times the norm's default radius, until one helps: in the smaller one few
+inputs can be fooled, and in the larger one a network's own gradient may fool all."""
+
+
+def along_repaired_gradients(
+    attack: MinimalNormAttack, net: Frozen, x: Inputs, y: Any, seed: int, ids: Any
+) -> Result | None:
+    """The result of the attack along repaired gradients; None if no repair leads further than the network's own."""
+    problem, traits = check_problem(net, x, y, ids)
+    norm, unit = find_norm(attack.norm), 1 if attack.norm == "l0" else net.unit
+    for times in COMPARING:
+        region = ball_region(net, problem, norm, times * unit * DEFAULT_EPS[attack.norm], None)
+        part = replace(problem, region=region)
+        threat = Threat(net, part, traits, attack.norm, seed, attack.levels, attack.eot_samples)
+        found = repaired_distances(threat, attack)
+        if found is not None:
+            return recorded(found, attack, net, seed, gradients="repaired")
+    return None
+
+
+def _judged(found: Result, threat: Threat) -> Result:
+    """The points of a result as the model itself classifies them; the distance of others is infinite."""
+    problem = threat.problem
+    logits = logits_in_batches(threat.net, replace(problem, x0=found.x))
+    prediction = logits.argmax(1)
+    wrong = prediction != problem.label
+    distance = torch.where(wrong, find_norm(threat.norm).size(found.x - problem.x0), torch.inf)
+    rate = wrong.to(found.success_rate)
+    return replace(found, success=wrong, distance=distance, prediction=prediction, logits=logits, success_rate=rate)
+
+
+def _nearest(network: AttackNetwork, threat: Threat, attack: MinimalNormAttack) -> Result | None:
+    """What the attack finds on an attack network; None if the network fails."""
     if network.canvas is not None:  # its points are not inputs
         return None
-    region = ball_region(threat.net, threat.problem, find_norm(threat.norm), torch.inf, None)
+    x0 = threat.problem.x0
+    region = Region(
+        Region.everywhere(x0).eps, *box_of(threat.net, x0, x0.dtype), unit=threat.net.unit
+    )  # without the threat's ball
     attack = replace(attack, eot_samples=max(attack.eot_samples, network.eot_samples))
     try:
         return run_in_batches(
@@ -61,6 +93,6 @@ def _nearest(network: AttackNetwork, threat: Threat, attack: MinimalNormAttack) 
             threat.seed,
             None,
             check_batch=False,
-        ).x
+        )
     except (TypeError, ValueError, RuntimeError):  # as in `attack_on`
         return None

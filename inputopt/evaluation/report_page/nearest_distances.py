@@ -77,8 +77,9 @@ def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDista
     candidates = [(found.x, found.distance)]
     candidates.append((report.x[rows], torch.where(_fooled(report)[rows], norm.size(report.x[rows] - part), torch.inf)))
     repaired = report.robust_accuracy < (report.robust_accuracy_before_adapting or 0)
-    if repaired:
-        candidates.append(repaired_distances(_threat(settings, net, part, label, rows), attack))
+    further = repaired_distances(_threat(settings, net, part, label, rows), attack) if repaired else None
+    if further is not None:
+        candidates.append((further.x, further.distance))
     seconds = time.perf_counter() - started
     distances = torch.stack([each.to(found.distance) for _, each in candidates])
     distance, which_found = distances.min(0)
