@@ -13,7 +13,7 @@ from inputopt.derivatives.gradient_methods import gradients
 from inputopt.derivatives.record import Gradients
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
+from inputopt.evaluation.robustness_curve import RobustnessCurve, compare_curves, robustness_curve
 from inputopt.files import FileError
 from inputopt.nets.class_names import class_name
 from inputopt.nets.frozen import Frozen
@@ -83,6 +83,7 @@ __all__ = [
     "certify",
     "certify_smoothed",
     "class_name",
+    "compare_curves",
     "diversity",
     "dream",
     "evaluate",

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Bounds: TypeAlias = tuple[float | Tensor, float | Tensor]
 """(black, white): numbers, or tensors [C] or of any shape that broadcasts to a picture [C, H, W]."""
 
+SLACK = 0.002  # of the range: half of an 8-bit level
+
 STRIP = 256  # rows converted to levels at a time, so that a large picture is never held as float64
 
 THUMBNAIL = 224
@@ -36,6 +38,22 @@ def to_image(x: Tensor, bounds: Bounds = (0.0, 1.0)) -> Image.Image:
         strip, black, white = (each[:, top : top + STRIP].detach().cpu().double() for each in (x, low, high))
         levels[top : top + STRIP] = ((strip - black) / (white - black) * 255).round().clamp(0, 255).movedim(0, -1)
     return Image.fromarray(levels[..., 0].numpy() if len(x) == 1 else levels.numpy())
+
+
+def check_range(x: Tensor, bounds: Bounds) -> None:
+    """Check that a picture [C, H, W] lies between black and white, up to a small error.
+
+    Raises:
+        ValueError: it does not.
+    """
+    low, high = ends(x, bounds)
+    least, most = (float(end) for end in x.detach().aminmax())
+    black, white = float(low.min()), float(high.max())
+    if least < black - SLACK * (white - black) or most > white + SLACK * (white - black):
+        raise ValueError(
+            f"The image has values from {least:.4g} to {most:.4g}, outside of black and white, {black:.4g} and "
+            f"{white:.4g}; give its bounds, such as Picture(x, bounds=model.bounds)."
+        )
 
 
 def ends(x: Tensor, bounds: Bounds) -> tuple[Tensor, Tensor]:

@@ -123,7 +123,8 @@ class FoolTab:
 
     def _connect(self, upload: Any, start: Any, stop: Any) -> None:
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        where, chosen = [self.loaded, self.network], [self.image, self.status, self.views, self.downloads, self.code]
+        where = [self.session, self.loaded, self.network]
+        chosen = [self.image, self.status, self.views, self.downloads, self.code]
         self.network.input(
             self._network,
             [self.image, *where, self.norm],
@@ -135,23 +136,21 @@ class FoolTab:
         upload.upload(self._upload, [upload, *where], chosen, **quick)
         self.pad.drawn(self._drawn, where, chosen, **quick)
         settings = [self.mode, self.norm, self.eps, self.target, self.steps, self.seed, self.keep_going, self.slow]
-        start.click(self._start, [self.image, self.session, *where, *settings], chosen, **quick)
+        start.click(self._start, [self.image, *where, *settings], chosen, **quick)
         stop.click(Session.stop, self.session, None, **quick)
 
-    def _network(self, image: Any, loaded: Loaded, network: str, norm: NormName) -> dict[Any, Any]:
+    def _network(self, image: Any, session: Session, loaded: Loaded, network: str, norm: NormName) -> dict[Any, Any]:
         """Another network: the image is kept if it can be used, and the distances change."""
         digits = network in DIGITS
-        components: dict[Any, Any] = {
-            self.pad: gr.HTML(visible=digits),
-            self.example: gr.Button("Another digit" if digits else "Use the example photo"),
-            self.eps: self._norm(network, norm),
-        }
+        example = gr.Button("Another digit" if digits else "Use the example photo")
+        components: dict[Any, Any] = {self.pad: gr.HTML(visible=digits), self.example: example}
+        components[self.eps] = self._norm(network, norm)
         try:
             names = [ANY, *(f"{place} {name}" if not digits else name for place, name in enumerate(classes(network)))]
             components[self.target] = gr.Dropdown(names, value=ANY)
             if image is None or (image.mode == "L") != digits:
                 image = _example_of(loaded, network)
-            found = self._chosen(image, loaded, network)
+            found = self._chosen(image, session, loaded, network)
         except Exception as error:
             return components | {self.status: failed(error)}
         return components | found
@@ -160,8 +159,9 @@ class FoolTab:
         most, usual = next(distances for group, distances in DISTANCES.items() if network in group)[norm]
         return gr.Slider(maximum=most, value=usual, step=1 if norm == "l0" else most / 500)
 
-    def _chosen(self, image: Image.Image, loaded: Loaded, network: str) -> dict[Any, Any]:
-        """Show an image and what the network makes of it."""
+    def _chosen(self, image: Image.Image, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
+        """Show an image and what the network makes of it; a search that is started meanwhile begins with it."""
+        session.image = image
         text, views = _views_of(loaded.network(network, load_frozen), network, image)
         return {self.image: image, self.status: text, self.views: views} | self._nothing()
 
@@ -169,22 +169,22 @@ class FoolTab:
         """No downloads and no code, because there is no result yet."""
         return {self.downloads: "", self.code: gr.Code(visible=False)}
 
-    def _example(self, loaded: Loaded, network: str) -> dict[Any, Any]:
+    def _example(self, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
         try:
-            return self._chosen(_example_of(loaded, network), loaded, network)
+            return self._chosen(_example_of(loaded, network), session, loaded, network)
         except Exception as error:
             return {self.status: failed(error)}
 
-    def _upload(self, path: str, loaded: Loaded, network: str) -> dict[Any, Any]:
+    def _upload(self, path: str, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
         try:
-            return self._chosen(read_upload(path), loaded, network)
+            return self._chosen(read_upload(path), session, loaded, network)
         except Exception as error:
             return {self.status: failed(error)}
 
-    def _drawn(self, loaded: Loaded, network: str, event: gr.EventData) -> dict[Any, Any]:
+    def _drawn(self, session: Session, loaded: Loaded, network: str, event: gr.EventData) -> dict[Any, Any]:
         try:
             image = read_drawing(str(event._data.get("picture")))
-            return {self.image: None} if image is None else self._chosen(image, loaded, network)
+            return {self.image: None} if image is None else self._chosen(image, session, loaded, network)
         except Exception as error:
             return {self.status: failed(error)}
 
@@ -195,14 +195,13 @@ class FoolTab:
         try:
             settings, slow = _settings(network, *chosen)
             net, names = loaded.network(network, load_frozen), classes(network)
-            image = _example_of(loaded, network) if image is None else image
-            x = prepared(network, image)
+            x = prepared(network, session.image or image or _example_of(loaded, network))
             shown = _shown(net, names, x)
             live = LiveView(shown, settings, net)
             yield self._nothing()
             for item in session.live(partial(search, net, settings, x), live, slow=slow):
                 if isinstance(item, Ended):
-                    yield {self.image: image} | self._ended(net, settings, live.shown, item)
+                    yield self._ended(net, settings, live.shown, item)
                 else:
                     text = f"Step {item.steps:,}; {item.fps:.0f} frames a second."
                     yield {self.status: progress(text), self.views: item.shown}

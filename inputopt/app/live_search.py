@@ -142,7 +142,13 @@ class Search:
 
 
 class Session:
-    """The running search of one tab of one user. A deep copy is a new session: Gradio copies a state for each user."""
+    """The running search of one tab of one user. A deep copy is a new session: Gradio copies a state for each user.
+
+    Attributes:
+        image: the image that was chosen last, in the tab that has one; it is known before the page shows it.
+    """
+
+    image: Any = None
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

@@ -15,8 +15,8 @@ from inputopt import checks
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.layers import WHOLE
 
-Decide = Callable[[Tensor], Tensor]
-"""Inputs [B, ...] -> predicted classes, int64 [B]."""
+Decide = Callable[[Tensor], Any]
+"""Inputs, a tensor [B, ...] -> predicted classes, integers [B]: a tensor, an array or a list."""
 
 
 MANY = 1000
@@ -30,7 +30,8 @@ class Decisions:
     Freeze it to set bounds: `Frozen(Decisions(decide, 10), bounds=(0, 255))`.
 
     Attributes:
-        decide: inputs [B, ...] -> predicted classes, int64 [B].
+        decide: inputs, a tensor [B, ...] -> predicted classes, integers [B]: a tensor, an array or a list. Of a service
+            that takes arrays: `lambda x: service(x.numpy())`.
         classes: number of classes.
     """
 
@@ -46,7 +47,7 @@ class Decisions:
         Raises:
             ValueError: a predicted class that is not one of them.
         """
-        predicted = self.decide(x)
+        predicted = torch.as_tensor(self.decide(x), device=x.device)
         if bool(((predicted < 0) | (predicted >= self.classes)).any()):
             raise ValueError(
                 f"The model returned class {int(predicted.max())}, but there are {self.classes} classes; give the "
@@ -70,6 +71,8 @@ def scores_of(model: Any, x: Any, y: Any) -> Any:
         return model
     decide = _evaluating(model) if isinstance(model, nn.Module) else model
     predicted = decide(checks.as_tensor(x[:1]).detach().clone())
+    if isinstance(predicted, (np.ndarray, list, tuple)):
+        predicted = torch.as_tensor(predicted)
     if not isinstance(predicted, Tensor) or predicted.is_floating_point() or predicted.shape != (1,):
         return model
     largest = int(predicted.max()) if y is None else max(int(predicted.max()), int(checks.as_tensor(y).max()))

@@ -123,7 +123,7 @@ def certify(
             "This network's logits vary between calls or with the batch, so bounds cannot be computed; use "
             "certify_smoothed, or make it deterministic."
         )
-    radius = radii(eps_or_default(eps, norm), problem.x0)
+    radius = radii(eps_or_default(eps, norm, net.unit), problem.x0)
     check_eps(radius, find_norm(norm), net, problem.x0)
     ball = ball_of(net, problem.x0, norm, radius)
     margins = proven(work_of(net, graph_of(net, problem.x0), ball, problem.x0, problem.label), budget)

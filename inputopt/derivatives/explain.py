@@ -63,7 +63,7 @@ def _example(net: Arrays, cost: Cost, found: Chain, targets: Array, example: int
         yield from _forward(net, found, layer, example)
     row = slice(example, example + 1)
     cost_now = float(cost.value(found.Z[-1][row], found.O[-1][row], targets[row])[0])
-    yield f"cost ({cost.name}) = {_result(cost_now)}"
+    yield f"cost ({cost.name}) = {cost.formula} = {_result(cost_now)}"
     yield ""
     for layer in reversed(range(len(net.weights))):
         yield from _backward(net, cost, found, target, layer, example)

@@ -53,7 +53,12 @@ def check_batch(net: MLP, cost: Cost, inputs: Any, targets: Any) -> tuple[Tensor
                 "The network's weights must have one dtype and be on one device; convert it with net.to(...)."
             )
     made = checks.batch("inputs", checks.tensor("inputs", inputs, like.dtype, like.device))
-    if made.ndim < 2 or made[0].numel() != net.sizes[0]:
+    if made.ndim < 2:
+        raise ValueError(
+            f"inputs must be a list of examples, such as [[...]] for one with its {net.sizes[0]} numbers, not of shape "
+            f"{list(made.shape)}."
+        )
+    if made[0].numel() != net.sizes[0]:
         raise ValueError(f"inputs must have {net.sizes[0]} numbers per example, not shape {list(made.shape[1:])}.")
     return made, check_targets(cost, checks.block("targets", targets), len(made), net.sizes[-1], like)
 

@@ -69,7 +69,8 @@ def evaluate(
         x: inputs [B, ...] within the bounds, a floating-point tensor or array.
         y: labels [B]; default: the network's predictions.
         norm: "l0", "l1", "l2" or "linf".
-        eps: radius of the ball: a number, or one per input; by default 0.1 in Linf, 0.5 in L2, 12 in L1, 24 in L0.
+        eps: radius of the ball: a number, or one per input; by default 0.1 in Linf, 0.5 in L2, 12 in L1, 24 in L0;
+            in other norms than L0 for inputs in [0, 1], and times the width of other bounds.
         preset: "quick" (seconds), "standard" (without `levels` at least as strong as AutoAttack's standard protocol) or
             "thorough".
         seed: random seed, combined with the ids.
@@ -89,8 +90,9 @@ def evaluate(
     """
     chosen, adapt = find_norm(norm), preset == "thorough" if adapt is None else flag("adapt", adapt)
     checks.one_of("preset", preset, PRESETS)
-    distance, where = lengths("eps", eps_or_default(eps, norm)), None if mask is None else mask_of_numbers("mask", mask)
     net, seed, levels = frozen(model), checks.seed(seed), optional(whole(2))("levels", levels)
+    distance = lengths("eps", eps_or_default(eps, norm, net.unit))
+    where = None if mask is None else mask_of_numbers("mask", mask)
     problem, traits = check_problem(net, x, y, ids)
     check_levels(levels, net, problem.x0, chosen)
     check_eps(distance, chosen, net, problem.x0, levels)
@@ -194,14 +196,15 @@ def _adapted(
     """The outcome after the remedies that the indicators ask for."""
     if not asks_for_remedies(found):
         return Outcome(run.state, run.rows, final, found)
+    state = run.state if threat.traits.stochastic else run.state.reopened(final.robust > 0.5)
     adapted = apply_remedies(
-        threat, run.state, found, lambda rows, robust, remedy: notify((*run.rows, *rows), robust, remedy)
+        threat, state, found, lambda rows, robust, remedy: notify((*run.rows, *rows), robust, remedy)
     )
     before = float(final.robust.double().mean())
     if adapted.rows:
         final = check_final_images(threat.net, threat.problem, adapted.state, threat.traits, threat.seed)
     lowered = float(final.robust.double().mean()) < before
-    seen = with_applied(found, adapted, lowered, left=bool(run.state.robust.any()))
+    seen = with_applied(found, adapted, lowered, left=bool(state.robust.any()))
     accepted = None if adapted.rejection is None else adapted.rejection.robust
     return Outcome(adapted.state, (*run.rows, *adapted.rows), final, seen, before, accepted)
 

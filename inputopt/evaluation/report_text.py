@@ -16,18 +16,23 @@ SHORT = 6
 """Characters of a decimal number, such as 0.0625, that is shown as it is."""
 
 
-def eps_text(eps: Any) -> str:
-    """One distance, or the range of several, given as nested lists; 8-bit levels as fractions of 255.
+def unit_range(settings: Mapping[str, Any]) -> bool:
+    """Whether the model's inputs lie in 0 to 1, or their range is not recorded."""
+    return list((settings.get("model") or {}).get("bounds", (0, 1))) == [0, 1]
+
+
+def eps_text(eps: Any, unit: bool = True) -> str:
+    """One distance, or the range of several, given as nested lists; 8-bit levels as fractions of 255 if `unit`.
 
     >>> eps_text(0.25), eps_text(8 / 255), eps_text([[0.1, 0.2], [0.3, 0.1]])
     ('0.25', '8/255', '0.1 to 0.3')
     """
     if not isinstance(eps, list):
-        levels = round(255 * eps) if math.isfinite(eps) else 0
+        levels = round(255 * eps) if math.isfinite(eps) and unit else 0
         exact = levels and abs(255 * eps - levels) < 1e-6 * levels
         return f"{levels}/255" if exact and len(f"{eps:g}") > SHORT else f"{eps:g}"
     low, high = min(_numbers(eps)), max(_numbers(eps))
-    return eps_text(low) if low == high else f"{eps_text(low)} to {eps_text(high)}"
+    return eps_text(low, unit) if low == high else f"{eps_text(low, unit)} to {eps_text(high, unit)}"
 
 
 def _numbers(nested: Any) -> Iterable[float]:

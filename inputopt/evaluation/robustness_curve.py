@@ -18,8 +18,9 @@ from inputopt import checks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.evaluation.confidence import Interval, wilson
+from inputopt.evaluation.curve_figure import curve_figure, curve_of, robustness_area
 from inputopt.evaluation.remedies.repaired_distances import along_repaired_gradients
-from inputopt.files import blank_figure, save_figure, write_text
+from inputopt.files import save_figure, write_text
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.nets.model_errors import NO_DERIVATIVE, NoGradientError
 from inputopt.search.inputs import Inputs
@@ -61,8 +62,9 @@ class RobustnessCurve(Summarised):
 
     @property
     def furthest(self) -> float:
-        """The largest finite distance of the lower envelope; 0 if there is none."""
-        finite = self.lowest[torch.isfinite(self.lowest)]
+        """The largest finite distance that any attack found; 0 if there is none."""
+        every = torch.cat(list(self.distances.values()))
+        finite = every[torch.isfinite(every)]
         return float(finite.max()) if len(finite) else 0.0
 
     def accuracy(self, eps: float, attack: str | None = None) -> float:
@@ -151,30 +153,8 @@ class RobustnessCurve(Summarised):
 
     def figure(self) -> Figure:
         """A plot of accuracy against distance with 95 % bands: one line per attack, and the lower envelope dashed."""
-        figure = blank_figure(figsize=(7, 4.2), layout="constrained")
-        axes = figure.add_subplot(xlabel=f"distance ({self.norm})", ylabel="accuracy", title="Robustness curve")
-        limit = 1.05 * self.furthest or 1.0
-        for name, distance in {**self.distances, "all attacks": self.lowest}.items():
-            envelope = name == "all attacks"
-            if envelope and len(self.results) == 1:
-                continue
-            steps, accuracies = curve_of(distance)
-            places, shares = [*steps.tolist(), limit], [*accuracies.tolist(), float(accuracies[-1])]
-            low, high = zip(*(wilson(share, len(distance)) for share in shares), strict=True)
-            (line,) = axes.step(
-                places,
-                shares,
-                where="post",
-                label=f"{name} (area {robustness_area(distance, self.furthest):.3g})",
-                color="black" if envelope else None,
-                linestyle="--" if envelope else "-",
-                linewidth=1.2 if envelope else 1.6,
-            )
-            axes.fill_between(places, low, high, step="post", alpha=0.15, linewidth=0, color=line.get_color())
-        axes.set_xlim(0, limit)
-        axes.set_ylim(0, 1)
-        axes.legend(fontsize=8)
-        return figure
+        envelope = {"all attacks": self.lowest} if len(self.results) > 1 else {}
+        return curve_figure(self.norm, self.distances, envelope)
 
 
 COSTS = ("forwards", "backwards", "seconds")
@@ -189,16 +169,25 @@ def _text(value: float | None) -> str:
     return "none" if value is None else f"{value:.4g}"
 
 
-def curve_of(distance: Tensor) -> tuple[Tensor, Tensor]:
-    """The step function of accuracy: its sorted distances, from 0 on, and the accuracy from each, float64 [n + 1]."""
-    distances = distance.double()[torch.isfinite(distance)].sort().values
-    fooled = torch.arange(len(distances) + 1, dtype=torch.float64) / len(distance)
-    return torch.cat([distances.new_zeros(1), distances]), 1 - fooled
+def compare_curves(curves: Mapping[str, RobustnessCurve]) -> Figure:
+    """A plot of the accuracy of several networks against distance, under all attacks on each, with 95 % bands.
 
+    Args:
+        curves: the curve of each network by its name; in one norm, and best of the same inputs.
 
-def robustness_area(distance: Tensor, most: float) -> float:
-    """The area under the robustness curve from 0 to `most`: the mean of the distances [B] clipped at `most`."""
-    return float(distance.double().clamp(max=most).mean())
+    Returns:
+        A matplotlib figure; `figure.savefig("compared.png")` saves it.
+
+    Raises:
+        ValueError: no curves, or curves in different norms.
+    """
+    norms = {curve.norm for curve in curves.values()}
+    if len(norms) != 1:
+        raise ValueError(
+            f"curves must be one or more in the same norm, not in {', '.join(sorted(norms)) or 'none'}; give a dict of "
+            "names and results of robustness_curve."
+        )
+    return curve_figure(norms.pop(), {name: curve.lowest for name, curve in curves.items()}, {})
 
 
 def robustness_curve(

@@ -61,6 +61,12 @@ class EvaluationState:
             correct, problem.x0.clone(), fooled, margins, margins, none, ~finite, no_class, traits.scores
         )  # fmt: skip
 
+    def reopened(self, correct: Tensor) -> EvaluationState:
+        """The state in which inputs whose final image is classified correctly after all, bool [B], are robust again."""
+        again = correct & ~self.robust & (self.clean_margin > 0)
+        fooled, no_class = self.fooled.masked_fill(again, 0), self.fooled_class.masked_fill(again, -1)
+        return replace(self, robust=self.robust | again, fooled=fooled, fooled_class=no_class)
+
     def after(self, tried: Tensor, found: Result | None, label: Tensor) -> EvaluationState:
         """The state after an attack on positions `tried` with labels `label`; `found` is None if none are attacked."""
         none = torch.zeros_like(self.margin_reduced)

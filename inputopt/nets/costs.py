@@ -33,6 +33,7 @@ class Cost:
         value: (Z, O, T) -> the cost of each example, as arrays [..., B].
         slope: (O, T) -> dCost/dO of each example.
         neuron_error: (O, T) -> dCost/dZ where the product dCost/dO x dO/dZ simplifies analytically; otherwise None.
+        formula: the cost of an example as text.
         slope_formula: `slope` as text.
         error: (outputs, targets) -> the reference document's error per example: norm of target - output, [B].
         of_error: error -> cost of each example, where the cost is a function of the error; otherwise None.
@@ -44,6 +45,7 @@ class Cost:
     torch: Callable[[Tensor, Tensor], Tensor]
     value: Callable[[Array, Array, Array], Array]
     slope: Callable[[Array, Array], Array]
+    formula: str
     slope_formula: str
     error: Callable[[Tensor, Tensor], Tensor]
     neuron_error: Callable[[Array, Array], Array] | None = None
@@ -112,6 +114,7 @@ def _half_squared_length(output: Activation) -> Cost:
         torch=mean,
         value=lambda Z, O, T: 0.5 * ((O - T) * (O - T)).sum(-1),
         slope=lambda O, T: O - T,
+        formula="half the sum of (T - O)^2",
         slope_formula="O - T",
         error=lambda outputs, targets: _length(targets - outputs),
         of_error=lambda error: 0.5 * error**2,
@@ -132,6 +135,7 @@ _BINARY = Cost(
     # -T log O - (1 - T) log(1 - O) as a function of Z, which does not overflow where the sigmoid saturates
     value=lambda Z, O, T: (np.logaddexp(Z, 0) - T * Z).sum(-1),
     slope=_binary_slope,
+    formula="-sum of (T x log O + (1 - T) x log(1 - O))",
     slope_formula="(O - T) / (O x (1 - O))",
     error=lambda outputs, targets: _length(targets - outputs),
     neuron_error=lambda O, T: O - T,  # O (1 - O) cancels, so a saturated output still has a gradient
@@ -158,6 +162,7 @@ _SOFTMAX = Cost(
     torch=functional.cross_entropy,
     value=lambda Z, O, T: np.logaddexp.reduce(O, axis=-1) - (_one_hot(O, T) * O).sum(-1),
     slope=lambda O, T: _softmax(O) - _one_hot(O, T),
+    formula="-log of the target class's softmax",
     slope_formula="softmax - (1 at the target class)",
     error=_softmax_error,
     class_targets=True,

@@ -115,7 +115,12 @@ class MLP(nn.Module):
         return layers[-1].weighted_input(signal)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        """Return O of the last layer, [B, n_out], of inputs [B, ...] with `sizes[0]` numbers per example."""
+        """Return O of the last layer, [B, n_out], of inputs [B, ...] with `sizes[0]` numbers per example.
+
+        Whole numbers, arrays and lists are converted to the dtype of the weights.
+        """
+        if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+            inputs = torch.as_tensor(inputs, dtype=self.weights[0].dtype, device=self.weights[0].device)
         signal = inputs.flatten(1)
         for layer in self.layers:
             signal = layer(signal)

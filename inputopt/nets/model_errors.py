@@ -32,7 +32,7 @@ EXPLAINED = (ModelError, InputShapeError, OutOfMemoryError)
 
 NO_DERIVATIVE = (
     "The model's output has no gradient with respect to its input (it is quantised, detached, rounded or computed "
-    "without gradients); use a gradient-free attack, such as inputopt.attacks.Square."
+    "without gradients); use a gradient-free attack, such as Square, or HopSkipJump for the nearest inputs."
 )
 
 _MEMORY = re.compile(r"out of memory|not enough memory|can't allocate memory|cannot allocate memory", re.IGNORECASE)

@@ -54,7 +54,9 @@ def checked_logits(outputs: Any, batch: int, dtype: torch.dtype) -> Tensor:
             f"such tensor{what}; wrap it in a function that returns the logits."
         )
     if logits.ndim != 2 or len(logits) != batch:
-        raise ValueError(f"The model must return logits [B, n], not shape {list(logits.shape)} for {batch} inputs.")
+        shape = list(logits.shape)
+        hint = "; for a model that returns only classes use attacks.Decisions and HopSkipJump" * (shape == [batch])
+        raise ValueError(f"The model must return logits [B, n], not shape {shape} for {batch} inputs{hint}.")
     raise TypeError(
         f"The model must return floating-point logits, not {logits.dtype}; "
         "return the class scores instead of the predicted class."

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @default_modes()
 def objective_sheet(
-    pictures: Sequence[Picture],
+    pictures: Sequence[Picture | Tensor],
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     objective: Objective,
     title: str = "Feature visualisations, each with the value of its objective",
@@ -34,7 +34,8 @@ def objective_sheet(
     """A figure of the pictures that `visualize` made for an objective, captioned by name and score.
 
     Args:
-        pictures: the pictures, one for each channel, neuron or class of the objective, [C, H, W] of one size.
+        pictures: the pictures, or tensors in the model's bounds such as those of `read_photo`, one for each channel,
+            neuron or class of the objective, [C, H, W] of one size.
         model: the network that they were made with.
         objective: what they maximise.
         title: title of the figure.
@@ -47,9 +48,10 @@ def objective_sheet(
     net = frozen(model)
     if len(pictures) != objective.count or len(pictures) != len(names or pictures):
         raise ValueError(f"The objective is for {objective.count} pictures; give as many pictures and names.")
-    x = torch.stack([picture.x for picture in pictures]).to(net.device)
+    made = [picture if isinstance(picture, Picture) else Picture(picture, bounds=net.bounds) for picture in pictures]
+    x = torch.stack([picture.x for picture in made]).to(net.device)
     captions = score_captions(net, objective, x, names)
-    return named_sheet(x, pictures[0].bounds, captions, title, columns)
+    return named_sheet(x, made[0].bounds, captions, title, columns)
 
 
 def score_captions(net: Frozen, objective: Objective, x: Tensor, names: Sequence[str] | None = None) -> list[str]:

@@ -17,8 +17,8 @@ from torch import Tensor
 from inputopt import checks
 from inputopt.files import FileError, replacing
 from inputopt.images import Bounds as Bounds
+from inputopt.images import check_range, thumbnail
 from inputopt.images import ends as ends
-from inputopt.images import thumbnail
 from inputopt.images import to_image as to_image
 from inputopt.summaries import Summarised, Summary, settings_text, shape_text
 
@@ -47,9 +47,11 @@ class Picture(Summarised):
 
         Raises:
             FileError: the path cannot be written to, or does not end in .png.
+            ValueError: the image does not lie inside `bounds`.
         """
         if Path(path).suffix.lower() != ".png":
             raise FileError(f"Images are saved as PNG; give a path that ends in .png, not {path}.")
+        check_range(self.x, self.bounds)
         text = PngImagePlugin.PngInfo()
         text.add_itxt("inputopt", json.dumps(dict(self.recipe)))
         with replacing(path) as temporary:

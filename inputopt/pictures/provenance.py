@@ -218,7 +218,9 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
         raise FileError(f"The recipe in {path} is damaged ({error}).") from error
     wanted = ({"made by", "model", "settings"}, {"made by", "arguments"})
     if not isinstance(recipe, dict) or not any(keys <= recipe.keys() for keys in wanted):
-        raise FileError(f"{path} contains no inputopt recipe; give a PNG written by inputopt.")
+        raise FileError(
+            f"{path} contains no inputopt recipe; give a PNG of a picture (an attack's recipe is in result.json)."
+        )
     return recipe
 
 

@@ -17,6 +17,7 @@ from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.picture import Bounds, ends
+from inputopt.search.inputs import box_of
 from inputopt.search.loop import Snapshot, Watch
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ def pairs_sheet(
         A matplotlib figure; `figure.savefig("pairs.png")` saves it.
 
     Raises:
-        ValueError, TypeError: not images, or images of different shapes.
+        ValueError, TypeError: not images, images of different shapes, or outside the model's bounds.
     """
     net = frozen(model)
     before, after = (checks.block(what, x).to(net.device) for what, x in (("before", before), ("after", after)))
@@ -146,6 +147,8 @@ def pairs_sheet(
         )
     if before.shape != after.shape:
         raise ValueError(f"after must have the shape of before, {list(before.shape)}, not {list(after.shape)}.")
+    for x in (before, after):
+        box_of(net, x, x.dtype)  # raises outside the bounds
     with torch.no_grad():
         logits_before, logits_after = net(before), net(after)
     names = net.facts.class_names

@@ -19,6 +19,9 @@ al., 2021; Croce and Hein, 2021), in L0 that of Sparse-RS (Croce et al., 2022)."
 BYTES = 255.0
 """Highest value of inputs that are 8-bit levels, for which an eps that is meant for [0, 1] is noticed."""
 
+TOO_SMALL = 0.05
+"""Largest eps in Linf that is refused for such inputs."""
+
 ROUNDING = 1e-6
 
 
@@ -43,16 +46,22 @@ def check_eps(eps: float | Tensor, norm: Norm, net: Frozen, x0: Tensor, levels: 
     step = 1.0 if norm.counts else 0.0 if levels is None else float(widths.min()) / (levels - 1)
     if largest < step * (1 - ROUNDING):
         what = "one input element" if norm.counts else f"one of the {levels} levels of the inputs, {step:.4g}"
-        remedy = "a larger eps" if norm.counts else "a larger eps, or no levels (`--levels 0` at the command line)"
-        raise ValueError(f"eps {largest:g} is less than {what}, so that no input could change; give {remedy}.")
+        scaled = largest * float(widths.max())
+        meant = "" if norm.counts or scaled < step else f"; {largest:.4g} for inputs in 0 to 1 is {scaled:.4g} here"
+        raise ValueError(f"eps {largest:g} is less than {what}, so no input could change{meant}; give a larger eps.")
     most = float(widths.max())
     if norm.is_box and least > most * (1 + ROUNDING):
-        hint = f"did you mean {least:g}/255?" if least <= 255 * most else "give a smaller one."
+        hint = f"did you mean {least:g}/255?" if least <= 255 * most and most <= 2 else "give a smaller one."
         raise ValueError(
             f"eps {least:g} is larger than the width of the inputs' range, {_ends(low, high)}, so that it allows any "
             f"change; {hint}"
         )
     bytes_like = float(low.min()) == 0 and float(high.max()) == BYTES
+    if norm.is_box and bytes_like and largest < TOO_SMALL:
+        raise ValueError(
+            f"eps {largest:g} is less than a twentieth of an 8-bit level of inputs in {_ends(low, high)}; did you mean "
+            f"{largest * BYTES:.4g}?"
+        )
     if not norm.counts and bytes_like and largest < 1 - ROUNDING:
         warnings.warn(
             f"eps {largest:g} is less than one 8-bit level of inputs in {_ends(low, high)}; an eps of {largest:g} for "
@@ -62,9 +71,11 @@ def check_eps(eps: float | Tensor, norm: Norm, net: Frozen, x0: Tensor, levels: 
         )
 
 
-def eps_or_default(eps: Any, norm: str) -> Any:
-    """The given eps, or the norm's default."""
-    return DEFAULT_EPS[norm] if eps is None else eps
+def eps_or_default(eps: Any, norm: str, unit: float = 1.0) -> Any:
+    """The given eps, or the norm's default for inputs whose bounds are `unit` wide."""
+    if eps is not None:
+        return eps
+    return DEFAULT_EPS[norm] * (1 if norm == "l0" else unit)
 
 
 def _ends(low: Tensor, high: Tensor) -> str:

@@ -235,3 +235,39 @@ def test_bad_input_is_refused(changed, words, brief):
     shown = []
     with pytest.raises((ValueError, TypeError), match=words):
         inputopt.evaluate(net, x, y, progress=lambda *what: shown.append(what), **changed)
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+def test_the_default_distance_is_scaled_to_the_bounds(norm):
+    x, y = known_inputs(count=12)
+    unit = inputopt.Frozen(small_net())
+    wide = inputopt.Frozen(lambda x: small_net()(x / 255), bounds=(0, 255))
+    one = inputopt.evaluate(unit, x, y, norm=norm, preset="quick")
+    other = inputopt.evaluate(wide, 255 * x, y, norm=norm, preset="quick")
+    assert other.settings["eps"] == pytest.approx(255 * one.settings["eps"])
+    assert other.robust.tolist() == one.robust.tolist()
+
+
+def test_a_distance_meant_for_other_bounds_is_refused():
+    x, y = known_inputs(count=4)
+    wide = inputopt.Frozen(lambda x: small_net()(x / 255), bounds=(0, 255))
+    with pytest.raises(ValueError, match=r"did you mean 8\?"):
+        inputopt.evaluate(wide, 255 * x, y, eps=8 / 255)
+    with pytest.raises(ValueError, match=r"0\.03137 for inputs in 0 to 1 is 8 here"):
+        inputopt.evaluate(wide, (255 * x).round(), y, eps=8 / 255, levels=256)
+
+
+def test_examples_that_only_labels_lead_to_lie_beyond_the_boundary():
+    """At the boundary the class would depend on the rounding of the batch that an input is in."""
+    net, (x, y) = small_net(), known_inputs(count=12)
+
+    def labels(x):
+        return torch.nn.functional.one_hot(net(x).argmax(1), 6).to(x)
+
+    report = inputopt.evaluate(labels, x, y, norm="l2", eps=2.0, preset="quick")
+    fooled = ~report.robust
+    assert bool(fooled.any())
+    with torch.no_grad():
+        ranked = net(report.x[fooled]).sort(1).values
+    assert bool((ranked[:, -1] - ranked[:, -2] > 1e-4).all())
+    assert not {"batch_dependence", "unconfirmed_success"} & {each.id for each in report.indicators}

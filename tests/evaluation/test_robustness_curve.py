@@ -11,7 +11,7 @@ from PIL import Image
 
 import inputopt
 from inputopt import attacks
-from inputopt.evaluation.robustness_curve import curve_of, robustness_area
+from inputopt.evaluation.curve_figure import curve_of, robustness_area
 from inputopt.search.inputs import InputoptWarning
 from inputopt.wilson_interval import wilson
 
@@ -160,3 +160,19 @@ def test_a_network_without_a_derivative_has_repaired_gradients_alone():
     assert curve.accuracy(0.3) < 0.2
     with pytest.raises(ValueError, match="omit target"):
         inputopt.robustness_curve(jpeg, x, y, "linf", attack, target=3, adapt=True)
+
+
+def test_curves_of_several_networks_share_a_figure_up_to_the_furthest_distance():
+    x, y = known_inputs()
+    attack = {"DDN": attacks.DDN(steps=20)}
+    near, far = (inputopt.robustness_curve(net, x, y, "l2", attack) for net in (small_net(), small_net(seed=3)))
+    figure = inputopt.compare_curves({"one": near, "other": far})
+    axes = figure.axes[0]
+    assert [line.get_label().split(" (")[0] for line in axes.lines] == ["one", "other"]
+    furthest = max(near.furthest, far.furthest)
+    assert axes.get_xlim()[1] == pytest.approx(1.05 * furthest)
+    with pytest.raises(ValueError, match="in the same norm"):
+        inputopt.compare_curves({})
+    other = inputopt.robustness_curve(small_net(), x, y, "linf", {"FMN": attacks.FMN("linf", steps=5)})
+    with pytest.raises(ValueError, match="l2, linf"):
+        inputopt.compare_curves({"one": near, "other": other})

@@ -328,3 +328,13 @@ def test_a_contact_sheet_names_every_image():
     seen = digits_net()(digits().held_x[:10]).argmax(1).tolist()
     assert [title.split()[0] for title in titles] == [str(number) for number in seen]
     assert len(figure.axes) == 12
+
+
+def test_values_outside_of_black_and_white_are_refused(tmp_path):
+    x = torch.full((1, 4, 4), 200.0)
+    with pytest.raises(ValueError, match="give its bounds"):
+        inputopt.Picture(x).save(tmp_path / "x.png")
+    inputopt.Picture(x, bounds=(0, 255)).save(tmp_path / "x.png")
+    assert float(inputopt.read_photo(tmp_path / "x.png").max()) == pytest.approx(200 / 255)
+    with pytest.raises(ValueError, match="bounds"):
+        inputopt.pairs_sheet(x[None], x[None], lambda x: x.flatten(1)[:, :3])

@@ -80,7 +80,7 @@ def run_attack(options: argparse.Namespace) -> int:
     if target is not None:  # inputs of the target class are left out
         x, data = x[data.y != target], data.without(target)
     y = data.y
-    attack = kind(**settings, levels=levels_of(options, net, x))
+    attack = kind(**{**settings, "eps": distance(options, net.unit)}, levels=levels_of(options, net, x))
     with torch.no_grad():
         clean = net(x)
     known = clean.argmax(1) == y

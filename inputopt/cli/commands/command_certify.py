@@ -57,10 +57,11 @@ def run_certify(options: argparse.Namespace) -> int:
         raise ValueError("--draws applies to a smoothed classifier; give --sigma too.")
     if options.sigma is not None and (options.norm != "l2" or "budget" in options.given):
         raise ValueError("--sigma certifies in l2 by random draws; use --norm l2, and omit --budget.")
-    eps = distance(options)
+    distance(options)  # checked before anything is read
     out = writable(options.out, FILE)
     data = chosen_data(options)
     net = find_network(options)
+    eps = distance(options, net.unit)
     data, x = data.read(net)
     rows, text, values = (_bounds if options.sigma is None else _smoothed)(options, net, data, x, eps)
     values = {"norm": options.norm, "eps": eps, **data.plain(), **values}

@@ -25,9 +25,10 @@ from inputopt.cli.model_arguments import check_cpu
 from inputopt.cli.output import finish, stderr_bar, writable
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.document.reproduce import reproduce
+from inputopt.evaluation.curve_figure import curve_of
 from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.robustness_curve import curve_of, robustness_curve
+from inputopt.evaluation.robustness_curve import robustness_curve
 from inputopt.files import blank_figure, save_figure, write_text
 from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen

@@ -222,7 +222,7 @@ def _layers(options: argparse.Namespace) -> dict[str, float]:
     """
     check_name(options.model)
     if options.photo is None and not options.model.startswith("digits"):
-        raise ValueError(f"{options.model} has no default photo; give an image file.")
+        raise ValueError(f"{options.model} has no default photo; give an image file after the network.")
     found: dict[str, float] | None = options.layers
     if found is None and options.model not in LAYERS:
         raise ValueError(

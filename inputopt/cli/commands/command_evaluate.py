@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,11 @@ def add_commands(commands: Any) -> None:
         metavar="SHARE",
         help="exit status 1 if the robust accuracy is below this share, such as 0.4; for continuous integration (none)",
     )
+    command.add_argument(
+        "--fail-on-doubt",
+        action="store_true",
+        help="exit status 1 if an indicator gives an open reason to doubt the figure (off)",
+    )
     command.add_argument("--title", help="name of the model on the page of --report (that of MODEL)")
     add_distance(command)
     command.set_defaults(run=run_evaluate)
@@ -103,13 +109,13 @@ def levels_of(options: argparse.Namespace, net: Frozen, x: Tensor) -> int | None
     return 256 if are_images(x, net.bounds) else None
 
 
-def distance(options: argparse.Namespace) -> float:
-    """The given eps, or the norm's default.
+def distance(options: argparse.Namespace, unit: float = 1.0) -> float:
+    """The given eps, or the norm's default for inputs whose bounds are `unit` wide.
 
     Raises:
         ValueError: the norm is L0 and eps is not a whole number.
     """
-    eps = float(eps_or_default(options.eps, options.norm))
+    eps = float(eps_or_default(options.eps, options.norm, unit))
     if options.norm == "l0" and eps != round(eps):
         raise ValueError(f"--eps must be a whole number in l0, which counts changed input elements, not {eps:g}.")
     return eps
@@ -118,16 +124,16 @@ def distance(options: argparse.Namespace) -> float:
 def run_evaluate(options: argparse.Namespace) -> int:
     """Run a protocol; print one row per attack and the warnings, and save the report and a sheet of image pairs.
 
-    Return 1 if the robust accuracy is below --fail-under.
+    Return 1 if the robust accuracy is below --fail-under, or in doubt with --fail-on-doubt.
     """
-    eps = distance(options)
+    distance(options)  # checked before anything is read
     out = writable(options.out, "evaluation.png", "evaluation/report.json", "evaluation/x.safetensors")
     page = None if options.report is None else check_writable(options.report, "choose another path with --report")
     data = chosen_data(options)
     writable(out, *(f"evaluation/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     data, x = data.read(net)
-    levels = levels_of(options, net, x)
+    levels, eps = levels_of(options, net, x), distance(options, net.unit)
     with attack_bar(len(find_protocol(options.preset, options.norm))) as progress:
         report = evaluate(
             net,
@@ -151,12 +157,23 @@ def run_evaluate(options: argparse.Namespace) -> int:
         report.save_html(page, net, x, class_names=net.facts.class_names, title=options.title, names=data.names)
         written.append(page)
     text = f"{data.described()}\n\n{report_text(report)}{rounding_note(net, report.x, data.y, fooled, levels)}"
-    too_low = options.fail_under is not None and report.robust_accuracy < options.fail_under
-    if too_low:
-        least = percent(options.fail_under)
-        text += f"\n\nrobust accuracy {percent(report.robust_accuracy)} is below {least} (--fail-under)"
     finish(options, text, report.as_plain(), written)
-    return int(too_low)
+    reasons = failed_gates(options, report)
+    for reason in reasons:
+        print(reason, file=sys.stderr)
+    return int(bool(reasons))
+
+
+def failed_gates(options: argparse.Namespace, report: Report) -> list[str]:
+    """Why the exit status is 1, by --fail-under and --fail-on-doubt; empty if it is 0."""
+    found = []
+    if options.fail_under is not None and report.robust_accuracy < options.fail_under:
+        share, least = percent(report.robust_accuracy), percent(options.fail_under)
+        found.append(f"robust accuracy {share} is below {least} (--fail-under)")
+    open_ones = [each.id for each in report.indicators if each.is_open]
+    if options.fail_on_doubt and open_ones:
+        found.append(f"indicators give reason to doubt the figure: {', '.join(open_ones)} (--fail-on-doubt)")
+    return found
 
 
 def _origin(data: Data, seed: int) -> dict[str, Any]:

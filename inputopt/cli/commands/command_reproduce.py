@@ -91,9 +91,11 @@ def as_text(found: Reproduction) -> str:
 def verdict(found: Reproduction) -> str:
     """Summary of the comparison in one sentence."""
     contradicted = sum(bool(row.figure.contradicted) for row in found.rows)
+    total, differing = len(found.rows), len(found.mismatches)
+    differ = f"; {differing} differ" if differing else ""
     return (
-        f"{len(found.rows) - len(found.mismatches)} of {len(found.rows)} figures reproduced to the last printed digit; "
-        f"for {contradicted} of them the printed value contradicts the document's formulas, whose result is compared."
+        f"{total - differing - contradicted} of {total} figures reproduced to the last printed digit; the other "
+        f"{contradicted} contradict the document's formulas in print, and the formulas' results are compared{differ}."
     )
 
 

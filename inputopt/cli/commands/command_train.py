@@ -34,6 +34,9 @@ from inputopt.zoo.digits import CLASS_NAMES, load_digits
 from inputopt.zoo.training_recipes import HELD_OUT_DIGITS, RECIPES, accuracy, write
 
 NETWORKS = ["mlp", *RECIPES]
+FEW = 8
+"""Most numbers of an example that the card writes out."""
+
 FILES = ("weights.safetensors", "card.md", "error.png")
 DATA = "a .csv table, an .npz file with arrays x and y, a folder with a subfolder per class, or digits"
 OWN = ("label", "hidden", "activation", "epochs", "batch", "learning_rate", "holdout", "resize")
@@ -261,7 +264,16 @@ def _card(options: argparse.Namespace, net: MLP, examples: _Examples, accuracies
         "accuracy": accuracies,
         "made with": f"torch {torch.__version__}, by `inputopt train`",
     }
-    return "# mlp\n\n| | |\n|---|---|\n" + "".join(f"| {name} | {text} |\n" for name, text in rows.items())
+    numbers = ", ".join(["0.0"] * net.sizes[0] if net.sizes[0] <= FEW else ["..."])
+    use = (
+        "```python\nimport inputopt, torch\n\n"
+        f"net = inputopt.load({str(options.out / FILES[0])!r})\n"
+        f"row = torch.tensor([[{numbers}]])  # an example, as in the data\n"
+        "index = int(net(row).argmax(1))\n"
+        "print(inputopt.Frozen(net).facts.class_names[index])\n```\n"
+    )
+    table = "".join(f"| {name} | {text} |\n" for name, text in rows.items())
+    return f"# mlp\n\n| | |\n|---|---|\n{table}\nTo use it:\n\n{use}"
 
 
 def _status(ended: str) -> int:

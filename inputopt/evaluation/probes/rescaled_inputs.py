@@ -26,6 +26,12 @@ MNIST = ((0.1307,), (0.3081,))
 HALF = ((0.5,), (0.5,))
 """Normalisation from [0, 1] to [-1, 1]."""
 
+LEAST = 16
+"""Fewest inputs from which a gain of accuracy is concluded."""
+
+LARGEST_UNIT, UNIT_ONLY = 16.0, ("multiplied by 255",)
+"""Inputs with larger elements are no images in [0, 1] or normalised ones, so these changes make no sense."""
+
 Change = Callable[[Tensor], Tensor]
 
 
@@ -83,10 +89,15 @@ def _values(each: tuple[float, ...], x: Tensor) -> Tensor:
 @torch.no_grad()
 def rescaled_inputs(net: Frozen, problem: Problem) -> RescaledInputs | None:
     """The change with the highest accuracy on at most `EXAMPLES` inputs; None if the model takes none of them."""
+    if len(problem.x0) < LEAST:
+        return None
     part = take(problem, spaced(len(problem.x0), EXAMPLES, problem.x0.device))
     plain = _accuracy(net, part.x0, part.label)
     best: RescaledInputs | None = None
+    wide = float(part.x0.max()) > LARGEST_UNIT
     for name, change in changes(tuple(part.x0.shape[1:])).items():
+        if wide and name in UNIT_ONLY:
+            continue
         try:
             accuracy = _accuracy(net, change(part.x0).contiguous(), part.label)
         except ValueError:  # the model refuses such inputs, for example transposed ones

@@ -61,7 +61,8 @@ def with_applied(
         replace(
             each,
             applied=" ".join(filter(None, (each.applied, texts.get(each.id, "")))),
-            effect=effects.get(each.id, each.effect),
+            # attacks that an indicator does not affect need no remedy that finds more
+            effect=each.effect if each.effect == "not affected" and not lowered else effects.get(each.id, each.effect),
         )
         for each in found
     )

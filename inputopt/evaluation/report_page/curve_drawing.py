@@ -9,9 +9,9 @@ from markupsafe import Markup
 from torch import Tensor
 
 from inputopt.evaluation.confidence import Interval, wilson
+from inputopt.evaluation.curve_figure import curve_of
 from inputopt.evaluation.report_page.svg_marks import element, joined, ticks
 from inputopt.evaluation.report_text import eps_text, with_interval
-from inputopt.evaluation.robustness_curve import curve_of
 
 LEFT, RIGHT, TOP, BOTTOM = 50.0, 14.0, 28.0, 48.0
 SHARE_SHOWN = 0.98

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from inputopt.evaluation.report import Report
 from inputopt.evaluation.robustness_curve import RobustnessCurve
 from inputopt.evaluation.threat import Threat
 from inputopt.nets.frozen import Frozen
-from inputopt.search.inputs import check_problem
+from inputopt.search.inputs import InputoptWarning, check_problem
 from inputopt.search.norms import find_norm
 
 QUERIES = 300
@@ -73,7 +74,9 @@ def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDista
     )
     started, part = time.perf_counter(), x0[rows]
     label = None if report.label is None else report.label[rows]
-    found = attack(net, part, label, seed=seed, ids=rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputoptWarning)  # the report's indicators say more
+        found = attack(net, part, label, seed=seed, ids=rows)
     candidates = [(found.x, found.distance)]
     candidates.append((report.x[rows], torch.where(_fooled(report)[rows], norm.size(report.x[rows] - part), torch.inf)))
     repaired = report.robust_accuracy < (report.robust_accuracy_before_adapting or 0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from inputopt.evaluation.indicators.indicator import Effect
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_text import eps_text, levels_text, percent, threat_model, with_interval
+from inputopt.evaluation.report_text import eps_text, levels_text, percent, threat_model, unit_range, with_interval
 
 BUDGETS = {
     "linf": "each of their values may change by up to {eps}",
@@ -64,12 +64,20 @@ def _upper_bound(report: Report) -> str:
     settings = report.settings
     if "norm" not in settings:
         return f"At most {percent(report.robust_accuracy)} of the inputs are still classified correctly under attack."
-    eps = eps_text(settings["eps"])
+    eps = f"{eps_text(settings['eps'], unit_range(settings))}{_of_range(settings)}"
     budget = BUDGETS.get(settings["norm"], f"they may change by up to {{eps}} ({threat_model(settings)})")
     return (
         f"At most {percent(report.robust_accuracy)} of the inputs are still classified correctly when "
         f"{budget.format(eps=eps)}{_of_levels(settings)}."
     )
+
+
+def _of_range(settings: dict[str, Any]) -> str:
+    """The range of the inputs, unless it is 0 to 1."""
+    bounds = settings.get("model", {}).get("bounds")
+    if unit_range(settings) or settings["norm"] == "l0" or any(isinstance(end, list) for end in bounds):
+        return ""
+    return f", of a range of {bounds[0]:g} to {bounds[1]:g},"
 
 
 def _of_levels(settings: dict[str, Any]) -> str:
