@@ -174,3 +174,17 @@ def test_without_branches_they_cannot_be_dropped():
         inputopt.visualize(inputopt.load("digits-cnn"), inputopt.Class(3), 28, 2, colours=1, drop_branches=0.3)
     with pytest.raises(ValueError, match="drop_branches must be at least 0 and below 1, not 1"):
         inputopt.visualize(inputopt.load("digits-cnn"), inputopt.Class(3), 28, 2, colours=1, drop_branches=1)
+
+
+def test_a_picture_of_a_large_network_is_bitwise_the_same_in_any_batch_and_with_any_number_of_threads():
+    net, settings = frozen_lite0(), {"size": 96, "steps": 3, "drop_branches": 0.5, "mirror": True, "initial_scale": 1.0}
+    before, found = torch.get_num_threads(), []
+    try:
+        for threads, classes in ((1, [7, 3, 5]), (2, [3, 5, 7]), (2, 5)):
+            torch.set_num_threads(threads)
+            made = inputopt.visualize(net, inputopt.Class(classes), **settings)
+            found.append(made if classes == 5 else made[classes.index(5)])
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0].x, found[1].x)
+    assert torch.equal(found[0].x, found[2].x)

@@ -75,7 +75,11 @@ def add_distance(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
-    command.add_argument("--eps", type=number(0), help=f"maximum distance, such as 0.1 or 8/255 ({EPS_TEXT})")
+    command.add_argument(
+        "--eps",
+        type=number(0),
+        help=f"maximum distance in the units of the inputs, such as 8/255, or 8 for inputs in 0 to 255 ({EPS_TEXT})",
+    )
     add_levels(command)
     add_common(command, "out")
 

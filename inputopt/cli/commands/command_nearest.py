@@ -56,7 +56,7 @@ def add_commands(commands: Any) -> None:
         "--norm", type=choice("norm", NORMS), default="l2", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
     command.add_argument(
-        "--queries", type=whole(), default=1000, help="queries per input, for minimalnorm (%(default)s)"
+        "--queries", type=whole(), default=1000, help="queries per input, for minimalnorm and hopskipjump (%(default)s)"
     )
     command.add_argument("--steps", type=whole(), help="number of steps of the other attacks (that of each attack)")
     command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")

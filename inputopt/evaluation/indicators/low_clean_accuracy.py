@@ -28,7 +28,7 @@ def low_clean_accuracy(evidence: Evidence) -> Indicator | None:
             clean,
             f"Clean accuracy is {as_given}, and {accuracy_text(found.accuracy, found.count)} for inputs that are "
             f"{found.change}: the model is given its inputs in the wrong form.",
-            f"Give it inputs that are {found.change}, for example by mean= and std= of Frozen.",
+            f"Give it inputs that are {found.change}, for example by mean= and std= of Frozen (`--mean`, `--std`).",
             LOW,
         )
     if len(evidence.correct) >= INPUTS and clean <= CHANCE / evidence.traits.classes:

@@ -27,18 +27,17 @@ Found = TypeVar("Found")
 class RowThreads:
     """Evaluates each row alone, as many at the same time as there are workers.
 
-    On a CPU a thread per row is faster than several threads in each of the network's operations, if a row is much work:
-    no operation waits for the others. Each row is computed as if it were searched alone, on any number of cores.
+    On a CPU a thread per row is faster than several threads in each of the network's operations, unless a row is very
+    much work: no operation waits for the others. Each row is computed as if it were searched alone, on any number of
+    cores.
 
     Attributes:
         oracle: evaluates one row at a time, from several threads; its meter counts what it runs.
         pool: runs the rows.
-        threads: number of threads that torch may use in each worker.
     """
 
     oracle: Oracle
     pool: ThreadPoolExecutor
-    threads: int = 1
     _problem: Problem | None = field(default=None, init=False)
     _rows: list[Problem] = field(default_factory=list, init=False)
 
@@ -66,7 +65,7 @@ class RowThreads:
         return [future.result() for future in futures]
 
     def _run(self, call: Callable[[], Found]) -> Found:
-        with shared_threads(self.threads):
+        with shared_threads(1):
             return call()
 
 
@@ -81,20 +80,22 @@ def _joined(rows: Sequence[Evaluation]) -> Evaluation:
     return Evaluation(x, outputs, loss, success, valid=valid)
 
 
+LARGE = 2e9
+"""Floating-point operations of a row from which on several threads in each operation are faster."""
+
+
 @contextmanager
 def by_rows(oracle: Oracle, net: Frozen, x: Tensor) -> Iterator[Oracle]:
-    """Context with an oracle for rows like those of x [B, ...]: in threads if each is much work, else `oracle` itself.
+    """Context with an oracle for rows like those of x [B, ...]: each in a thread, or `oracle` itself.
 
-    In threads if there are several, on a CPU, and the network is large and deterministic. The rule does not depend on
-    the number of cores, so that the same call gives the same results everywhere.
+    In threads on a CPU, if a forward of a row is from `SMALL` to `LARGE` operations, and the network is deterministic;
+    single rows too, so that the result depends neither on the batch nor on the number of cores.
     """
-    if len(x) < 2 or x.device.type != "cpu" or net.is_random or _operations(net, x[:1]) < SMALL:
+    if x.device.type != "cpu" or net.is_random or not SMALL <= _operations(net, x[:1]) < LARGE:
         yield oracle
         return
-    cores = torch.get_num_threads()
-    workers = min(cores, len(x))
-    with ThreadPoolExecutor(workers) as pool:
-        yield RowThreads(oracle, pool, max(1, cores // workers))
+    with ThreadPoolExecutor(min(torch.get_num_threads(), len(x))) as pool:
+        yield RowThreads(oracle, pool)
 
 
 @torch.no_grad()

@@ -71,7 +71,7 @@ def test_each_row_is_as_if_it_were_searched_alone(stop, monkeypatch):
     assert len(THREADS) == 2
     for row in range(ROWS):
         rows = slice(row, row + 1)
-        alone = search(net, Problem(problem.x0[rows], problem.label[rows], problem.ids[rows]), False, stop)
+        alone = search(net, Problem(problem.x0[rows], problem.label[rows], problem.ids[rows]), stop=stop)
         for name in ("x", "success", "logits", "loss", "forwards", "backwards"):
             assert torch.equal(getattr(found, name)[rows], getattr(alone, name)), name
     assert [each.index for each in snapshots] == list(range(len(snapshots)))
