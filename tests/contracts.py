@@ -468,10 +468,14 @@ def recipe_takes_any_rank(recipe: Recipe) -> None:
 
 
 def recipe_does_not_see_the_batch(recipe: Recipe) -> None:
-    """A batch = some of it = permuted: counts exactly, numbers to 1e-9 in float64."""
+    """A batch = some of it = permuted: counts exactly, numbers to 1e-4 in float64.
+
+    On some processors a matrix product rounds by the size of the batch, and a step that ends near a boundary (FMN)
+    enlarges that by ten orders of magnitude; a row that saw another one would differ in the first digit.
+    """
     whole = recipe(small_net())
     for rows in recipe.cuts:
-        assert_same(recipe.run(small_net(), (1, 3, 4), 0, rows), take(whole, torch.tensor(rows)), 1e-9)
+        assert_same(recipe.run(small_net(), (1, 3, 4), 0, rows), take(whole, torch.tensor(rows)), 1e-4)
 
 
 def recipe_leaves_the_model_alone(recipe: Recipe) -> None:

@@ -226,6 +226,7 @@ TABLE = {
         "attack_cross_entropy": lambda: logits.attack_cross_entropy,
         "margin": lambda: logits.margin,
         "logit_difference": lambda: logits.logit_difference,
+        "target_output": lambda: logits.target_output,
         "dlr": lambda: dlr.dlr,
         "relative_margin": lambda: dlr.relative_margin,
         "hinge": lambda: logits.hinge(10.0),

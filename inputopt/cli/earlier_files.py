@@ -37,8 +37,8 @@ class Replaced:
         """A line for the terminal; empty if there was no earlier run."""
         if not self.overwritten and not self.removed:
             return ""
-        gone = f", {self.removed} removed" if self.removed else ""
-        return f"replaced the results of an earlier run (files: {self.overwritten} overwritten{gone})"
+        gone = f", and the {self.removed} others were removed" if self.removed else ""
+        return f"replaced the results of an earlier run: {self.overwritten} files were overwritten{gone}"
 
 
 def replace_earlier(verb: str, folder: Path, written: Iterable[Path]) -> Replaced:

@@ -16,9 +16,6 @@ from inputopt.search.objectives.logits import margin
 from inputopt.search.result import Result, best_of
 from inputopt.search.steps.bisection import BisectionStep
 
-BEYOND = 0.01
-"""Share of the distance by which the final input lies beyond the boundary, as far as eps allows it."""
-
 
 @dataclass(frozen=True)
 class DecisionSearch(Attack):
@@ -48,8 +45,4 @@ class DecisionSearch(Attack):
         unlimited = region_of_radius(run.problem, torch.full_like(eps, torch.inf), run.norm, run.net)
         wide = replace(run, attack=attack, problem=replace(run.problem, region=unlimited))
         at_x0 = run.search(margin, BisectionStep(run.norm), run.problem.x0, 0)
-        best = best_of(at_x0, attack._search(wide), lambda new, old: new.success & (new.distance <= eps))
-        # at the boundary the class depends on rounding; further on, and still within eps, it does not
-        beyond = run.problem.x0 + (1 + BEYOND) * (best.x - run.problem.x0)
-        further = run.search(margin, BisectionStep(run.norm), beyond, 0)  # which projects it into the ball
-        return best_of(best, further, lambda new, old: old.success & new.success)
+        return best_of(at_x0, attack._search(wide), lambda new, old: new.success & (new.distance <= eps))

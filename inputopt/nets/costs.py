@@ -162,7 +162,7 @@ _SOFTMAX = Cost(
     torch=functional.cross_entropy,
     value=lambda Z, O, T: np.logaddexp.reduce(O, axis=-1) - (_one_hot(O, T) * O).sum(-1),
     slope=lambda O, T: _softmax(O) - _one_hot(O, T),
-    formula="-log of the target class's softmax",
+    formula="minus the log of the target class's softmax",
     slope_formula="softmax - (1 at the target class)",
     error=_softmax_error,
     class_targets=True,

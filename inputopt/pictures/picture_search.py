@@ -17,7 +17,8 @@ from inputopt.search.goals import never
 from inputopt.search.host_sync import immediate
 from inputopt.search.loop import Interrupted, Stop, Watch, at_the_end, latest, optimise
 from inputopt.search.objectives.objective import LOGITS, Objective
-from inputopt.search.oracles import Autograd, by_rows, with_relu_redirect
+from inputopt.search.oracles import Autograd, with_relu_redirect
+from inputopt.search.oracles.row_threads import by_rows
 from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 from inputopt.search.rows import take

@@ -22,6 +22,9 @@ BYTES = 255.0
 TOO_SMALL = 0.05
 """Largest eps in Linf that is refused for such inputs."""
 
+UNIT = 2.0
+"""Largest width of bounds such as 0 to 1 or -1 to 1, within which distances are given as fractions."""
+
 ROUNDING = 1e-6
 
 
@@ -46,12 +49,15 @@ def check_eps(eps: float | Tensor, norm: Norm, net: Frozen, x0: Tensor, levels: 
     step = 1.0 if norm.counts else 0.0 if levels is None else float(widths.min()) / (levels - 1)
     if largest < step * (1 - ROUNDING):
         what = "one input element" if norm.counts else f"one of the {levels} levels of the inputs, {step:.4g}"
-        scaled = largest * float(widths.max())
-        meant = "" if norm.counts or scaled < step else f"; {largest:.4g} for inputs in 0 to 1 is {scaled:.4g} here"
-        raise ValueError(f"eps {largest:g} is less than {what}, so no input could change{meant}; give a larger eps.")
+        remedy, scaled = "a larger eps", largest * float(widths.max())
+        if not norm.counts and float(widths.max()) <= UNIT:
+            remedy += ", or no levels (`--levels 0` at the command line)"
+        elif not norm.counts and scaled >= step:
+            remedy += f": {largest:.4g} for inputs in 0 to 1 is {scaled:.4g} here"
+        raise ValueError(f"eps {largest:g} is less than {what}, so that no input could change; give {remedy}.")
     most = float(widths.max())
     if norm.is_box and least > most * (1 + ROUNDING):
-        hint = f"did you mean {least:g}/255?" if least <= 255 * most and most <= 2 else "give a smaller one."
+        hint = f"did you mean {least:g}/255?" if least <= 255 * most and most <= UNIT else "give a smaller one."
         raise ValueError(
             f"eps {least:g} is larger than the width of the inputs' range, {_ends(low, high)}, so that it allows any "
             f"change; {hint}"

@@ -38,6 +38,9 @@ LEAST_QUERIES = 30
 LEAST, MOST = 10, 10_000
 """Fewest and most directions that a normal is estimated from."""
 
+BEYOND = 1e-3
+"""Share of its distance by which the point found lies beyond the boundary."""
+
 FIRST_RADIUS = 0.1
 """Radius of the first estimate, as a fraction of the bounds' width."""
 
@@ -100,8 +103,9 @@ class HopSkipJump(MinimalNormAttack):
         rows = (found.success & (found.distance > 0)).nonzero()[:, 0]
         if not len(rows):
             return found
-        walked = self._walked(_rows_of(run, rows), take(found, rows), self.queries - STARTS - 2)
-        return scatter(found, rows, walked, nearer)
+        part = _rows_of(run, rows)
+        walked = beyond_boundary(part, self._walked(part, take(found, rows), self.queries - STARTS - 3))
+        return scatter(found, rows, walked, lambda new, old: new.success)
 
     def _walked(self, run: AttackRun, found: Result, queries: int) -> Result:
         """Walk along the boundary from misclassified inputs; every round is charged the most that it can cost."""
@@ -145,6 +149,16 @@ def _jump(run: AttackRun, near: Result, direction: Tensor, length: Tensor) -> Re
     jumped = run.search_nearest(margin, HalvingStep(), ends, JUMPS, around, stop=on_success)
     jumped = replace(jumped, distance=run.norm.size(jumped.x - run.problem.x0))
     return best_of(near, jumped, lambda new, old: new.success)
+
+
+def beyond_boundary(run: AttackRun, found: Result) -> Result:
+    """The points moved on by a thousandth of their distance, where that is misclassified too.
+
+    On the boundary itself the class depends on rounding, and so on the batch that a point is evaluated in.
+    """
+    ends = run.problem.x0 + (1 + BEYOND) * (found.x - run.problem.x0)
+    moved = run.search_nearest(margin, HalvingStep(), ends, 0)
+    return best_of(found, moved, lambda new, old: old.success & new.success)
 
 
 def _rows_of(run: AttackRun, rows: Tensor) -> AttackRun:

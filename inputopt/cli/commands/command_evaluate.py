@@ -161,10 +161,10 @@ def run_evaluate(options: argparse.Namespace) -> int:
         report.save_html(page, net, x, class_names=net.facts.class_names, title=options.title, names=data.names)
         written.append(page)
     text = f"{data.described()}\n\n{report_text(report)}{rounding_note(net, report.x, data.y, fooled, levels)}"
-    finish(options, text, report.as_plain(), written)
     reasons = failed_gates(options, report)
-    for reason in reasons:
-        print(reason, file=sys.stderr)
+    finish(options, "\n\n".join([text, *reasons]), report.as_plain(), written)
+    if options.json or options.quiet:  # the text is not shown
+        print(*reasons, sep="\n", end="\n" if reasons else "", file=sys.stderr)
     return int(bool(reasons))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -267,7 +268,7 @@ def _card(options: argparse.Namespace, net: MLP, examples: _Examples, accuracies
     numbers = ", ".join(["0.0"] * net.sizes[0] if net.sizes[0] <= FEW else ["..."])
     use = (
         "```python\nimport inputopt, torch\n\n"
-        f"net = inputopt.load({str(options.out / FILES[0])!r})\n"
+        f"net = inputopt.load({str(Path(options.out) / FILES[0])!r})\n"
         f"row = torch.tensor([[{numbers}]])  # an example, as in the data\n"
         "index = int(net(row).argmax(1))\n"
         "print(inputopt.Frozen(net).facts.class_names[index])\n```\n"

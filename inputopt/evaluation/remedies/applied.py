@@ -55,14 +55,16 @@ def with_applied(
     texts = {name: told if name == main else f"See {main} for the remedies." for name in ADAPTABLE}
     effect: Effect = "lowered" if lowered else "unchanged" if left else "not affected"
     effects: dict[str, Effect] = dict.fromkeys(texts, effect)
+    # attacks that no indicator affects need no remedy that finds more
+    asked = [each for each in found if each.id in ADAPTABLE]
+    closed = asked if not lowered and all(each.effect == "not affected" for each in asked) else []
     if adapted.rejection is not None:
         texts[REJECT], effects[REJECT] = str(adapted.rejection), "measured"
     return tuple(
         replace(
             each,
             applied=" ".join(filter(None, (each.applied, texts.get(each.id, "")))),
-            # attacks that an indicator does not affect need no remedy that finds more
-            effect=each.effect if each.effect == "not affected" and not lowered else effects.get(each.id, each.effect),
+            effect=each.effect if each in closed else effects.get(each.id, each.effect),
         )
         for each in found
     )

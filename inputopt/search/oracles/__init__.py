@@ -3,7 +3,6 @@
 from inputopt.search.oracles.autograd_oracle import Autograd
 from inputopt.search.oracles.linearised import NearestBoundary
 from inputopt.search.oracles.oracle import Oracle, Vjp
-from inputopt.search.oracles.row_threads import by_rows
 from inputopt.search.oracles.tiled import Tiled
 from inputopt.search.oracles.wrappers import WrappedOracle, confirmed, finished, skipping_evaluation, with_relu_redirect
 
@@ -14,7 +13,6 @@ __all__ = [
     "Tiled",
     "Vjp",
     "WrappedOracle",
-    "by_rows",
     "confirmed",
     "finished",
     "skipping_evaluation",

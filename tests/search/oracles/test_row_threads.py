@@ -12,8 +12,8 @@ from inputopt.nets.model_errors import ModelError
 from inputopt.search.goals import wrong
 from inputopt.search.loop import Interrupted, at_the_end, on_success, optimise
 from inputopt.search.objectives.logits import margin
-from inputopt.search.oracles import Autograd, by_rows, row_threads
-from inputopt.search.oracles.row_threads import RowThreads
+from inputopt.search.oracles import Autograd, row_threads
+from inputopt.search.oracles.row_threads import RowThreads, by_rows
 from inputopt.search.problem import Problem
 from inputopt.search.projections import in_box
 from inputopt.search.steps.directions import sign
