@@ -154,7 +154,9 @@ def nearest_attack(name, norm, row):
         assert bool(found.success.any())
         return found
 
-    return Recipe(run, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=row.seeded)
+    # FMN amplifies how some processors round a product by the size of the batch: by ten orders of magnitude in 20 steps
+    tolerance = 1e-4 if name == "FMN" else 1e-9
+    return Recipe(run, cuts=([3, 1], [4, 3, 2, 1, 0]), seeded=row.seeded, tolerance=tolerance)
 
 
 def a_run():

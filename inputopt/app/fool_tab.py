@@ -80,8 +80,8 @@ class FoolTab:
 
     def __init__(self) -> None:
         image, status, views = _first_view()
-        self.image, self.loaded = gr.State(image), gr.State(Loaded())
-        self.session = gr.State(Session(), delete_callback=Session.stop)
+        self.loaded = gr.State(Loaded())
+        self.session = gr.State(Session(image), delete_callback=Session.stop)
         gr.Markdown(INTRO)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
@@ -124,10 +124,10 @@ class FoolTab:
     def _connect(self, upload: Any, start: Any, stop: Any) -> None:
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         where = [self.session, self.loaded, self.network]
-        chosen = [self.image, self.status, self.views, self.downloads, self.code]
+        chosen = [self.status, self.views, self.downloads, self.code]
         self.network.input(
             self._network,
-            [self.image, *where, self.norm],
+            [*where, self.norm],
             [*chosen, self.pad, self.example, self.eps, self.target],
             **quick,
         )
@@ -136,10 +136,10 @@ class FoolTab:
         upload.upload(self._upload, [upload, *where], chosen, **quick)
         self.pad.drawn(self._drawn, where, chosen, **quick)
         settings = [self.mode, self.norm, self.eps, self.target, self.steps, self.seed, self.keep_going, self.slow]
-        start.click(self._start, [self.image, *where, *settings], chosen, **quick)
+        start.click(self._start, [*where, *settings], chosen, **quick)
         stop.click(Session.stop, self.session, None, **quick)
 
-    def _network(self, image: Any, session: Session, loaded: Loaded, network: str, norm: NormName) -> dict[Any, Any]:
+    def _network(self, session: Session, loaded: Loaded, network: str, norm: NormName) -> dict[Any, Any]:
         """Another network: the image is kept if it can be used, and the distances change."""
         digits = network in DIGITS
         example = gr.Button("Another digit" if digits else "Use the example photo")
@@ -148,6 +148,7 @@ class FoolTab:
         try:
             names = [ANY, *(f"{place} {name}" if not digits else name for place, name in enumerate(classes(network)))]
             components[self.target] = gr.Dropdown(names, value=ANY)
+            image = session.image
             if image is None or (image.mode == "L") != digits:
                 image = _example_of(loaded, network)
             found = self._chosen(image, session, loaded, network)
@@ -163,7 +164,7 @@ class FoolTab:
         """Show an image and what the network makes of it; a search that is started meanwhile begins with it."""
         session.image = image
         text, views = _views_of(loaded.network(network, load_frozen), network, image)
-        return {self.image: image, self.status: text, self.views: views} | self._nothing()
+        return {self.status: text, self.views: views} | self._nothing()
 
     def _nothing(self) -> dict[Any, Any]:
         """No downloads and no code, because there is no result yet."""
@@ -184,18 +185,20 @@ class FoolTab:
     def _drawn(self, session: Session, loaded: Loaded, network: str, event: gr.EventData) -> dict[Any, Any]:
         try:
             image = read_drawing(str(event._data.get("picture")))
-            return {self.image: None} if image is None else self._chosen(image, session, loaded, network)
+            if image is not None:
+                return self._chosen(image, session, loaded, network)
+            session.image = None
+            return self._nothing()
         except Exception as error:
             return {self.status: failed(error)}
 
-    def _start(
-        self, image: Any, session: Session, loaded: Loaded, network: str, *chosen: Any
-    ) -> Iterator[dict[Any, Any]]:
+    def _start(self, session: Session, loaded: Loaded, network: str, *chosen: Any) -> Iterator[dict[Any, Any]]:
         """Run the search and show it live."""
         try:
             settings, slow = _settings(network, *chosen)
             net, names = loaded.network(network, load_frozen), classes(network)
-            x = prepared(network, session.image or image or _example_of(loaded, network))
+            session.image = session.image or _example_of(loaded, network)
+            x = prepared(network, session.image)
             shown = _shown(net, names, x)
             live = LiveView(shown, settings, net)
             yield self._nothing()

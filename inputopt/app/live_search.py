@@ -148,14 +148,13 @@ class Session:
         image: the image that was chosen last, in the tab that has one; it is known before the page shows it.
     """
 
-    image: Any = None
-
-    def __init__(self) -> None:
+    def __init__(self, image: Any = None) -> None:
+        self.image = image
         self._lock = threading.Lock()
         self._search: Search | None = None
 
     def __deepcopy__(self, memo: Any) -> Session:
-        return Session()
+        return Session(self.image)
 
     @property
     def running(self) -> bool:

@@ -19,7 +19,7 @@ from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.evaluation.curve_figure import curve_figure, curve_of, robustness_area
-from inputopt.evaluation.remedies.repaired_distances import along_repaired_gradients
+from inputopt.evaluation.remedies.repaired_distances import REPAIRED, along_repaired_gradients
 from inputopt.files import save_figure, write_text
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.nets.model_errors import NO_DERIVATIVE, NoGradientError
@@ -245,7 +245,7 @@ def robustness_curve(
             progress(name)
         runs: dict[str, Callable[[], Result | None]] = {name: partial(attack, net, x, y, target, seed=seed, ids=ids)}
         if adapt:
-            runs[f"{name}, repaired gradients"] = partial(along_repaired_gradients, attack, net, x, y, seed, ids)
+            runs[REPAIRED.format(name)] = partial(along_repaired_gradients, attack, net, x, y, seed, ids)
         found = {key: _timed(run, adapt) for key, run in runs.items()}
         if all(result is None for result, _ in found.values()):
             raise NoGradientError(NO_DERIVATIVE)

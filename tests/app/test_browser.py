@@ -157,6 +157,15 @@ def test_fool_a_drawn_digit_and_download_it(open_page):
     says(page, "#fool-code", r"inputopt\.attacks\.PGD\(")
 
 
+def test_start_takes_a_drawing_that_the_page_does_not_show_yet(open_page):
+    page = open_page()
+    fool(page)
+    draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Fooled: 7 .* became [^7] ")
+    assert prediction(downloaded(page, "Download the input")) == 7
+
+
 def test_fool_draws_by_keyboard(open_page):
     page = open_page()
     fool(page)

@@ -106,5 +106,20 @@ def test_evaluate_ends_with_status_1_below_the_given_share(capsys):
         in capsys.readouterr().out
     )
     assert Path("out/evaluation/report.json").exists()
+    assert main([*line.split(), "--fail-under", "1", "--json"]) == 1
+    assert "is below 100.0 % (--fail-under)" in capsys.readouterr().err
     assert main([*line.split(), "--fail-under", "40"]) == 2
     assert "--fail-under must be a finite number at least 0 and at most 1, not '40'." in capsys.readouterr().err
+
+
+def test_evaluate_ends_with_status_1_where_the_figure_is_in_doubt(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    code = (
+        "import inputopt, torch\nnet = inputopt.load('digits-mlp')\ndef make(): return lambda x: net(torch.round(x))\n"
+    )
+    Path("rounded.py").write_text(code, encoding="utf-8")
+    line = "evaluate rounded.py:make digits --count 10 --preset quick --json"
+    assert main(line.split()) == 0
+    assert main([*line.split(), "--fail-on-doubt"]) == 1
+    assert "zero_gradient" in capsys.readouterr().err.splitlines()[-1]
+    assert main(["evaluate", "digits-mlp", "digits", "--count", "10", "--preset", "quick", "--fail-on-doubt"]) == 0

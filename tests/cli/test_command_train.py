@@ -39,6 +39,8 @@ def test_a_table_is_learnt_and_the_network_takes_its_raw_columns(capsys):
     card = Path("out/card.md").read_text(encoding="utf-8")
     assert "0 cat, 1 dog, 2 eel" in card
     assert "NOT FINISHED" not in card
+    exec(card.split("```python")[1].split("```")[0])
+    assert capsys.readouterr().out.strip() in values["labels"]
 
 
 def test_the_class_may_be_in_any_column_and_the_header_may_be_missing():

@@ -140,3 +140,10 @@ def test_sizes_that_are_no_whole_numbers_are_refused(sizes):
 def test_sizes_may_be_numpys_whole_numbers():
     """`labels.max() + 1` of an array is one."""
     assert MLP([np.int64(3), np.int64(2)])(rand(4, 3)).shape == (4, 2)
+
+
+def test_lists_and_whole_numbers_are_taken_as_the_numbers_they_are():
+    net = MLP([2, 3], seed=0).double()
+    exact = net(torch.tensor([[1.0, 2.0]], dtype=torch.float64))
+    assert torch.equal(net([[1, 2]]), exact)
+    assert torch.equal(net(torch.tensor([[1, 2]])), exact)

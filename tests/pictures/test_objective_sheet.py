@@ -33,6 +33,7 @@ def test_channels_are_captioned_by_the_activation_that_they_reach():
         f"conv1 channel {channel}\nscore {float(activation[row, channel]):.3g}" for row, channel in enumerate((4, 2, 0))
     ]
     assert captions(objective_sheet(pictures, net, objective)) == wanted
+    assert captions(objective_sheet([picture.x for picture in pictures], net, objective)) == wanted
     shrunk = objective - 0.1 * inputopt.total_variation()
     assert [text.splitlines()[0] for text in captions(objective_sheet(pictures, net, shrunk))] == [
         text.splitlines()[0] for text in wanted

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 from dataclasses import fields, replace
 from textwrap import fill
@@ -20,12 +19,13 @@ from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, class_or_name, whole
 from inputopt.cli.verbs import add_common, add_verb
+from inputopt.evaluation.remedies.repaired_distances import REPAIRED
 from inputopt.evaluation.report_text import levels_text
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
 from inputopt.nets.class_names import indices_of
 from inputopt.search.norms import NORMS
-from inputopt.search.result import Result, best_of
+from inputopt.search.result import Result, best_of, nearer
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, MinimalNormAttack)}
@@ -117,10 +117,8 @@ def run_nearest(options: argparse.Namespace) -> int:
 
 def _of_first_attack(curve: RobustnessCurve, name: str) -> Result:
     """What the first attack found; by its own or by repaired gradients, whichever is nearer."""
-    results = [found for key, found in curve.results.items() if key.split(",")[0] == name]
-    return functools.reduce(
-        lambda one, other: best_of(one, other, lambda new, old: new.distance < old.distance), results
-    )
+    found = [curve.results[key] for key in (name, REPAIRED.format(name)) if key in curve.results]
+    return found[0] if len(found) == 1 else best_of(found[0], found[1], nearer)
 
 
 def infinite_rows(curve: RobustnessCurve) -> list[dict[str, Any]]:

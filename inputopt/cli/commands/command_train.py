@@ -265,11 +265,11 @@ def _card(options: argparse.Namespace, net: MLP, examples: _Examples, accuracies
         "accuracy": accuracies,
         "made with": f"torch {torch.__version__}, by `inputopt train`",
     }
-    numbers = ", ".join(["0.0"] * net.sizes[0] if net.sizes[0] <= FEW else ["..."])
+    row = f"torch.tensor([{[0.0] * net.sizes[0]}])" if net.sizes[0] <= FEW else f"torch.zeros(1, {net.sizes[0]})"
     use = (
         "```python\nimport inputopt, torch\n\n"
         f"net = inputopt.load({str(Path(options.out) / FILES[0])!r})\n"
-        f"row = torch.tensor([[{numbers}]])  # an example, as in the data\n"
+        f"row = {row}  # an example, as in the data\n"
         "index = int(net(row).argmax(1))\n"
         "print(inputopt.Frozen(net).facts.class_names[index])\n```\n"
     )

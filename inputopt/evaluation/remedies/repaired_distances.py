@@ -20,7 +20,7 @@ from inputopt.search.eps_range import DEFAULT_EPS
 from inputopt.search.inputs import Inputs, box_of, check_problem
 from inputopt.search.norms import find_norm
 from inputopt.search.problem import Region
-from inputopt.search.result import Result, best_of
+from inputopt.search.result import Result, best_of, nearer
 
 
 def repaired_distances(threat: Threat, attack: MinimalNormAttack) -> Result | None:
@@ -39,9 +39,12 @@ def repaired_distances(threat: Threat, attack: MinimalNormAttack) -> Result | No
         found = _nearest(network, threat, attack)
         if found is not None:
             judged = _judged(found, threat)
-            best = judged if best is None else best_of(best, judged, lambda new, old: new.distance < old.distance)
+            best = judged if best is None else best_of(best, judged, nearer)
     return best
 
+
+REPAIRED = "{}, repaired gradients"
+"""Name of the second run of an attack, from the attack's name."""
 
 COMPARING = (1.0, 3.0)
 """Repairs are compared in balls of so many times the norm's default radius, until one helps: in the smaller one few
@@ -80,9 +83,8 @@ def _nearest(network: AttackNetwork, threat: Threat, attack: MinimalNormAttack) 
     if network.canvas is not None:  # its points are not inputs
         return None
     x0 = threat.problem.x0
-    region = Region(
-        Region.everywhere(x0).eps, *box_of(threat.net, x0, x0.dtype), unit=threat.net.unit
-    )  # without the threat's ball
+    low, high = box_of(threat.net, x0, x0.dtype)  # the region of the threat is within its ball
+    region = Region(Region.everywhere(x0).eps, low, high, unit=threat.net.unit)
     attack = replace(attack, eot_samples=max(attack.eot_samples, network.eot_samples))
     try:
         return run_in_batches(

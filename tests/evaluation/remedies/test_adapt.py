@@ -119,6 +119,8 @@ def test_remedies_that_find_nothing_leave_the_indicator_open():
         assert (main.effect, main.is_open) == ("unchanged", True)
         assert other.effect == "unchanged"
         assert other.applied == "Logarithms. See zero_gradient for the remedies."
+    (alone,) = with_applied(found[1:], Adapted(state), lowered=False)
+    assert (alone.effect, alone.is_open) == ("not affected", False)
     (main, _) = with_applied(found, Adapted(state), lowered=False, left=False)
     assert (main.applied, main.is_open) == ("No input was left to attack, so no remedy was needed.", False)
     (main, _) = with_applied(found, Adapted(state, remedies=(Remedy("Gradients", 4, 0.5, 0.3, COUNT),)), lowered=True)
