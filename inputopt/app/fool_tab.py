@@ -125,12 +125,8 @@ class FoolTab:
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         where = [self.session, self.loaded, self.network]
         chosen = [self.status, self.views, self.downloads, self.code]
-        self.network.input(
-            self._network,
-            [*where, self.norm],
-            [*chosen, self.pad, self.example, self.eps, self.target],
-            **quick,
-        )
+        components = [*chosen, self.pad, self.example, self.eps, self.target]
+        self.network.input(self._network, [*where, self.norm], components, **quick)
         self.norm.input(self._norm, [self.network, self.norm], self.eps, **quick)
         self.example.click(self._example, where, chosen, **quick)
         upload.upload(self._upload, [upload, *where], chosen, **quick)
