@@ -221,6 +221,7 @@ TABLE = {
         "ahead_by": lambda: goals.ahead_by(0.1),
         "is_class": lambda: goals.is_class(1),
         "confident": lambda: goals.confident(0.4),
+        "confident_adversarial": lambda: goals.confident_adversarial(0.6),
         "unrecognised": lambda: goals.unrecognised(0.4),
     },
     "objective": {

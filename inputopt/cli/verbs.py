@@ -107,8 +107,13 @@ VERBS = {
     ),
     "models": Verb(
         "command_models",
-        "list the networks that can be used by name",
-        "inputopt models",
+        "list the networks that can be used by name, or the classes of one",
+        "inputopt models efficientnet-lite0 --find cat",
+    ),
+    "classify": Verb(
+        "command_classify",
+        "print the most probable classes of an image or other inputs",
+        "inputopt classify efficientnet-lite0 photo.jpg",
     ),
     "train": Verb(
         "command_train",

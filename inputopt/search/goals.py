@@ -81,6 +81,23 @@ def confident(probability: float, scores: Scores = unchanged_scores) -> Goal:
     return Goal(test)
 
 
+def confident_adversarial(probability: float, scores: Scores = unchanged_scores) -> Goal:
+    """The target's softmax probability is at least `probability`; without a target, that of any class but the label.
+
+    Args:
+        probability: between 0 and 1.
+        scores: maps the model's outputs to logits; default: the outputs themselves.
+    """
+
+    def test(outputs: Tensor, problem: Problem) -> Tensor:
+        shares = scores(outputs).softmax(1)
+        if problem.target is not None:
+            return shares.gather(1, problem.target[:, None])[:, 0] >= probability
+        return shares.scatter(1, problem.label[:, None], 0).amax(1) >= probability
+
+    return Goal(test)
+
+
 def unrecognised(probability: float) -> Goal:
     """The softmax probability of the problem's label is below `probability`."""
     return ~confident(probability)

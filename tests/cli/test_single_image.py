@@ -52,13 +52,20 @@ def test_saliency_scales_one_image(run):
 
 
 @pytest.mark.parametrize("verb", ["attack", "nearest", "certify", "ascend"])
-def test_verbs_with_labels_take_one_image_with_its_label(verb, run, capsys):
+def test_one_image_is_of_the_class_that_is_given_or_predicted(verb, run, capsys):
+    extra = ["--queries", "30"] if verb == "nearest" else []
+    for given in ([], ["--label", "7"]):
+        assert main([verb, "digits-mlp", "seven.png", *given, "--json", *extra]) == 0
+        values = json.loads(capsys.readouterr().out)
+        assert values["classes"] == {"7": 1}
+    if verb == "certify":
+        assert "taken for the predicted class 7 (--label gives another)" in run(verb, "digits-mlp", "seven.png")
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "spurious"])
+def test_accuracies_need_the_class_of_an_image(verb, capsys):
     assert main([verb, "digits-mlp", "seven.png"]) == 2
     assert "give it with --label" in capsys.readouterr().err
-    extra = ["--queries", "30"] if verb == "nearest" else []
-    assert main([verb, "digits-mlp", "seven.png", "--label", "7", "--json", *extra]) == 0
-    values = json.loads(capsys.readouterr().out)
-    assert values["classes"] == {"7": 1}
 
 
 def test_a_label_is_only_for_one_image(run, capsys):

@@ -7,6 +7,7 @@ from contracts import CLASSES, ROWS, assert_same, drawn, problem_of
 from inputopt.search import goals
 from inputopt.search.objectives.layer_energy import layer_energy
 from inputopt.search.objectives.logits import cross_entropy
+from inputopt.search.problem import Problem
 from inputopt.search.rows import take
 
 PROBLEM = problem_of((3,))  # its labels are 0, 1, 2, 1, 5
@@ -51,6 +52,17 @@ def test_confident_asks_for_at_least_that_probability():
     assert goals.unrecognised(0.5 - 1e-9)(outputs, PROBLEM).tolist() == [True, False, False, False, False]
     even = torch.zeros(ROWS, 2, dtype=torch.float64)
     assert goals.confident(0.5)(even, replace(PROBLEM, label=PROBLEM.label % 2)).all()
+
+
+def test_confident_adversarial_asks_for_a_probability_of_the_target_or_of_any_class_but_the_label():
+    shares = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.05, 0.55, 0.4]], dtype=torch.float64)
+    x, none = torch.zeros(3, 1, dtype=torch.float64), torch.zeros(3, dtype=torch.int64)
+    away, towards = Problem(x, none, none), Problem(x, none, none, target=torch.tensor([1, 1, 1]))
+    assert goals.confident_adversarial(0.5)(shares.log(), away).tolist() == [False, True, True]
+    assert goals.confident_adversarial(0.59)(shares.log(), away).tolist() == [False, True, False]
+    assert goals.confident_adversarial(0.29)(shares.log(), towards).tolist() == [False, True, True]
+    assert goals.confident_adversarial(0.5)(shares.log(), towards).tolist() == [False, False, True]
+    assert goals.confident_adversarial(0.5, torch.log)(shares, towards).tolist() == [False, False, True]
 
 
 def test_cross_entropy_is_minus_the_log_odds_of_the_label():

@@ -13,21 +13,25 @@ from torch import Tensor
 
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
+from inputopt.cli.class_ranking import in_words, ranked, training_size_hint
 from inputopt.cli.commands.command_evaluate import add_distance, distance, levels_of, save_pairs
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.png_rounding import rounding_note
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
-from inputopt.cli.parsing import choice, class_or_name, number, whole
+from inputopt.cli.parsing import choice, class_or_name, number, probability, whole
 from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
 from inputopt.files import reading
 from inputopt.nets.class_names import indices_of
+from inputopt.nets.class_probabilities import log_probabilities
 from inputopt.pictures.picture import read_photo
+from inputopt.search.goals import Goal, confident_adversarial
 from inputopt.search.loop import Snapshot
+from inputopt.search.problem import Problem
 from inputopt.search.result import Result
 from inputopt.search.rows import per_example
-from inputopt.wilson_interval import wilson, with_interval
+from inputopt.wilson_interval import percent, wilson, with_interval
 
 KINDS = {name.lower(): getattr(attacks, name) for name in attacks.__all__}
 ATTACKS = {name: kind for name, kind in KINDS.items() if issubclass(kind, Attack)}
@@ -35,6 +39,12 @@ STEPS = {
     name: field.default for name, kind in sorted(ATTACKS.items()) for field in fields(kind) if field.name == "steps"
 }
 """Default number of steps of each attack that has one."""
+
+LISTED = 8
+"""Largest number of inputs whose classes are listed before and after."""
+
+TOP = 2
+"""Number of classes that are listed of each input."""
 
 
 def add_commands(commands: Any) -> None:
@@ -51,6 +61,12 @@ def add_commands(commands: Any) -> None:
     of_each = ", ".join(f"{name} {steps}" for name, steps in STEPS.items())
     command.add_argument("--steps", type=whole(), help=f"number of steps ({of_each})")
     command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
+    command.add_argument(
+        "--confidence",
+        type=probability,
+        metavar="SHARE",
+        help="go on until the target, or any wrong class, has this probability, such as 0.9 (until it is predicted)",
+    )
     command.add_argument("--restarts", type=whole(), help=f"random starts per input, for {_having('restarts')} (1)")
     command.add_argument(
         "--step-size",
@@ -72,10 +88,11 @@ def run_attack(options: argparse.Namespace) -> int:
     """Run the attack; print a table and save a sheet of image pairs."""
     kind, settings = _attack(options)
     out = writable(options.out, "attack.png")
-    data = chosen_data(options)
+    data = chosen_data(options, needs_labels=False)
     writable(out, "attack/result.json", *(f"attack/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     data, x = data.read(net)
+    data = data.with_predicted_class(net, x)
     target = indices_of(options.target, net.facts.class_names, answer(net, x).shape[1])
     if target is not None:  # inputs of the target class are left out
         x, data = x[data.y != target], data.without(target)
@@ -84,24 +101,22 @@ def run_attack(options: argparse.Namespace) -> int:
     with torch.no_grad():
         clean = net(x)
     known = clean.argmax(1) == y
-    already = ~known if target is None else clean.argmax(1) == target
+    goal = None if options.confidence is None else confident_adversarial(options.confidence, log_probabilities)
+    already = _met(goal, clean, x, y, target)
     with _step_bar(options.attack, getattr(attack, "steps", None)) as watch:
-        found = attack(net, x, y, target=target, seed=options.seed, watch=watch)
+        found = attack(net, x, y, target=target, goal=goal, seed=options.seed, watch=watch)
     found = unmoved(found, already, x, clean)
     moved = found.success & ~already
     tried = int((~already).sum())
-    accuracy, left = float(known.double().mean()), float((found.prediction == y).double().mean())
     values = {
         "attack": options.attack,
         "norm": options.norm,
         "eps": attack.eps,
         "levels": attack.levels,
+        **({} if options.confidence is None else {"confidence": options.confidence}),
         "inputs": len(x),
-        "accuracy": accuracy,
-        "accuracy_interval": wilson(accuracy, len(x)),
-        "accuracy_under_attack": left,
-        "accuracy_under_attack_interval": wilson(left, len(x)),
-        "misclassified_before" if target is None else "of_target_class_before": int(already.sum()),
+        **(_accuracies(known, found.prediction == y) if data.is_labelled else {}),
+        _before(options): int(already.sum()),
         "fooled": int(moved.sum()),
         "success": int(moved.sum()) / tried if tried else None,
         "median_distance": float(found.distance[moved].median()) if bool(moved.any()) else None,
@@ -109,13 +124,47 @@ def run_attack(options: argparse.Namespace) -> int:
         "backwards": int(found.backwards.sum()),
     }
     title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
-    written = save_pairs(net, x, found.x, found.success & known, title, out / "attack.png")
+    shown = moved if len(x) > 1 else torch.ones_like(moved)
+    written = save_pairs(net, x, found.x, shown, title, out / "attack.png")
     replace(found, made_by={**found.made_by, **data.origin()}).save(out / "attack", data.names)
     written += data.save_clean(net, x, out)
-    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}\n\n{options.attack}: {explain_attack(attack)}"
-    text += rounding_note(net, found.x, y, moved, attack.levels, target)
+    text = f"{data.described()}\n\n{table(['', 'value'], _rows(values))}"
+    if len(x) <= LISTED:
+        before, after = ranked(net, clean, TOP), ranked(net, found.logits, TOP)
+        values["predictions"] = [
+            {"input": name, "before": first, "after": last}
+            for name, first, last in zip(data.names, before, after, strict=True)
+        ]
+        cells = [[each["input"], in_words(each["before"]), in_words(each["after"])] for each in values["predictions"]]
+        text += f"\n\n{table(['input', 'before', 'after'], cells, left=3)}"
+    text += f"\n\n{options.attack}: {explain_attack(attack)}"
+    text += rounding_note(net, found.x, y, moved, attack.levels, target) + training_size_hint(options.model, x)
     finish(options, text, values | data.plain(), [*written, out / "attack"])
     return 0
+
+
+def _accuracies(before: Tensor, after: Tensor) -> dict[str, Any]:
+    """Accuracies with their intervals, from which inputs are classified correctly before and after, bool [B]."""
+    shares = {"accuracy": before, "accuracy_under_attack": after}
+    means = {name: float(correct.double().mean()) for name, correct in shares.items()}
+    intervals = {f"{name}_interval": wilson(mean, len(before)) for name, mean in means.items()}
+    return dict(sorted((means | intervals).items()))
+
+
+def _before(options: argparse.Namespace) -> str:
+    """Name of the number of inputs that the attack has nothing to do with."""
+    if options.confidence is not None:
+        return "of_that_confidence_before"
+    return "misclassified_before" if options.target is None else "of_target_class_before"
+
+
+def _met(goal: Goal | None, logits: Tensor, x: Tensor, y: Tensor, target: int | None) -> Tensor:
+    """Which inputs meet the goal, bool [B]; without a goal, which are of the target, or of a wrong class."""
+    if goal is None:
+        return logits.argmax(1) != y if target is None else logits.argmax(1) == target
+    rows = torch.arange(len(x), device=logits.device)
+    wanted = None if target is None else torch.full_like(rows, target)
+    return goal(logits, Problem(x, y.to(logits.device), rows, wanted))
 
 
 def unmoved(found: Result, which: Tensor, x: Tensor, logits: Tensor) -> Result:
@@ -166,6 +215,8 @@ def _rows(values: dict[str, Any]) -> list[list[str]]:
     for key, value in values.items():
         if f"{key}_interval" in values:
             cell = with_interval(value, values[f"{key}_interval"])
+        elif key == "success":
+            cell = "none tried" if value is None else f"{percent(value)} of those tried"
         else:
             cell = f"{value:,.4g}" if isinstance(value, float) else "none" if value is None else str(value)
         if not key.endswith("_interval"):

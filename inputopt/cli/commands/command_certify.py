@@ -12,7 +12,8 @@ from torch import Tensor
 from inputopt.bounds.certify import NORMS, certify
 from inputopt.bounds.smoothing import certify_smoothed
 from inputopt.cli.commands.command_evaluate import EPS_TEXT, distance
-from inputopt.cli.data.data_arguments import Data, add_data, chosen_data
+from inputopt.cli.data.data_arguments import add_data, chosen_data
+from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, table, writable
 from inputopt.cli.parsing import choice, number, whole
@@ -59,10 +60,11 @@ def run_certify(options: argparse.Namespace) -> int:
         raise ValueError("--sigma certifies in l2 by random draws; use --norm l2, and omit --budget.")
     distance(options)  # checked before anything is read
     out = writable(options.out, FILE)
-    data = chosen_data(options)
+    data = chosen_data(options, needs_labels=False)
     net = find_network(options)
     eps = distance(options, net.unit)
     data, x = data.read(net)
+    data = data.with_predicted_class(net, x)
     rows, text, values = (_bounds if options.sigma is None else _smoothed)(options, net, data, x, eps)
     values = {"norm": options.norm, "eps": eps, **data.plain(), **values}
     write_text(out / FILE, json.dumps({**values, "inputs": rows}, indent=2) + "\n")

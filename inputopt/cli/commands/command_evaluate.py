@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from inputopt.attacks.run import check_levels
-from inputopt.cli.data.data_arguments import Data, add_data, chosen_data
+from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.png_rounding import rounding_note
+from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, number, whole

@@ -145,9 +145,10 @@ def _save_fooled(journeys: Sequence[FrameRecorder], images: list[Tensor], net: F
 def run_ascend(options: argparse.Namespace) -> int:
     """Print how far the inputs had to move; return 1 if some are still classified correctly."""
     out = writable(options.out, FILES[2])
-    data = chosen_data(options)
+    data = chosen_data(options, needs_labels=False)
     net = find_network(options)
     data, x = data.read(net)
+    data = data.with_predicted_class(net, x)
     y = data.y
     count_classes(net, x)
     with torch.no_grad():

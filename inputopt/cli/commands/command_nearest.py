@@ -74,10 +74,11 @@ def run_nearest(options: argparse.Namespace) -> int:
     """Run the attacks; print a table, and save the results, the curve and a sheet of image pairs."""
     _attacks(options, None)  # check the settings before anything is read
     out = writable(options.out, *FILES)
-    data = chosen_data(options)
+    data = chosen_data(options, needs_labels=False)
     writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     data, x = data.read(net)
+    data = data.with_predicted_class(net, x)
     target = indices_of(options.target, net.facts.class_names, answer(net, x).shape[1])
     if target is not None:  # inputs of the target class are left out
         x, data = x[data.y != target], data.without(target)
