@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 
 from inputopt import __version__
 from inputopt.cli.earlier_files import add_to_record
-from inputopt.cli.parsing import Parser, UsageError, parse
+from inputopt.cli.parser import Parser, UsageError, parse
 from inputopt.cli.verbs import STATUS, VERBS, add_verb
 from inputopt.errors import one_line, one_of, out_of_memory
 from inputopt.files import noted_files, noting_files, storing_command

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ from typing import Any
 from tqdm import tqdm
 
 from inputopt.cli.earlier_files import replace_earlier
+from inputopt.cli.progress_lines import ProgressLines
 from inputopt.files import FileError, check_writable, noted_files, write_text
 from inputopt.training.train import Progress
 
@@ -30,8 +32,10 @@ def without_bars(off: bool) -> Iterator[None]:
 
 
 def stderr_bar(**settings: Any) -> Any:
-    """A tqdm bar on stderr with the time left; none with --quiet or where stderr is not a terminal."""
-    return tqdm(**{"leave": False, "disable": True if _bars_off.get() else None} | settings)
+    """A tqdm bar on stderr with the time left, or lines where stderr is not a terminal; nothing with --quiet."""
+    if not _bars_off.get() and not sys.stderr.isatty():
+        return ProgressLines(**settings)
+    return tqdm(**{"leave": False, "disable": _bars_off.get()} | settings)
 
 
 def finish(

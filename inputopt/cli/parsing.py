@@ -1,12 +1,12 @@
-"""Parsing of the command line; every value is checked when it is parsed, and errors are one sentence."""
+"""Parsers of the values of options; every value is checked when it is parsed, and errors are one sentence."""
 
 from __future__ import annotations
 
 import argparse
 import math
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 from inputopt.errors import one_of
 
@@ -15,108 +15,10 @@ Read = Callable[[str], Value]
 """Parses the text of an option; raises `argparse.ArgumentTypeError` with text that continues the option's name."""
 
 
-class UsageError(ValueError):
-    """An invalid command line; the message is one sentence."""
+MOST_INDICES = 10_000
+"""Largest length of a range of channel numbers."""
 
 
-class Noted(argparse.Action):
-    """Stores a value, and records in `namespace.given` that it was given."""
-
-    def __call__(self, parser: Any, namespace: Any, values: Any, option_string: str | None = None) -> None:
-        """Store `values`, with the signature that argparse requires."""
-        if option_string is not None or values is not self.default:  # argparse also stores defaults of positionals
-            namespace.given = {*namespace.given, self.dest}
-        setattr(namespace, self.dest, values)
-
-
-class Parser(argparse.ArgumentParser):
-    """An argument parser with one-sentence errors and without abbreviations that records the options given."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**{"allow_abbrev": False} | kwargs)
-        self.set_defaults(given=set())
-        for name in (None, "store"):
-            self.register("action", name, Noted)
-
-    def error(self, message: str) -> NoReturn:
-        """Raise argparse's error with a reworded message.
-
-        Raises:
-            UsageError: always.
-        """
-        needed = re.fullmatch(r"the following arguments are required: (.*)", message)
-        if needed:
-            raise UsageError(f"Missing {needed[1].replace(', ', ' and ')}; see `{self.prog} --help`.")
-        message = re.sub(r"^argument \S+: (?=Unknown )", "", message)
-        message = re.sub(r"^argument (\S+): ", r"\1 ", message)
-        message = re.sub(r"expected (one|at least one) argument$", "needs a value", message)
-        message = re.sub(r"ignored explicit argument '.*'$", "takes no value", message)
-        raise UsageError(message if message.endswith(".") else f"{message}; see `{self.prog} --help`.")
-
-
-def parse(parser: Parser, words: Sequence[str], verbs: Iterable[str]) -> argparse.Namespace:
-    """Parse a command line with a parser whose subparsers have the dest "command"; `verbs` are all verbs.
-
-    Raises:
-        UsageError: the command line is invalid.
-        SystemExit: for --help and --version, which are printed.
-    """
-    if all(word.startswith("-") for word in words) and not set(words) & {"-h", "--help", "--version"}:
-        raise UsageError(f"No verb given; choose one of {', '.join(verbs)}.")
-    commands: Any = next(action.choices for action in parser._actions if action.dest == "command")
-    options, unknown = parser.parse_known_args(_positionals_first(_joined(words), commands))
-    if not unknown:
-        return options
-    known = [name for name in commands[options.command]._option_string_actions if name.startswith("--")]
-    flag = next((word for word in unknown if word.startswith("-")), None)
-    if flag is None:
-        raise UsageError(f"{options.command} does not take {unknown[0]!r}; see `inputopt {options.command} --help`.")
-    _known(f"option of {options.command}", flag.partition("=")[0], known)
-    raise UsageError(f"{flag} is in the wrong place; put it after {options.command}.")
-
-
-def _known(what: str, word: str, allowed: Iterable[str]) -> None:
-    try:
-        one_of(what, word, allowed)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
-
-
-def _joined(words: Sequence[str]) -> list[str]:
-    """Join negative values, such as -1,1, to their option with `=`; argparse would take them for options."""
-    joined: list[str] = []
-    for word in words:
-        if re.match(r"-(\d|\.\d|inf)", word) and joined and re.fullmatch(r"--[a-z-]+", joined[-1]):
-            joined[-1] = f"{joined[-1]}={word}"
-        else:
-            joined.append(word)
-    return joined
-
-
-def _positionals_first(words: Sequence[str], commands: Any) -> list[str]:
-    """Move a verb's positional arguments before its flags: argparse takes an optional one only from the first group."""
-    verb = next((place for place, word in enumerate(words) if not word.startswith("-")), len(words))
-    if verb == len(words) or words[verb] not in commands:
-        return list(words)
-    flags, positionals, rest = commands[words[verb]]._option_string_actions, [], list(words[verb + 1 :])
-    others = []
-    while rest:
-        word = rest.pop(0)
-        if not word.startswith("-"):
-            positionals.append(word)
-            continue
-        others.append(word)
-        takes = flags[word].nargs if word in flags else 0  # --flag=value is not in `flags`
-        if takes is None and rest:
-            others.append(rest.pop(0))
-        while takes == "+" and rest and not rest[0].startswith("-"):
-            others.append(rest.pop(0))
-        if takes == "?" and rest and rest[0].isdecimal():
-            others.append(rest.pop(0))
-    return [*words[: verb + 1], *positionals, *others]
-
-
-# --------------------------------------------------------------------------------------------------------------- values
 def whole(least: int = 1, most: int | None = None) -> Read[int]:
     """Parser for a whole number from `least` to `most`."""
     limits = f"from {least} to {most}" if most is not None else f"of at least {least}"
@@ -221,6 +123,22 @@ def sizes(least: int = 1, count: int | None = None, what: str = "whole numbers s
         return values
 
     return read
+
+
+def indices(text: str) -> list[int]:
+    """Parse different whole numbers of at least 0 separated by commas, and ranges of them, both ends included.
+
+    >>> indices("7,0-3")
+    [7, 0, 1, 2, 3]
+    """
+    found: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,9})(?:-(\d{1,9}))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last < first + MOST_INDICES:
+            raise _must("be whole numbers of at least 0, or ranges such as 0-11, separated by commas", text)
+        found += range(first, last + 1)
+    return different(lambda _: found)(text)
 
 
 def side_or_shape(text: str) -> tuple[int, ...]:

@@ -71,7 +71,7 @@ VERBS = {
         "inputopt dream efficientnet-lite0 photo.jpg --layers blocks.5 --octaves 2 --steps 4",
     ),
     "zoom": Verb(
-        "command_dream",
+        "command_zoom",
         "make a film that zooms into a dream; an interrupted run is continued",
         "inputopt zoom efficientnet-lite0 photo.jpg --layers blocks.5 --frames 3 --steps 1",
     ),
@@ -81,12 +81,12 @@ VERBS = {
         "inputopt visualize efficientnet-lite0 --layer blocks.3 --channels 4,7 --size 96 --steps 8",
     ),
     "evolve": Verb(
-        "command_visualize",
+        "command_evolve",
         "evolve images until the network assigns them to classes, without gradients",
         "inputopt evolve digits-cnn --classes 3,5 --generations 5 --confidence 0.01",
     ),
     "atlas": Verb(
-        "command_visualize",
+        "command_atlas",
         "visualise channels of a layer, beside the photo patches that activate them most",
         "inputopt atlas efficientnet-lite0 photos --layer blocks.3 --channels 4,7 --size 96 --steps 8",
     ),

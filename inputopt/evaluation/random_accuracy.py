@@ -12,10 +12,10 @@ from inputopt.nets.frozen import Frozen
 from inputopt.search.network_draws import keyed
 from inputopt.search.problem import Problem
 
-DRAWS, MOST = 20, 1000
+DRAWS, MOST = 20, 2000
 """Fewest and most fresh draws of a random network."""
 
-ERROR = 0.01
+ERROR = 0.005
 """Standard error of a mean accuracy from which on no more draws are added."""
 
 BATCH = 16

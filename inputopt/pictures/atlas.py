@@ -82,6 +82,9 @@ class Atlas(Summarised):
         return Summary("Atlas", facts, tables=tables, images=thumbnails)
 
 
+DEFAULT_CHANNELS = 12
+"""Number of channels if none are given."""
+
 SHEET_TEXT = (
     "Left in each group: the image that maximises the channel's mean activation. Right of it: the photo patches with "
     "the channel's highest activations; the number above a patch is the activation at its centre."
@@ -98,7 +101,7 @@ def atlas(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     layer: str,
     photos: Sequence[Photo],
-    channels: Sequence[int],
+    channels: Sequence[int] | None = None,
     size: int = 128,
     steps: int = 128,
     seed: int = 0,
@@ -115,7 +118,7 @@ def atlas(
         layer: name of a module whose output is a spatial grid over the image: [B, C, H, W], [B, H, W, C], or tokens
             [B, N, C] in row-major order; class tokens are left out.
         photos: tensors [C, H, W] in the bounds, Pillow images, paths or uint8 arrays; any sizes that the model accepts.
-        channels: channel indices.
+        channels: channel indices; default: 12 that are spread evenly over the layer's.
         size, steps, seed: of the feature visualisations, as for `visualize`.
         top: number of patches per channel, each from a different photo.
         patch: side of a patch in pixels.
@@ -127,18 +130,27 @@ def atlas(
         FileError: a photo cannot be read.
     """
     net = frozen(model)
-    indices = [checks.whole("channel", channel, least=0) for channel in channels]
+    indices = [checks.whole("channel", channel, least=0) for channel in ([0] if channels is None else channels)]
     if not len(photos) or not indices:
         raise ValueError("An atlas needs at least one photo and one channel.")
     checks.whole("patch", patch)
     checks.whole("top", top)
-    objective = Channel(layer, indices, axis=axis)
-    check_settings(net, objective, size, steps, seed, **settings)
+    check_settings(net, Channel(layer, indices, axis=axis), size, steps, seed, **settings)
     images = [photo_in_range(net, photo) for photo in photos]
+    if channels is None:
+        indices = spread_channels(net, layer, images[0], axis)
+    objective = Channel(layer, indices, axis=axis)
     patches, strengths = strongest(net, layer, images, indices, min(top, len(images)), patch, axis)
     visualised = visualize(net, objective, size, steps, seed, **settings)
     pictures = tuple(visualised) if isinstance(visualised, list) else (visualised,)
     return Atlas(layer, tuple(indices), pictures, patches, strengths, pictures[0].recipe["channels"][layer])
+
+
+def spread_channels(net: Frozen, layer: str, image: Tensor, axis: int | None = None) -> list[int]:
+    """`DEFAULT_CHANNELS` channels spread evenly over those of a layer, found by running the network on one image."""
+    geometry = network_geometry(net, image, [layer])
+    count = geometry.shapes[layer][geometry.layout(layer, axis).axis]
+    return sorted({place * count // DEFAULT_CHANNELS for place in range(DEFAULT_CHANNELS)})
 
 
 def strongest(

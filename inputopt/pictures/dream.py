@@ -76,7 +76,8 @@ def dream(
             size.
         octave_scale: ratio of consecutive sizes, 1.4.
         steps: number of steps per octave, 10 (60).
-        channels: a channel of the layer, or several; only their activations are amplified.
+        channels: a channel of the layer, or several; only their positive activations are amplified, as `atlas` shows
+            them.
         step_size: mean absolute change of a pixel per step, in units of the bounds' width, 0.015 (0.01).
         jitter: roll the image by up to this many pixels before each step. If not given, 32 but at most an eighth of the
             shorter side for convolutional networks, and 0 for others (0). Tiled images are not rolled, since their

@@ -26,9 +26,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar, cast
 import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
-from torch import Tensor, nn
+from torch import Tensor
 
-from inputopt import checks
 from inputopt.files import FileError
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
@@ -93,7 +92,7 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
                 stopped.pictures = [_with_recipe(picture, recipe) for picture in shown]
                 raise
             recipe = recipe_of(function.__name__, *args, **kwargs)
-            pictures = [_with_recipe(picture, recipe) for picture in _pictures(found)]
+            pictures = [_with_recipe(picture, recipe) for picture in pictures_of(found)]
             if isinstance(found, Picture):
                 return cast(Made, pictures[0])
             return cast(Made, pictures if isinstance(found, list) else replace(cast(Any, found), pictures=pictures))
@@ -104,7 +103,7 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
     return decorate
 
 
-def _pictures(found: Picture | list[Picture] | Album) -> list[Picture]:
+def pictures_of(found: Picture | list[Picture] | Album) -> list[Picture]:
     if isinstance(found, Picture):
         return [found]
     return found if isinstance(found, list) else found.pictures
@@ -160,7 +159,8 @@ def _plain(value: Any) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------------------------- files
-def _digest(value: Photo) -> str:
+def digest_of_photo(value: Photo) -> str:
+    """The first 16 hexadecimal digits of the SHA-256 of a photo's file, or of its values."""
     if isinstance(value, np.ndarray):
         data = np.ascontiguousarray(value).tobytes()
     elif isinstance(value, Tensor):
@@ -173,10 +173,10 @@ def _digest(value: Photo) -> str:
 
 
 def _write_file(value: Photo) -> dict[str, Any]:
-    return {"file": str(value) if isinstance(value, (str, Path)) else None, "sha256": _digest(value)}
+    return {"file": str(value) if isinstance(value, (str, Path)) else None, "sha256": digest_of_photo(value)}
 
 
-class _NeedsFileError(FileError):
+class NeedsFileError(FileError):
     """A file that a recipe needs has to be given; the message is continued with how."""
 
 
@@ -188,9 +188,9 @@ def _read_file(value: Any) -> Path:
             "The recipe does not name its source file, so it was modified; use the original image."
         ) from error
     if path is None:
-        raise _NeedsFileError("The image was made from a tensor or array, not a file; give a file with the same values")
-    if not Path(path).is_file() or _digest(path) != digest:
-        raise _NeedsFileError(f"{path}, which the image was made from, is missing or has changed; give the file to use")
+        raise NeedsFileError("The image was made from a tensor or array, not a file; give a file with the same values")
+    if not Path(path).is_file() or digest_of_photo(path) != digest:
+        raise NeedsFileError(f"{path}, which the image was made from, is missing or has changed; give the file to use")
     return Path(path)
 
 
@@ -198,7 +198,6 @@ FILE = Kind(_write_file, _read_file)
 """A photo, recorded by its file name and SHA-256 hash, or by the hash alone if it is no file."""
 
 
-# --------------------------------------------------------------------------------------------------------- reproduction
 def read_recipe(path: str | Path) -> dict[str, Any]:
     """Read the recipe in a PNG file; that of a figure holds the command-line `arguments` that made it.
 
@@ -222,75 +221,3 @@ def read_recipe(path: str | Path) -> dict[str, Any]:
             f"{path} contains no inputopt recipe; give a PNG of a picture (an attack's recipe is in result.json)."
         )
     return recipe
-
-
-def make_again(
-    recipe: Mapping[str, Any],
-    find: Callable[[str], nn.Module],
-    given: Mapping[str, Any] | None = None,
-    watch: Any = None,
-    changes: Mapping[str, Any] | None = None,
-) -> Picture:
-    """Reproduce a picture from its recipe, or make a variation of it.
-
-    Args:
-        recipe: the recipe of a picture.
-        find: returns the network of a given name.
-        given: arguments that override the recipe's, such as the new path of a photo; the picture has the old recipe.
-        watch: called at every step.
-        changes: arguments that override the recipe's; if there are any, the picture has a recipe of its own.
-
-    Raises:
-        ValueError: the recipe has been modified, or the network's weights differ.
-        FileError: a file that the picture was made from is missing or has changed.
-    """
-    if recipe.get("interrupted"):
-        raise ValueError("The image was interrupted before it was finished, so its recipe cannot reproduce it.")
-    maker = MAKERS[checks.one_of("picture function", recipe["made by"], MAKERS)]
-    net = _network(recipe["model"], find)
-    known = [name for name in inspect.signature(maker.function).parameters if name not in EXCLUDED_SETTINGS][1:]
-    settings = {}
-    for name in changes or {}:
-        checks.one_of(f"setting of {recipe['made by']}", name, known)
-    replaced = {**(given or {}), **(changes or {})}
-    for name, value in {**recipe["settings"], **replaced}.items():
-        checks.one_of(f"setting of {recipe['made by']}", name, known)
-        plain = value is None or name not in maker.kinds or name in replaced
-        try:
-            settings[name] = value if plain else maker.kinds[name].read(value)
-        except _NeedsFileError as error:
-            how = f"--file {name}=PATH at the command line, or files={{{name!r}: path}} in Python"
-            raise FileError(f"{error}: {how}.") from error
-    if watch is not None:
-        settings["watch"] = watch
-    made = maker.function(net, **settings)
-    every = _pictures(made)
-    picture = made if isinstance(made, Picture) else every[_number(recipe, len(every))]
-    return picture if changes else replace(picture, recipe=recipe)
-
-
-def _number(recipe: Mapping[str, Any], count: int) -> int:
-    number = recipe.get("picture")
-    if not isinstance(number, int) or not 0 <= number < count:
-        raise ValueError(
-            f"The recipe does not give the image's index among {count}, so it was modified; use the original image."
-        )
-    return number
-
-
-def _network(model: Any, find: Callable[[str], nn.Module]) -> Frozen:
-    try:
-        name, weights, bounds, mean, std = (model[key] for key in ("name", "weights", "bounds", "mean", "std"))
-    except (TypeError, KeyError) as error:
-        raise ValueError(
-            "The recipe does not describe its network, so it was modified; use the original image."
-        ) from error
-    if name is None:
-        raise ValueError(
-            "The image was made with an unnamed network; load the network by name and make the image again."
-        )
-    net = find(name)
-    if fingerprint(net) != weights:
-        raise ValueError(f"{name} has other weights than when the image was made; give the original network.")
-    low, high = (torch.tensor(bound, dtype=torch.float64) if isinstance(bound, list) else bound for bound in bounds)
-    return Frozen(net, (low, high), mean, std)

@@ -209,11 +209,28 @@ def _search(
         picture_range(net, (shape[0], 1, 1))  # per-pixel bounds do not fit smaller images
     surface = canvas_of(canvas, shape, within, shared_frequencies)
     joint = objective.together or shared_frequencies > 0
+    if not objective.together:
+        check_different(objective)
     if checks.whole("restarts", values.get("restarts", 1)) > 1 and joint:
         raise ValueError("Images that are optimised jointly do not support restarts; set restarts=1.")
     seed = checks.seed(seed)
     augmented(within, augment, seed)  # checks the strength
     return Search(net, objective, surface, joint, augment, seed)
+
+
+def check_different(objective: Objective) -> None:
+    """Check that an objective for several pictures, which all start from the same noise, differs between them.
+
+    Raises:
+        ValueError: it has the same channel or class twice, whose pictures would be equal.
+    """
+    plain = [plain_of_one(objective.plain, number) for number in range(objective.count)]
+    same = [number for number, each in enumerate(plain) if each is not None and plain.index(each) < number]
+    if same:
+        raise ValueError(
+            f"The objective of picture {same[0]} is that of picture {plain.index(plain[same[0]])}, so they would be "
+            "equal; give it once, and another seed for a variation, or add inputopt.diversity."
+        )
 
 
 def _reproduction(

@@ -25,7 +25,7 @@ from inputopt.search.loop import Watch
 FILMS = (".gif", ".webp", ".mp4")
 
 
-@repeatable(photo=FILE)
+@repeatable(photo=FILE, guide=FILE)
 def nearer(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     photo: Photo,
@@ -35,26 +35,53 @@ def nearer(
     octave_scale: float = 1.4,
     steps: int = 4,
     *,
+    towards: tuple[float, float] = (0.5, 0.5),
     step_size: float = 0.01,
+    channels: int | Sequence[int] | None = None,
+    guide: Photo | None = None,
+    smoothing: float | None = None,
+    jitter: int | None = None,
     seed: int = 0,
     watch: Watch | None = None,
 ) -> Picture:
-    """The next frame of a zoom: `dream` on the centre of `photo`, enlarged by `factor` to the photo's size.
+    """The next frame of a zoom: `dream` on a part of `photo`, enlarged by `factor` to the photo's size.
 
-    The other arguments are those of `dream`; `octaves` is 2 if not given, or 1 for tiny images.
+    Args:
+        model, photo, layers: as in `dream`.
+        factor: how much larger things are than in `photo`.
+        octaves: number of image sizes; 2 if not given, or 1 for tiny images.
+        octave_scale, steps, step_size, channels, guide, smoothing, jitter, seed, watch: as in `dream`.
+        towards: the point that stays where it is, (x, y), as shares of the width and the height; (0, 0) is top left.
 
     Raises:
-        ValueError, TypeError, FileError: as `dream`, or a factor that is not above 1.
+        ValueError, TypeError, FileError: as `dream`, a factor that is not above 1, or a point outside of the photo.
     """
     if checks.positive("factor", factor) <= 1:
         raise ValueError(f"factor must be above 1, not {factor}.")
+    across, down = _point(towards)
     picture = _picture(frozen(model), photo)
     image = to_image(picture.x, picture.bounds)
-    left, top = ((side - side / factor) / 2 for side in image.size)
-    box = (left, top, image.width - left, image.height - top)
+    width, height = (side / factor for side in image.size)
+    left, top = across * (image.width - width), down * (image.height - height)
+    box = (left, top, left + width, top + height)
     enlarged = image.resize(image.size, Image.Resampling.BICUBIC, box)
     octaves = min(2, settings_for(image.height, image.width).octaves) if octaves is None else octaves
-    return dream(model, enlarged, layers, octaves, octave_scale, steps, step_size=step_size, seed=seed, watch=watch)
+    settings: dict[str, Any] = {
+        "step_size": step_size,
+        "channels": channels,
+        "guide": guide,
+        "smoothing": smoothing,
+        "jitter": jitter,
+    }
+    return dream(model, enlarged, layers, octaves, octave_scale, steps, **settings, seed=seed, watch=watch)
+
+
+def _point(given: Any) -> tuple[float, float]:
+    """A point inside a photo, (x, y), as shares of its width and height."""
+    point = tuple(given) if isinstance(given, (tuple, list)) else ()
+    if len(point) != 2 or not all(0 <= checks.number("each of towards", each) <= 1 for each in point):
+        raise ValueError(f"towards must be two numbers from 0 to 1, (x, y), not {given!r}.")
+    return float(point[0]), float(point[1])
 
 
 def zoom(
@@ -66,7 +93,7 @@ def zoom(
     *,
     progress: Callable[[int], None] | None = None,
     seed: int = 0,
-    **settings: float,
+    **settings: Any,
 ) -> list[Path]:
     """Write the frames of a zoom to `folder`; frames that exist there from an interrupted run are kept.
 
@@ -78,7 +105,7 @@ def zoom(
         frames: number of frames, including the photo.
         progress: called with the number of every finished frame.
         seed: base seed; frame i uses seed + i.
-        settings: further arguments of `nearer`.
+        settings: further arguments of `nearer`, such as towards=(0.7, 0.3).
 
     Returns:
         The paths of the frames.
@@ -98,7 +125,7 @@ def zoom(
         arguments = (net, before, layers)
         keywords = {**settings, "seed": seed + index}
         if not path.is_file():
-            nearer(*arguments, **keywords).save(path)  # type: ignore[arg-type]
+            nearer(*arguments, **keywords).save(path)
         elif read_recipe(path)["settings"] != recipe_of("nearer", *arguments, **keywords)["settings"]:
             raise FileError(f"{path} was made with other settings; choose another folder.")
         if progress is not None:

@@ -13,7 +13,8 @@ from inputopt.files import FileError
 from inputopt.pictures import accentuate, dream, invert, map_elites, visualize, zoom
 from inputopt.pictures.picture import Picture
 from inputopt.pictures.picture_quality import SearchSettings
-from inputopt.pictures.provenance import make_again, read_recipe
+from inputopt.pictures.provenance import read_recipe
+from inputopt.pictures.reproduction import files_beside, make_again
 from inputopt.search.loop import Watch
 from inputopt.zoo.library import load
 
@@ -39,7 +40,8 @@ def repeat(
     Args:
         path: a PNG file written by `Picture.save`.
         model: the network, if the name in the recipe is not that of a shipped network or a file.
-        files: files that the recipe names but that have moved, by argument: {"photo": "china.jpg"}.
+        files: files that the recipe names but that have moved, by argument: {"photo": "china.jpg"}. A file that lies
+            beside the picture is found.
         changes: arguments of the function that made the picture, with other values: {"seed": 3, "steps": 64}, or
             {"objective": Channel("blocks.5", 7)}; all others stay as they are. With "quality", the settings that follow
             from it change too.
@@ -58,7 +60,8 @@ def repeat(
         raise FileError(f"{path} is a figure that a command made; run `inputopt repeat {path}` to make it again.")
     if model is not None and not isinstance(model, nn.Module):
         raise TypeError(f"model must be a torch module, not {type(model).__name__}; its bounds come from the recipe.")
-    return repeat_recipe(recipe, model, files, watch, changes)
+    beside = files_beside(recipe, Path(path).parent)
+    return repeat_recipe(recipe, model, {**beside, **(files or {})}, watch, changes)
 
 
 def repeat_recipe(

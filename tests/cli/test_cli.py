@@ -11,7 +11,8 @@ from PIL import Image
 from verb_parsers import command_runner, verb_parsers
 
 import inputopt
-from inputopt.cli.commands import command_demo, command_dream, command_fool, command_gradcheck
+from inputopt.cli import photo_arguments
+from inputopt.cli.commands import command_demo, command_fool, command_gradcheck
 from inputopt.cli.data import data_arguments
 from inputopt.cli.earlier_files import RECORD
 from inputopt.cli.main import main
@@ -33,7 +34,7 @@ def run(capsys):
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for module in (data_arguments, command_dream):
+    for module in (data_arguments, photo_arguments):
         monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
 
 

@@ -49,9 +49,9 @@ def test_the_accuracy_is_that_of_labelled_data(capsys):
 
 
 def test_a_photo_of_another_size_than_that_of_training_is_said_to_be(capsys):
-    assert main("classify efficientnet-lite0 cat.png".split()) == 0
+    assert main(["classify", "efficientnet-lite0", "cat.png"]) == 0
     assert "trained on images of 224 x 224" in capsys.readouterr().out
-    assert main("classify efficientnet-lite0 cat.png --resize 224".split()) == 0
+    assert main(["classify", "efficientnet-lite0", "cat.png", "--resize", "224"]) == 0
     said = capsys.readouterr().out
     assert "trained on" not in said
     assert "Egyptian Mau" in said or "tabby cat" in said

@@ -9,7 +9,7 @@ from photos import lite0, photo
 from PIL import Image
 from torch import nn
 
-from inputopt.cli import model_arguments
+from inputopt.cli import model_arguments, photo_arguments
 from inputopt.cli.commands import command_dream, command_repeat
 from inputopt.cli.main import main
 
@@ -17,7 +17,7 @@ from inputopt.cli.main import main
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_dream, "load_digits", digits)  # the same, read once
+    monkeypatch.setattr(photo_arguments, "load_digits", digits)  # the same, read once
     find = model_arguments.load
     monkeypatch.setattr(model_arguments, "load", lambda name: lite0() if name == "efficientnet-lite0" else find(name))
 

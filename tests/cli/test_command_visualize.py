@@ -8,7 +8,7 @@ from PIL import Image
 from verb_parsers import command_runner
 
 import inputopt
-from inputopt.cli.commands import command_fool, command_visualize
+from inputopt.cli.commands import command_atlas, command_evolve, command_fool, command_visualize
 from inputopt.cli.main import main
 from inputopt.pictures.provenance import read_recipe
 
@@ -113,7 +113,7 @@ def stopped(monkeypatch, module, name, after):
 
 def test_an_interrupted_atlas_keeps_its_pictures(monkeypatch, capsys):
     inputopt.Picture(digits().held_x[0]).save("photos/0.png")
-    stopped(monkeypatch, command_visualize, "atlas", 1)
+    stopped(monkeypatch, command_atlas, "atlas", 1)
     given = ("atlas", "digits-cnn", "photos", *DIGITS, "--layer", "conv1", "--channels", "0,3")
     assert main([str(part) for part in given]) == 130
     assert "wrote o/atlas-3.png (unfinished)" in capsys.readouterr().err
@@ -142,7 +142,7 @@ def test_images_evolve_and_are_repeated_to_the_byte(run):
 
 
 def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
-    real = command_visualize.evolve_images
+    real = command_evolve.evolve_images
 
     def interrupted(*given, progress, **settings):
         def until(generation, sure):
@@ -151,7 +151,7 @@ def test_an_interrupted_evolution_keeps_the_best_so_far(monkeypatch, capsys):
 
         return real(*given, progress=until, **settings)
 
-    monkeypatch.setattr(command_visualize, "evolve_images", interrupted)
+    monkeypatch.setattr(command_evolve, "evolve_images", interrupted)
     assert main([str(part) for part in (*EVOLVE, "--population", 6)]) == 130
     assert "wrote o/evolve-7.png (unfinished)" in capsys.readouterr().err
     assert read_recipe("o/evolve-7.png")["interrupted"]
@@ -163,6 +163,13 @@ def test_an_atlas_of_a_folder_of_photos(run):
     run("atlas", "digits-cnn", "photos", *DIGITS, "--layer", "conv1", "--channels", "0,3", "--top", 2)
     with Image.open("o/atlas.png") as image:
         assert min(image.size) > 100
+    values = json.loads(
+        run("atlas", "digits-cnn", "photos", *DIGITS, "--layer", "conv1", "--channels", "0,2-4", "--json")
+    )
+    assert values["channels"] == [0, 2, 3, 4]
+    values = json.loads(run("atlas", "digits-cnn", "photos", *DIGITS, "--layer", "conv2", "--json"))
+    channels = inputopt.load("digits-cnn").conv2.out_channels
+    assert values["channels"] == sorted({place * channels // 12 for place in range(12)})
 
 
 def test_spurious_reads_a_model_and_data(run):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from inputopt.cli.main import parse_words
-from inputopt.cli.parsing import UsageError
+from inputopt.cli.parser import UsageError
 from inputopt.cli.verbs import VERBS
 
 ROOT = Path(__file__).parents[2]

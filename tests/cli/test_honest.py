@@ -18,8 +18,8 @@ from torch import nn
 from verb_parsers import verb_parsers
 
 import inputopt
-from inputopt.cli import memory_limits, model_arguments
-from inputopt.cli.commands import command_attack, command_dream
+from inputopt.cli import memory_limits, model_arguments, photo_arguments
+from inputopt.cli.commands import command_attack
 from inputopt.cli.data import data_arguments
 from inputopt.cli.data.data_arguments import find_data, spread
 from inputopt.cli.main import main, parse_words, sentence
@@ -32,7 +32,7 @@ from inputopt.zoo import training_recipes
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for module in (data_arguments, command_dream):
+    for module in (data_arguments, photo_arguments):
         monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
 
 

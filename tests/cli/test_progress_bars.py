@@ -1,4 +1,4 @@
-"""Progress on stderr: with the time left on a terminal, without colours, and nothing in a pipe."""
+"""Progress on stderr: with the time left on a terminal, without colours, and a line each minute in a pipe."""
 
 import re
 import sys
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from inputopt.cli import progress_lines
 from inputopt.cli.main import main
 
 LINES = {
@@ -36,3 +37,14 @@ def test_a_bar_begins_again_with_each_restart(tmp_path, monkeypatch, capsys):
     line = "attack digits-cnn-robust digits --attack targetedapgd --steps 3 --eps 0.01 --count 10"
     assert main([*line.split(), "--out", str(tmp_path)]) == 0
     assert not re.search(r"\b([5-9]|\d\d+)/4 ", capsys.readouterr().err)
+
+
+def test_long_runs_print_a_line_each_minute_into_a_file(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(progress_lines, "LINE_SECONDS", 0.0)
+    line = ["attack", "digits-cnn-robust", "digits", "--steps", "40", "--eps", "0.01", "--count", "10"]
+    assert main([*line, "--out", str(tmp_path)]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(r"pgd: \d+ of 41 steps, \d+ s so far, about \d+ s left, \d+ remaining", lines[-1])
+    assert 1 < len(lines) <= 43
+    assert main([*line, "--out", str(tmp_path), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""

@@ -206,3 +206,29 @@ def test_scaling_replaces_no_photo_and_needs_one(photo, capsys):
     assert Path("o/photo-resized.png").read_bytes() == before
     assert main(["dream", "digits-mlp", "--resize", "28", "--out", "o"]) == 2
     assert "--resize scales a photo; give one" in capsys.readouterr().err
+
+
+def test_a_mask_is_scaled_with_the_photo(tmp_path, capsys):
+    Image.effect_mandelbrot((60, 48), (-2, -1, 1, 1), 20).save("photo.png")
+    mask = np.zeros((48, 60), np.uint8)
+    mask[:, 30:] = 255
+    Image.fromarray(mask).save("mask.png")
+    line = "dream digits-cnn photo.png --resize 28 --mask mask.png --steps 3 --out o"
+    assert main(line.split()) == 0
+    before, after = (inputopt.read_photo(f"o/{name}.png") for name in ("photo-resized", "dream"))
+    assert inputopt.read_photo("o/mask-resized.png").shape == (1, 28, 28)
+    changed = (before - after).abs().amax((0, 1))
+    assert float(changed[:13].max()) == 0
+    assert float(changed[15:].max()) > 0.01
+    assert main(["repeat", "o/dream.png", "--out", "again"]) == 0
+
+    assert (
+        main(
+            ["attack", "digits-mlp", "photo.png", "--resize", "28", "--mask", "mask.png", "--eps", "0.5", "--out", "p"]
+        )
+        == 0
+    )
+    before, after = (inputopt.read_photo(f"p/{name}/photo.png") for name in ("clean", "attack"))
+    assert float((before - after).abs().amax((0, 1))[:13].max()) == 0
+    assert float((before - after).abs().max()) > 0.1
+    assert main(["attack", "digits-mlp", "photo.png", "--mask", "mask.png"]) == 2

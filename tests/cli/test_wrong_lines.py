@@ -13,7 +13,7 @@ from contracts import digits
 from PIL import Image
 
 import inputopt
-from inputopt.cli.commands import command_dream
+from inputopt.cli import photo_arguments
 from inputopt.cli.data import data_arguments
 from inputopt.cli.main import main
 
@@ -147,7 +147,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    for module in (command_dream, data_arguments):
+    for module in (photo_arguments, data_arguments):
         monkeypatch.setattr(module, "load_digits", digits)  # the same, read once
 
 

@@ -17,6 +17,7 @@ from inputopt.pictures import picture as picture_module
 from inputopt.pictures.dream import intermediate_dream
 from inputopt.pictures.dream_settings import ON_PHOTOS, ON_TINY, TINY
 from inputopt.pictures.picture import read_photo, to_image
+from inputopt.search.objectives.layer_energy import channel_energy
 
 
 def eye(channels=3):
@@ -203,7 +204,7 @@ def test_real_photos_have_their_sizes():
 
 # ----------------------------------------------------------------------------------------- channels and tiny images
 class Kept(nn.Module):
-    """A layer whose output [B, C, ...] is 0 except in some channels."""
+    """A layer whose output [B, C, ...] is 0 except where some channels are positive."""
 
     def __init__(self, layer, channels):
         super().__init__()
@@ -211,7 +212,9 @@ class Kept(nn.Module):
 
     def forward(self, x):
         output = self.layer(x)
-        return output * torch.isin(torch.arange(output.shape[1]), torch.tensor(self.channels))[:, None, None]
+        return (
+            output.clamp_min(0) * torch.isin(torch.arange(output.shape[1]), torch.tensor(self.channels))[:, None, None]
+        )
 
 
 class ChannelsLast(nn.Module):
@@ -235,6 +238,13 @@ def test_a_dream_of_channels_is_that_of_a_network_whose_other_channels_are_zero(
     assert_same(inputopt.dream(last, image(), ["0"], channels=channels, **plain).x, found.x, 1e-5)
     if len(channels) == 1:
         assert torch.equal(inputopt.dream(eye(), image(), ["0"], channels=channels[0], **plain).x, found.x)
+
+
+def test_the_energy_of_a_channel_is_that_of_its_positive_activations():
+    outputs = torch.tensor([[[3.0, -5.0], [7.0, 7.0]], [[-2.0, -1.0], [7.0, 7.0]]])[..., None]  # [B, C, H, 1]
+    value = channel_energy("0", [0], axis=1)({"0": outputs}, outputs, None)
+    assert value.tolist() == [4.5, -1.0]  # the mean of 9 and 0, and the highest of what is negative everywhere
+    assert channel_energy("0", [1, 0], axis=1)({"0": outputs}, outputs, None).tolist() == [107 / 4, 24.5]
 
 
 def test_a_dream_of_a_channel_is_made_again(tmp_path):

@@ -4,7 +4,7 @@ from contracts import assert_same, digits
 from torch import nn
 
 import inputopt
-from inputopt.pictures.provenance import make_again
+from inputopt.pictures.reproduction import make_again
 
 
 def eye():

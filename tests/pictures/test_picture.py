@@ -9,7 +9,7 @@ from PIL import Image
 import inputopt
 from inputopt import FileError, Picture
 from inputopt.pictures.picture import read_photo, to_image
-from inputopt.pictures.provenance import make_again
+from inputopt.pictures.reproduction import make_again
 from inputopt.pictures.sheet import FrameRecorder, contact_sheet, sheet
 from inputopt.pictures.zoom import nearer
 

@@ -8,7 +8,7 @@ from torch import nn
 
 import inputopt
 from inputopt.pictures.picture_quality import QUALITIES, WITHOUT_DROPPING, default_steps
-from inputopt.pictures.provenance import make_again
+from inputopt.pictures.reproduction import make_again
 
 SIDE = 96
 PLAIN = {"restarts": 1, "initial_scale": 1.0, "mirror": False, "skip_gradient": 1.0, "drop_branches": 0.0}

@@ -9,7 +9,8 @@ from PIL import Image, PngImagePlugin
 import inputopt
 from inputopt.files import FileError
 from inputopt.pictures.picture import Picture
-from inputopt.pictures.provenance import MAKERS, make_again, read_recipe
+from inputopt.pictures.provenance import MAKERS, read_recipe
+from inputopt.pictures.reproduction import make_again
 
 
 @pytest.fixture

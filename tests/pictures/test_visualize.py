@@ -9,7 +9,7 @@ from torch import nn
 import inputopt
 from inputopt.pictures.augmentation import growing
 from inputopt.pictures.canvas_choice import CANVASES, canvas_of
-from inputopt.pictures.provenance import make_again
+from inputopt.pictures.reproduction import make_again
 from inputopt.pictures.successive_halving import SuccessiveHalving
 from inputopt.search.bounds import Range
 from inputopt.search.canvases.colours import Squash
@@ -120,8 +120,9 @@ def test_digits_are_seen_as_the_class_they_were_made_for():
 
 def test_pictures_that_shall_differ_do():
     net = eye()
-    same = inputopt.visualize(net, inputopt.Channel("1", [2, 2, 2]), **LOOKS)
-    assert_same(same[0].x, same[1].x, 1e-5)
+    for same in (inputopt.Channel("1", [2, 0, 2]), 2 * inputopt.Class([1, 0, 1]) - inputopt.total_variation()):
+        with pytest.raises(ValueError, match="picture 2 is that of picture 0, so they would be equal"):
+            inputopt.visualize(net, same, **LOOKS)
     apart = inputopt.visualize(net, inputopt.Channel("1", [2, 2, 2]) + inputopt.diversity("1"), **LOOKS)
     assert float((apart[0].x - apart[1].x).abs().mean()) > 0.01
     assert float((apart[1].x - apart[2].x).abs().mean()) > 0.01

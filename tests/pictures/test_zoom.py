@@ -9,6 +9,7 @@ from torch import nn
 
 from inputopt.files import FileError
 from inputopt.pictures import zoom as module
+from inputopt.pictures.dream import dream
 from inputopt.pictures.picture import read_photo
 from inputopt.pictures.provenance import read_recipe
 from inputopt.pictures.zoom import film, nearer, zoom
@@ -60,6 +61,31 @@ def test_a_frame_is_the_middle_of_the_one_before(photo):
     assert torch.allclose(found.x, read_photo(middle), atol=1e-5)
     with pytest.raises(ValueError, match="factor must be above 1"):
         nearer(eye(), photo, ["1"], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("towards", "box"), [((0, 0), (0, 0, 16, 12)), ((1, 1), (8, 6, 24, 18)), ((1, 0.5), (8, 3, 24, 15))]
+)
+def test_a_zoom_goes_towards_a_point(photo, towards, box):
+    found = nearer(eye(), photo, ["1"], 1.5, octaves=1, steps=1, step_size=1e-9, towards=towards)
+    with Image.open(photo) as image:
+        part = image.resize(image.size, Image.Resampling.BICUBIC, box)
+    assert torch.allclose(found.x, read_photo(part), atol=1e-5)
+
+
+@pytest.mark.parametrize("towards", [(0.5,), (0.5, 1.1), 0.5, (0.1, 0.2, 0.3)])
+def test_a_zoom_towards_no_point_is_refused(photo, towards):
+    with pytest.raises(ValueError, match="towards must be two numbers from 0 to 1"):
+        nearer(eye(), photo, ["1"], towards=towards)
+
+
+def test_a_frame_is_dreamt_with_the_settings_of_dream(photo):
+    settings = {"channels": [2, 4], "smoothing": 0.5, "jitter": 3, "step_size": 0.02}
+    found = nearer(eye(), photo, ["1"], 1.000001, octaves=1, steps=2, **settings, seed=7)
+    wanted = dream(eye(), photo, ["1"], octaves=1, steps=2, **settings, seed=7)
+    assert torch.allclose(found.x, wanted.x, atol=2 / 255)
+    plain = nearer(eye(), photo, ["1"], 1.000001, octaves=1, steps=2, seed=7)
+    assert float((found.x - plain.x).abs().max()) > 0.02
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp"])

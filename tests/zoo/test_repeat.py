@@ -26,7 +26,11 @@ def test_files_that_moved_and_networks_without_a_name_are_given(tmp_path):
     net = inputopt.MLP([784, 12, 10], "tanh", "identity")
     made = inputopt.dream(inputopt.load("digits-cnn"), tmp_path / "photo.png", ["conv1"], octaves=1, steps=2)
     made.save(tmp_path / "a.png")
-    (tmp_path / "photo.png").rename(tmp_path / "moved.png")
+    (tmp_path / "kept").mkdir()
+    made.save(tmp_path / "kept" / "a.png")
+    (tmp_path / "photo.png").rename(tmp_path / "kept" / "photo.png")
+    assert (made.x == inputopt.repeat(tmp_path / "kept" / "a.png").x).all()  # it lies beside the picture
+    (tmp_path / "kept" / "photo.png").rename(tmp_path / "moved.png")
     with pytest.raises(
         inputopt.FileError,
         match=r"give the file to use: --file photo=PATH .* files=\{'photo': path\} in",
@@ -34,6 +38,9 @@ def test_files_that_moved_and_networks_without_a_name_are_given(tmp_path):
         inputopt.repeat(tmp_path / "a.png")
     inputopt.repeat(tmp_path / "a.png", files={"photo": tmp_path / "moved.png"}).save(tmp_path / "b.png")
     assert (made.x == inputopt.repeat(tmp_path / "b.png", files={"photo": tmp_path / "moved.png"}).x).all()
+    Picture(digits().held_x[1]).save(tmp_path / "other.png")
+    with pytest.warns(inputopt.InputoptWarning, match=r"other\.png is not the file that the image was made from"):
+        inputopt.repeat(tmp_path / "a.png", files={"photo": tmp_path / "other.png"})
     with pytest.raises(ValueError, match="other weights"):
         inputopt.repeat(tmp_path / "a.png", net, {"photo": tmp_path / "moved.png"})
     with pytest.raises(TypeError, match="torch module"):

@@ -73,7 +73,10 @@ def add_commands(commands: Any) -> None:
         type=number(above=0),
         help=f"step size as a share of eps, for {_having('step_size')} (bim 0.2; pgd decreasing from 2 to 0.01)",
     )
-    command.add_argument("--mask", help="an image as large as the inputs: only its white areas may change (all may)")
+    command.add_argument(
+        "--mask",
+        help="an image as large as the inputs, scaled as they are by --resize: only its white areas may change (all)",
+    )
     command.add_argument(
         "--eot-samples",
         type=whole(),
@@ -199,7 +202,7 @@ def _attack(options: argparse.Namespace) -> tuple[type[Attack], dict[str, Any]]:
             settings[name] = getattr(options, name)
     if options.mask is not None:
         with reading(options.mask, "an image"):
-            settings["mask"] = read_photo(options.mask, 1) > 0.5
+            settings["mask"] = read_photo(options.mask, 1, resize=options.resize) > 0.5
     kind(**settings)
     return kind, settings
 

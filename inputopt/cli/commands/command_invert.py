@@ -7,13 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from inputopt.cli.commands.command_dream import check_photos
 from inputopt.cli.data.image_folder import add_resize
 from inputopt.cli.data.photo_resize import RESIZED, check_resize, naming_resize, scaled_photo
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, provisional, writable
 from inputopt.cli.parsing import choice, names, number, whole
+from inputopt.cli.photo_arguments import check_photos
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.pictures.accentuate import accentuate
 from inputopt.pictures.canvas_choice import CANVASES

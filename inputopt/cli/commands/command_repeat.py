@@ -17,13 +17,14 @@ import torch
 from torch import nn
 
 from inputopt import checks
-from inputopt.cli.commands.command_dream import check_photos
 from inputopt.cli.model_arguments import find_model
 from inputopt.cli.output import finish, writable
-from inputopt.cli.parsing import UsageError
+from inputopt.cli.parser import UsageError
+from inputopt.cli.photo_arguments import check_photos
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing
 from inputopt.pictures.provenance import read_recipe, versions
+from inputopt.pictures.reproduction import files_beside
 from inputopt.search.objectives.features import objective_from_plain
 from inputopt.zoo.repeat import repeat_recipe
 
@@ -78,7 +79,8 @@ def run_repeat(options: argparse.Namespace) -> int:
                 )
             _run_again(recipe["arguments"], out, options.again)
         else:
-            repeat_recipe(recipe, _model(recipe["model"], options.model), given, changes=changes).save(out)
+            files = {**files_beside(recipe, picture.parent), **given}
+            repeat_recipe(recipe, _model(recipe["model"], options.model), files, changes=changes).save(out)
         now = versions()
     finally:
         torch.set_num_threads(before)

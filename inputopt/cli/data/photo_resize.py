@@ -19,6 +19,10 @@ RESIZED = "photo-resized.png"
 """File, in the folder of --out, of the photo as --resize scaled it."""
 
 
+RESIZED_MASK = "mask-resized.png"
+"""File, in the same folder, of the mask as --resize scaled it."""
+
+
 def check_resize(options: argparse.Namespace) -> None:
     """Check before any work that --resize has a photo, and that the scaled one would not replace it.
 
@@ -44,6 +48,22 @@ def scaled_photo(options: argparse.Namespace) -> str:
     with replacing(_path(options)) as temporary:
         image.save(temporary)
     return str(_path(options))
+
+
+def used_mask(options: argparse.Namespace) -> str | None:
+    """The path of the mask as it is used: the given one, or with --resize that of the scaled one; None without one."""
+    if options.mask is None or options.resize is None:
+        return None if options.mask is None else str(options.mask)
+    return str(Path(options.out) / RESIZED_MASK)
+
+
+def scaled_mask(options: argparse.Namespace) -> None:
+    """Write the mask, if there is one, as --resize scales and crops it with the photo."""
+    path = used_mask(options)
+    if path is not None and options.resize is not None:
+        image = to_image(read_photo(options.mask, 1, resize=options.resize))
+        with replacing(Path(path)) as temporary:
+            image.save(temporary)
 
 
 @contextmanager

@@ -1,10 +1,11 @@
-"""Mean square activation of layers and of channels: the objective of DeepDream (Mordvintsev et al., 2015)."""
+"""Mean square activation of layers, and of the positive part of channels: DeepDream (Mordvintsev et al., 2015)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
 
+import torch
 from torch import Tensor
 
 from inputopt.search.channel_axes.layout import NetworkGeometry, axis_of, channels_second
@@ -26,7 +27,10 @@ def layer_energy(layers: Sequence[str]) -> Objective:
 
 
 def channel_energy(layer: str, channels: Sequence[int], *, axis: int | None = None) -> Objective:
-    """The mean square activation of some channels of a layer, over all positions.
+    """The mean square of the positive activations of some channels of a layer, over all positions.
+
+    A channel of a layer without a rectifier is also negative where it finds the opposite of its feature, which would be
+    amplified as well. Where an image has no positive activation at all, the highest one is raised.
 
     Args:
         layer: name of a module.
@@ -40,7 +44,9 @@ def channel_energy(layer: str, channels: Sequence[int], *, axis: int | None = No
 
     def made(place: int | None) -> Objective:
         def value(outputs: dict[str, Tensor], x: Tensor, problem: Problem) -> Tensor:
-            return channels_second(outputs[layer], layer, place)[:, list(channels)].flatten(1).square().mean(1)
+            activations = channels_second(outputs[layer], layer, place)[:, list(channels)].flatten(1)
+            highest = activations.amax(1)
+            return torch.where(highest > 0, activations.clamp_min(0).square().mean(1), highest)
 
         return Objective(value, (layer,), logits=False)
 
