@@ -105,7 +105,10 @@ def zoom(
         frames: number of frames, including the photo.
         progress: called with the number of every finished frame.
         seed: base seed; frame i uses seed + i.
-        settings: further arguments of `nearer`, such as towards=(0.7, 0.3).
+        settings: `factor`, how much larger each frame's things are than the last one's, 1.04; `towards`, the point that
+            the film zooms into, (x, y), as shares of the width and the height from the top left, (0.5, 0.5); and
+            `octaves` (2), `octave_scale` (1.4), `steps` (4), `step_size` (0.01), `channels`, `guide`, `smoothing` and
+            `jitter`, as in `dream`.
 
     Returns:
         The paths of the frames.

@@ -34,7 +34,8 @@ PLACEHOLDERS = {
 
 def lines_of(text):
     """The command lines of a page: lines of a block that begin with `inputopt`, and words in backticks that do."""
-    blocks = [line.strip().removeprefix("$ ") for block in BLOCK.findall(text) for line in block.splitlines()]
+    blocks = [block.replace("\\\n", " ") for block in BLOCK.findall(text)]  # a backslash continues a line
+    blocks = [line.strip().removeprefix("$ ") for block in blocks for line in block.splitlines()]
     inline = [" ".join(each.split()) for each in INLINE.findall(text) if "{" not in each and "\\n" not in each]
     short = [f"inputopt {each}" for each in SHORT.findall(text)]
     return [each for each in [*blocks, *inline, *short] if each.startswith("inputopt ")]
