@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 
+import inputopt
 from inputopt.evaluation import indicators
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.indicators import INDICATORS, Evidence
+from inputopt.evaluation.indicators.low_clean_accuracy import is_better
 from inputopt.evaluation.probes.flat_cause import FlatCause
 from inputopt.evaluation.probes.gradient_agreement import GradientAgreement
-from inputopt.evaluation.probes.rescaled_inputs import RescaledInputs
+from inputopt.evaluation.probes.rescaled_inputs import RescaledInputs, sign_test
 from inputopt.evaluation.probes.unbounded_attack import UnboundedAttack
 from inputopt.search.network_traits import NetworkTraits
+from inputopt.zoo.digits import load_digits
 
 LABEL = torch.arange(9)
 NONE = torch.zeros(9, dtype=torch.bool)
@@ -49,7 +52,7 @@ BROKEN = {
     "log_probabilities": {"logits": SOUND.logits.log_softmax(1)},
     "hard_labels": {"logits": LOGITS},
     "reject_class": {"fooled_class": torch.full((9,), 9)},
-    "low_clean_accuracy": {"correct": LABEL > 5, "rescaled": RescaledInputs("divided by 255", 0.9, 0.3, 10)},
+    "low_clean_accuracy": {"correct": LABEL > 5, "rescaled": RescaledInputs("divided by 255", 0.9, 0.3, 10, 0.0)},
     "nonfinite_logits": {"nonfinite_clean": LABEL == 0, "nonfinite_met": LABEL == 0},
     "nonfinite_search": {"nonfinite_met": LABEL == 0},
     "unconfirmed_success": {"unconfirmed": 1},
@@ -88,3 +91,38 @@ def test_saturated_outputs_are_reported_as_vanishing_and_not_as_zero():
 def test_the_scale_of_the_logits_is_reported_where_cross_entropy_is_flat(factor, reported):
     found = indicators.indicators(replace(SOUND, logits=SOUND.logits * factor))
     assert ["vanishing_gradient"] * reported == [each.id for each in found]
+
+
+def test_forgotten_normalisation_is_noticed_at_a_moderate_loss_of_accuracy():
+    net, held = inputopt.load("digits-cnn"), load_digits()
+    x, y = held.held_x[::5], held.held_y[::5]
+
+    def normalised_inputs_only(z):
+        return net(z * 0.3081 + 0.1307)
+
+    report = inputopt.evaluate(normalised_inputs_only, x, y, preset="quick")
+    (found,) = [each for each in report.indicators if each.id == "low_clean_accuracy"]
+    assert 0.8 < report.clean_accuracy < 0.9
+    assert "normalised (MNIST)" in found.remedy
+    sound = inputopt.evaluate(inputopt.Frozen(normalised_inputs_only, mean=0.1307, std=0.3081), x, y, preset="quick")
+    assert "low_clean_accuracy" not in [each.id for each in sound.indicators]
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "plain", "chance", "better"),
+    [
+        (0.80, 0.65, 1.0, True),  # 15 points
+        (0.97, 0.86, 1e-4, True),  # most of the errors, significant
+        (0.97, 0.86, 0.01, False),
+        (0.90, 0.84, 1e-9, False),  # less than half of the errors
+        (0.97, 0.93, 1e-9, False),  # less than 5 points
+    ],
+)
+def test_a_smaller_gain_must_be_significant_and_remove_most_errors(accuracy, plain, chance, better):
+    assert is_better(RescaledInputs("mirrored", accuracy, plain, 200, chance)) == better
+
+
+def test_the_sign_test_is_the_binomial_tail():
+    assert sign_test(0, 0) == 1
+    assert sign_test(5, 0) == 1 / 32
+    assert sign_test(3, 2) == (10 + 5 + 1) / 32

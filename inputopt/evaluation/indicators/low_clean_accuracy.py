@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from inputopt.evaluation.indicators.indicator import Evidence, Indicator, share_of
+from inputopt.evaluation.probes.rescaled_inputs import RescaledInputs
 from inputopt.wilson_interval import accuracy_text
 
 GAIN = 0.15
 """Gain of accuracy by a change of the inputs: three standard errors of 64 inputs at an accuracy of 0.8."""
+
+SMALL_GAIN, OF_ERRORS, UNLIKELY = 0.05, 0.5, 0.001
+"""A smaller gain counts if it also removes this share of the errors and is this unlikely by chance, by a sign test."""
 
 CHANCE = 2.0
 """Multiple of the accuracy of guessing up to which clean accuracy is near chance."""
@@ -22,7 +26,7 @@ def low_clean_accuracy(evidence: Evidence) -> Indicator | None:
     """The figure says little about a model that is given its inputs in the wrong form."""
     clean, found = share_of(evidence.correct), evidence.rescaled
     as_given = accuracy_text(clean, len(evidence.correct))
-    if found is not None and found.accuracy - found.plain >= GAIN:
+    if found is not None and is_better(found):
         return Indicator(
             "low_clean_accuracy",
             clean,
@@ -40,3 +44,10 @@ def low_clean_accuracy(evidence: Evidence) -> Indicator | None:
             CHANCE / evidence.traits.classes,
         )
     return None
+
+
+def is_better(found: RescaledInputs) -> bool:
+    """Whether the model classifies the changed inputs so much better that they are the form it was trained on."""
+    gain = found.accuracy - found.plain
+    least = max(SMALL_GAIN, OF_ERRORS * (1 - found.plain))
+    return gain >= GAIN or (gain >= least and found.chance <= UNLIKELY)

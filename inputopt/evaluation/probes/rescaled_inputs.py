@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,8 +16,8 @@ from inputopt.nets.frozen import Frozen
 from inputopt.search.problem import Problem
 from inputopt.search.rows import take
 
-EXAMPLES = 64
-"""Number of inputs run for each way to change them."""
+EXAMPLES, MORE = 64, 512
+"""Number of inputs run for each way to change them, and for the best of these ways."""
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and standard deviation of the channels that ImageNet networks are usually trained with."""
@@ -44,12 +46,15 @@ class RescaledInputs:
         accuracy: with the change.
         plain: accuracy on the same inputs without a change.
         count: number of these inputs.
+        chance: probability of such a gain if the change made no difference: a sign test on the inputs that are
+            classified correctly either with or without it, times the number of changes tried.
     """
 
     change: str
     accuracy: float
     plain: float
     count: int
+    chance: float
 
 
 def changes(shape: tuple[int, ...]) -> dict[str, Change]:
@@ -88,24 +93,43 @@ def _values(each: tuple[float, ...], x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def rescaled_inputs(net: Frozen, problem: Problem) -> RescaledInputs | None:
-    """The change with the highest accuracy on at most `EXAMPLES` inputs; None if the model takes none of them."""
+    """The change with the highest accuracy on `EXAMPLES` of the inputs, measured on at most `MORE` of them.
+
+    None for few inputs, or if the model takes none of the changed ones.
+    """
     if len(problem.x0) < LEAST:
         return None
-    part = take(problem, spaced(len(problem.x0), EXAMPLES, problem.x0.device))
-    plain = _accuracy(net, part.x0, part.label)
-    best: RescaledInputs | None = None
-    wide = float(part.x0.max()) > LARGEST_UNIT
-    for name, change in changes(tuple(part.x0.shape[1:])).items():
+    some = take(problem, spaced(len(problem.x0), EXAMPLES, problem.x0.device))
+    wide = float(some.x0.max()) > LARGEST_UNIT
+    accuracies: dict[str, float] = {}
+    known = changes(tuple(some.x0.shape[1:]))
+    for name, change in known.items():
         if wide and name in UNIT_ONLY:
             continue
-        try:
-            accuracy = _accuracy(net, change(part.x0).contiguous(), part.label)
-        except ValueError:  # the model refuses such inputs, for example transposed ones
-            continue
-        if best is None or accuracy > best.accuracy:
-            best = RescaledInputs(name, accuracy, plain, len(part.x0))
-    return best
+        with suppress(ValueError):  # the model refuses such inputs, for example transposed ones
+            accuracies[name] = float(_correct(net, change(some.x0), some.label).double().mean())
+    if not accuracies:
+        return None
+    best = max(accuracies, key=accuracies.__getitem__)
+    every = take(problem, spaced(len(problem.x0), MORE, problem.x0.device))
+    before, after = (_correct(net, x, every.label) for x in (every.x0, known[best](every.x0)))
+    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    chance = min(1.0, len(accuracies) * sign_test(gained, lost))
+    accuracy, plain = (float(each.double().mean()) for each in (after, before))
+    return RescaledInputs(best, accuracy, plain, len(every.x0), chance)
 
 
-def _accuracy(net: Frozen, x: Tensor, label: Tensor) -> float:
-    return float((net(x).argmax(1) == label).double().mean())
+def sign_test(more: int, fewer: int) -> float:
+    """Probability that at least `more` of `more + fewer` fair coins show heads.
+
+    >>> sign_test(9, 1)
+    0.0107421875
+    """
+    coins = more + fewer
+    return sum(math.comb(coins, heads) for heads in range(more, coins + 1)) / 2**coins
+
+
+def _correct(net: Frozen, x: Tensor, label: Tensor) -> Tensor:
+    """Which inputs [B, ...] are classified correctly, bool [B]."""
+    parts = zip(torch.split(x.contiguous(), EXAMPLES), torch.split(label, EXAMPLES), strict=True)
+    return torch.cat([net(part).argmax(1) == labels for part, labels in parts])
