@@ -198,8 +198,8 @@ class Report(Summarised):
 
         Args:
             folder: where to write; it is made if needed.
-            names: names of the inputs, as for `Result.save`; if given, and if the inputs are images, the image of each
-                input that is not robust is also written under its name, as an 8-bit PNG.
+            names: names of the inputs, as for `Result.save`; if given, and if the inputs are images, the adversarial
+                image of each input that is not robust is also written under its name, as an 8-bit PNG.
 
         Raises:
             ValueError: names that are not one per input, not unique, or outside the folder.
@@ -208,7 +208,7 @@ class Report(Summarised):
         stems = None if names is None else stems_of(names, len(self.x))
         bounds = bounds_of(self.settings.get("model", {}))
         if stems is not None and bounds is not None and are_images(self.x, bounds):
-            fooled = [row for row, robust in enumerate(self.robust.tolist()) if not robust]
+            fooled = (~self.robust if self.clean is None else self.clean & ~self.robust).nonzero()[:, 0].tolist()
             write_images(self.x[fooled], bounds, [Path(folder) / f"{stems[row]}.png" for row in fooled])
         write_text(Path(folder) / "report.json", json.dumps(self.as_plain(), indent=2, allow_nan=False) + "\n")
         with replacing(Path(folder) / "x.safetensors") as temporary:

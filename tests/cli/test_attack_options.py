@@ -107,7 +107,9 @@ def test_evaluate_ends_with_status_1_below_the_given_share(capsys):
     )
     assert Path("out/evaluation/report.json").exists()
     assert main([*line.split(), "--fail-under", "1", "--json"]) == 1
-    assert "is below 100.0 % (--fail-under)" in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert "is below 100.0 % (--fail-under)" in printed.err
+    assert json.loads(printed.out)["failed_gates"] == printed.err.splitlines()
     assert main([*line.split(), "--fail-under", "40"]) == 2
     assert "--fail-under must be a finite number at least 0 and at most 1, not '40'." in capsys.readouterr().err
 

@@ -57,13 +57,16 @@ def test_an_attack_prints_a_table_or_plain_values(run):
 def test_an_evaluation_prints_a_row_an_attack_and_saves_the_report(run):
     plain = json.loads(run("evaluate", "digits-mlp", "--count", 8, "--preset", "quick", "--out", "o", "--json"))
     fooled = [path for path in files() if path.count("/") == 3]
-    assert len(fooled) == 8 * (1 - plain["robust_accuracy"]), "an image for each input that is not robust"
+    lost = plain["clean_accuracy"] - plain["robust_accuracy"]
+    assert len(fooled) == 8 * lost, "an image for each input that was fooled, none for those misclassified before"
     assert set(files()) - set(fooled) == {
         *("o/evaluation.png", "o/evaluation/report.json", "o/evaluation/x.safetensors")
     }
     assert plain["levels"] == 256
     saved = json.loads(Path("o/evaluation/report.json").read_text())
+    jsonschema.validate(plain, inputopt.Report.schema())
     assert plain.pop("files") == ["o/evaluation.png", "o/evaluation"]
+    assert plain.pop("failed_gates") == []
     assert saved == plain
     text = run("evaluate", "digits-mlp", "--count", 8, "--preset", "quick", "--out", "o")
     for row in plain["attacks"]:

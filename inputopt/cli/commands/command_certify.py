@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inputopt.bounds.certify import NORMS, certify
 from inputopt.bounds.smoothing import certify_smoothed
-from inputopt.cli.commands.command_evaluate import EPS_TEXT, distance
+from inputopt.cli.commands.command_evaluate import default_eps, distance
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
@@ -33,7 +33,9 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
     )
-    command.add_argument("--eps", type=number(0), help=f"radius of the ball, such as 0.1 or 8/255 ({EPS_TEXT})")
+    command.add_argument(
+        "--eps", type=number(0), help=f"radius of the ball, such as 0.1 or 8/255 ({default_eps(NORMS)})"
+    )
     command.add_argument(
         "--budget",
         type=whole(0),

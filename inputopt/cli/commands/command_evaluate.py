@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,10 @@ from inputopt.search.eps_range import DEFAULT_EPS, eps_or_default
 from inputopt.search.norms import NORMS, find_norm
 from inputopt.wilson_interval import percent, with_interval
 
-EPS_TEXT = ", ".join(f"{eps:g} in {norm}" for norm, eps in DEFAULT_EPS.items())
+
+def default_eps(norms: Iterable[str] = NORMS) -> str:
+    """The default eps of each norm, for a help text."""
+    return ", ".join(f"{DEFAULT_EPS[norm]:g} in {norm}" for norm in norms)
 
 
 def add_commands(commands: Any) -> None:
@@ -79,7 +83,7 @@ def add_distance(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--eps",
         type=number(0),
-        help=f"maximum distance in the units of the inputs, such as 8/255, or 8 for inputs in 0 to 255 ({EPS_TEXT})",
+        help=f"maximum distance in units of the inputs, such as 8/255, or 8 for inputs in 0 to 255 ({default_eps()})",
     )
     add_levels(command)
     add_common(command, "out")
@@ -163,7 +167,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
         written.append(page)
     text = f"{data.described()}\n\n{report_text(report)}{rounding_note(net, report.x, data.y, fooled, levels)}"
     reasons = failed_gates(options, report)
-    finish(options, "\n\n".join([text, *reasons]), report.as_plain(), written)
+    finish(options, "\n\n".join([text, *reasons]), report.as_plain() | {"failed_gates": reasons}, written)
     if options.json or options.quiet:  # the text is not shown
         print(*reasons, sep="\n", end="\n" if reasons else "", file=sys.stderr)
     return int(bool(reasons))

@@ -35,6 +35,9 @@ def asks_for_remedies(found: Sequence[Indicator]) -> bool:
     return any(each.id in (*ADAPTABLE, REJECT) for each in found)
 
 
+LEFT = "What remains is an attack that is written for this model (Tramèr et al., 2020)."
+"""The advice of an indicator whose remedies had no effect."""
+
 NEEDLESS = "No input was left to attack, so no remedy was needed."
 
 
@@ -60,11 +63,14 @@ def with_applied(
     closed = asked if not lowered and all(each.effect == "not affected" for each in asked) else []
     if adapted.rejection is not None:
         texts[REJECT], effects[REJECT] = str(adapted.rejection), "measured"
-    return tuple(
+    after = [
         replace(
             each,
             applied=" ".join(filter(None, (each.applied, texts.get(each.id, "")))),
             effect=each.effect if each in closed else effects.get(each.id, each.effect),
         )
         for each in found
+    ]
+    return tuple(
+        replace(each, remedy=LEFT if each.id == main else "") if each.effect == "unchanged" else each for each in after
     )

@@ -118,6 +118,8 @@ def test_remedies_that_find_nothing_leave_the_indicator_open():
         main, other = with_applied(found, Adapted(state, remedies=remedies), lowered=False)
         assert (main.effect, main.is_open) == ("unchanged", True)
         assert other.effect == "unchanged"
+        assert "written for this model" in str(main)  # not the remedies that were tried already
+        assert other.remedy == ""
         assert other.applied == "Logarithms. See zero_gradient for the remedies."
     (alone,) = with_applied(found[1:], Adapted(state), lowered=False)
     assert (alone.effect, alone.is_open) == ("not affected", False)
