@@ -85,6 +85,31 @@ def test_explain_plots_the_gradient_norms_of_the_layers(run, tmp_path):
     assert f"GRADIENT NORM by layer, from the input: {shown}" in run("explain", "--sizes", "2,3,1")
 
 
+def test_explain_draws_the_network_at_each_row_of_the_inputs(run):
+    run("explain", "--out", "o")
+    assert files("o") == ["explain.json", "gradients.png", "network.png"]
+    run("explain", "--example", "3b", "--out", "o")
+    rows = [f"network-row-{row}.png" for row in range(1, 5)]
+    assert files("o") == ["explain.json", "gradients.png", *rows], "the earlier drawing is replaced"
+
+
+def test_explain_says_where_the_numbers_come_from(run):
+    assert run("explain", "--example", "2").startswith(
+        "NETWORK 2 of the document (a NOT gate)\n\nROW 1 of the inputs: 1;"
+    )
+    given = run("explain", "--inputs", "0.5,0.5")
+    assert given.startswith("NETWORK 4 of the document (a hidden layer); inputs as given\n")
+
+
+def test_explain_takes_weights_and_biases_neuron_by_neuron(run):
+    """The document's network 4, by its numbers."""
+    weights, biases = "0.15,0.2,0.25,0.3,0.4,0.45,0.5,0.55", "0.35,0.35,0.6,0.6"
+    given = ("--weights", weights, "--biases", biases, "--inputs", "0.05,0.1", "--targets", "0.01,0.99")
+    heading, text = run("explain", "--sizes", "2,2,2", *given).split("\n", 1)
+    assert heading == "NETWORK of --sizes 2,2,2; weights, biases, inputs, targets as given"
+    assert text == run("explain").split("\n", 1)[1]
+
+
 def test_explain_takes_any_network_and_example(run):
     text = run("explain", "--sizes", "2,1", "--activation", "identity", "--inputs", "1,2", "--targets", "3")
     assert "2.000000" in text
@@ -225,9 +250,10 @@ HUGE = 2**70
 
 @pytest.mark.parametrize("seed", [-1, HUGE])
 def test_a_seed_may_be_any_whole_number(run, seed):
-    text = run("explain", "--sizes", "2,3,1", "--seed", seed)
-    assert text == run("explain", "--sizes", "2,3,1", "--seed", seed % 2**63)
-    assert text != run("explain", "--sizes", "2,3,1", "--seed", 12)
+    heading, text = run("explain", "--sizes", "2,3,1", "--seed", seed).split("\n", 1)
+    assert heading == f"NETWORK of --sizes 2,3,1; weights, inputs, targets at random (seed {seed})"
+    assert text == run("explain", "--sizes", "2,3,1", "--seed", seed % 2**63).split("\n", 1)[1]
+    assert text != run("explain", "--sizes", "2,3,1", "--seed", 12).split("\n", 1)[1]
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch, capsys):
