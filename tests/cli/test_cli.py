@@ -192,6 +192,13 @@ def test_reproduce_prints_every_figure_and_writes_the_logs(run, short):
     ]
     assert {"error.png", "gradients.png"} <= set(files("o"))
     assert "of {} figures".format(lines.index("") - 1) in text
+    assert "4 held, a hidden layer, fixed biases" in text
+    net = EXAMPLES["4"].network()
+    inputopt.train(net, EXAMPLES["4"].inputs, EXAMPLES["4"].targets, steps=59, method="backprop")
+    assert f"network 4: weight 0[0,0] {net.weights[0][0, 0]:.6f}, weight 0[0,1] " in text, "before the last update"
+    assert "network 4 held:" in text
+    finals = [line.split(":")[0] for line in text.splitlines() if ": weight 0[0,0] " in line]
+    assert finals == ["network 3a", "network 4", "network 4 held"], "the document prints those of the others"
 
 
 def test_demo_shows_everything_on_one_page(run, short):
