@@ -221,6 +221,7 @@ TABLE = {
         "ahead_by": lambda: goals.ahead_by(0.1),
         "is_class": lambda: goals.is_class(1),
         "confident": lambda: goals.confident(0.4),
+        "confidently_wrong": lambda: goals.confidently_wrong(0.4),
         "unrecognised": lambda: goals.unrecognised(0.4),
     },
     "objective": {

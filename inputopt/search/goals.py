@@ -81,6 +81,20 @@ def confident(probability: float, scores: Scores = unchanged_scores) -> Goal:
     return Goal(test)
 
 
+def confidently_wrong(probability: float, scores: Scores = unchanged_scores) -> Goal:
+    """The predicted class is not the problem's label, and its softmax probability is at least `probability`.
+
+    Args:
+        probability: between 0 and 1.
+        scores: maps the model's outputs to logits; default: the outputs themselves.
+    """
+
+    def test(outputs: Tensor, problem: Problem) -> Tensor:
+        return wrong(outputs, problem) & (scores(outputs).softmax(1).amax(1) >= probability)
+
+    return Goal(test)
+
+
 def unrecognised(probability: float) -> Goal:
     """The softmax probability of the problem's label is below `probability`."""
     return ~confident(probability)

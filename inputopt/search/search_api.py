@@ -1,7 +1,7 @@
 """The public names of inputopt.search; the package loads each at first use."""
 
 from inputopt.search.canvases.canvas import Canvas, pixels
-from inputopt.search.goals import Goal, confident, is_class, never, reached, unrecognised, wrong
+from inputopt.search.goals import Goal, confident, confidently_wrong, is_class, never, reached, unrecognised, wrong
 from inputopt.search.inputs import check_problem
 from inputopt.search.loop import Interrupted, Snapshot, Watch, at_the_end, by_distance, by_loss, on_success, optimise
 from inputopt.search.norms import L0, L1, L2, LINF, NORMS, Norm, find_norm
@@ -56,6 +56,7 @@ __all__ = [
     "chain",
     "check_problem",
     "confident",
+    "confidently_wrong",
     "cross_entropy",
     "dlr",
     "find_norm",

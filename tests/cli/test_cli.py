@@ -145,6 +145,13 @@ def test_ascend_leaves_the_digits(run):
     assert text != run("ascend", "digits-mlp", "--count", 5, "--out", "o", "--seed", 4)
 
 
+def test_ascend_goes_on_to_a_probability(run):
+    text = run("ascend", "digits-mlp", "--count", 5, "--confidence", 0.99)
+    found = re.search(r"(\d+) of (\d+) correctly classified inputs are now misclassified, with a probability of", text)
+    assert int(found[1]) == int(found[2]) > 0
+    assert text.splitlines()[0].endswith("of at least 0.99.")
+
+
 def test_ascend_says_when_a_digit_stays(run):
     bias = np.eye(10)[3]
     fixed = inputopt.MLP([784, 10], "identity", weights=[np.zeros((10, 784))], biases=[bias])

@@ -181,6 +181,7 @@ NUMBERS = [
         ("fool", "count", ["0", "-1", "1.5", "x", "nan", "1e3"]),
         ("fool", "target", ["-1", "2.5"]),
         ("fool", "confidence", ["0", "1", "nan", "-inf", "x"]),
+        ("ascend", "confidence", ["0", "1", "nan", "x"]),
         ("fool", "seed", ["1.5", "x"]),
         ("ascend", "count", ["0", "-7"]),
         ("attack", "eps", ["-1", "nan", "inf", "-inf", "much"]),

@@ -53,6 +53,15 @@ def test_confident_asks_for_at_least_that_probability():
     assert goals.confident(0.5)(even, replace(PROBLEM, label=PROBLEM.label % 2)).all()
 
 
+def test_confidently_wrong_asks_for_that_probability_of_another_class():
+    problem = replace(PROBLEM, label=torch.tensor([0, 0, 0, 0, 1]))
+    outputs = torch.tensor([[0.3, 0.7, 0], [0.2, 0.6, 0.2], [0.9, 0.1, 0], [0.1, 0.45, 0.45], [0.4, 0.3, 0.3]])
+    outputs = outputs.double().clamp_min(1e-12).log()
+    assert goals.confidently_wrong(0.6 - 1e-6)(outputs, problem).tolist() == [True, True, False, False, False]
+    assert goals.confidently_wrong(0.6 + 1e-6)(outputs, problem).tolist() == [True, False, False, False, False]
+    assert goals.confidently_wrong(0.4 - 1e-6)(outputs, problem).tolist() == [True, True, False, True, True]
+
+
 def test_cross_entropy_is_minus_the_log_odds_of_the_label():
     probability = OUTPUTS.exp() / OUTPUTS.exp().sum(1, keepdim=True)
     own = probability[torch.arange(ROWS), PROBLEM.label]

@@ -58,6 +58,11 @@ def add_commands(commands: Any) -> None:
     command = add_verb(commands, "ascend")
     add_network(command)
     add_data(command, count=200)
+    command.add_argument(
+        "--confidence",
+        type=probability,
+        help="probability of another class that counts as success (any with which it is predicted)",
+    )
     add_common(command, "out")
     command.set_defaults(run=run_ascend)
 
@@ -161,13 +166,14 @@ def run_ascend(options: argparse.Namespace) -> int:
     journeys = [FrameRecorder(number) for number in range(min(8, len(order)))]
     title, path = "Gradient ascent on the loss until misclassified", out / "ascend.png"
     try:
-        result = ascend(net, x[order], y[order], watch=watch_all(journeys))
+        result = ascend(net, x[order], y[order], confidence=options.confidence, watch=watch_all(journeys))
     except Interrupted:
         _save_sheet(journeys, net, title, path)
         raise
     written = _save_sheet(journeys, net, title, path)
     moved = (result.x - x[order]).flatten(1)
-    verdict = f"{int(result.success.sum())} of {len(order)} correctly classified inputs are now misclassified."
+    sure = "" if options.confidence is None else f", with a probability of at least {options.confidence:g}"
+    verdict = f"{int(result.success.sum())} of {len(order)} correctly classified inputs are now misclassified{sure}."
     sizes = {"L2 distance": result.distance, "largest pixel change": moved.abs().amax(1)}
     shares = {"minimum": 0.0, "median": 0.5, "90 %": 0.9, "maximum": 1.0}
     found = {what: {name: float(size.quantile(at)) for name, at in shares.items()} for what, size in sizes.items()}
