@@ -116,7 +116,7 @@ def _single(values: list[float]) -> Any:
 def _per_channel(low: list[float], high: list[float]) -> tuple[Any, Any]:
     if len(low) == 1:
         return low[0], high[0]
-    return torch.tensor(low)[:, None, None], torch.tensor(high)[:, None, None]
+    return torch.tensor(low), torch.tensor(high)
 
 
 def check_name(name: str) -> None:

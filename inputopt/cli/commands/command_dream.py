@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from inputopt.cli.data.image_folder import add_resize, in_bounds
+from inputopt.cli.data.image_folder import add_resize
+from inputopt.cli.data.input_bounds import in_bounds
 from inputopt.cli.data.photo_resize import RESIZED, check_resize, naming_resize, scaled_photo
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import add_network, answer, check_name, find_network

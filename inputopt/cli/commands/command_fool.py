@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.cli.data.data_arguments import add_data, chosen_data
-from inputopt.cli.data.image_folder import in_bounds
+from inputopt.cli.data.input_bounds import in_bounds
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, table, writable

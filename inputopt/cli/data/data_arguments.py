@@ -19,7 +19,8 @@ from inputopt import checks
 from inputopt.cli.data.archive_data import archive_inputs, archive_labels
 from inputopt.cli.data.class_matching import Matching, match_classes
 from inputopt.cli.data.data_digest import digest_of
-from inputopt.cli.data.image_folder import Size, add_resize, explain_size, in_bounds, list_images, read_images
+from inputopt.cli.data.image_folder import Size, add_resize, explain_size, list_images, read_images
+from inputopt.cli.data.input_bounds import check_inputs, in_bounds
 from inputopt.cli.data.single_image import add_label, check_label, is_image_file, needed_label
 from inputopt.cli.data.table_data import read_table
 from inputopt.cli.memory_limits import check_memory
@@ -97,10 +98,10 @@ class Data:
         """The selection with the network's classes as `y`, and its inputs [B, ...], checked against the network.
 
         Raises:
-            FileError, ValueError: they cannot be read, hold NaN, do not fit the network, a class has no logit, or the
-                classes of a folder or a table match none of the network's.
+            FileError, ValueError: they cannot be read, hold NaN, exceed the bounds, do not fit the network, a class has
+                no logit, or the classes of a folder or a table match none of the network's.
         """
-        x = checks.finite(f"the inputs of {self.name}", self._read(net, self.positions))
+        x = check_inputs(self.name, net, self._read(net, self.positions))
         try:
             classes = answer(net, x).shape[1]
         except InputShapeError as error:
