@@ -17,6 +17,7 @@ from inputopt.cli.earlier_files import RECORD
 from inputopt.cli.main import main
 from inputopt.cli.verbs import VERBS
 from inputopt.document.networks import EXAMPLES
+from inputopt.files import blank_figure
 from inputopt.zoo.training_recipes import accuracy
 
 
@@ -143,6 +144,21 @@ def test_ascend_leaves_the_digits(run):
     assert 0 < sizes[0] <= sizes[1] <= sizes[2] <= sizes[3]
     assert files("o") == ["ascend.png"]
     assert text != run("ascend", "digits-mlp", "--count", 5, "--out", "o", "--seed", 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        (["--target", 8], "From noise to class 8 by gradient descent"),
+        ([], "From noise to each of 2 classes, a row per class, by gradient descent"),
+    ],
+)
+def test_the_sheet_of_fool_says_which_classes(run, monkeypatch, line, title):
+    monkeypatch.setattr(command_fool, "CLASSES", 2)
+    titles = []
+    monkeypatch.setattr(command_fool, "sheet", lambda journeys, net, title: titles.append(title) or blank_figure())
+    run("fool", "digits-mlp", "--count", 1, *line)
+    assert titles == [title]
 
 
 def test_ascend_goes_on_to_a_probability(run):
