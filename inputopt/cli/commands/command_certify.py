@@ -14,8 +14,9 @@ from inputopt.bounds.smoothing import certify_smoothed
 from inputopt.cli.commands.command_evaluate import EPS_TEXT, distance
 from inputopt.cli.data.data_arguments import Data, add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.norm_argument import add_norm
 from inputopt.cli.output import finish, table, writable
-from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.parsing import number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import write_text
 from inputopt.nets.frozen import Frozen
@@ -29,9 +30,7 @@ def add_commands(commands: Any) -> None:
     command = add_verb(commands, "certify")
     add_network(command)
     add_data(command, count=100)
-    command.add_argument(
-        "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
-    )
+    add_norm(command, NORMS, "linf")
     command.add_argument("--eps", type=number(0), help=f"radius of the ball, such as 0.1 or 8/255 ({EPS_TEXT})")
     command.add_argument(
         "--budget",
