@@ -42,7 +42,7 @@ class Explanation(str):
 
     numbers: tuple[Numbers, ...]
 
-    def __new__(cls, text: str, numbers: tuple[Numbers, ...]) -> Explanation:
+    def __new__(cls, text: str, numbers: tuple[Numbers, ...] = ()) -> Explanation:
         made = super().__new__(cls, text)
         made.numbers = numbers
         return made

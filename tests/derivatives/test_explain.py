@@ -1,4 +1,6 @@
+import copy
 import math
+import pickle
 import re
 
 import numpy as np
@@ -169,3 +171,10 @@ def test_the_figure_has_every_number_of_its_row():
     assert targets == [{"0"}, {"1"}]
     with pytest.raises(ValueError, match=r"row must lie in 0\.\.3, not 4"):
         explained.figure(4)
+
+
+def test_an_explanation_can_be_copied_with_its_numbers():
+    found = explain(MLP([2, 1]), [[0.5, 1.0]], [[0.0]])
+    for same in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
+        assert same == found
+        assert same.numbers[0].cost == found.numbers[0].cost

@@ -25,7 +25,7 @@ from inputopt.files import save_figure
 from inputopt.nets.costs import find_cost
 from inputopt.nets.mlp import MLP
 
-NORMS = "gradients.png"
+PLOT = "gradients.png"
 """Plot of the gradient norm of each layer, in the folder of --out, beside a drawing of the network."""
 
 ORDER = "layer by layer from the inputs, in a layer neuron by neuron"
@@ -86,12 +86,12 @@ def run_explain(options: argparse.Namespace) -> int:
     rows = len(task.inputs)
     drawings = ["network.png"] if rows == 1 else [f"network-row-{row}.png" for row in range(1, rows + 1)]
     if options.out is not None:
-        writable(options.out, NORMS, *drawings)
+        writable(options.out, PLOT, *drawings)
     explained = explain(task.net, task.inputs, task.targets, options.cost, options.learning_rate)
     found = gradients(task.net, task.inputs, task.targets, options.cost, "backprop")
     written = []
     if options.out is not None:
-        written = [Path(options.out) / name for name in (NORMS, *drawings)]
+        written = [Path(options.out) / name for name in (PLOT, *drawings)]
         for figure, path in zip((found.figure(), *map(explained.figure, range(rows))), written, strict=True):
             save_figure(figure, path)
     text, norms = explained.rstrip("\n"), found.norms.tolist()
