@@ -7,7 +7,7 @@ from inputopt.attribution.saliency import saliency
 from inputopt.attribution.spurious import spurious
 from inputopt.bounds.certify import Certificate, certify
 from inputopt.bounds.smoothing import SmoothedCertificate, certify_smoothed
-from inputopt.derivatives.explain import explain
+from inputopt.derivatives.explain import Explanation, explain
 from inputopt.derivatives.gradcheck import gradcheck
 from inputopt.derivatives.gradient_methods import gradients
 from inputopt.derivatives.record import Gradients
@@ -56,6 +56,7 @@ __all__ = [
     "Direction",
     "DivergenceWarning",
     "Evolution",
+    "Explanation",
     "FileError",
     "Frozen",
     "Genetic",

@@ -61,6 +61,14 @@ def share(what: str, value: Any) -> int | float:
     return number(what, converted)
 
 
+def probability(what: str, value: Any) -> int | float:
+    """Convert `value` to a Python number between 0 and 1, both excluded."""
+    converted: Any = _unwrapped(value)
+    if isinstance(converted, numbers.Real) and not isinstance(converted, bool) and not 0 < cast(Any, converted) < 1:
+        raise ValueError(f"{what} must be a probability between 0 and 1, not {value}.")
+    return number(what, converted)
+
+
 def whole(what: str, value: Any, least: int = 1) -> int:
     """Convert a Python or numpy integer to an int of at least `least`; floats are rejected."""
     converted = _unwrapped(value)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from inputopt import checks
-from inputopt.app.network_drawing import Numbers
 from inputopt.derivatives.gradient_methods import gradients
+from inputopt.derivatives.network_numbers import Numbers, numbers_at
 from inputopt.document.figures import Figure, figures
 from inputopt.document.networks import EXAMPLES, LEARNING_RATE, Example
-from inputopt.nets.activations import Array
 from inputopt.nets.costs import CostName, find_cost
 from inputopt.nets.mlp import MLP
 from inputopt.training.history import named_numbers
@@ -264,29 +263,10 @@ class Learner:
     def numbers(self, inputs: tuple[float, ...], example: int) -> Numbers:
         """All numbers of the network at an input [n_0], with the target of training example `example`."""
         target = self.plan.data[1][example]
-        found = gradients(self.net, [inputs], [target], cost=self.plan.cost)
-        signal = torch.tensor([inputs], dtype=torch.float32)
-        outputs = [signal]
-        with torch.no_grad():
-            for layer in self.net.layers:
-                outputs.append(layer(outputs[-1]))
-        return Numbers(
-            outputs=_arrays(each[0] for each in outputs),
-            weights=_arrays(self.net.weights),
-            biases=_arrays(self.net.biases),
-            weight_gradients=_arrays(found.weights),
-            neuron_errors=_arrays(found.neuron_errors),
-            input_gradient=found.inputs[0].numpy(),
-            targets=np.array(target, dtype=np.float32),
-            cost=found.cost,
-        )
+        return numbers_at(self.net, [inputs], [target], self.plan.cost)[0]
 
     def move_input(self, inputs: tuple[float, ...], example: int) -> tuple[float, ...]:
         """One step of gradient descent on the input [n_0], with fixed weights, inside [0, 1]."""
         gradient = self.numbers(inputs, example).input_gradient
         moved = np.clip(np.array(inputs) - self.plan.rate * gradient, 0, 1)
         return tuple(float(value) for value in moved)
-
-
-def _arrays(values: Iterable[torch.Tensor]) -> tuple[Array, ...]:
-    return tuple(value.detach().numpy().copy() for value in values)

@@ -3,66 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
-from itertools import pairwise
 
-from inputopt.app.label_places import Box, caption, centred, label_place
-from inputopt.nets.activations import Array
-
-STEP = 225
-"""Distance between the columns of neurons."""
-
-ROW = 160
-"""Distance between the neurons of a column."""
-
-RADIUS = 25
-MOST_LABELS = 26
-"""Networks with more edges are drawn without numbers on them; pointing at an edge shows its numbers."""
-
-MOST_NEURONS = 16
-"""Neurons drawn per layer; the others are counted in a note."""
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """The numbers of a network at one input, first layer first.
-
-    Attributes:
-        outputs: the input [n_0], then the outputs O of each layer, [n_l].
-        weights: weights of each layer, [n_out, n_in].
-        biases: biases of each layer, [n_out].
-        weight_gradients: dCost/dWeight of each layer, [n_out, n_in].
-        neuron_errors: dCost/dZ of each layer, [n_out].
-        input_gradient: dCost/dInput, [n_0].
-        targets: the target outputs, [n_L].
-        cost: the cost.
-    """
-
-    outputs: tuple[Array, ...]
-    weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
-    weight_gradients: tuple[Array, ...]
-    neuron_errors: tuple[Array, ...]
-    input_gradient: Array
-    targets: Array
-    cost: float
+from inputopt.derivatives.label_places import Box, caption
+from inputopt.derivatives.network_layout import (
+    MOST_NEURONS,
+    RADIUS,
+    captions,
+    drawing_size,
+    is_labelled,
+    label_boxes,
+    neuron_place,
+    short,
+)
+from inputopt.derivatives.network_numbers import Numbers
 
 
 def draw_network(numbers: Numbers) -> str:
     """Draw a network as an SVG that scrolls sideways where it does not fit, with its numbers as text below."""
-    sizes = [len(values) for values in numbers.outputs]
-    rows = max(min(size, MOST_NEURONS) for size in sizes)
-    width, height = STEP * (len(sizes) - 1) + 190, ROW * rows + 6
-    labelled = sum(a * b for a, b in pairwise(sizes)) <= MOST_LABELS
+    width, height = drawing_size(numbers)
     parts = [
         f'<div class="io-scroll" tabindex="0" role="region" aria-label="The network, scrollable">'
         f'<svg class="io-network" viewBox="0 0 {width} {height}" style="min-width:{width}px" role="img" '
         f'aria-label="{escape(_summary(numbers))}">'
     ]
     parts += [edge for layer in range(len(numbers.weights)) for edge in _edges(numbers, layer, height)]
-    parts += _edge_labels(numbers, height) if labelled else []
-    parts += [text for column in range(len(sizes)) for text in _neurons(numbers, column, height)]
+    parts += _edge_labels(numbers, height) if is_labelled(numbers) else []
+    parts += [text for column in range(len(numbers.outputs)) for text in _neurons(numbers, column, height)]
     parts.append("</svg></div>")
     return "".join(parts) + SIDEWAYS.format(width=width) + LEGEND + _table(numbers)
 
@@ -88,12 +55,6 @@ def _summary(numbers: Numbers) -> str:
     return f"Network of {sizes} neurons; outputs {outputs}; cost {numbers.cost:.6f}; all numbers are in the table below"
 
 
-def _place(column: int, neuron: int, count: int, height: float) -> tuple[float, float]:
-    """Centre of a neuron."""
-    count = min(count, MOST_NEURONS)
-    return 90 + column * STEP, height / 2 + (neuron - (count - 1) / 2) * ROW
-
-
 def _edges(numbers: Numbers, layer: int, height: float) -> list[str]:
     weights, gradients = numbers.weights[layer], numbers.weight_gradients[layer]
     widest = max(max(float(abs(each).max()) for each in numbers.weights), 1e-9)
@@ -102,8 +63,8 @@ def _edges(numbers: Numbers, layer: int, height: float) -> list[str]:
     for target, row in enumerate(weights[:MOST_NEURONS]):
         for source, weight in enumerate(row[:MOST_NEURONS]):
             gradient = float(gradients[target, source])
-            x1, y1 = _place(layer, source, weights.shape[1], height)
-            x2, y2 = _place(layer + 1, target, weights.shape[0], height)
+            x1, y1 = neuron_place(layer, source, weights.shape[1], height)
+            x2, y2 = neuron_place(layer + 1, target, weights.shape[0], height)
             kind = "io-positive" if weight >= 0 else "io-negative"
             title = f"weight {layer}[{target},{source}] = {weight:.6f}, dCost/dWeight = {gradient:.6f}"
             ends = f'x1="{x1}" y1="{y1:.1f}" x2="{x2}" y2="{y2:.1f}"'
@@ -116,32 +77,11 @@ def _edges(numbers: Numbers, layer: int, height: float) -> list[str]:
     return lines
 
 
-def label_boxes(numbers: Numbers, height: float) -> tuple[dict[tuple[int, int, int], Box], list[Box]]:
-    """The boxes of the edges' labels, by (layer, target, source), and those of the neurons and their captions."""
-    taken = []
-    for column, values in enumerate(numbers.outputs):
-        for neuron in range(min(len(values), MOST_NEURONS)):
-            x, y = _place(column, neuron, len(values), height)
-            above, below = _captions(numbers, column, neuron)
-            taken += [centred(x, y, 2 * RADIUS, 2 * RADIUS)]
-            taken += [caption(x, y - RADIUS - 5, above), caption(x, y + RADIUS + 13, below)]
-    labels: dict[tuple[int, int, int], Box] = {}
-    for layer, weights in enumerate(numbers.weights):
-        for target in range(min(len(weights), MOST_NEURONS)):
-            for source in range(min(weights.shape[1], MOST_NEURONS)):
-                start = _place(layer, source, weights.shape[1], height)
-                end = _place(layer + 1, target, weights.shape[0], height)
-                # crossing edges have theirs at one end or the other in turn
-                preferred = 0.5 if start[1] == end[1] else (0.32, 0.68)[(source + target) % 2]
-                labels[layer, target, source] = label_place(start, end, preferred, [*taken, *labels.values()])
-    return labels, taken
-
-
 def _edge_labels(numbers: Numbers, height: float) -> list[str]:
     parts = []
     for (layer, target, source), box in label_boxes(numbers, height)[0].items():
         weight = float(numbers.weights[layer][target, source])
-        gradient = _short(float(numbers.weight_gradients[layer][target, source]))
+        gradient = short(float(numbers.weight_gradients[layer][target, source]))
         x, y = (box.left + box.right) / 2, (box.top + box.bottom) / 2
         parts.append(
             f'<g><rect x="{box.left:.1f}" y="{box.top:.1f}" width="54" height="28" rx="4" class="io-label"/>'
@@ -151,21 +91,11 @@ def _edge_labels(numbers: Numbers, height: float) -> list[str]:
     return parts
 
 
-def _captions(numbers: Numbers, column: int, neuron: int) -> tuple[str, str]:
-    """The texts above and below a neuron."""
-    if not column:
-        return f"input {neuron}", f"dC/dI {_short(float(numbers.input_gradient[neuron]))}"
-    error = f"error {_short(float(numbers.neuron_errors[column - 1][neuron]))}"
-    bias = f"bias {float(numbers.biases[column - 1][neuron]):.3f}"
-    last = column == len(numbers.outputs) - 1
-    return f"{bias}, target {float(numbers.targets[neuron]):g}" if last else bias, error
-
-
 def _neurons(numbers: Numbers, column: int, height: float) -> list[str]:
     values, parts = numbers.outputs[column], []
     for neuron, value in enumerate(values[:MOST_NEURONS]):
-        x, y = _place(column, neuron, len(values), height)
-        note, error = _captions(numbers, column, neuron)
+        x, y = neuron_place(column, neuron, len(values), height)
+        note, error = captions(numbers, column, neuron)
         parts.append(
             f"{_backing(caption(x, y - RADIUS - 5, note))}{_backing(caption(x, y + RADIUS + 13, error))}"
             f'<circle cx="{x}" cy="{y:.1f}" r="{RADIUS}" class="io-neuron"/>'
@@ -174,7 +104,7 @@ def _neurons(numbers: Numbers, column: int, height: float) -> list[str]:
             f'<text x="{x}" y="{y + RADIUS + 13:.1f}" text-anchor="middle" class="io-gradient-text">{error}</text>'
         )
     if len(values) > MOST_NEURONS:
-        x, _ = _place(column, 0, 1, height)
+        x, _ = neuron_place(column, 0, 1, height)
         note = f"and {len(values) - MOST_NEURONS} more"
         parts.append(f'<text x="{x}" y="{height - 4}" text-anchor="middle">{note}</text>')
     return parts
@@ -211,15 +141,6 @@ def _table(numbers: Numbers) -> str:
         f"<details class='io-details'><summary>All numbers as a table</summary><div class='io-scroll' tabindex='0'>"
         f"<table class='io-table'><thead>{head}</thead><tbody>{''.join(lines)}</tbody></table></div></details>"
     )
-
-
-def _short(value: float) -> str:
-    """A gradient in few characters.
-
-    >>> _short(0.138499), _short(-0.000012), _short(0.0)
-    ('0.1385', '-1.2e-05', '0')
-    """
-    return f"{value:.1e}" if 0 < abs(value) < 5e-4 else f"{value:.4f}" if value else "0"
 
 
 def layer_names(sizes: Sequence[int]) -> list[str]:

@@ -57,7 +57,9 @@ def _built(x: Tensor, calls: list[tuple[Any, Any, Any, Any]]) -> GraphBuilder:
         rule = RULES.get(name)
         try:
             if rule is None:
-                raise RefusalError(name)
+                raise RefusalError(
+                    "code that hands values of tensors to Python (.item(), if)" if name in READS else name
+                )
             rule(made, result, func, args, kwargs)
         except RefusalError as refusal:
             made.refuse(str(refusal), None if name in READS or func._schema.is_mutable else result)

@@ -67,9 +67,9 @@ def find_network(options: argparse.Namespace) -> Frozen:
     settings = {name: _single(getattr(options, name)) for name in ("mean", "std") if getattr(options, name)}
     if options.bounds is not None:
         settings["bounds"] = _per_channel(*options.bounds)
+    if options.device is not None:
+        made = on_device(options, made)
     with using(f"{options.model} cannot be used"):
-        if options.device is not None:
-            made = on_device(options, made)
         return Frozen(made, **settings)
 
 
@@ -82,7 +82,8 @@ def on_device(options: argparse.Namespace, model: Found) -> Found:
     device = find_device(options.device)
     if not isinstance(model, nn.Module):
         raise ValueError(f"{options.model} is a function, which cannot be moved; omit --device.")
-    return model.to(device)
+    with using(f"{options.model} cannot be moved to {options.device}"):
+        return model.to(device)
 
 
 def find_device(name: str) -> torch.device:
@@ -93,6 +94,9 @@ def find_device(name: str) -> torch.device:
     """
     try:
         device = torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"--device must be cpu, cuda, cuda:1 or another device of torch, not {name!r}.") from error
+    try:
         torch.zeros(1, device=device).cpu()
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(f"--device {name} is not available here ({one_line(error)}); omit it or give cpu.") from error
@@ -116,7 +120,7 @@ def _single(values: list[float]) -> Any:
 def _per_channel(low: list[float], high: list[float]) -> tuple[Any, Any]:
     if len(low) == 1:
         return low[0], high[0]
-    return torch.tensor(low)[:, None, None], torch.tensor(high)[:, None, None]
+    return torch.tensor(low), torch.tensor(high)
 
 
 def check_name(name: str) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from inputopt.cli.data.image_folder import add_resize, in_bounds
+from inputopt.cli.data.image_folder import add_resize
+from inputopt.cli.data.input_bounds import in_bounds
 from inputopt.cli.data.photo_resize import RESIZED, scaled_photo
 from inputopt.cli.model_arguments import add_network, answer, check_name
 from inputopt.cli.parsing import indices, number, whole

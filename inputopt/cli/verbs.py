@@ -136,8 +136,8 @@ VERBS = {
         "inputopt gradcheck --sizes 4,5,3 --activation tanh",
     ),
     "explain": Verb(
-        "command_gradcheck",
-        "print the calculation of one training step with its numbers",
+        "command_explain",
+        "print the calculation of one training step with its numbers, and draw the network with them",
         "inputopt explain --example 1",
     ),
     "app": Verb(

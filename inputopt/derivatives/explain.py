@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from inputopt import checks
 from inputopt.derivatives.backprop import Chain, chain, input_derivatives, parameter_derivatives
 from inputopt.derivatives.gradient_methods import check_batch
+from inputopt.derivatives.network_figure import network_figure
+from inputopt.derivatives.network_numbers import Numbers, numbers_of
 from inputopt.derivatives.plain import check_plain, in_single_precision
 from inputopt.derivatives.record import as_arrays
 from inputopt.nets.activations import Array
@@ -19,12 +21,58 @@ from inputopt.nets.costs import Cost, CostName, find_cost
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.mlp import MLP
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MOST_NUMBERS = 400
 
 
+class Explanation(str):
+    """The derivation of one training step: its text, which `print` shows, and the numbers of each row of the inputs.
+
+    Attributes:
+        numbers: weights, outputs, neuron errors and gradients by row of the inputs, before the update.
+
+    >>> text = explain(MLP([2, 1], seed=0), [[0.5, 1.0]], [[1.0]])
+    >>> text.splitlines()[0]
+    'ROW 1 of the inputs: 0.5, 1; target 1'
+    >>> text.numbers[0].weight_gradients[0].shape
+    (1, 2)
+    """
+
+    numbers: tuple[Numbers, ...]
+
+    def __new__(cls, text: str, numbers: tuple[Numbers, ...] = ()) -> Explanation:
+        made = super().__new__(cls, text)
+        made.numbers = numbers
+        return made
+
+    def figure(self, row: int = 0) -> Figure:
+        """A drawing of the network with its numbers at one row of the inputs, before the update.
+
+        On an edge are its weight and below it dCost/dWeight of this row's cost, in a neuron its output, above it its
+        bias, and below it its neuron error. Networks with more than 16 edges between two layers are drawn without the
+        numbers of the edges, and layers of more than 16 neurons with the first 16.
+
+        Args:
+            row: the position of the example in the inputs, from 0.
+
+        Returns:
+            A matplotlib figure; `figure.savefig("network.png")` saves it.
+
+        Raises:
+            ValueError, TypeError: not a position in the inputs.
+        """
+        if checks.whole("row", row, least=0) >= len(self.numbers):
+            raise ValueError(f"row must lie in 0..{len(self.numbers) - 1}, not {row}.")
+        return network_figure(self.numbers[row])
+
+
 @default_modes()
-def explain(net: MLP, inputs: Any, targets: Any, cost: CostName = "mse", learning_rate: float = 0.5) -> str:
+def explain(net: MLP, inputs: Any, targets: Any, cost: CostName = "mse", learning_rate: float = 0.5) -> Explanation:
     """Return the derivation of one training step of a small network: forward, backward and update.
+
+    The result is text; its `figure` draws the network with its numbers.
 
     Args:
         net: the network; it is not changed.
@@ -52,12 +100,13 @@ def explain(net: MLP, inputs: Any, targets: Any, cost: CostName = "mse", learnin
             line for example in range(len(flat)) for line in _example(net_arrays, resolved, found, wanted, example)
         ]
         lines += _update(net, net_arrays, found, rate)
-    return "\n".join(lines) + "\n"
+        numbers = numbers_of(net_arrays, resolved, found, wanted)
+    return Explanation("\n".join(lines) + "\n", numbers)
 
 
 def _example(net: Arrays, cost: Cost, found: Chain, targets: Array, example: int) -> Iterator[str]:
     target = np.atleast_1d(targets[example])
-    yield f"EXAMPLE {example + 1}: inputs {_list(found.O[0][example])}, target {_list(target)}"
+    yield f"ROW {example + 1} of the inputs: {_list(found.O[0][example])}; target {_list(target)}"
     yield ""
     for layer in range(len(net.weights)):
         yield from _forward(net, found, layer, example)
@@ -127,7 +176,7 @@ def _sum_of_errors(net: Arrays, found: Chain, layer: int, source: int, example: 
 
 def _update(mlp: MLP, net: Arrays, found: Chain, rate: float) -> Iterator[str]:
     examples = len(found.O[0])
-    averaged = f", each derivative averaged over {examples} examples" if examples > 1 else ""
+    averaged = f", each derivative averaged over the {examples} rows" if examples > 1 else ""
     yield f"UPDATE: parameter -= learning rate x derivative{averaged}"
     derivatives = parameter_derivatives(found)
     for layer, (weights, biases) in enumerate(zip(net.weights, net.biases, strict=True)):

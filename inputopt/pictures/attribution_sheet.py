@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,6 +41,7 @@ def attribution_sheet(
     model: Frozen | nn.Module | Callable[[Tensor], Tensor],
     title: str = "Input, attribution (red raises the logit, blue lowers it), and where it is large",
     classes: Any = None,
+    labels: Any = None,
 ) -> Figure:
     """A figure of images with their predictions, their attributions, and where these are large.
 
@@ -53,13 +55,14 @@ def attribution_sheet(
         model: a network, frozen or not; if not, its inputs are taken to lie in [0, 1].
         title: title of the figure.
         classes: the classes whose logits were attributed, [B], for the captions of the maps; none if not given.
+        labels: the true classes, [B], for the captions of the images, below the predictions; none if not given.
 
     Returns:
         A matplotlib figure with one row per image, or with one column per image if there are more than three;
         `figure.savefig("saliency.png")` saves it.
 
     Raises:
-        ValueError, TypeError: not images, or attributions or classes that do not fit them.
+        ValueError, TypeError: not images, or attributions, classes or labels that do not fit them.
     """
     net = frozen(model)
     x, given = checks.block("x", x).to(net.device), checks.block("attributions", attributions)
@@ -67,21 +70,31 @@ def attribution_sheet(
         raise ValueError(f"x must be images [B, C, H, W] with one channel or three, not of shape {list(x.shape)}.")
     if given.shape != x.shape:
         raise ValueError(f"attributions must have the shape of x, {list(x.shape)}, not {list(given.shape)}.")
-    numbers = None if classes is None else checks.block("classes", classes).tolist()
-    if numbers is not None and len(numbers) != len(x):
-        raise ValueError(f"classes must hold {len(x)} classes, one per image, not {len(numbers)}.")
+    attributed, true = _one_per_image("classes", classes, x), _one_per_image("labels", labels, x)
     with torch.no_grad():
         logits = net(x)
     names = net.facts.class_names
     signed, sizes = signed_maps(given), size_maps(given)
+    name = partial(name_of_class, classes=logits.shape[1], names=names)
     figure, grid = triples(len(x), title)
     for number, (places, logit) in enumerate(zip(grid, logits, strict=True)):
-        show(places[0], x[number], net.bounds, prediction_text(logit, names))
-        caption = "" if numbers is None else f"for {name_of_class(int(numbers[number]), len(logit), names)}"
+        known = "" if true is None else f"\ntrue: {name(true[number])}"
+        show(places[0], x[number], net.bounds, f"{prediction_text(logit, names)}{known}")
+        caption = "" if attributed is None else f"for {name(attributed[number])}"
         places[1].imshow(signed[number].numpy(), cmap="RdBu_r", vmin=-1, vmax=1)
         places[1].set_title(caption, fontsize=8)
         _show_over(places[2], x[number], sizes[number], net)
     return figure
+
+
+def _one_per_image(what: str, given: Any, x: Tensor) -> list[int] | None:
+    """Classes as numbers; None if none are given."""
+    if given is None:
+        return None
+    numbers = checks.block(what, given).flatten().tolist()
+    if len(numbers) != len(x):
+        raise ValueError(f"{what} must hold {len(x)} classes, one per image, not {len(numbers)}.")
+    return [int(number) for number in numbers]
 
 
 def signed_maps(attributions: Tensor) -> Tensor:

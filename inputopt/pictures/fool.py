@@ -76,8 +76,7 @@ def fool(
     seed = checks.seed(seed)
     checks.whole("steps", steps)
     checks.positive("rate", rate)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be a probability between 0 and 1, not {confidence}.")
+    checks.probability("confidence", confidence)
     sizes = [checks.whole("each number of shape", size) for size in shape]
     if not isinstance(target, str):
         checks.whole("target", target, least=0)

@@ -179,8 +179,7 @@ def evolve_images(
     net = frozen(model)
     seed = checks.seed(seed)
     checks.whole("generations", generations)
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must be a probability between 0 and 1, not {confidence}.")
+    checks.probability("confidence", confidence)
     if len(shape) != 3:
         raise ValueError(f"shape must be (C, H, W), not {tuple(shape)}.")
     channels, height, width = (checks.whole("each number of shape", size) for size in shape)

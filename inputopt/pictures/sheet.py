@@ -97,19 +97,20 @@ def blank_grid(figure: FigureBase, rows: int, columns: int) -> Any:
 def sheet(journeys: Sequence[FrameRecorder], net: Frozen, title: str, between: int = 3) -> Figure:
     """A figure with one row per journey: the first image, `between` intermediate ones, the last, and last minus first.
 
-    The difference is magnified to the full range. The title of each image is the predicted class and its probability.
+    A journey of fewer steps than images repeats some. The difference is magnified to the full range. The title of each
+    image is the predicted class and its probability.
     """
     stops = [journey.stops(between) for journey in journeys]
-    columns = max(map(len, stops)) + 1
-    figure = blank_figure(figsize=(1.7 * columns, 2.0 * len(journeys) + 0.5), layout="constrained")
+    images = max(map(len, stops))
+    figure = blank_figure(figsize=(1.7 * (images + 1), 2.0 * len(journeys) + 0.5), layout="constrained")
     add_title(figure, title)
-    grid = blank_grid(figure, len(journeys), columns)
+    grid = blank_grid(figure, len(journeys), images + 1)
     for row, frames in zip(grid, stops, strict=True):
         with torch.no_grad():
             logits = net(torch.stack([image for _, image in frames]))
-        places = [*range(len(frames) - 1), columns - 2]
-        for place, (index, image), logit in zip(places, frames, logits, strict=True):
-            show(row[place], image, net.bounds, f"step {index}\n{prediction_text(logit, net.facts.class_names)}")
+        for axes, place in zip(row, torch.linspace(0, len(frames) - 1, images).round().long().tolist(), strict=False):
+            index, image = frames[place]
+            show(axes, image, net.bounds, f"step {index}\n{prediction_text(logits[place], net.facts.class_names)}")
         _show_difference(row[-1], frames[-1][1] - frames[0][1], net.bounds)
     return figure
 

@@ -82,7 +82,7 @@ def confident(probability: float, scores: Scores = unchanged_scores) -> Goal:
 
 
 def confident_adversarial(probability: float, scores: Scores = unchanged_scores) -> Goal:
-    """The target's softmax probability is at least `probability`; without a target, that of any class but the label.
+    """The predicted class is the target, or without one not the label, with at least this softmax probability.
 
     Args:
         probability: between 0 and 1.
@@ -90,10 +90,8 @@ def confident_adversarial(probability: float, scores: Scores = unchanged_scores)
     """
 
     def test(outputs: Tensor, problem: Problem) -> Tensor:
-        shares = scores(outputs).softmax(1)
-        if problem.target is not None:
-            return shares.gather(1, problem.target[:, None])[:, 0] >= probability
-        return shares.scatter(1, problem.label[:, None], 0).amax(1) >= probability
+        met = wrong(outputs, problem) if problem.target is None else reached(outputs, problem)
+        return met & (scores(outputs).softmax(1).amax(1) >= probability)
 
     return Goal(test)
 

@@ -108,7 +108,7 @@ def box_of(net: Frozen, x: Tensor, given: torch.dtype) -> tuple[Tensor, Tensor]:
 def _bytes_hint(x: Tensor) -> str:
     """How to give the bounds of inputs that look like 8-bit levels; empty for others."""
     least, most = (float(end) for end in x.aminmax())
-    return ", such as bounds=(0, 255), or --bounds 0,255 at the command line" if least >= 0 and 16 < most <= 255 else ""
+    return ", such as bounds=(0, 255)" if least >= 0 and 16 < most <= 255 else ""
 
 
 def check_problem(

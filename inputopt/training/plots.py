@@ -24,21 +24,24 @@ def plot_errors(histories: Mapping[str, History], title: str = "Error over time"
 
 
 def plot_held_out(history: History, errors: Mapping[int, Mapping[str, float]]) -> Figure:
-    """Plot the error of a training run, and the shares of misclassified training and held-out examples.
+    """Plot the error of a training run, the shares of misclassified training and held-out examples, and gradients.
+
+    The gradient norms of the layers are plotted as in `plot_history`.
 
     Args:
         history: the training run.
         errors: by number of updates, the shares "training" and "held_out" that are misclassified.
     """
-    figure = blank_figure(figsize=(9, 3.6), layout="constrained")
+    figure = blank_figure(figsize=(13, 3.6), layout="constrained")
     figure.suptitle(f"{history.trainings:,} updates: {history.stopped}", fontsize=10)
-    axes = figure.add_subplot(1, 2, 1, xlabel="update", ylabel="training error (norm of target - output)")
+    axes = figure.add_subplot(1, 3, 1, xlabel="update", ylabel="training error (norm of target - output)")
     axes.loglog(*history.curve[:, :2].T)
-    axes = figure.add_subplot(1, 2, 2, xlabel="update", ylabel="misclassified", ylim=(0, None))
+    axes = figure.add_subplot(1, 3, 2, xlabel="update", ylabel="misclassified", ylim=(0, None))
     updates = sorted(errors)
     for name, label in (("training", "training data"), ("held_out", "held-out data")):
         axes.plot(updates, [errors[update][name] for update in updates], label=label)
     axes.legend()
+    _draw_norms(figure.add_subplot(1, 3, 3, xlabel="update", ylabel="gradient norm of a layer"), history)
     return figure
 
 

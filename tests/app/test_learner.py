@@ -6,11 +6,12 @@ from itertools import combinations, product
 import numpy as np
 import pytest
 
-from inputopt.app.label_places import centred, label_place
 from inputopt.app.learner import MOST_STEPS, TASKS, Learner, Plan, hidden_sizes, plan_of
 from inputopt.app.line_chart import line_chart
-from inputopt.app.network_drawing import MOST_LABELS, ROW, draw_network, label_boxes
+from inputopt.app.network_drawing import draw_network
 from inputopt.derivatives.gradient_methods import gradients
+from inputopt.derivatives.label_places import centred, label_place
+from inputopt.derivatives.network_layout import MOST_LABELS, ROW, label_boxes
 from inputopt.document.networks import EXAMPLES
 
 
@@ -116,13 +117,17 @@ def test_the_widest_line_is_the_largest_weight():
 
 @pytest.mark.parametrize(
     "plan",
-    [*map(plan_of, EXAMPLES), *(Plan("XOR", sizes, "tanh") for sizes in [(1,), (4,), (8,), (3, 3), (1, 8), (2, 4, 2)])],
+    [
+        *map(plan_of, EXAMPLES),
+        *(Plan("XOR", sizes, "tanh") for sizes in [(1,), (4,), (8,), (3, 3), (1, 8), (2, 4, 2), (4, 4), (3, 3, 3)]),
+    ],
     ids=lambda plan: "-".join(map(str, plan.sizes)),
 )
 def test_no_label_of_an_edge_covers_another_or_a_neuron_or_its_captions(plan):
     numbers = Learner(plan).numbers((0.05, 0.1)[: plan.sizes[0]], 0)
     labels, taken = label_boxes(numbers, ROW * max(plan.sizes) + 6)
-    assert len(labels) == sum(weights.size for weights in numbers.weights) <= MOST_LABELS
+    assert len(labels) == sum(weights.size for weights in numbers.weights)
+    assert max(weights.size for weights in numbers.weights) <= MOST_LABELS
     assert len(taken) == 3 * sum(plan.sizes)
     pairs = [*combinations(labels.values(), 2), *product(labels.values(), taken)]
     assert [pair for pair in pairs if pair[0].shared_area(pair[1]) > 0] == []

@@ -18,6 +18,7 @@ from inputopt.cli.earlier_files import RECORD
 from inputopt.cli.main import main
 from inputopt.cli.verbs import VERBS
 from inputopt.document.networks import EXAMPLES
+from inputopt.files import blank_figure
 from inputopt.zoo.training_recipes import accuracy
 
 
@@ -86,6 +87,31 @@ def test_explain_plots_the_gradient_norms_of_the_layers(run, tmp_path):
     assert f"GRADIENT NORM by layer, from the input: {shown}" in run("explain", "--sizes", "2,3,1")
 
 
+def test_explain_draws_the_network_at_each_row_of_the_inputs(run):
+    run("explain", "--out", "o")
+    assert files("o") == ["explain.json", "gradients.png", "network.png"]
+    run("explain", "--example", "3b", "--out", "o")
+    rows = [f"network-row-{row}.png" for row in range(1, 5)]
+    assert files("o") == ["explain.json", "gradients.png", *rows], "the earlier drawing is replaced"
+
+
+def test_explain_says_where_the_numbers_come_from(run):
+    assert run("explain", "--example", "2").startswith(
+        "NETWORK 2 of the document (a NOT gate)\n\nROW 1 of the inputs: 1;"
+    )
+    given = run("explain", "--inputs", "0.5,0.5")
+    assert given.startswith("NETWORK 4 of the document (a hidden layer); inputs as given\n")
+
+
+def test_explain_takes_weights_and_biases_neuron_by_neuron(run):
+    """The document's network 4, by its numbers."""
+    weights, biases = "0.15,0.2,0.25,0.3,0.4,0.45,0.5,0.55", "0.35,0.35,0.6,0.6"
+    given = ("--weights", weights, "--biases", biases, "--inputs", "0.05,0.1", "--targets", "0.01,0.99")
+    heading, text = run("explain", "--sizes", "2,2,2", *given).split("\n", 1)
+    assert heading == "NETWORK of --sizes 2,2,2; weights, biases, inputs, targets as given"
+    assert text == run("explain").split("\n", 1)[1]
+
+
 def test_explain_takes_any_network_and_example(run):
     text = run("explain", "--sizes", "2,1", "--activation", "identity", "--inputs", "1,2", "--targets", "3")
     assert "2.000000" in text
@@ -119,6 +145,28 @@ def test_ascend_leaves_the_digits(run):
     assert 0 < sizes[0] <= sizes[1] <= sizes[2] <= sizes[3]
     assert files("o") == ["ascend.png"]
     assert text != run("ascend", "digits-mlp", "--count", 5, "--out", "o", "--seed", 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "title"),
+    [
+        (["--target", 8], "From noise to class 8 by gradient descent"),
+        ([], "From noise to each of 2 classes, a row per class, by gradient descent"),
+    ],
+)
+def test_the_sheet_of_fool_says_which_classes(run, monkeypatch, line, title):
+    monkeypatch.setattr(command_fool, "CLASSES", 2)
+    titles = []
+    monkeypatch.setattr(command_fool, "sheet", lambda journeys, net, title: titles.append(title) or blank_figure())
+    run("fool", "digits-mlp", "--count", 1, *line)
+    assert titles == [title]
+
+
+def test_ascend_goes_on_to_a_probability(run):
+    text = run("ascend", "digits-mlp", "--count", 5, "--confidence", 0.99)
+    found = re.search(r"(\d+) of (\d+) correctly classified inputs are now misclassified, with a probability of", text)
+    assert int(found[1]) == int(found[2]) > 0
+    assert text.splitlines()[0].endswith("of at least 0.99.")
 
 
 def test_ascend_says_when_a_digit_stays(run):
@@ -168,6 +216,13 @@ def test_reproduce_prints_every_figure_and_writes_the_logs(run, short):
     ]
     assert {"error.png", "gradients.png"} <= set(files("o"))
     assert "of {} figures".format(lines.index("") - 1) in text
+    assert "4 held, a hidden layer, fixed biases" in text
+    net = EXAMPLES["4"].network()
+    inputopt.train(net, EXAMPLES["4"].inputs, EXAMPLES["4"].targets, steps=59, method="backprop")
+    assert f"network 4: weight 0[0,0] {net.weights[0][0, 0]:.6f}, weight 0[0,1] " in text, "before the last update"
+    assert "network 4 held:" in text
+    finals = [line.split(":")[0] for line in text.splitlines() if ": weight 0[0,0] " in line]
+    assert finals == ["network 3a", "network 4", "network 4 held"], "the document prints those of the others"
 
 
 def test_demo_shows_everything_on_one_page(run, short):
@@ -226,9 +281,10 @@ HUGE = 2**70
 
 @pytest.mark.parametrize("seed", [-1, HUGE])
 def test_a_seed_may_be_any_whole_number(run, seed):
-    text = run("explain", "--sizes", "2,3,1", "--seed", seed)
-    assert text == run("explain", "--sizes", "2,3,1", "--seed", seed % 2**63)
-    assert text != run("explain", "--sizes", "2,3,1", "--seed", 12)
+    heading, text = run("explain", "--sizes", "2,3,1", "--seed", seed).split("\n", 1)
+    assert heading == f"NETWORK of --sizes 2,3,1; weights, inputs, targets at random (seed {seed})"
+    assert text == run("explain", "--sizes", "2,3,1", "--seed", seed % 2**63).split("\n", 1)[1]
+    assert text != run("explain", "--sizes", "2,3,1", "--seed", 12).split("\n", 1)[1]
 
 
 def test_ctrl_c_is_no_traceback(monkeypatch, capsys):

@@ -43,6 +43,38 @@ def test_a_table_is_learnt_and_the_network_takes_its_raw_columns(capsys):
     assert capsys.readouterr().out.strip() in values["labels"]
 
 
+def test_the_log_and_the_gradients_of_the_layers_are_written(monkeypatch):
+    Path("t.csv").write_text(TABLE, encoding="utf-8")
+    figures = []
+    monkeypatch.setattr(command_train, "save_figure", lambda figure, path: figures.append(figure))
+    assert main(["train", "mlp", "t.csv", "--hidden", "8,6", "--epochs", "20", "--quiet"]) == 0
+    head, *rows = Path("out/history.csv").read_text(encoding="utf-8").splitlines()
+    assert head == "training index,error,cost"
+    errors = [float(row.split(",")[1]) for row in rows]
+    assert len(rows) > 30
+    assert errors[-1] < errors[0] / 2
+    last = figures[0].axes[-1]
+    assert last.get_ylabel() == "gradient norm of a layer"
+    assert [len(line.get_xdata()) for line in last.lines] == [len(rows)] * 3, "a line for each layer"
+
+
+def test_a_table_has_the_bounds_that_are_given(capsys):
+    Path("t.csv").write_text(TABLE, encoding="utf-8")
+    assert main(["train", "mlp", "t.csv", "--hidden", "8", "--epochs", "60", "--quiet"]) == 0
+    line = ["nearest", "./out/weights.safetensors", "t.csv", "--norm", "l2", "--queries", "60", "--count", "6"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the network was trained on these inputs
+        assert main(line) == 2
+        error = capsys.readouterr().err.splitlines()[-1]
+        assert error.startswith(
+            "inputopt: The inputs of t.csv must lie in the network's bounds 0 to 1, but range from 0 "
+        )
+        assert "--bounds 0,1103" in error or "--bounds 0,1104" in error
+        assert main([*line, "--bounds", "1000,0:1105,0.002", "--json"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    assert values["inputs"] == 6
+
+
 def test_the_class_may_be_in_any_column_and_the_header_may_be_missing():
     Path("t.csv").write_text("7,1.5\n8,2.5\n7,3.5\n", encoding="utf-8")
     table = read_table("t.csv", "1")

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from photos import photo as path_of
 from PIL import Image
-from verb_parsers import verb_parsers
+from verb_parsers import verb_parser, verb_parsers
 
+from inputopt.bounds.certify import NORMS as CERTIFIED
 from inputopt.cli.main import main
+from inputopt.cli.norm_argument import MEASURED
 from inputopt.cli.verbs import VERBS
+from inputopt.search.norms import NORMS
 
 LONG = {"demo", "reproduce", "app"}
 """Verbs whose example takes a minute or does not end; tests/cli/test_cli.py and tests/app run them."""
@@ -55,6 +58,15 @@ def test_a_flag_means_the_same_everywhere():
     for texts in said.values():
         texts.discard(argparse.SUPPRESS)  # of `repeat`, which refuses them
     assert all(len(texts) == 1 for texts in said.values()), said
+
+
+def test_help_says_what_every_norm_measures():
+    for verb, norms in {"evaluate": NORMS, "attack": NORMS, "nearest": NORMS, "certify": CERTIFIED}.items():
+        shown = " ".join(verb_parser(verb).format_help().split())
+        assert [name for name, what in MEASURED.items() if f"{name}: {what}" in shown] == [
+            name for name in MEASURED if name in norms
+        ]
+    assert set(MEASURED) == set(NORMS)
 
 
 @pytest.mark.parametrize("name", [name for name in VERBS if name not in LONG])

@@ -1,11 +1,13 @@
+import copy
 import math
+import pickle
 import re
 
 import numpy as np
 import pytest
 import torch
 
-from inputopt import MLP, train
+from inputopt import MLP, gradients, train
 from inputopt.derivatives.explain import explain
 from inputopt.document.networks import EXAMPLES
 from inputopt.nets.activations import ACTIVATIONS
@@ -71,8 +73,8 @@ def test_network_4_is_told_as_the_document_works_it():
 
 def test_the_forward_pass_is_told_before_the_backward_pass_and_the_update_last():
     text = explain(*small("tanh", "sigmoid", "mse"))
-    order = ["EXAMPLE 1", "Layer 1, forward", "Layer 2, forward", "cost (mse)", "Layer 2, backward"]
-    order += ["Layer 1, backward", "Inputs", "EXAMPLE 2", "UPDATE"]
+    order = ["ROW 1", "Layer 1, forward", "Layer 2, forward", "cost (mse)", "Layer 2, backward"]
+    order += ["Layer 1, backward", "Inputs", "ROW 2", "UPDATE"]
     places = [text.index(part) for part in order]
     assert places == sorted(places)
 
@@ -128,3 +130,51 @@ def test_a_saturated_network_is_told_without_a_warning():
 def test_what_cannot_be_told_is_refused(arguments, words):
     with pytest.raises(ValueError, match=words):
         explain(*arguments)
+
+
+@pytest.mark.parametrize(("cost", "output"), ENDS)
+def test_the_numbers_are_those_of_each_row_alone(cost, output):
+    net, inputs, targets = small("tanh", output, cost)
+    found = explain(net, inputs, targets, cost).numbers
+    for row, numbers in enumerate(found):
+        alone = gradients(net, inputs[row : row + 1], targets[row : row + 1], cost, "autograd")
+        assert numbers.cost == pytest.approx(alone.cost, abs=1e-6)
+        for layer in range(2):
+            assert numbers.weight_gradients[layer] == pytest.approx(alone.weights[layer].numpy(), abs=1e-6)
+            assert numbers.neuron_errors[layer] == pytest.approx(alone.biases[layer].numpy(), abs=1e-6)
+        assert numbers.input_gradient == pytest.approx(alone.inputs[0].numpy(), abs=1e-6)
+        assert numbers.outputs[-1] == pytest.approx(net(torch.tensor(inputs))[row].detach().numpy(), abs=1e-6)
+    wanted = [[0, 1], [1, 0]] if (cost, output) == ("cross_entropy", "identity") else targets
+    assert np.stack([numbers.targets for numbers in found]) == pytest.approx(np.array(wanted))
+
+
+def test_the_numbers_do_not_change_with_the_network():
+    example = EXAMPLES["4"]
+    net = example.network()
+    found = explain(net, example.inputs, example.targets)
+    train(net, example.inputs, example.targets, steps=3)
+    assert found.numbers[0].weights[0][0, 0] == pytest.approx(0.15)
+
+
+def test_the_figure_has_every_number_of_its_row():
+    example = EXAMPLES["4"]
+    drawn = explain(example.network(), example.inputs, example.targets).figure()
+    texts = {text.get_text() for text in drawn.axes[0].texts}
+    for number in ("0.150", "0.450", "0.751", "0.0827", "error 0.1385", "dC/dI 0.0038", "cost 0.298371"):
+        assert number in texts
+    assert "bias 0.600, target 0.99" in texts
+    or_gate = EXAMPLES["3b"]
+    explained = explain(or_gate.network(), or_gate.inputs, or_gate.targets)
+    targets = [
+        {t.get_text()[-1] for t in explained.figure(row).axes[0].texts if "target" in t.get_text()} for row in (0, 3)
+    ]
+    assert targets == [{"0"}, {"1"}]
+    with pytest.raises(ValueError, match=r"row must lie in 0\.\.3, not 4"):
+        explained.figure(4)
+
+
+def test_an_explanation_can_be_copied_with_its_numbers():
+    found = explain(MLP([2, 1]), [[0.5, 1.0]], [[0.0]])
+    for same in (copy.deepcopy(found), pickle.loads(pickle.dumps(found))):
+        assert same == found
+        assert same.numbers[0].cost == found.numbers[0].cost

@@ -50,4 +50,4 @@ def test_wrong_calls_are_refused(call, words):
 
 def test_explain_is_reachable():
     text = inputopt.explain(inputopt.MLP([2, 1]), np.array([[0.5, 1.0]]), torch.tensor([[1.0]]))
-    assert text.startswith("EXAMPLE 1: inputs 0.5, 1, target 1")
+    assert text.startswith("ROW 1 of the inputs: 0.5, 1; target 1")

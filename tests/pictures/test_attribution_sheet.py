@@ -41,6 +41,8 @@ def test_one_image_has_a_row_with_its_class():
     assert photo.get_title().endswith(" %")
     assert heat.get_title() == "for 4"
     assert len(over.images) == 2, "the grey image and the map over it"
+    labelled = inputopt.attribution_sheet(x, x, net, labels=[4]).axes[0].get_title()
+    assert labelled == f"{photo.get_title()}\ntrue: 4"
     assert np.asarray(heat.images[0].get_array()).max() == 1.0
 
 
@@ -49,7 +51,8 @@ def test_one_image_has_a_row_with_its_class():
     [
         ({"x": torch.zeros(2, 28, 28)}, r"images \[B, C, H, W\]"),
         ({"attributions": torch.zeros(2, 1, 28, 27)}, "the shape of x"),
-        ({"classes": [1]}, "2 classes"),
+        ({"classes": [1]}, "classes must hold 2 classes"),
+        ({"labels": [1, 2, 3]}, "labels must hold 2 classes, one per image, not 3"),
     ],
 )
 def test_what_does_not_fit_is_refused(changed, words):

@@ -149,6 +149,24 @@ def test_every_recognised_digit_is_left(known):
     assert_same((x, y), before)
 
 
+@pytest.mark.parametrize("probabilities", [False, True])
+def test_ascend_goes_on_until_another_class_is_that_probable(known, probabilities):
+    (x, y), (strange, named) = known
+    x, y = torch.cat([x[:20], strange[:3]]), torch.cat([y[:20], named[:3]])
+    net = torch.nn.Sequential(digits_net(), torch.nn.Softmax(1)) if probabilities else digits_net()
+    result = inputopt.ascend(net, x, y, confidence=0.95)
+    with torch.no_grad():
+        most, reached = digits_net()(result.x).softmax(1).max(1)
+    assert result.success.all()
+    assert bool((reached != y).all())
+    assert 0.95 - 1e-6 <= float(most.min()) <= float(most.median()) < 0.97, "and no further"
+    sooner = inputopt.ascend(net, x, y)
+    assert bool((sooner.forwards <= result.forwards).all())
+    assert float(sooner.logits.softmax(1).max(1)[0].median()) < 0.7
+    short = inputopt.ascend(net, x[:20], y[:20], confidence=0.95, steps=int(sooner.forwards[:20].max()) + 1)
+    assert not short.success.all(), "misclassified, but not with that probability"
+
+
 def test_unrecognised_digits_come_back_unchanged_among_others(known):
     (x, y), (strange, named) = known
     result = inputopt.ascend(digits_net(), torch.cat([x[:20], strange]), torch.cat([y[:20], named]))
@@ -188,6 +206,9 @@ INPUTS = torch.full((3, 12), 0.5, dtype=torch.float64)
         ({"steps": 0}, ValueError, "steps"),
         ({"steps": 1.5}, TypeError, "steps"),
         ({"rate": NAN}, ValueError, "rate"),
+        ({"confidence": 1}, ValueError, "confidence must be a probability between 0 and 1"),
+        ({"confidence": NAN}, ValueError, "confidence must be a probability between 0 and 1"),
+        ({"confidence": "0.9"}, TypeError, "confidence must be a number"),
         ({"model": lambda x: x[:, :1]}, ValueError, "single output"),
         ({"model": lambda x: x[:, :6] * NAN}, ValueError, "NaN"),
         ({"model": lambda x: x[:, :6].detach()}, ValueError, "derivative|gradient"),

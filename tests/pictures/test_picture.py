@@ -314,6 +314,15 @@ def test_a_sheet_shows_start_steps_end_and_difference():
         assert f"L2 {float((end - start).norm()):.2f}" in grid[row, 4].get_title()
 
 
+def test_a_short_journey_leaves_no_place_of_a_sheet_empty():
+    net, x = inputopt.Frozen(digits_net()), digits().held_x
+    journeys = [FrameRecorder(row, [(step, x[step]) for step in range(steps)]) for row, steps in enumerate((9, 4, 1))]
+    grid = np.array(sheet(journeys, net, "up").axes).reshape(3, 6)
+    steps = [[int(axes.get_title().split()[1]) for axes in row[:5]] for row in grid]
+    assert steps == [[0, 2, 4, 6, 8], [0, 1, 2, 2, 3], [0, 0, 0, 0, 0]]
+    assert all(len(axes.images) == 1 for axes in grid.flat)
+
+
 def test_a_journey_has_as_many_stops_as_frames():
     journey = FrameRecorder(0, [(index, torch.zeros(1, 1, 1)) for index in range(9)])
     assert [index for index, _ in journey.stops(1)] == [0, 4, 8]

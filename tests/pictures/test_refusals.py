@@ -95,7 +95,7 @@ BAD = {
     "atlas": [{"steps": 0}, {"top": 0}, {"patch": 0}, {"augment": -1.0}, {"canvas": "oil"}, {"axis": 0.5}, {"size": 0}],
     "evolve_images": [{"generations": 0}, {"confidence": 1.0}, {"hidden": 2}, {"depth": 0}, {"targets": []}],
     "fool": [{"steps": 0}, {"rate": 0.0}, {"start": "noise"}, {"target": -1}],
-    "ascend": [{"steps": 0}, {"rate": 0.0}],
+    "ascend": [{"steps": 0}, {"rate": 0.0}, {"confidence": 0.0}],
     "saliency": [{"method": "cam"}, {"samples": 0}, {"window": 0}, {"deviation": -1.0}, {"seed": 0.5}],
     "spurious": [{"grid": (0, 1)}, {"grid": (99, 1)}, {"steps": 0}, {"seed": 0.5}],
 }  # fmt: skip

@@ -60,7 +60,12 @@ def test_confident_adversarial_asks_for_a_probability_of_the_target_or_of_any_cl
     away, towards = Problem(x, none, none), Problem(x, none, none, target=torch.tensor([1, 1, 1]))
     assert goals.confident_adversarial(0.5)(shares.log(), away).tolist() == [False, True, True]
     assert goals.confident_adversarial(0.59)(shares.log(), away).tolist() == [False, True, False]
-    assert goals.confident_adversarial(0.29)(shares.log(), towards).tolist() == [False, True, True]
+    assert goals.confident_adversarial(0.29)(shares.log(), towards).tolist() == [False, False, True]  # predicted too
+    assert goals.confident_adversarial(0.29)(shares.log(), replace(away, label=none + 2)).tolist() == [
+        True,
+        False,
+        True,
+    ]
     assert goals.confident_adversarial(0.5)(shares.log(), towards).tolist() == [False, False, True]
     assert goals.confident_adversarial(0.5, torch.log)(shares, towards).tolist() == [False, False, True]
 

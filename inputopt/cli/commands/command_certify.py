@@ -15,8 +15,9 @@ from inputopt.cli.commands.command_evaluate import default_eps, distance
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.norm_argument import add_norm
 from inputopt.cli.output import finish, table, writable
-from inputopt.cli.parsing import choice, number, whole
+from inputopt.cli.parsing import number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import write_text
 from inputopt.nets.frozen import Frozen
@@ -30,12 +31,8 @@ def add_commands(commands: Any) -> None:
     command = add_verb(commands, "certify")
     add_network(command)
     add_data(command, count=100)
-    command.add_argument(
-        "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
-    )
-    command.add_argument(
-        "--eps", type=number(0), help=f"radius of the ball, such as 0.1 or 8/255 ({default_eps(NORMS)})"
-    )
+    add_norm(command, NORMS, "linf")
+    command.add_argument("--eps", type=number(0), help=f"radius of the ball, such as 8/255 ({default_eps(NORMS)})")
     command.add_argument(
         "--budget",
         type=whole(0),

@@ -99,6 +99,7 @@ def run(options: argparse.Namespace) -> int:
     text = page.render(
         shown=shown,
         verdict=command_reproduce.verdict(found),
+        networks=command_reproduce.NETWORKS,
         small_title=command_reproduce.SMALL_TITLE,
         tables={
             "figures": command_reproduce.figure_table(found),

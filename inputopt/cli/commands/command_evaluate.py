@@ -17,6 +17,7 @@ from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.png_rounding import rounding_note
 from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
+from inputopt.cli.norm_argument import add_norm
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, number, whole
 from inputopt.cli.verbs import add_common, add_verb
@@ -77,9 +78,7 @@ def add_commands(commands: Any) -> None:
 
 def add_distance(command: argparse.ArgumentParser) -> None:
     """Add `--norm`, `--eps`, `--levels` and the flags of every verb."""
-    command.add_argument(
-        "--norm", type=choice("norm", NORMS), default="linf", help=f"one of {', '.join(NORMS)} (%(default)s)"
-    )
+    add_norm(command, NORMS, "linf")
     command.add_argument(
         "--eps",
         type=number(0),

@@ -14,14 +14,14 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.cli.data.data_arguments import add_data, chosen_data
-from inputopt.cli.data.image_folder import in_bounds
+from inputopt.cli.data.input_bounds import in_bounds
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, table, writable
 from inputopt.cli.parsing import class_or_name, probability, side_or_shape, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
-from inputopt.nets.class_names import indices_of
+from inputopt.nets.class_names import indices_of, name_of_class
 from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
@@ -58,6 +58,11 @@ def add_commands(commands: Any) -> None:
     command = add_verb(commands, "ascend")
     add_network(command)
     add_data(command, count=200)
+    command.add_argument(
+        "--confidence",
+        type=probability,
+        help="probability of another class that counts as success (any with which it is predicted)",
+    )
     add_common(command, "out")
     command.set_defaults(run=run_ascend)
 
@@ -74,6 +79,8 @@ def run_fool(options: argparse.Namespace) -> int:
     targets = range(min(CLASSES, classes)) if chosen is None else [chosen]
     if targets[-1] >= classes:
         raise ValueError(f"--target must lie in 0..{classes - 1}, not {chosen}.")
+    named = None if chosen is None else name_of_class(chosen, classes, net.facts.class_names)
+    reached = f"each of {len(targets)} classes, a row per class," if named is None else f"class {named}"
     rows: list[dict[str, Any]] = []
     journeys = []
     images: list[Tensor] = []
@@ -84,7 +91,7 @@ def run_fool(options: argparse.Namespace) -> int:
         try:
             result = fool(net, target, shape, options.count, noise_seed, confidence=options.confidence, watch=journey)
         except Interrupted as stopped:
-            _save_fooled(journeys, [*images, stopped.result.x], net, out)
+            _save_fooled(journeys, [*images, stopped.result.x], net, reached, out)
             raise
         images.append(result.x)
         sure = probabilities(result.logits)[:, target]
@@ -98,7 +105,7 @@ def run_fool(options: argparse.Namespace) -> int:
                 "distance": float(result.distance.mean()),
             }
         )
-    written = _save_fooled(journeys, images, net, out)
+    written = _save_fooled(journeys, images, net, reached, out)
     heads = [
         "class",
         "fooled",
@@ -128,8 +135,13 @@ def run_fool(options: argparse.Namespace) -> int:
     return 0 if done == options.count * len(rows) else 1
 
 
-def _save_fooled(journeys: Sequence[FrameRecorder], images: list[Tensor], net: Frozen, out: Path) -> list[Path]:
-    """Save a sheet of the steps and one of all images, or arrays for inputs that are not images; return the paths."""
+def _save_fooled(
+    journeys: Sequence[FrameRecorder], images: list[Tensor], net: Frozen, reached: str, out: Path
+) -> list[Path]:
+    """Save a sheet of the steps and one of all images, or arrays for inputs that are not images; return the paths.
+
+    `reached` says in words which classes they were to reach.
+    """
     x = torch.cat(images)
     if x.ndim != 4 or x.shape[1] not in (1, 3):
         with replacing(out / "fool.npz") as temporary, temporary.open("wb") as file:
@@ -137,7 +149,7 @@ def _save_fooled(journeys: Sequence[FrameRecorder], images: list[Tensor], net: F
         return [out / "fool.npz"]
     save_figure(contact_sheet(x, net, "All images, with predicted class and probability"), out / "fool-all.png")
     return [
-        *_save_sheet(journeys, net, "From noise to each class by gradient descent", out / "fool.png"),
+        *_save_sheet(journeys, net, f"From noise to {reached} by gradient descent", out / "fool.png"),
         out / "fool-all.png",
     ]
 
@@ -160,15 +172,16 @@ def run_ascend(options: argparse.Namespace) -> int:
     generator = torch.Generator().manual_seed(checks.seed(options.seed))
     order = order[torch.randperm(len(order), generator=generator)]
     journeys = [FrameRecorder(number) for number in range(min(8, len(order)))]
-    title, path = "Gradient ascent on the loss until misclassified", out / "ascend.png"
+    sure = "" if options.confidence is None else f", with a probability of at least {options.confidence:g}"
+    title, path = f"Gradient ascent on the loss until misclassified{sure}", out / "ascend.png"
     try:
-        result = ascend(net, x[order], y[order], watch=watch_all(journeys))
+        result = ascend(net, x[order], y[order], confidence=options.confidence, watch=watch_all(journeys))
     except Interrupted:
         _save_sheet(journeys, net, title, path)
         raise
     written = _save_sheet(journeys, net, title, path)
     moved = (result.x - x[order]).flatten(1)
-    verdict = f"{int(result.success.sum())} of {len(order)} correctly classified inputs are now misclassified."
+    verdict = f"{int(result.success.sum())} of {len(order)} correctly classified inputs are now misclassified{sure}."
     sizes = {"L2 distance": result.distance, "largest pixel change": moved.abs().amax(1)}
     shares = {"minimum": 0.0, "median": 0.5, "90 %": 0.9, "maximum": 1.0}
     found = {what: {name: float(size.quantile(at)) for name, at in shares.items()} for what, size in sizes.items()}

@@ -16,6 +16,7 @@ from inputopt.cli.commands.command_evaluate import add_levels, levels_of, save_p
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.png_rounding import rounding_note
 from inputopt.cli.model_arguments import add_network, answer, find_network
+from inputopt.cli.norm_argument import add_norm
 from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, class_or_name, whole
 from inputopt.cli.verbs import add_common, add_verb
@@ -52,9 +53,7 @@ def add_commands(commands: Any) -> None:
         default=["minimalnorm"],
         help=f"one or more of {', '.join(sorted(ATTACKS))} (minimalnorm)",
     )
-    command.add_argument(
-        "--norm", type=choice("norm", NORMS), default="l2", help=f"one of {', '.join(NORMS)} (%(default)s)"
-    )
+    add_norm(command, NORMS, "l2")
     command.add_argument(
         "--queries", type=whole(), default=1000, help="queries per input, for minimalnorm and hopskipjump (%(default)s)"
     )

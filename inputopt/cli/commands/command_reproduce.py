@@ -22,9 +22,15 @@ from inputopt.training.plots import plot_errors, plot_gradient_sizes
 from inputopt.training.train import Progress
 
 PLOTS = ("error.png", "gradients.png")
+FINAL_TITLE = "The last weights and biases of the networks of which the document prints none:"
 SMALL_TITLE = (
     "The small networks by the slower methods, and by the genetic algorithm down to the error of gradient descent:"
 )
+NETWORKS = (
+    f"The networks: {'; '.join(f'{name}, {example.title}' for name, example in EXAMPLES.items())}, which are held as "
+    "in the walk-through. Numbers are named weight LAYER[NEURON,INPUT] and bias LAYER[NEURON], each counted from 0."
+)
+"""What the names in the tables mean."""
 
 
 def add_commands(commands: Any) -> None:
@@ -49,7 +55,11 @@ def run(options: argparse.Namespace) -> int:
     found = reproduce(methods, small=options.method is None, watch=bar, processes=processes())
     written = save(found, out)
     heads, rows = figure_table(found)
-    values = {"figures": [dict(zip(heads, row, strict=True)) for row in rows], "mismatches": len(found.mismatches)}
+    values = {
+        "figures": [dict(zip(heads, row, strict=True)) for row in rows],
+        "mismatches": len(found.mismatches),
+        "final_numbers": final_numbers(found),
+    }
     finish(options, as_text(found), values, written)
     return 1 if found.mismatches else 0
 
@@ -78,10 +88,11 @@ def save(found: Reproduction, out: Path) -> list[Path]:
 def as_text(found: Reproduction) -> str:
     """All tables as text."""
     heads, rows = figure_table(found)
-    parts = [table(heads, rows)]
+    parts = [table(heads, rows), NETWORKS]
     notes = [row.figure for row in found.rows if row.figure.contradicted]
     parts.append("\n".join(f"network {figure.example}, {figure.figure}: {figure.note}" for figure in notes))
     parts.append(verdict(found))
+    parts.append("\n".join([FINAL_TITLE, *map(_in_a_line, final_numbers(found).items())]))
     if found.small:
         parts.append(SMALL_TITLE)
         parts.append(table(*small_table(found)))
@@ -97,6 +108,24 @@ def verdict(found: Reproduction) -> str:
         f"{total - differing - contradicted} of {total} figures reproduced to the last printed digit; the other "
         f"{contradicted} contradict the document's formulas in print, and the formulas' results are compared{differ}."
     )
+
+
+def final_numbers(found: Reproduction) -> dict[str, dict[str, float]]:
+    """The last weights and biases of each network of which the document prints none, by the first method."""
+    printed = {row.figure.example for row in found.rows if row.figure.figure.startswith("last weight")}
+    method = next(iter(found.histories))[0]
+    return {
+        name: {
+            what: value for what, value in history.samples[-1].details.items() if what.startswith(("weight ", "bias "))
+        }
+        for (way, name), history in found.histories.items()
+        if way == method and name not in printed
+    }
+
+
+def _in_a_line(network: tuple[str, dict[str, float]]) -> str:
+    name, numbers = network
+    return f"network {name}: {', '.join(f'{what} {value:.6f}' for what, value in numbers.items())}"
 
 
 def figure_table(found: Reproduction) -> tuple[list[str], list[list[str]]]:

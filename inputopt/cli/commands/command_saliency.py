@@ -70,7 +70,9 @@ def run_saliency(options: argparse.Namespace) -> int:
     written = [out / "saliency.npz"]
     if x.ndim == 4 and x.shape[1] in (1, 3):
         title = f"{options.method}: input, attribution (red raises the logit, blue lowers it), and where it is large"
-        save_figure(attribution_sheet(x[:SHOWN], found[:SHOWN], net, title, classes[:SHOWN]), out / "saliency.png")
+        labels = data.y[:SHOWN] if data.is_labelled else None
+        figure = attribution_sheet(x[:SHOWN], found[:SHOWN], net, title, classes[:SHOWN], labels)
+        save_figure(figure, out / "saliency.png")
         written.insert(0, out / "saliency.png")
     values = {"method": options.method, "classes": classes.tolist(), "predictions": predicted.tolist(), **data.plain()}
     finish(options, f"{data.described()}\n\n{options.method} of {len(x)} inputs", values, written)

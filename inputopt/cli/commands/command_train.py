@@ -38,7 +38,7 @@ NETWORKS = ["mlp", *RECIPES]
 FEW = 8
 """Most numbers of an example that the card writes out."""
 
-FILES = ("weights.safetensors", "card.md", "error.png")
+FILES = ("weights.safetensors", "card.md", "error.png", "history.csv")
 DATA = "a .csv table, an .npz file with arrays x and y, a folder with a subfolder per class, or digits"
 OWN = ("label", "hidden", "activation", "epochs", "batch", "learning_rate", "holdout", "resize")
 """Options that only apply to a network of one's own."""
@@ -187,6 +187,7 @@ def _run_own(options: argparse.Namespace) -> int:
     accuracies = f"{on_training} training, {on_held_out} held out{_lowest(errors)}"
     write_text(out / FILES[1], _card(options, net, examples, accuracies, ended))
     save_figure(plot_held_out(history, errors), out / FILES[2])
+    history.write_csv(out / FILES[3])
     text = f"accuracy {on_training} on training data, {on_held_out} on held-out data"
     values = {
         "sizes": list(net.sizes),

@@ -14,7 +14,7 @@ from PIL import Image
 from torch import Tensor
 
 from inputopt import checks
-from inputopt.cli.data.image_folder import in_bounds
+from inputopt.cli.data.input_bounds import in_bounds
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
 

@@ -13,7 +13,8 @@ from torch import Tensor
 
 from inputopt import checks
 from inputopt.cli.data.archive_data import archive_inputs, archive_labels
-from inputopt.cli.data.image_folder import Size, add_resize, in_bounds, list_images, read_images
+from inputopt.cli.data.image_folder import Size, add_resize, list_images, read_images
+from inputopt.cli.data.input_bounds import in_bounds
 from inputopt.cli.data.selected_data import Array, Data, Read
 from inputopt.cli.data.single_image import add_label, check_label, is_image_file, needed_label
 from inputopt.cli.data.table_data import read_table

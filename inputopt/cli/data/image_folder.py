@@ -97,18 +97,6 @@ def channels_of(net: Frozen, size: Size | None = None) -> int | None:
     return shape[1] if net.convolves and len(shape) == 4 and shape[1] in (1, 3) else None
 
 
-def in_bounds(net: Frozen, x: Tensor) -> Tensor:
-    """Scale images from [0, 1] to the network's bounds.
-
-    Raises:
-        ValueError: the bounds are infinite.
-    """
-    low, high = net.box(x)
-    if not bool(torch.isfinite(high - low).all()):
-        raise ValueError("Images need a model with finite bounds; give --bounds.")
-    return x if bool((low == 0).all()) and bool((high == 1).all()) else low + (high - low) * x
-
-
 def read_images(net: Frozen, files: list[Path], resize: Size | None) -> Tensor:
     """Read images in [0, 1], scaled to `resize`, or of one size if it is None, [B, C, H, W].
 

@@ -17,6 +17,7 @@ from inputopt import checks
 from inputopt.cli.data.class_matching import Matching, match_classes
 from inputopt.cli.data.data_digest import digest_of
 from inputopt.cli.data.image_folder import Size, explain_size
+from inputopt.cli.data.input_bounds import check_inputs
 from inputopt.cli.model_arguments import answer
 from inputopt.images import are_images
 from inputopt.nets.class_names import indices_of, name_of_class
@@ -72,10 +73,10 @@ class Data:
         """The selection with the network's classes as `y`, and its inputs [B, ...], checked against the network.
 
         Raises:
-            FileError, ValueError: they cannot be read, hold NaN, do not fit the network, a class has no logit, or the
-                classes of a folder or a table match none of the network's.
+            FileError, ValueError: they cannot be read, hold NaN, exceed the bounds, do not fit the network, a class has
+                no logit, or the classes of a folder or a table match none of the network's.
         """
-        x = checks.finite(f"the inputs of {self.name}", self._read(net, self.positions))
+        x = check_inputs(self.name, net, self._read(net, self.positions))
         try:
             classes = answer(net, x).shape[1]
         except InputShapeError as error:
