@@ -111,6 +111,18 @@ def test_a_new_search_stops_the_one_before():
     wait_for(lambda: not workers())
 
 
+def test_a_run_that_a_later_one_replaced_starts_no_search():
+    session = Session()
+    earlier, later = session.begin(), session.begin()
+    running = later.live(endless, lambda step: step)
+    next(running)
+    *frames, end = earlier.live(quick(3), lambda step: step)
+    assert (frames, end.result, end.stopped) == ([], None, True)
+    assert session.running
+    session.stop()
+    assert list(running)[-1].stopped
+
+
 def test_two_sessions_do_not_disturb_each_other():
     one = Session()
     two = copy.deepcopy(one)
