@@ -31,7 +31,7 @@ def theme() -> Any:
 CSS = """
 :root { --io-blue: #1d4ed8; --io-orange: #b45309; --io-green: #047857; --io-pink: #be185d; --io-violet: #6d28d9; }
 .dark { --io-blue: #93c5fd; --io-orange: #fdba74; --io-green: #6ee7b7; --io-pink: #f9a8d4; --io-violet: #c4b5fd; }
-.gradio-container { max-width: 1280px !important; margin: 0 auto !important; }
+.gradio-container, .gradio-container > .main { max-width: 1280px !important; margin: 0 auto !important; }
 .io-message { margin: 4px 0; font-size: 15px; }
 .io-error { border-left: 4px solid #dc2626; padding: 6px 10px; background: var(--block-background-fill); }
 .io-scroll { overflow-x: auto; contain: inline-size; }
