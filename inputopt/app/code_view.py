@@ -15,6 +15,7 @@ def code_view(name: str) -> Any:
     """
     return gr.Code(
         language="python",
+        lines=1,
         wrap_lines=True,
         show_line_numbers=False,
         interactive=False,

@@ -31,8 +31,9 @@ class View:
 
 
 def show_images(views: Sequence[View]) -> str:
-    """Images side by side, each with its caption."""
-    return f'<div class="io-images">{"".join(map(_figure, views))}</div>'
+    """Images side by side, each with its caption; on a phone photos are below each other, to be seen at all."""
+    kind = "" if all(max(view.image.size) <= PIXELS for view in views) else " io-photos"
+    return f'<div class="io-images{kind}">{"".join(map(_figure, views))}</div>'
 
 
 def _figure(view: View) -> str:

@@ -73,11 +73,12 @@ span.io-gradient { color: var(--io-green); }
 .io-table .io-yes { color: var(--io-green); } .io-table .io-no { color: var(--io-orange); }
 .io-details summary { cursor: pointer; padding: 6px 0; font-size: 14px; }
 .io-images { display: grid; grid-template-columns: repeat(auto-fit, minmax(130px, 1fr)); gap: 14px; }
+.io-images.io-photos { grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); }
 .io-images figure { margin: 0; } .io-images figcaption { font-size: 14px; padding-top: 4px; }
 .io-images img { width: 100%; max-width: 420px; display: block; border: 1px solid var(--border-color-primary); }
 .io-images img.io-pixels { image-rendering: pixelated; }
 .io-table.io-bars { max-width: 760px; margin: 10px 0; } .io-bars caption { font-weight: 600; }
-.io-bars .io-plot { width: 100%; min-width: 90px; } .io-bars thead th { vertical-align: bottom; white-space: nowrap; }
+.io-bars .io-plot { width: 100%; min-width: 90px; } .io-bars th { vertical-align: bottom; white-space: nowrap; }
 .io-bars td:not(.io-plot) { white-space: nowrap; font-variant-numeric: tabular-nums; }
 .io-bar { display: block; height: 8px; min-width: 1px; background: var(--io-orange); }
 .io-bar1 { background: var(--io-blue); }
@@ -107,5 +108,5 @@ i.io-bar { flex: none; width: 12px; height: 12px; margin-right: 6px; }
 .gradio-container input[role=combobox] { text-overflow: ellipsis; padding-right: 26px; }
 .io-pad p { font-size: 13px; margin: 4px 0; }
 @media (max-width: 600px) { .io-table { font-size: 12.5px; } .io-table th, .io-table td { padding: 3px !important; }
-                            .io-bars thead th { white-space: normal; } .io-chart text { font-size: 16px; } }
+                            .io-bars th { white-space: normal; } .io-chart text { font-size: 16px; } }
 """
