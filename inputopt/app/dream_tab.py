@@ -98,22 +98,23 @@ class DreamTab:
         what = [self.loaded, self.network, self.layer]
         shown = [self.photo, self.status, self.views, self.downloads, self.code]
         chooser = [self.channel, self.page, self.channels, self.more]
+        where, chosen = [self.session, self.loaded, self.network], [*shown, self.stop]
         self.network.input(
             self._network,
-            [self.loaded, self.network],
-            [*shown, *chooser, self.layer, self.octaves, self.steps],
+            where,
+            [*chosen, *chooser, self.layer, self.octaves, self.steps],
             **quick,
         )
         self.layer.input(self._layer, [self.layer], chooser, **quick)
-        taken.click(self._example, [self.loaded, self.network], shown, **quick)
-        upload.upload(self._upload, [upload, self.network], shown, **quick)
+        taken.click(self._example, where, chosen, **quick)
+        upload.upload(self._upload, [upload, self.session, self.network], chosen, **quick)
         making = [self.session, *what, self.channel, self.page]
         self.more.click(self._more, making, [self.status, self.stop, *chooser], **quick)
         self.channels.chosen(self._choose, [self.loaded, self.network, self.layer, self.page], chooser, **quick)
         settings = [self.channel, self.octaves, self.steps, self.size, self.seed]
-        start.click(self._start, [self.session, self.photo, *what, *settings], [*shown, self.stop], **quick)
+        start.click(self._start, [self.session, self.photo, *what, *settings], chosen, **quick)
 
-    def _network(self, loaded: Loaded, network: str) -> dict[Any, Any]:
+    def _network(self, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
         """Another network: its layers, and an image of the kind that it takes."""
         try:
             layers = _layers(loaded, network)
@@ -121,7 +122,7 @@ class DreamTab:
         except Exception as error:
             return {self.status: failed(error)}
         digits = network in DIGITS
-        return self._with(photo, network) | {
+        return self._with(photo, session, network) | {
             self.layer: gr.Dropdown(list(layers), value=FIRST_LAYER[network]),
             self.octaves: gr.Slider(value=ON_TINY.octaves if digits else 3, interactive=not digits),
             self.steps: gr.Slider(value=(ON_TINY if digits else ON_PHOTOS).steps),
@@ -132,22 +133,25 @@ class DreamTab:
         buttons = channel_buttons(layer, None, {})
         return {self.channel: None, self.page: -1, self.channels: buttons, self.more: gr.Button(SHOW)}
 
-    def _with(self, photo: Chosen, network: str) -> dict[Any, Any]:
+    def _with(self, photo: Chosen, session: Session, network: str) -> dict[Any, Any]:
+        """Show an image to dream on; a dream that is running ends, and no longer changes the page."""
+        session.clear()
         text = said("Choose a layer or a channel, and press Dream.")
-        return {self.photo: photo, self.status: text, self.views: _input_view(photo, network)} | self._nothing()
+        shown = {self.photo: photo, self.status: text, self.views: _input_view(photo, network)}
+        return shown | self._nothing() | {self.stop: gr.Button(interactive=False)}
 
     def _nothing(self) -> dict[Any, Any]:
         return {self.downloads: "", self.code: gr.Code(visible=False)}
 
-    def _example(self, loaded: Loaded, network: str) -> dict[Any, Any]:
+    def _example(self, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
         try:
-            return self._with(example(loaded, network), network)
+            return self._with(example(loaded, network), session, network)
         except Exception as error:
             return {self.status: failed(error)}
 
-    def _upload(self, path: str, network: str) -> dict[Any, Any]:
+    def _upload(self, path: str, session: Session, network: str) -> dict[Any, Any]:
         try:
-            return self._with(Chosen(read_upload(path), "your image"), network)
+            return self._with(Chosen(read_upload(path), "your image"), session, network)
         except Exception as error:
             return {self.status: failed(error)}
 

@@ -94,7 +94,7 @@ class FoolTab:
     def _connect(self, upload: Any, start: Any) -> None:
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         where = [self.session, self.loaded, self.network]
-        chosen = [self.status, self.views, self.downloads, self.code]
+        chosen = [self.status, self.views, self.downloads, self.code, self.stop]
         components = [*chosen, self.pad, self.example, self.eps, self.target]
         self.network.input(self._network, [*where, self.norm], components, **quick)
         self.norm.input(self._norm, [self.network, self.norm], self.eps, **quick)
@@ -106,7 +106,7 @@ class FoolTab:
             taken(None, js=WIPE, **quick)
         self.pad.drawn(self._drawn, where, chosen, **quick)
         settings = [self.mode, self.norm, self.eps, self.target, self.steps, self.seed, self.keep_going, self.slow]
-        start.click(self._start, [*where, *settings], [*chosen, self.stop], **quick)
+        start.click(self._start, [*where, *settings], chosen, **quick)
 
     def _network(self, session: Session, loaded: Loaded, network: str, norm: NormName) -> dict[Any, Any]:
         """Another network: the image is kept if it can be used, and the distances change."""
@@ -146,8 +146,11 @@ class FoolTab:
         A search that is started meanwhile begins with it, and one that is running ends.
         """
         session.chosen = chosen = Chosen(image, source)
+        run = session.clear()
         text, views = views_of(loaded.network(network, load_frozen), network, chosen)
-        return {self.status: text, self.views: views} | self._nothing()
+        if run.replaced:  # a search has been started meanwhile, and shows this image
+            return {self.status: gr.skip()}
+        return {self.status: text, self.views: views, self.stop: gr.Button(interactive=False)} | self._nothing()
 
     def _nothing(self) -> dict[Any, Any]:
         """No downloads and no code, because there is no result yet."""
@@ -180,7 +183,7 @@ class FoolTab:
         yield from stoppable(session, self.stop, lambda run: self._search(run, loaded, network, *settings))
 
     def _search(self, run: Run, loaded: Loaded, network: str, *chosen: Any) -> Iterator[dict[Any, Any]]:
-        """Run the search and show it live, until it ends or another image is chosen."""
+        """Run the search and show it live."""
         try:
             settings, slow = _settings(network, *chosen)
             net, session = loaded.network(network, load_frozen), run.session
@@ -189,8 +192,6 @@ class FoolTab:
             live = LiveView(shown, settings, net)
             yield self._nothing()
             for item in run.live(partial(search, net, settings, shown.x0), live, slow=slow):
-                if session.chosen is not start:
-                    return
                 if isinstance(item, Ended):
                     yield self._ended(net, settings, live.shown, item)
                 else:

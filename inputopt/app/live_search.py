@@ -191,18 +191,27 @@ class Session:
             search.start()
             return True
 
-    def live(
-        self, run: Callable[[Watch], Any], show: Callable[[Any], Any], slow: bool = False, fps: float = FPS
-    ) -> Iterator[Frame | Ended]:
-        """Begin a run of one search and yield its frames; see `Run.live`."""
-        yield from self.begin().live(run, show, slow, fps)
+    def clear(self) -> Run:
+        """End the run, wait until it has changed the page for the last time, and return one in its place."""
+        last, here = self.newest, self.begin()
+        self.stop()
+        here.ended.set()
+        if last is not None:
+            last.ended.wait(WAIT)
+        return here
 
 
 class Run:
-    """What one press of a button runs in a session, until it ends or a later run replaces it."""
+    """What one press of a button runs in a session, until it ends or a later run replaces it.
+
+    Attributes:
+        session: the session.
+        ended: set when the run does not change the page any more.
+    """
 
     def __init__(self, session: Session) -> None:
         self.session = session
+        self.ended = threading.Event()
 
     @property
     def replaced(self) -> bool:

@@ -30,10 +30,13 @@ def stoppable(
     A run that a later one of the same session has replaced changes neither the page nor the button any more.
     """
     run = session.begin()
-    yield {button: gr.Button(interactive=True)}
-    for update in updates(run):
-        if run.replaced:
-            return
-        yield update
-    if not run.replaced:
-        yield {button: gr.Button(interactive=False)}
+    try:
+        yield {button: gr.Button(interactive=True)}
+        for update in updates(run):
+            if run.replaced:
+                return
+            yield update
+        if not run.replaced:
+            yield {button: gr.Button(interactive=False)}
+    finally:
+        run.ended.set()

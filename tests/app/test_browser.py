@@ -296,6 +296,7 @@ def test_fool_another_image_ends_the_search_and_stays(open_page):
     page.click("#fool-example")
     says(page, "#fool-status", "The network predicts")
     expect(page.locator("#fool-stop")).to_be_disabled()
+    page.wait_for_timeout(500)  # a frame, or the end of the search, would come meanwhile
     says(page, "#fool-status", "The network predicts")
     assert page.locator("#fool-views img").count() == 1
 
@@ -357,6 +358,21 @@ def test_dream_stops_and_keeps_what_it_has(open_page):
     assert page.locator("#dream-views img").count() == 2
     assert page.locator("#dream-downloads a").count() == 2
     expect(page.locator("#dream-code")).to_be_hidden()
+
+
+def test_dream_another_photo_ends_the_dream_and_stays(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Dream").click()
+    expect(page.locator("#dream-views figcaption")).to_have_text("Input, the example photo")
+    page.get_by_label("number input for Steps per octave").fill("100")
+    page.click("#dream-start")
+    says(page, "#dream-status", r"Evaluation [1-9]\d* of 303")
+    page.click("#dream-example")
+    says(page, "#dream-status", "Choose a layer or a channel")
+    expect(page.locator("#dream-stop")).to_be_disabled()
+    page.wait_for_timeout(1000)  # a frame, or the end of the dream, would come meanwhile
+    says(page, "#dream-status", "Choose a layer or a channel")
+    expect(page.locator("#dream-views figcaption")).to_have_text("Input, the example photo")
 
 
 # ------------------------------------------------------------------------------------------------------ every tab
