@@ -10,20 +10,28 @@ SIDE = 280
 
 HTML = f"""
 <div class="io-pad">
-  <p id="io-pad-help">Draw with the mouse or a finger. By keyboard: arrow keys move, Space lifts or lowers the pen.</p>
-  <canvas width="{SIDE}" height="{SIDE}" tabindex="0" role="img" aria-label="Canvas to draw a digit on"
-          aria-describedby="io-pad-help"></canvas>
+  <p id="io-pad-help">Use a digit of your own: draw it with the mouse or a finger. By keyboard: arrow keys move, Space
+  lifts or lowers the pen.</p>
+  <div class="io-sheet">
+    <canvas width="{SIDE}" height="{SIDE}" tabindex="0" role="img" aria-label="Canvas to draw a digit on"
+            aria-describedby="io-pad-help"></canvas>
+    <span class="io-hint" aria-hidden="true">Draw a digit here</span>
+  </div>
   <button type="button">Clear the canvas</button>
 </div>
 """
 
+WIPE = "() => { document.querySelector('#fool-pad canvas')?.dispatchEvent(new Event('wipe')); }"
+"""Clears the canvas, as a function for the page: another image than the drawing was chosen."""
+
 SCRIPT = """
 const canvas = element.querySelector('canvas'), pen = canvas.getContext('2d'), side = canvas.width;
+const hint = element.querySelector('.io-hint');
 let down = false, x = side / 2, y = side / 2, inked = false;
 function clear() {
   pen.fillStyle = '#000';
   pen.fillRect(0, 0, side, side);
-  inked = false;
+  inked = hint.hidden = false;
 }
 function line(toX, toY) {
   pen.strokeStyle = '#fff';
@@ -35,7 +43,7 @@ function line(toX, toY) {
   pen.stroke();
   x = toX;
   y = toY;
-  inked = true;
+  inked = hint.hidden = true;
 }
 function at(event) {
   const box = canvas.getBoundingClientRect();
@@ -66,6 +74,7 @@ canvas.addEventListener('keydown', event => {
   }
 });
 element.querySelector('button').addEventListener('click', clear);
+canvas.addEventListener('wipe', clear);
 clear();
 """
 

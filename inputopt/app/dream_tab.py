@@ -10,6 +10,8 @@ import gradio as gr
 from PIL import Image
 
 from inputopt.app.channel_picker import WHOLE, channel_buttons, channel_picker
+from inputopt.app.chosen_image import Chosen, example
+from inputopt.app.code_view import code_view
 from inputopt.app.dreaming import (
     FIRST_LAYER,
     PER_PAGE,
@@ -26,9 +28,10 @@ from inputopt.app.dreaming import (
 )
 from inputopt.app.fooling import DIGITS, PHOTOS
 from inputopt.app.image_views import View, download, png_bytes, show_images
-from inputopt.app.live_search import Ended, Session
+from inputopt.app.live_search import Ended, Run, Session
 from inputopt.app.loaded import Loaded, example_photo
 from inputopt.app.messages import failed, progress, said
+from inputopt.app.stop_button import stop_button, stoppable
 from inputopt.app.uploads import read_upload
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.dream_settings import ON_PHOTOS, ON_TINY
@@ -38,6 +41,7 @@ INTRO = (
     "DeepDream: the weights are fixed, and the photo is changed so that the activations of a layer or of one channel "
     "grow. Show the channels to choose one by its picture."
 )
+SHOW = f"Show channels as pictures ({PER_PAGE} at a time)"
 
 
 def add_dream_tab() -> None:
@@ -56,8 +60,8 @@ class DreamTab:
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 self.network = gr.Dropdown([*PHOTOS, *DIGITS], value=first, label="Network to dream with")
-                with gr.Row():
-                    example = gr.Button("Use the example photo", elem_id="dream-example", min_width=130)
+                with gr.Row(equal_height=True):
+                    taken = gr.Button("Example photo", elem_id="dream-example", min_width=130)
                     upload = gr.UploadButton(
                         "Upload a photo", file_types=["image"], elem_id="dream-upload", min_width=130
                     )
@@ -65,58 +69,60 @@ class DreamTab:
                     list(PHOTO_LAYERS), value=FIRST_LAYER[first], label="Layer", elem_id="dream-layer"
                 )
                 self.channels = channel_picker(channel_buttons(FIRST_LAYER[first], None, {}))
-                more = gr.Button(f"Show channels as pictures ({PER_PAGE} at a time)", elem_id="dream-more")
+                self.more = gr.Button(SHOW, elem_id="dream-more")
                 self.octaves = gr.Slider(1, 8, value=3, step=1, label="Octaves (image sizes)", elem_id="dream-octaves")
                 self.steps = gr.Slider(1, 100, value=10, step=1, label="Steps per octave", elem_id="dream-steps")
-                self.size = gr.Slider(0.001, 0.05, value=0.015, step=0.001, label="Step size")
+                self.size = gr.Slider(
+                    0.001,
+                    0.05,
+                    value=0.015,
+                    step=0.001,
+                    label="Step size",
+                    info="Mean change of a pixel per step, as a share of the range",
+                )
                 self.seed = gr.Number(0, label="Seed of the dream", precision=0)
                 with gr.Row():
                     start = gr.Button("Dream", variant="primary", elem_id="dream-start", min_width=130)
-                    stop = gr.Button("Stop", variant="stop", elem_id="dream-stop", min_width=130)
+                    self.stop = stop_button(self.session, "dream-stop")
             with gr.Column(scale=2, min_width=320):
-                text = said("Upload a photo, or press Dream to use the example photo.")
+                shown = Chosen(example_photo(), "the example photo")
+                text = said("Press Dream to dream on the example photo, or upload your own first.")
                 self.status = gr.HTML(text, label="What happened", elem_id="dream-status")
-                self.views = gr.HTML("", label="Photo and dream", elem_id="dream-views")
+                self.views = gr.HTML(_input_view(shown, first), label="Photo and dream", elem_id="dream-views")
                 self.downloads = gr.HTML("", label="Downloads", elem_id="dream-downloads")
-                self.code = gr.Code(
-                    language="python",
-                    wrap_lines=True,
-                    interactive=False,
-                    label="Code that makes it again",
-                    visible=False,
-                    elem_id="dream-code",
-                )
-        self._connect(example, upload, more, start, stop)
+                self.code = code_view("dream-code")
+        self._connect(taken, upload, start)
 
-    def _connect(self, example: Any, upload: Any, more: Any, start: Any, stop: Any) -> None:
+    def _connect(self, taken: Any, upload: Any, start: Any) -> None:
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         what = [self.loaded, self.network, self.layer]
         shown = [self.photo, self.status, self.views, self.downloads, self.code]
-        chooser = [self.channel, self.page, self.channels]
+        chooser = [self.channel, self.page, self.channels, self.more]
+        where, chosen = [self.session, self.loaded, self.network], [*shown, self.stop]
         self.network.input(
             self._network,
-            [self.loaded, self.network],
-            [*shown, *chooser, self.layer, self.octaves, self.steps],
+            where,
+            [*chosen, *chooser, self.layer, self.octaves, self.steps],
             **quick,
         )
         self.layer.input(self._layer, [self.layer], chooser, **quick)
-        example.click(self._example, [self.loaded, self.network], shown, **quick)
-        upload.upload(self._upload, [upload, self.network], shown, **quick)
-        more.click(self._more, [*what, self.session, self.channel, self.page], [self.status, *chooser], **quick)
+        taken.click(self._example, where, chosen, **quick)
+        upload.upload(self._upload, [upload, self.session, self.network], chosen, **quick)
+        making = [self.session, *what, self.channel, self.page]
+        self.more.click(self._more, making, [self.status, self.stop, *chooser], **quick)
         self.channels.chosen(self._choose, [self.loaded, self.network, self.layer, self.page], chooser, **quick)
         settings = [self.channel, self.octaves, self.steps, self.size, self.seed]
-        start.click(self._start, [self.photo, self.session, *what, *settings], shown, **quick)
-        stop.click(Session.stop, self.session, None, **quick)
+        start.click(self._start, [self.session, self.photo, *what, *settings], chosen, **quick)
 
-    def _network(self, loaded: Loaded, network: str) -> dict[Any, Any]:
+    def _network(self, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
         """Another network: its layers, and an image of the kind that it takes."""
         try:
             layers = _layers(loaded, network)
-            photo = _example_of(loaded, network)
+            photo = example(loaded, network)
         except Exception as error:
             return {self.status: failed(error)}
         digits = network in DIGITS
-        return self._with(photo, network) | {
+        return self._with(photo, session, network) | {
             self.layer: gr.Dropdown(list(layers), value=FIRST_LAYER[network]),
             self.octaves: gr.Slider(value=ON_TINY.octaves if digits else 3, interactive=not digits),
             self.steps: gr.Slider(value=(ON_TINY if digits else ON_PHOTOS).steps),
@@ -124,30 +130,36 @@ class DreamTab:
         }
 
     def _layer(self, layer: str) -> dict[Any, Any]:
-        return {self.channel: None, self.page: -1, self.channels: channel_buttons(layer, None, {})}
+        buttons = channel_buttons(layer, None, {})
+        return {self.channel: None, self.page: -1, self.channels: buttons, self.more: gr.Button(SHOW)}
 
-    def _with(self, photo: Image.Image, network: str) -> dict[Any, Any]:
-        views = show_images([View(prepared_photo(network, photo), "Photo")])
+    def _with(self, photo: Chosen, session: Session, network: str) -> dict[Any, Any]:
+        """Show an image to dream on; a dream that is running ends, and no longer changes the page."""
+        session.clear()
         text = said("Choose a layer or a channel, and press Dream.")
-        return {self.photo: photo, self.status: text, self.views: views} | self._nothing()
+        shown = {self.photo: photo, self.status: text, self.views: _input_view(photo, network)}
+        return shown | self._nothing() | {self.stop: gr.Button(interactive=False)}
 
     def _nothing(self) -> dict[Any, Any]:
         return {self.downloads: "", self.code: gr.Code(visible=False)}
 
-    def _example(self, loaded: Loaded, network: str) -> dict[Any, Any]:
+    def _example(self, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
         try:
-            return self._with(_example_of(loaded, network), network)
+            return self._with(example(loaded, network), session, network)
         except Exception as error:
             return {self.status: failed(error)}
 
-    def _upload(self, path: str, network: str) -> dict[Any, Any]:
+    def _upload(self, path: str, session: Session, network: str) -> dict[Any, Any]:
         try:
-            return self._with(read_upload(path), network)
+            return self._with(Chosen(read_upload(path), "your image"), session, network)
         except Exception as error:
             return {self.status: failed(error)}
 
-    def _more(
-        self, loaded: Loaded, network: str, layer: str, session: Session, channel: int | None, page: int
+    def _more(self, session: Session, *chosen: Any) -> Iterator[dict[Any, Any]]:
+        yield from stoppable(session, self.stop, lambda run: self._pictures(run, *chosen))
+
+    def _pictures(
+        self, run: Run, loaded: Loaded, network: str, layer: str, channel: int | None, page: int
     ) -> Iterator[dict[Any, Any]]:
         """Make the pictures of the next page of channels, or take those that were made already."""
         try:
@@ -157,7 +169,7 @@ class DreamTab:
                 net = _frozen(loaded, network)
                 first, last = channels[0], channels[-1]
                 yield {self.status: progress(f"Visualising channels {first} to {last} of {layer}.")}
-                for item in session.live(partial(channel_pictures, net, network, layer, channels), _index):
+                for item in run.live(partial(channel_pictures, net, network, layer, channels), _index):
                     if isinstance(item, Ended):
                         if item.stopped:
                             yield {self.status: said("Stopped; the channels were not finished.")}
@@ -170,6 +182,7 @@ class DreamTab:
                 self.status: said("Choose a channel by its picture, or go on to the next channels."),
                 self.page: page + 1,
                 self.channels: channel_buttons(layer, channel, pictures),
+                self.more: gr.Button(f"Show the next {PER_PAGE} channels"),
             }
         except Exception as error:
             yield {self.status: failed(error)}
@@ -182,8 +195,18 @@ class DreamTab:
             pictures = loaded.known(_page_key(network, layer, page_of(_layers(loaded, network)[layer], page))) or {}
         return {self.channel: chosen, self.channels: channel_buttons(layer, chosen, pictures)}
 
-    def _start(
-        self, photo: Any, session: Session, loaded: Loaded, network: str, layer: str, channel: int | None, *chosen: Any
+    def _start(self, session: Session, *chosen: Any) -> Iterator[dict[Any, Any]]:
+        yield from stoppable(session, self.stop, lambda run: self._dream(run, *chosen))
+
+    def _dream(
+        self,
+        run: Run,
+        photo: Chosen | None,
+        loaded: Loaded,
+        network: str,
+        layer: str,
+        channel: int | None,
+        *chosen: Any,
     ) -> Iterator[dict[Any, Any]]:
         """Dream, and show the picture live."""
         try:
@@ -191,10 +214,10 @@ class DreamTab:
             if seed is None:
                 raise ValueError("The seed is missing; fill it in.")
             settings = DreamSettings(network, layer, channel, int(octaves), int(steps), float(size), int(seed))
-            photo = _example_of(loaded, network) if photo is None else photo
-            image, net = prepared_photo(network, photo), _frozen(loaded, network)
+            photo = example(loaded, network) if photo is None else photo
+            image, net = prepared_photo(network, photo.image), _frozen(loaded, network)
             yield {self.photo: photo, self.status: progress("The first step takes longest.")} | self._nothing()
-            for item in session.live(partial(run_dream, net, settings, image), partial(preview, net, image)):
+            for item in run.live(partial(run_dream, net, settings, image), partial(preview, net, image)):
                 if isinstance(item, Ended):
                     yield self._ended(settings, image, item)
                 else:
@@ -216,6 +239,11 @@ class DreamTab:
             self.downloads: downloads,
             self.code: gr.Code(value=code(settings), visible=not end.stopped),
         }
+
+
+def _input_view(chosen: Chosen, network: str) -> str:
+    """The image that will be dreamt on, with its source."""
+    return show_images([View(prepared_photo(network, chosen.image), f"Input, {chosen.source}")])
 
 
 def _views(settings: DreamSettings, photo: Image.Image, image: Image.Image) -> str:
@@ -243,7 +271,3 @@ def _layers(loaded: Loaded, network: str) -> dict[str, int]:
     """The network's layers with their numbers of channels."""
     net = _frozen(loaded, network)
     return loaded.get(("layers", network), partial(layers_of, net, network))
-
-
-def _example_of(loaded: Loaded, network: str) -> Image.Image:
-    return loaded.next_digit() if network in DIGITS else example_photo()

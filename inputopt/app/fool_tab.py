@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import gradio as gr
-import torch
-from PIL import Image
-from torch import Tensor
 
-from inputopt.app.drawing_pad import drawing_pad
+from inputopt.app.chosen_image import Chosen, example
+from inputopt.app.code_view import code_view
+from inputopt.app.drawing_pad import WIPE, drawing_pad
+from inputopt.app.fool_views import LiveView, Shown, result_text, result_views, shown_input, views_of
 from inputopt.app.fooling import (
     DIGITS,
     DISTANCES,
     MODES,
     MOST_STEPS,
+    NORMS,
     PHOTOS,
-    Fooled,
     FoolSettings,
     classes,
     code,
     load_frozen,
-    prepared,
     saved,
     search,
 )
-from inputopt.app.image_views import View, difference, download, png_bytes, show_images, show_probabilities
-from inputopt.app.live_search import Ended, Session
-from inputopt.app.loaded import Loaded, example_photo
+from inputopt.app.image_views import download, png_bytes
+from inputopt.app.live_search import Ended, Run, Session
+from inputopt.app.loaded import Loaded
 from inputopt.app.messages import failed, progress, said
+from inputopt.app.stop_button import stop_button, stoppable
 from inputopt.app.uploads import read_drawing, read_upload
-from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.picture import to_image
 from inputopt.search.norms import NormName
-from inputopt.search.result import Result
 
 ANY = "any other class"
 INTRO = (
@@ -45,29 +42,6 @@ INTRO = (
     "image that you download is rounded to 8 bits, read back and tested."
 )
 EMPTY = "Draw a digit or upload an image, and press Start."
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What the views of one search have in common: the network's class names, and the image it began with."""
-
-    names: tuple[str, ...]
-    x0: Tensor
-    before: Tensor
-
-    def views(self, x: Tensor, now: Tensor, what: str) -> str:
-        """The images and probabilities at an image x [1, C, H, W] with class probabilities `now` [n]."""
-        change, factor = difference(x[0], self.x0[0], (0.0, 1.0))
-        images = [
-            View(to_image(self.x0[0]), f"Start: {self.top(self.before)}"),
-            View(to_image(x[0]), f"{what}: {self.top(now)}"),
-            View(change, f"Difference, magnified {factor:.3g} times" if factor != 1 else "Difference: none yet"),
-        ]
-        return show_images(images) + show_probabilities(self.names, self.before, now)
-
-    def top(self, probabilities: Tensor) -> str:
-        """The class with the highest probability."""
-        return f"{self.names[int(probabilities.argmax())]} ({100 * float(probabilities.max()):.1f} %)"
 
 
 def add_fool_tab() -> None:
@@ -79,75 +53,74 @@ class FoolTab:
     """The components of the tab, and what happens when they are used. All that changes is in Gradio's states."""
 
     def __init__(self) -> None:
-        image, status, views = _first_view()
+        chosen, status, views = _first_view()
         self.loaded = gr.State(Loaded())
-        self.session = gr.State(Session(image), delete_callback=Session.stop)
+        self.session = gr.State(Session(chosen), delete_callback=Session.stop)
         gr.Markdown(INTRO)
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
                 self.network = gr.Dropdown([*DIGITS, *PHOTOS], value=DIGITS[1], label="Network to fool")
                 self.pad = drawing_pad()
-                with gr.Row():
+                with gr.Row(equal_height=True):
                     self.example = gr.Button("Another digit", elem_id="fool-example", min_width=130)
                     upload = gr.UploadButton(
                         "Upload an image", file_types=["image"], elem_id="fool-upload", min_width=130
                     )
-                self.mode = gr.Radio([(text, mode) for mode, text in MODES.items()], value="within", label="Search")
-                with gr.Row():
-                    self.norm = gr.Dropdown(["linf", "l2", "l1", "l0"], value="linf", label="Norm", min_width=110)
-                    self.target = gr.Dropdown([ANY, *classes(DIGITS[0])], value=ANY, label="Target", min_width=110)
-                self.eps = gr.Slider(0, 0.5, value=0.15, step=0.001, label="Distance", elem_id="fool-eps")
+                self._add_settings()
                 with gr.Row():
                     start = gr.Button("Start", variant="primary", elem_id="fool-start", min_width=130)
-                    stop = gr.Button("Stop", variant="stop", elem_id="fool-stop", min_width=130)
-                with gr.Accordion("More settings", open=False):
-                    self.steps = gr.Number(
-                        100, label="Steps (for the nearest image: passes)", minimum=1, maximum=MOST_STEPS, precision=0
-                    )
-                    self.seed = gr.Number(0, label="Seed of the search", precision=0)
-                    self.keep_going = gr.Checkbox(True, label="Within a distance: go on after the first success")
-                    self.slow = gr.Checkbox(False, label="Slow motion: show every step")
+                    self.stop = stop_button(self.session, "fool-stop")
+                self._add_more_settings()
             with gr.Column(scale=2, min_width=320):
                 self.status = gr.HTML(status, label="What happened", elem_id="fool-status")
                 self.views = gr.HTML(views, label="Images and class probabilities", elem_id="fool-views")
                 self.downloads = gr.HTML("", label="Downloads", elem_id="fool-downloads")
-                self.code = gr.Code(
-                    language="python",
-                    wrap_lines=True,
-                    interactive=False,
-                    label="Code that makes it again",
-                    visible=False,
-                    elem_id="fool-code",
-                )
-        self._connect(upload, start, stop)
+                self.code = code_view("fool-code")
+        self._connect(upload, start)
 
-    def _connect(self, upload: Any, start: Any, stop: Any) -> None:
+    def _add_settings(self) -> None:
+        self.mode = gr.Radio([(text, mode) for mode, text in MODES.items()], value="within", label="Search")
+        self.norm = gr.Dropdown([(text, norm) for norm, text in NORMS.items()], value="linf", label="Norm")
+        self.eps = gr.Slider(0, 0.5, value=0.15, step=0.001, label="Largest distance (eps)", elem_id="fool-eps")
+        self.target = gr.Dropdown([ANY, *classes(DIGITS[0])], value=ANY, label="Target")
+
+    def _add_more_settings(self) -> None:
+        with gr.Accordion("More settings", open=False):
+            self.steps = gr.Number(100, label="Steps", minimum=1, maximum=MOST_STEPS, precision=0)
+            self.seed = gr.Number(0, label="Seed of the search", precision=0)
+            self.keep_going = gr.Checkbox(True, label="Go on after the first success, to the last step")
+            self.slow = gr.Checkbox(False, label="Slow motion: show every step")
+
+    def _connect(self, upload: Any, start: Any) -> None:
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
         where = [self.session, self.loaded, self.network]
-        chosen = [self.status, self.views, self.downloads, self.code]
+        chosen = [self.status, self.views, self.downloads, self.code, self.stop]
         components = [*chosen, self.pad, self.example, self.eps, self.target]
         self.network.input(self._network, [*where, self.norm], components, **quick)
         self.norm.input(self._norm, [self.network, self.norm], self.eps, **quick)
+        applicable = [self.norm, self.eps, self.target, self.steps, self.keep_going]
+        self.mode.input(self._mode, self.mode, applicable, **quick)
         self.example.click(self._example, where, chosen, **quick)
         upload.upload(self._upload, [upload, *where], chosen, **quick)
+        for taken in (self.example.click, upload.upload):
+            taken(None, js=WIPE, **quick)
         self.pad.drawn(self._drawn, where, chosen, **quick)
         settings = [self.mode, self.norm, self.eps, self.target, self.steps, self.seed, self.keep_going, self.slow]
         start.click(self._start, [*where, *settings], chosen, **quick)
-        stop.click(Session.stop, self.session, None, **quick)
 
     def _network(self, session: Session, loaded: Loaded, network: str, norm: NormName) -> dict[Any, Any]:
         """Another network: the image is kept if it can be used, and the distances change."""
         digits = network in DIGITS
-        example = gr.Button("Another digit" if digits else "Use the example photo")
-        components: dict[Any, Any] = {self.pad: gr.HTML(visible=digits), self.example: example}
+        button = gr.Button("Another digit" if digits else "Example photo")
+        components: dict[Any, Any] = {self.pad: gr.HTML(visible=digits), self.example: button}
         components[self.eps] = self._norm(network, norm)
         try:
             names = [ANY, *(f"{place} {name}" if not digits else name for place, name in enumerate(classes(network)))]
             components[self.target] = gr.Dropdown(names, value=ANY)
-            image = session.image
-            if image is None or (image.mode == "L") != digits:
-                image = _example_of(loaded, network)
-            found = self._chosen(image, session, loaded, network)
+            chosen = session.chosen
+            if chosen is None or (chosen.image.mode == "L") != digits:
+                chosen = example(loaded, network)
+            found = self._chosen(chosen.image, chosen.source, session, loaded, network)
         except Exception as error:
             return components | {self.status: failed(error)}
         return components | found
@@ -156,11 +129,28 @@ class FoolTab:
         most, usual = next(distances for group, distances in DISTANCES.items() if network in group)[norm]
         return gr.Slider(maximum=most, value=usual, step=1 if norm == "l0" else most / 500)
 
-    def _chosen(self, image: Image.Image, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
-        """Show an image and what the network makes of it; a search that is started meanwhile begins with it."""
-        session.image = image
-        text, views = _views_of(loaded.network(network, load_frozen), network, image)
-        return {self.status: text, self.views: views} | self._nothing()
+    def _mode(self, mode: str) -> dict[Any, Any]:
+        """Another search: show the settings that it has."""
+        within, nearest = mode == "within", mode == "nearest"
+        return {
+            self.norm: gr.Dropdown(visible=within or nearest),
+            self.eps: gr.Slider(visible=within),
+            self.target: gr.Dropdown(visible=mode != "ascend"),
+            self.steps: gr.Number(label="Forward and backward passes" if nearest else "Steps"),
+            self.keep_going: gr.Checkbox(visible=within),
+        }
+
+    def _chosen(self, image: Any, source: str, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
+        """Show an image and what the network makes of it.
+
+        A search that is started meanwhile begins with it, and one that is running ends.
+        """
+        session.chosen = chosen = Chosen(image, source)
+        run = session.clear()
+        text, views = views_of(loaded.network(network, load_frozen), network, chosen)
+        if run.replaced:  # a search has been started meanwhile, and shows this image
+            return {self.status: gr.skip()}
+        return {self.status: text, self.views: views, self.stop: gr.Button(interactive=False)} | self._nothing()
 
     def _nothing(self) -> dict[Any, Any]:
         """No downloads and no code, because there is no result yet."""
@@ -168,13 +158,14 @@ class FoolTab:
 
     def _example(self, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
         try:
-            return self._chosen(_example_of(loaded, network), session, loaded, network)
+            chosen = example(loaded, network)
+            return self._chosen(chosen.image, chosen.source, session, loaded, network)
         except Exception as error:
             return {self.status: failed(error)}
 
     def _upload(self, path: str, session: Session, loaded: Loaded, network: str) -> dict[Any, Any]:
         try:
-            return self._chosen(read_upload(path), session, loaded, network)
+            return self._chosen(read_upload(path), "your image", session, loaded, network)
         except Exception as error:
             return {self.status: failed(error)}
 
@@ -182,23 +173,25 @@ class FoolTab:
         try:
             image = read_drawing(str(event._data.get("picture")))
             if image is not None:
-                return self._chosen(image, session, loaded, network)
-            session.image = None
+                return self._chosen(image, "your drawing", session, loaded, network)
+            session.chosen = None
             return self._nothing()
         except Exception as error:
             return {self.status: failed(error)}
 
-    def _start(self, session: Session, loaded: Loaded, network: str, *chosen: Any) -> Iterator[dict[Any, Any]]:
+    def _start(self, session: Session, loaded: Loaded, network: str, *settings: Any) -> Iterator[dict[Any, Any]]:
+        yield from stoppable(session, self.stop, lambda run: self._search(run, loaded, network, *settings))
+
+    def _search(self, run: Run, loaded: Loaded, network: str, *chosen: Any) -> Iterator[dict[Any, Any]]:
         """Run the search and show it live."""
         try:
             settings, slow = _settings(network, *chosen)
-            net, names = loaded.network(network, load_frozen), classes(network)
-            session.image = session.image or _example_of(loaded, network)
-            x = prepared(network, session.image)
-            shown = _shown(net, names, x)
+            net, session = loaded.network(network, load_frozen), run.session
+            session.chosen = start = session.chosen or example(loaded, network)
+            shown = shown_input(net, network, start)
             live = LiveView(shown, settings, net)
             yield self._nothing()
-            for item in session.live(partial(search, net, settings, x), live, slow=slow):
+            for item in run.live(partial(search, net, settings, shown.x0), live, slow=slow):
                 if isinstance(item, Ended):
                     yield self._ended(net, settings, live.shown, item)
                 else:
@@ -212,50 +205,26 @@ class FoolTab:
         if end.result is None:
             return {self.status: said("Stopped before the first step.")}
         fooled = saved(net, settings, shown.x0, end.result)
-        views = shown.views(fooled.x, probabilities(fooled.logits[None])[0], "Result")
         downloads = download("adversarial.png", fooled.png, "Download the result (PNG)")
         if settings.mode != "static":
             downloads += download("input.png", png_bytes(to_image(shown.x0[0])), "Download the input (PNG)")
-        text = _text(settings, shown, fooled, end)
         made = code(settings, fooled, int(end.result.label[0]))
-        shown_code = gr.Code(value=made, visible=not end.stopped)  # a stopped search cannot be made again
-        return {self.status: said(text), self.views: views, self.downloads: downloads, self.code: shown_code}
+        return {
+            self.status: said(result_text(settings, shown, fooled, end)),
+            self.views: result_views(shown, fooled),
+            self.downloads: downloads,
+            self.code: gr.Code(value=made, visible=not end.stopped),  # a stopped search cannot be made again
+        }
 
 
-class LiveView:
-    """Makes the views of a step; from static, the first step's image is the start."""
-
-    def __init__(self, shown: Shown, settings: FoolSettings, net: Frozen) -> None:
-        self.shown, self._net, self._static = shown, net, settings.mode == "static"
-
-    def __call__(self, step: Any) -> str:
-        if self._static:
-            self.shown, self._static = _shown(self._net, self.shown.names, step.x[:1].clone()), False
-        return self.shown.views(step.x[:1], probabilities(step.outputs[:1])[0], "Now")
-
-
-@torch.no_grad()
-def _shown(net: Frozen, names: tuple[str, ...], x: Tensor) -> Shown:
-    return Shown(names, x, probabilities(net(x))[0])
-
-
-def _views_of(net: Frozen, network: str, image: Image.Image) -> tuple[str, str]:
-    """What the network makes of an image: a sentence, and the image with the class probabilities."""
-    names, x = classes(network), prepared(network, image)
-    shown = _shown(net, names, x)
-    views = show_images([View(to_image(x[0]), f"Input: {shown.top(shown.before)}")])
-    text = f"The network predicts {shown.top(shown.before)}. Draw, upload or take another image, or press Start."
-    return said(text), views + show_probabilities(names, shown.before, shown.before)
-
-
-def _first_view() -> tuple[Image.Image | None, str, str]:
+def _first_view() -> tuple[Chosen | None, str, str]:
     """The first digit that a visitor sees, as (image, sentence, views); nothing where the digits are not installed."""
     loaded = Loaded()
     try:
-        image = loaded.next_digit()
+        chosen = example(loaded, DIGITS[1])
     except ModuleNotFoundError:
         return None, said(EMPTY), ""
-    return (image, *_views_of(loaded.network(DIGITS[1], load_frozen), DIGITS[1], image))
+    return (chosen, *views_of(loaded.network(DIGITS[1], load_frozen), DIGITS[1], chosen))
 
 
 def _settings(
@@ -274,24 +243,3 @@ def _settings(
         raise ValueError("A number is missing; fill in the steps and the seed.")
     wanted = None if target == ANY else int(target.split(" ")[0])
     return FoolSettings(network, mode, norm, float(eps), wanted, int(steps), int(seed), keep_going), slow
-
-
-def _example_of(loaded: Loaded, network: str) -> Image.Image:
-    return loaded.next_digit() if network in DIGITS else example_photo()
-
-
-def _text(settings: FoolSettings, shown: Shown, fooled: Fooled, end: Ended) -> str:
-    """What the search found, in words."""
-    result: Result = end.result
-    norm = settings.norm if settings.mode in ("within", "nearest") else "l2"
-    distance = (
-        f"{norm} distance {float(result.distance[0]):.3f}, {end.steps:,} evaluations, {end.fps:.0f} frames a second."
-    )
-    now, before = shown.top(probabilities(fooled.logits[None])[0]), shown.top(shown.before)
-    if fooled.fools:
-        check = "The PNG was read back and still fools the network."
-        return f"{'Stopped. ' if end.stopped else ''}Fooled: {before} became {now}; {distance} {check}"
-    if bool(result.success[0]):
-        return f"Fooled, but rounding to 8 bits undid it, so the PNG does not fool the network; {distance}"
-    what = "Stopped before it was fooled" if end.stopped else "Not fooled: allow a larger distance or more steps"
-    return f"{what}; the network predicts {now}; {distance}"

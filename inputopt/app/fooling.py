@@ -32,6 +32,12 @@ MODES = {
     "static": "From static, towards a class",
     "ascend": "Ascend until unrecognised",
 }
+NORMS: dict[NormName, str] = {
+    "linf": "linf: largest change of a pixel",
+    "l2": "l2: Euclidean length of the change",
+    "l1": "l1: sum of the changes",
+    "l0": "l0: number of changed values",
+}
 DISTANCES = {
     DIGITS: {"linf": (0.5, 0.15), "l2": (6.0, 2.0), "l1": (60.0, 15.0), "l0": (200.0, 30.0)},
     PHOTOS: {"linf": (0.1, 0.016), "l2": (20.0, 2.0), "l1": (4000.0, 400.0), "l0": (5000.0, 500.0)},

@@ -31,8 +31,9 @@ class View:
 
 
 def show_images(views: Sequence[View]) -> str:
-    """Images side by side, each with its caption."""
-    return f'<div class="io-images">{"".join(map(_figure, views))}</div>'
+    """Images side by side, each with its caption; on a phone photos are below each other, to be seen at all."""
+    kind = "" if all(max(view.image.size) <= PIXELS for view in views) else " io-photos"
+    return f'<div class="io-images{kind}">{"".join(map(_figure, views))}</div>'
 
 
 def _figure(view: View) -> str:
@@ -76,19 +77,34 @@ def difference(x: Tensor, x0: Tensor, bounds: Bounds) -> tuple[Image.Image, floa
     return to_image(0.5 + 0.5 * factor * change), factor
 
 
-def show_probabilities(names: Sequence[str], before: Tensor, now: Tensor) -> str:
-    """Bars of the class probabilities [n] of an image, over thin bars of those before; the largest if n is large."""
+def show_probabilities(names: Sequence[str], images: Mapping[str, Tensor]) -> str:
+    """A table of the class probabilities [n] of one or two images, with bars; only the largest if n is large.
+
+    Args:
+        names: names of the classes.
+        images: probabilities [n] by what the image is; the order of many classes is that of the last image.
+    """
+    columns = list(images.values())
     shown = list(range(len(names)))
     if len(names) > MOST_BARS:
-        order = torch.maximum(before, now).argsort(descending=True)[: MOST_BARS // 2]
-        shown = sorted(map(int, order), key=lambda place: -float(now[place]))
-    rows = []
-    for place in shown:
-        first, second = float(before[place]), float(now[place])
-        rows.append(
-            f"<span>{escape(names[place])}</span><div aria-hidden='true'>"
-            f"<div class='io-bar' style='width:{100 * second:.1f}%'></div>"
-            f"<div class='io-bar io-before' style='width:{100 * first:.1f}%'></div></div>"
-            f"<span>{100 * second:.1f} % <small>({100 * first:.1f} % before)</small></span>"
-        )
-    return f'<div class="io-bars" role="group" aria-label="Class probabilities">{"".join(rows)}</div>'
+        largest = torch.stack(columns).amax(0).argsort(descending=True)[: MOST_BARS // 2]
+        shown = sorted(map(int, largest), key=lambda place: -float(columns[-1][place]))
+    heads = "".join(
+        f"<th scope='col'><span><i class='io-bar io-bar{number}'></i>{escape(what)}</span></th>"
+        for number, what in enumerate(images)
+    )
+    rows = "".join(_bars(names[place], [100 * float(column[place]) for column in columns]) for place in shown)
+    return (
+        "<table class='io-table io-bars'><caption>Class probabilities</caption>"
+        f"<thead><tr><th scope='col'>class</th><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    )
+
+
+def _bars(name: str, percents: Sequence[float]) -> str:
+    """The row of a class: a bar and a number for each image."""
+    bars = "".join(
+        f"<div class='io-bar io-bar{number}' style='width:{percent:.1f}%'></div>"
+        for number, percent in enumerate(percents)
+    )
+    numbers = "".join(f"<td>{percent:.1f} %</td>" for percent in percents)
+    return f"<tr><th scope='row'>{escape(name)}</th><td class='io-plot' aria-hidden='true'>{bars}</td>{numbers}</tr>"

@@ -10,22 +10,26 @@ import gradio as gr
 
 from inputopt.app.learner import MOST_STEPS, TASKS, Learner, Plan, hidden_sizes, plan_of
 from inputopt.app.line_chart import line_chart
-from inputopt.app.live_search import Ended, Session
+from inputopt.app.live_search import Ended, Run, Session
 from inputopt.app.messages import failed, progress, said
 from inputopt.app.network_drawing import draw_network, layer_names
+from inputopt.app.stop_button import stop_button, stoppable
+from inputopt.document import SOURCES
 from inputopt.document.figures import Figure
 from inputopt.document.networks import EXAMPLES
 from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.costs import COSTS, CostName
 
 MOST_INPUTS = max(len(inputs[0]) for inputs, _ in TASKS.values())
-PRESETS = [*((f"Document, network {name}: {each.title}", name) for name, each in EXAMPLES.items())]
+PRESETS = [*((f"Document {name}: {each.title}", name) for name, each in EXAMPLES.items())]
 PRESETS += [(f"Own network: {name}", name) for name in TASKS]
 FIRST = "4"
+POST = next(iter(SOURCES.values()))
 INTRO = (
     "A small network with every number shown. Training moves the weights against dCost/dWeight and holds the inputs "
     "still; *Move the input* does the opposite with dCost/dInput, which is how networks are fooled on the next tab. "
-    "The cost `mse` is half the sum of the squared errors."
+    "The cost `mse` is half the sum of the squared errors. The document is a [blog post by Alan Wolfe]"
+    f"({POST}): its networks start from its numbers, and the table compares the figures that it prints."
 )
 
 
@@ -53,14 +57,11 @@ class LearnTab:
                     self.rate = gr.Number(0.5, label="Learning rate", minimum=0, step=0.1, min_width=130)
                     self.seed = gr.Number(0, label="Seed", precision=0, min_width=130)
                 reset = gr.Button("Build (reset)", elem_id="learn-reset")
-                with gr.Row():
-                    self.steps = gr.Number(
-                        1000, label="Steps to run", minimum=1, maximum=MOST_STEPS, precision=0, min_width=130
-                    )
-                    one = gr.Button("One training step", variant="primary", elem_id="learn-one", min_width=130)
+                one = gr.Button("One training step", variant="primary", elem_id="learn-one")
+                self.steps = gr.Number(1000, label="Steps to run", minimum=1, maximum=MOST_STEPS, precision=0)
                 with gr.Row():
                     run = gr.Button("Run", variant="primary", elem_id="learn-run", min_width=130)
-                    stop = gr.Button("Stop", variant="stop", elem_id="learn-stop", min_width=130)
+                    self.stop = stop_button(self.session, "learn-stop")
                 self.example = gr.Dropdown(_examples(start.plan), value=0, label="Training example shown")
                 self.sliders = [
                     gr.Slider(
@@ -80,9 +81,9 @@ class LearnTab:
                 self.drawing = gr.HTML(_drawing(start, 0, example), label="The network", elem_id="learn-network")
                 self.charts = gr.HTML(_charts(start), label="Error and gradient sizes", elem_id="learn-charts")
                 self.figures = gr.HTML(_figures(start), label="Figures of the document", elem_id="learn-figures")
-        self._connect(reset, one, run, stop, move)
+        self._connect(reset, one, run, move)
 
-    def _connect(self, reset: Any, one: Any, run: Any, stop: Any, move: Any) -> None:
+    def _connect(self, reset: Any, one: Any, run: Any, move: Any) -> None:
         settings = [self.preset, self.hidden, self.activation, self.cost, self.rate, self.seed]
         state, shown = [self.learner, self.session], [self.example, *self.sliders]
         pictures = [self.learner, self.status, self.drawing, self.charts, self.figures]
@@ -90,8 +91,7 @@ class LearnTab:
         self.preset.input(self._choose, [self.preset, self.session], [*settings, *pictures, *shown], **quick)
         reset.click(self._build, [*settings, self.session], [*pictures, *shown], **quick)
         one.click(self._one, [*state, *shown], pictures, **quick)
-        run.click(self._run, [*state, self.steps, *shown], pictures, **quick)
-        stop.click(Session.stop, self.session, None, **quick)
+        run.click(self._run, [self.session, self.learner, self.steps, *shown], [*pictures, self.stop], **quick)
         move.click(self._move, [self.learner, *shown], [self.status, self.drawing, *self.sliders], **quick)
         self.example.input(self._example, [self.learner, self.example], [self.drawing, *self.sliders], **quick)
         for slider in self.sliders:
@@ -132,8 +132,11 @@ class LearnTab:
             return {self.status: failed(error)}
         return self._all(learner, said(_state(learner)), example, inputs)
 
-    def _run(
-        self, learner: Learner | None, session: Session, steps: float, example: int, *inputs: float
+    def _run(self, session: Session, *chosen: Any) -> Iterator[dict[Any, Any]]:
+        yield from stoppable(session, self.stop, lambda run: self._train(run, *chosen))
+
+    def _train(
+        self, run: Run, learner: Learner | None, steps: float, example: int, *inputs: float
     ) -> Iterator[dict[Any, Any]]:
         try:
             learner = here = _started(learner)
@@ -143,7 +146,7 @@ class LearnTab:
                 text = progress(f"Update {now.index:,}: error {now.error:.6f}, cost {now.cost:.6f}.")
                 return self._all(here, text, example, inputs)
 
-            for item in session.live(lambda watch: here.train(count, watch), show):
+            for item in run.live(lambda watch: here.train(count, watch), show):
                 if isinstance(item, Ended):
                     why = f" Training ended early: {item.result}." if item.result != "all steps done" else ""
                     yield self._all(here, said(_state(here) + why), example, inputs)

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from itertools import pairwise
 
-WIDTH, HEIGHT = 460, 250
-LEFT, RIGHT, TOP, BOTTOM = 62, 12, 34, 42
+WIDTH, HEIGHT = 460, 266
+LEFT, RIGHT, TOP, BOTTOM = 62, 12, 50, 42
 FLOOR = 1e-12
 """Smaller values are drawn here, because the axes are logarithmic."""
 
@@ -26,7 +26,7 @@ def line_chart(title: str, index: Sequence[int], lines: Mapping[str, Sequence[fl
     parts = [
         f'<figure class="io-chart"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         f'aria-label="{escape(title)}: {escape(summary or "no values yet")}">',
-        f'<text x="{LEFT}" y="15" class="io-title">{escape(title)}</text>',
+        f'<text x="{LEFT}" y="16" class="io-title">{escape(title)}</text>',
     ]
     if last:
         parts += _axes_and_lines(index, lines)
@@ -57,7 +57,7 @@ def _axes_and_lines(index: Sequence[int], lines: Mapping[str, Sequence[float]]) 
         ]
         parts.append(_line(points, number))
         x = LEFT + number * (WIDTH - LEFT - RIGHT) / max(3, len(logs))
-        parts.append(f'<text x="{x:.0f}" y="29" class="io-line{number % 6}">{_mark(number)} {escape(name)}</text>')
+        parts.append(f'<text x="{x:.0f}" y="37" class="io-line{number % 6}">{_mark(number)} {escape(name)}</text>')
     return parts
 
 

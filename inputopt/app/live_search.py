@@ -145,16 +145,18 @@ class Session:
     """The running search of one tab of one user. A deep copy is a new session: Gradio copies a state for each user.
 
     Attributes:
-        image: the image that was chosen last, in the tab that has one; it is known before the page shows it.
+        chosen: the image that was chosen last, in the tab that has one; it is known before the page shows it.
+        newest: the run that began last.
     """
 
-    def __init__(self, image: Any = None) -> None:
-        self.image = image
+    def __init__(self, chosen: Any = None) -> None:
+        self.chosen = chosen
+        self.newest: Run | None = None
         self._lock = threading.Lock()
         self._search: Search | None = None
 
     def __deepcopy__(self, memo: Any) -> Session:
-        return Session(self.image)
+        return Session(self.chosen)
 
     @property
     def running(self) -> bool:
@@ -162,16 +164,64 @@ class Session:
         search = self._search
         return search is not None and search.running
 
+    def begin(self) -> Run:
+        """A new run, which replaces those that began before."""
+        self.newest = run = Run(self)
+        return run
+
     def stop(self) -> None:
         """Stop the running search, if there is one."""
         search = self._search
         if search is not None:
             search.stop()
 
+    def start(self, run: Run, search: Search) -> bool:
+        """Start a search after stopping the previous one, unless a later run than `run` has begun; say whether.
+
+        Raises:
+            ValueError: the previous search does not stop.
+        """
+        with self._lock:
+            if self.newest is not run:
+                return False
+            if self._search is not None:
+                self._search.stop()
+                self._search.join(WAIT)
+            self._search = search
+            search.start()
+            return True
+
+    def clear(self) -> Run:
+        """End the run, wait until it has changed the page for the last time, and return one in its place."""
+        last, here = self.newest, self.begin()
+        self.stop()
+        here.ended.set()
+        if last is not None:
+            last.ended.wait(WAIT)
+        return here
+
+
+class Run:
+    """What one press of a button runs in a session, until it ends or a later run replaces it.
+
+    Attributes:
+        session: the session.
+        ended: set when the run does not change the page any more.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.ended = threading.Event()
+
+    @property
+    def replaced(self) -> bool:
+        """Whether a later run has begun."""
+        return self.session.newest is not self
+
     def live(
         self, run: Callable[[Watch], Any], show: Callable[[Any], Any], slow: bool = False, fps: float = FPS
     ) -> Iterator[Frame | Ended]:
-        """Run a search and yield its frames; a search of this session that is still running is stopped first.
+        """Run a search and yield its frames; a search of the session that is still running is stopped first.
 
         Args:
             run, show, slow, fps: as for `Search`.
@@ -180,10 +230,8 @@ class Session:
             ValueError: the previous search does not stop.
             Exception: what the search raised.
         """
-        with self._lock:
-            if self._search is not None:
-                self._search.stop()
-                self._search.join(WAIT)
-            search = self._search = Search(run, show, slow, fps)
-            search.start()
-        yield from search.frames()
+        search = Search(run, show, slow, fps)
+        if self.session.start(self, search):
+            yield from search.frames()
+        else:
+            yield Ended(None, True, 0, 0.0, 0.0)

@@ -72,6 +72,9 @@ OF_SHAPES = (
 )
 """Operations whose result depends on the shape of their argument only."""
 
+READING = "code that hands values of tensors to Python (.item(), if)"
+"""The reason that is given for the operations below."""
+
 READS = ("_local_scalar_dense", "is_nonzero", "equal")
 """Operations that hand values of tensors to Python, which may then depend on them."""
 

@@ -118,6 +118,15 @@ def fool(page):
     says(page, "#fool-status", "The network predicts")
 
 
+def start_slowly(page):
+    """Start a search of 2,000 steps that are all shown."""
+    page.get_by_text("More settings").click()
+    page.get_by_label("Steps", exact=True).fill("2000")
+    page.get_by_label("Slow motion").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", r"Step [1-9]\d*; ")
+
+
 def draw(page, *points):
     """Draw a line through points, in shares of the canvas."""
     canvas = page.locator("#fool-pad canvas")
@@ -206,7 +215,7 @@ def test_fool_an_uploaded_photo_live_and_download_it(open_page, tmp_path):
     page.locator("#fool-upload").locator("xpath=..").locator("input[type=file]").set_input_files(tmp_path / "cat.jpg")
     says(page, "#fool-status", rf"The network predicts ({'|'.join(map(class_name, CATS))}) \(")
     page.get_by_text("More settings").click()
-    page.get_by_label("Steps (for the nearest").fill("10")
+    page.get_by_label("Steps", exact=True).fill("10")
     page.get_by_label("Slow motion").check()
     page.click("#fool-start")
     says(page, "#fool-status", r"Step [1-9]\d*; ")
@@ -244,10 +253,7 @@ def test_fool_stops_while_another_user_goes_on(open_page):
     first, second = open_page(), open_page()
     for page in (first, second):
         fool(page)
-        page.get_by_text("More settings").click()
-        page.get_by_label("Steps (for the nearest").fill("2000")
-        page.get_by_label("Slow motion").check()
-        page.click("#fool-start")
+        start_slowly(page)
     for page in (first, second):
         says(page, "#fool-status", r"Step [2-9]\d*; ")
     first.click("#fool-stop")
@@ -257,6 +263,60 @@ def test_fool_stops_while_another_user_goes_on(open_page):
     expect(second.locator("#fool-status")).to_contain_text(re.compile(rf"Step (?!{steps};)\d+;"))
     second.click("#fool-stop")
     says(second, "#fool-status", r"Stopped")
+
+
+def test_fool_says_which_image_is_the_input(open_page, tmp_path):
+    page = open_page()
+    fool(page)
+    caption, hint = page.locator("#fool-views figcaption").first, page.locator("#fool-pad .io-hint")
+    expect(caption).to_contain_text("Input, an example digit: ")
+    expect(hint).to_be_visible()
+    draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+    expect(caption).to_contain_text("Input, your drawing: 7")
+    expect(hint).to_be_hidden()
+    page.click("#fool-start")
+    says(page, "#fool-status", "Fooled: 7")
+    assert page.locator("#fool-views thead th").all_inner_texts() == ["class", "Input", "Adversarial image"]
+    page.click("#fool-example")
+    expect(caption).to_contain_text("Input, an example digit: ")
+    expect(hint).to_be_visible()
+    assert page.locator("#fool-views thead th").all_inner_texts() == ["class", "Input"]
+    draw(page, (0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+    expect(caption).to_contain_text("Input, your drawing: 7")
+    to_image(load_digits().held_x[400]).save(tmp_path / "four.png")
+    page.locator("#fool-upload").locator("xpath=..").locator("input[type=file]").set_input_files(tmp_path / "four.png")
+    expect(caption).to_contain_text("Input, your image: 4")
+    expect(hint).to_be_visible()
+
+
+def test_fool_another_image_ends_the_search_and_stays(open_page):
+    page = open_page()
+    fool(page)
+    start_slowly(page)
+    page.click("#fool-example")
+    says(page, "#fool-status", "The network predicts")
+    expect(page.locator("#fool-stop")).to_be_disabled()
+    page.wait_for_timeout(500)  # a frame, or the end of the search, would come meanwhile
+    says(page, "#fool-status", "The network predicts")
+    assert page.locator("#fool-views img").count() == 1
+
+
+def test_fool_shows_the_settings_that_the_search_has(open_page):
+    page = open_page()
+    fool(page)
+    page.get_by_text("More settings").click()
+    settings = {
+        "Nearest misclassified image": ["Norm", "Target", "Forward and backward passes"],
+        "From static, towards a class": ["Target", "Steps"],
+        "Ascend until unrecognised": ["Steps"],
+        "Within a distance (PGD)": ["Norm", "Target", "Steps", "Go on after the first success", "Largest distance"],
+    }
+    every = sorted({name for has in settings.values() for name in has})
+    for mode, has in settings.items():
+        page.get_by_label(mode).check()
+        for name in every:
+            labels = page.get_by_text(re.compile(f"^{name}")).filter(visible=True)
+            expect(labels).to_have_count(1 if name in has else 0)
 
 
 # ----------------------------------------------------------------------------------------------------------- Dream
@@ -300,6 +360,21 @@ def test_dream_stops_and_keeps_what_it_has(open_page):
     expect(page.locator("#dream-code")).to_be_hidden()
 
 
+def test_dream_another_photo_ends_the_dream_and_stays(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Dream").click()
+    expect(page.locator("#dream-views figcaption")).to_have_text("Input, the example photo")
+    page.get_by_label("number input for Steps per octave").fill("100")
+    page.click("#dream-start")
+    says(page, "#dream-status", r"Evaluation [1-9]\d* of 303")
+    page.click("#dream-example")
+    says(page, "#dream-status", "Choose a layer or a channel")
+    expect(page.locator("#dream-stop")).to_be_disabled()
+    page.wait_for_timeout(1000)  # a frame, or the end of the dream, would come meanwhile
+    says(page, "#dream-status", "Choose a layer or a channel")
+    expect(page.locator("#dream-views figcaption")).to_have_text("Input, the example photo")
+
+
 # ------------------------------------------------------------------------------------------------------ every tab
 UNNAMED = """() => [...document.querySelectorAll('button, input, select, textarea, img, canvas, [role=img], a')]
   .filter(e => e.offsetParent !== null && !['hidden', 'file'].includes(e.type))
@@ -327,4 +402,80 @@ def test_every_control_of_a_tab_is_reached_by_the_tab_key(open_page):
     for _ in range(40):
         page.keyboard.press("Tab")
         reached.add(page.evaluate("(document.activeElement.closest('[id^=fool-]') || document.activeElement).id"))
-    assert {"fool-pad", "fool-example", "fool-upload", "fool-eps", "fool-start", "fool-stop"} <= reached
+    assert {"fool-pad", "fool-example", "fool-upload", "fool-eps", "fool-start"} <= reached
+
+
+def test_stop_can_be_pressed_only_while_something_runs(open_page):
+    page = open_page()
+    stop = page.locator("#learn-stop")
+    expect(stop).to_be_disabled()
+    page.get_by_label("Steps to run").fill("1000000")
+    page.click("#learn-run")
+    expect(stop).to_be_enabled()
+    stop.focus()
+    page.keyboard.press("Enter")
+    expect(stop).to_be_disabled()
+    page.get_by_label("Steps to run").fill("10")
+    page.click("#learn-run")
+    says(page, "#learn-status", "After")
+    expect(stop).to_be_disabled()
+
+    fool(page)
+    stop = page.locator("#fool-stop")
+    expect(stop).to_be_disabled()
+    page.get_by_label("From static, towards a class").check()
+    page.click("#fool-start")
+    says(page, "#fool-status", "Choose a target class")  # an error
+    expect(stop).to_be_disabled()
+    page.get_by_label("Within a distance").check()
+    start_slowly(page)
+    page.locator("#fool-start").focus()
+    page.keyboard.press("Tab")
+    expect(stop).to_be_focused()
+    page.keyboard.press("Enter")
+    says(page, "#fool-status", "Stopped")
+    expect(stop).to_be_disabled()
+
+    page.get_by_role("tab", name="Dream").click()
+    stop = page.locator("#dream-stop")
+    expect(stop).to_be_disabled()
+    page.click("#dream-more")
+    expect(stop).to_be_enabled()
+    page.get_by_label("number input for Steps per octave").fill("100")
+    page.click("#dream-start")
+    says(page, "#dream-status", r"Evaluation [2-9]\d* of")
+    expect(stop).to_be_enabled()  # the dream replaced the channels, whose end leaves it alone
+    stop.click()
+    says(page, "#dream-status", "Stopped: this is the dream so far")
+    expect(stop).to_be_disabled()
+
+
+CLIPPED = """() => [...document.querySelectorAll('input[role=combobox], button, label, figcaption, th, td')]
+  .filter(e => !e.matches('.label-wrap'))  // Gradio's accordion turns its mark
+  .filter(e => e.offsetParent !== null && e.scrollWidth > e.clientWidth + 1 && e.clientWidth)
+  .map(e => [e.outerHTML.slice(0, 90), e.clientWidth, e.scrollWidth])"""
+
+
+@pytest.mark.parametrize("tab", ["Learn", "Fool", "Dream"])
+def test_no_text_of_a_control_is_clipped_on_a_phone(open_page, tab):
+    page = open_page(400)
+    page.get_by_role("tab", name=tab).click()
+    page.wait_for_selector(f"#{tab.lower()}-status:visible")
+    assert page.evaluate(CLIPPED) == []
+
+
+FILLS = """() => {
+  const near = (a, b) => Math.abs(a[0] - b[0]) + Math.abs(a[1] - b[1]) + Math.abs(a[2] - b[2])
+  const rgb = text => text.match(/\\d+/g).slice(0, 3).map(Number)
+  const page = rgb(getComputedStyle(document.body).backgroundColor)
+  const label = text => [...document.querySelectorAll('#fool-views, label')].find(e => e.innerText.includes(text))
+  const fill = text => rgb(getComputedStyle(label(text)).backgroundColor)
+  return near(fill('Within a distance'), fill('Nearest misclassified'))
+}"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_selected_search_is_filled(open_page, scheme):
+    page = open_page(scheme=scheme)
+    fool(page)
+    assert page.evaluate(FILLS) > 40, "of three channels in [0, 255]"

@@ -117,7 +117,7 @@ def test_bars_show_the_largest_of_many_classes():
     names = tuple(f"class {place}" for place in range(1000))
     before, now = torch.zeros(1000), torch.zeros(1000)
     before[7], now[900] = 1, 1
-    shown = re.findall(r"class \d+", show_probabilities(names, before, now))
+    shown = re.findall(r"class \d+", show_probabilities(names, {"Input": before, "Adversarial image": now}))
     assert len(shown) == 5
     assert shown[0] == "class 900"
     assert "class 7" in shown

@@ -34,21 +34,21 @@ def workers():
 
 
 def test_a_search_ends_with_its_result():
-    *frames, end = Session().live(quick(5), lambda step: step * 10)
+    *frames, end = Session().begin().live(quick(5), lambda step: step * 10)
     assert end.result == "done"
     assert (end.stopped, end.steps) == (False, 5)
     assert all(frame.shown % 10 == 0 for frame in frames)
 
 
 def test_slow_shows_every_step():
-    *frames, end = Session().live(quick(5), lambda step: step, slow=True, fps=50)
+    *frames, end = Session().begin().live(quick(5), lambda step: step, slow=True, fps=50)
     assert [frame.shown for frame in frames] == [0, 1, 2, 3, 4]
     assert end.seconds >= 0.08
 
 
 def test_frames_are_throttled():
     session, shown = Session(), []
-    for item in session.live(endless, lambda step: step, fps=20):
+    for item in session.begin().live(endless, lambda step: step, fps=20):
         if isinstance(item, Frame):
             shown.append(item.shown)
         if len(shown) == 10:
@@ -59,7 +59,7 @@ def test_frames_are_throttled():
 
 def test_stop_ends_the_worker_at_its_next_step():
     session = Session()
-    items = session.live(endless, lambda step: step)
+    items = session.begin().live(endless, lambda step: step)
     next(items)
     assert session.running
     session.stop()
@@ -72,7 +72,7 @@ def test_stop_ends_the_worker_at_its_next_step():
 
 def test_stop_interrupts_a_slow_search_while_it_waits():
     session = Session()
-    items = session.live(quick(1000), lambda step: step, slow=True, fps=0.1)
+    items = session.begin().live(quick(1000), lambda step: step, slow=True, fps=0.1)
     next(items)
     started = time.monotonic()
     session.stop()
@@ -84,7 +84,7 @@ def test_a_stopped_attack_returns_its_best_input_so_far():
     session, net = Session(), inputopt.load("digits-cnn-robust")
     x = torch.rand(1, 1, 28, 28)
     attack = PGD("linf", 0.02, steps=100_000, stop_on_success=False)
-    items = session.live(lambda watch: attack(net, x, watch=watch), lambda step: step.x.clone())
+    items = session.begin().live(lambda watch: attack(net, x, watch=watch), lambda step: step.x.clone())
     assert next(items).shown.shape == x.shape
     session.stop()
     *_, end = items
@@ -95,7 +95,7 @@ def test_a_stopped_attack_returns_its_best_input_so_far():
 
 def test_a_reader_that_leaves_stops_the_search():
     session = Session()
-    items = session.live(endless, lambda step: step)
+    items = session.begin().live(endless, lambda step: step)
     next(items)
     items.close()
     wait_for(lambda: not session.running)
@@ -103,18 +103,30 @@ def test_a_reader_that_leaves_stops_the_search():
 
 def test_a_new_search_stops_the_one_before():
     session = Session()
-    first = session.live(endless, lambda step: step)
+    first = session.begin().live(endless, lambda step: step)
     next(first)
-    *_, end = session.live(quick(3), lambda step: step)
+    *_, end = session.begin().live(quick(3), lambda step: step)
     assert end.result == "done"
     assert list(first)[-1].stopped
     wait_for(lambda: not workers())
 
 
+def test_a_run_that_a_later_one_replaced_starts_no_search():
+    session = Session()
+    earlier, later = session.begin(), session.begin()
+    running = later.live(endless, lambda step: step)
+    next(running)
+    *frames, end = earlier.live(quick(3), lambda step: step)
+    assert (frames, end.result, end.stopped) == ([], None, True)
+    assert session.running
+    session.stop()
+    assert list(running)[-1].stopped
+
+
 def test_two_sessions_do_not_disturb_each_other():
     one = Session()
     two = copy.deepcopy(one)
-    first, second = one.live(endless, lambda step: "one"), two.live(endless, lambda step: "two")
+    first, second = one.begin().live(endless, lambda step: "one"), two.begin().live(endless, lambda step: "two")
     assert (next(first).shown, next(second).shown) == ("one", "two")
     one.stop()
     assert list(first)[-1].stopped
@@ -132,7 +144,7 @@ def test_concurrent_attacks_give_the_results_of_single_ones():
         return PGD("l2", 1.0, steps=200, stop_on_success=False)(net, x[row : row + 1], watch=watch)
 
     alone = [attack(None, row).x for row in range(2)]
-    streams = [Session().live(lambda watch, row=row: attack(watch, row), lambda step: None) for row in range(2)]
+    streams = [Session().begin().live(lambda watch, row=row: attack(watch, row), lambda step: None) for row in range(2)]
     together = [None, None]
 
     def read(row):
@@ -152,7 +164,7 @@ def test_errors_reach_the_reader():
         raise ValueError("eps is wrong.")
 
     with pytest.raises(ValueError, match="eps is wrong"):
-        list(Session().live(broken, lambda step: step))
+        list(Session().begin().live(broken, lambda step: step))
 
 
 def wait_for(condition):
