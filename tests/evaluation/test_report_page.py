@@ -264,6 +264,21 @@ def test_a_network_without_a_derivative_has_a_page_without_a_curve(tmp_path, rob
     assert page.of("img"), "examples of the evaluation"
 
 
+def test_the_curve_of_a_network_that_returns_only_classes_is_by_hop_skip_jump(tmp_path):
+    net, (x, y) = small_net(), known_inputs(count=9)
+
+    def classes_only(z):
+        return torch.nn.functional.one_hot(net(z).argmax(1), net(z).shape[1]).to(z.dtype)
+
+    report = inputopt.evaluate(classes_only, x, y, "l2", 0.3, "quick")
+    text = written(report, tmp_path / "r.html", classes_only, x).all_text()
+    assert "Minimal distances of all 9 inputs by HopSkipJump with 1,000 queries each" in text
+    found = measured(report, inputopt.Frozen(classes_only), x, 9)
+    exact = inputopt.attacks.MinimalNorm("l2", queries=300)(net, x, y).distance
+    assert bool((found.distance < 2 * exact + 0.05).all())
+    assert bool((inputopt.Frozen(net)(found.x).argmax(1) != y).all())
+
+
 def test_a_curve_that_was_measured_before_is_drawn(tmp_path):
     x, y = known_inputs(count=9)
     report = inputopt.evaluate(small_net(), x, y, "l2", 0.3, "quick")

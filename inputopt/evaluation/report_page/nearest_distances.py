@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inputopt.attacks.minimal_norm.hop_skip_jump import HopSkipJump
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.attacks.regions import ball_region
 from inputopt.evaluation.remedies.repaired_distances import repaired_distances
@@ -18,11 +19,19 @@ from inputopt.evaluation.report import Report
 from inputopt.evaluation.robustness_curve import RobustnessCurve
 from inputopt.evaluation.threat import Threat
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.model_errors import NoGradientError
 from inputopt.search.inputs import InputoptWarning, check_problem
 from inputopt.search.norms import find_norm
+from inputopt.search.result import Result
 
 QUERIES = 300
 """Budget of forwards plus backwards per input: far fewer than an evaluation spends on an input that withstands it."""
+
+DECISIONS = 1000
+"""Forwards per input of HopSkipJump, where there is no gradient to follow."""
+
+FLAT = ("hard_labels", "no_gradient")
+"""Indicators of networks without a gradient, whose boundary HopSkipJump finds from predicted classes."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +67,8 @@ def of_curve(curve: RobustnessCurve) -> NearestDistances:
 def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDistances:
     """Distances by `MinimalNorm`, or those of the evaluation's own adversarial examples where these are nearer.
 
-    If remedies lowered the figure, `MinimalNorm` is also run along the repaired gradients.
+    If remedies lowered the figure, `MinimalNorm` is also run along the repaired gradients; on networks without a
+    gradient `HopSkipJump` is run too, in the norms that it has.
 
     Args:
         report: the report; its seed draws the sample and seeds the attack.
@@ -69,32 +79,54 @@ def measured(report: Report, net: Frozen, x0: Tensor, most: int) -> NearestDista
     settings, seed = report.settings, int(report.settings["seed"])
     norm = find_norm(settings["norm"])
     rows = sampled_rows(len(x0), most, seed)
-    attack = MinimalNorm(
-        settings["norm"], queries=QUERIES, levels=settings.get("levels"), eot_samples=settings.get("eot_samples", 1)
-    )
     started, part = time.perf_counter(), x0[rows]
     label = None if report.label is None else report.label[rows]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", InputoptWarning)  # the report's indicators say more
-        found = attack(net, part, label, seed=seed, ids=rows)
-    candidates = [(found.x, found.distance)]
+    runs = _runs(report, part, label, net, rows)
+    candidates = [(found.x, found.distance) for found in runs.values()]
     candidates.append((report.x[rows], torch.where(_fooled(report)[rows], norm.size(report.x[rows] - part), torch.inf)))
     repaired = report.robust_accuracy < (report.robust_accuracy_before_adapting or 0)
-    further = repaired_distances(_threat(settings, net, part, label, rows), attack) if repaired else None
+    further = repaired_distances(_threat(settings, net, part, label, rows), _attack(report)) if repaired else None
     if further is not None:
         candidates.append((further.x, further.distance))
     seconds = time.perf_counter() - started
-    distances = torch.stack([each.to(found.distance) for _, each in candidates])
+    distances = torch.stack([each.to(candidates[0][1]) for _, each in candidates])
     distance, which_found = distances.min(0)
     each_row = torch.arange(len(rows), device=which_found.device)
     x = torch.stack([points for points, _ in candidates])[which_found, each_row]
     which = f"all {len(x0):,} inputs" if len(rows) == len(x0) else f"{len(rows):,} of {len(x0):,} inputs (seed {seed})"
     source = (
-        f"Minimal distances of {which} by MinimalNorm with {QUERIES} queries each"
+        f"Minimal distances of {which} by {' and '.join(runs)}"
         f"{', along repaired gradients too' if repaired else ''}, or by the evaluation's own "
         f"adversarial examples where these are nearer; measured in {seconds:.1f} s."
     )
     return NearestDistances(distance.cpu(), source, rows, x.cpu())
+
+
+def _attack(report: Report) -> MinimalNorm:
+    settings = report.settings
+    levels, samples = settings.get("levels"), settings.get("eot_samples", 1)
+    return MinimalNorm(settings["norm"], queries=QUERIES, levels=levels, eot_samples=samples)
+
+
+def _runs(report: Report, x: Tensor, label: Tensor | None, net: Frozen, ids: Tensor) -> dict[str, Result]:
+    """What the attacks found, by their name and budget.
+
+    Raises:
+        NoGradientError: the network has no gradient, and the norm no attack by classes alone.
+    """
+    attack, seed, found = _attack(report), int(report.settings["seed"]), dict[str, Result]()
+    by_classes = attack.norm in HopSkipJump.norms and any(each.id in FLAT for each in report.indicators)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InputoptWarning)  # the report's indicators say more
+        try:
+            found[f"MinimalNorm with {QUERIES} queries each"] = attack(net, x, label, seed=seed, ids=ids)
+        except NoGradientError:
+            if not by_classes:
+                raise
+        if by_classes:
+            hops = HopSkipJump(attack.norm, DECISIONS, levels=attack.levels, eot_samples=attack.eot_samples)
+            found[f"HopSkipJump with {DECISIONS:,} queries each"] = hops(net, x, label, seed=seed, ids=ids)
+    return found
 
 
 def _threat(settings: dict[str, Any], net: Frozen, x: Tensor, label: Tensor | None, ids: Tensor) -> Threat:
