@@ -273,7 +273,7 @@ def test_the_curve_of_a_network_that_returns_only_classes_is_by_hop_skip_jump(tm
     report = inputopt.evaluate(classes_only, x, y, "l2", 0.3, "quick")
     text = written(report, tmp_path / "r.html", classes_only, x).all_text()
     assert "Minimal distances of all 9 inputs by HopSkipJump with 1,000 queries each" in text
-    found = measured(report, inputopt.Frozen(classes_only), x, 9)
+    found = nearest_distances.measured(report, inputopt.Frozen(classes_only), x, 9)
     exact = inputopt.attacks.MinimalNorm("l2", queries=300)(net, x, y).distance
     assert bool((found.distance < 2 * exact + 0.05).all())
     assert bool((inputopt.Frozen(net)(found.x).argmax(1) != y).all())
