@@ -28,10 +28,10 @@ def nothing(step):
 
 
 def energies(network, layer, image):
-    """Mean square activation of each channel of a layer on an image."""
+    """Mean square of the positive activations of each channel of a layer on an image."""
     net = inputopt.Frozen(inputopt.load(network))
     with torch.no_grad():
-        return net.features(read_photo(image, 1)[None], [layer])[layer][0].square().flatten(1).mean(1)
+        return net.features(read_photo(image, 1)[None], [layer])[layer][0].clamp_min(0).square().flatten(1).mean(1)
 
 
 def test_the_offered_layers_are_those_of_the_network():

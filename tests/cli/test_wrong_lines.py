@@ -169,7 +169,7 @@ USAGE = [
     ("completion", "Missing shell"),
     ("completion cmd", "Unknown shell 'cmd'"),
     ("evolve digits-cnn", "Missing --classes"),
-    ("atlas efficientnet-lite0 --layer conv1", "Missing photos and --channels"),
+    ("atlas efficientnet-lite0 --layer conv1", "Missing photos"),
     ("train", "Missing model"),
     ("train cats", "Unknown network 'cats'"),
     ("repeat", "Missing picture"),
@@ -371,7 +371,7 @@ DATA_LINES = [
     ("gone.npz", "There is no file or folder gone.npz"),
     ("text.npz", "must be an .npz file with arrays x and y"),
     ("file", "must be an .npz file with arrays x and y"),
-    ("tiny.png", "is a single image, whose class is not known; give it with --label, or put the image into a folder"),
+    ("tiny.png", "does not accept images of 1 x 5 x 5"),
     ("cut.npz", "cut.npz"),
     ("damaged.npz", "damaged.npz"),
     ("huge.npz", "of memory"),
@@ -397,6 +397,7 @@ DATA_LINES = [
 ]
 
 FILES = [
+    ("evaluate digits-mlp tiny.png", "is a single image, whose class is not known; give it with --label, or put"),
     ("dream digits-mlp gone.png", "There is no file gone.png"),
     ("dream digits-mlp text.png", "text.png cannot be read as an image"),
     ("dream digits-mlp cut.png", "cut.png cannot be read as an image"),
