@@ -22,6 +22,7 @@ from inputopt.errors import one_line, out_of_memory
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.naming import named
+from inputopt.nets.network_facts import facts_of
 from inputopt.nets.store import MissingArchitectureError
 from inputopt.zoo.imagenet import SCALES
 from inputopt.zoo.library import load, shipped
@@ -67,6 +68,8 @@ def find_network(options: argparse.Namespace) -> Frozen:
     settings = {name: _single(getattr(options, name)) for name in ("mean", "std") if getattr(options, name)}
     if options.bounds is not None:
         settings["bounds"] = _per_channel(*options.bounds)
+    elif (columns := facts_of(made).columns) is not None:  # the range of each column of the table it was trained on
+        settings["bounds"] = torch.tensor(columns.low), torch.tensor(columns.high)
     if options.device is not None:
         made = on_device(options, made)
     with using(f"{options.model} cannot be used"):

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from torch import nn
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class TableColumns:
+    """The columns of the table that a network was trained on, in the order of its inputs.
+
+    Attributes:
+        names: their names; "1", "2", ... of a table without a header.
+        low, high: lowest and highest value of each, with low below high.
+    """
+
+    names: tuple[str, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @classmethod
+    def of(cls, names: Sequence[str], x: Tensor) -> TableColumns:
+        """The columns of a table x [B, n]; a column of one value has a range of 1 around it."""
+        low, high = x.amin(0), x.amax(0)
+        constant = low == high
+        return cls(tuple(names), tuple((low - 0.5 * constant).tolist()), tuple((high + 0.5 * constant).tolist()))
 
 
 @dataclass(frozen=True)
@@ -17,10 +38,12 @@ class NetworkFacts:
     Attributes:
         class_names: names of the classes, by index; None if they are not known.
         trained_on: SHA-256 of the file or folder that it was trained on, as hexadecimal digits; None if not known.
+        columns: of the table that it was trained on; None if it was none.
     """
 
     class_names: tuple[str, ...] | None = None
     trained_on: str | None = None
+    columns: TableColumns | None = None
 
 
 UNKNOWN = NetworkFacts()
@@ -57,7 +80,8 @@ def checked_class_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def to_header(facts: NetworkFacts) -> dict[str, Any]:
     """The facts that are known, as JSON values for the header of a file."""
-    values = {"class_names": facts.class_names, "trained_on": facts.trained_on}
+    columns = None if facts.columns is None else asdict(facts.columns)
+    values = {"class_names": facts.class_names, "trained_on": facts.trained_on, "columns": columns}
     known = {name: value for name, value in values.items() if value is not None}
     return {"facts": known} if known else {}
 
@@ -66,10 +90,18 @@ def taken_from(header: Any) -> tuple[Any, NetworkFacts]:
     """The header of a file without the facts in it, None if nothing is left, and the facts.
 
     Raises:
-        TypeError: the class names are not a list of text.
+        TypeError, ValueError: the class names are not a list of text, or the columns not of one length.
     """
     if not isinstance(header, dict) or "facts" not in header:
         return header, UNKNOWN
-    names, trained_on = (header["facts"].get(name) for name in ("class_names", "trained_on"))
+    names, trained_on, columns = (header["facts"].get(name) for name in ("class_names", "trained_on", "columns"))
     rest = {name: value for name, value in header.items() if name != "facts"}
-    return rest or None, NetworkFacts(None if names is None else checked_class_names(names), trained_on)
+    known = None if names is None else checked_class_names(names)
+    return rest or None, NetworkFacts(known, trained_on, None if columns is None else _columns(columns))
+
+
+def _columns(plain: Any) -> TableColumns:
+    names, low, high = (tuple(plain[key]) for key in ("names", "low", "high"))
+    if not len(names) == len(low) == len(high) or not all(float(a) < float(b) for a, b in zip(low, high, strict=True)):
+        raise ValueError("the columns in its header have no lowest and highest value each")
+    return TableColumns(tuple(map(str, names)), tuple(map(float, low)), tuple(map(float, high)))

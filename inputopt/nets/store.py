@@ -17,7 +17,7 @@ from inputopt.files import FileError, replacing
 from inputopt.nets.cnn import DigitsCNN
 from inputopt.nets.efficientnet import EfficientNetLite
 from inputopt.nets.mlp import MLP
-from inputopt.nets.network_facts import NetworkFacts, facts_of, remember, taken_from, to_header
+from inputopt.nets.network_facts import UNKNOWN, NetworkFacts, facts_of, remember, taken_from, to_header
 
 KINDS: dict[str, type[MLP | DigitsCNN | EfficientNetLite]] = {
     "mlp": MLP,
@@ -80,12 +80,22 @@ def read(path: str | Path, into: nn.Module | None = None) -> nn.Module:
     return net if facts is None else remember(net, facts)
 
 
+def facts_in(path: str | Path) -> NetworkFacts:
+    """What a file written by `save` says of its network; nothing is known of a file that is not one."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get("inputopt")
+        return taken_from(None if header is None else json.loads(header))[1]
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError):
+        return UNKNOWN
+
+
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None, NetworkFacts]:
     try:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get("inputopt")
         return load_file(path), *taken_from(None if header is None else json.loads(header))
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise FileError(f"{path} is not a valid safetensors file ({error}).") from error
 
 

@@ -14,7 +14,9 @@ import inputopt
 from inputopt.cli.commands import command_train
 from inputopt.cli.commands.command_train import _lowest
 from inputopt.cli.data.table_data import read_table
-from inputopt.cli.main import main
+from inputopt.cli.main import main, parse_words
+from inputopt.cli.model_arguments import find_network
+from inputopt.nets.network_facts import TableColumns
 from inputopt.zoo.training_recipes import accuracy
 
 TABLE = "length,width,kind\n" + "".join(
@@ -58,21 +60,82 @@ def test_the_log_and_the_gradients_of_the_layers_are_written(monkeypatch):
     assert [len(line.get_xdata()) for line in last.lines] == [len(rows)] * 3, "a line for each layer"
 
 
-def test_a_table_has_the_bounds_that_are_given(capsys):
+def test_a_network_of_a_table_has_the_range_of_its_columns_as_bounds(capsys):
     Path("t.csv").write_text(TABLE, encoding="utf-8")
     assert main(["train", "mlp", "t.csv", "--hidden", "8", "--epochs", "60", "--quiet"]) == 0
+    net = find_network(parse_words(["nearest", "./out/weights.safetensors", "t.csv"]))
+    table = read_table("t.csv", None)
+    for bound, wanted in zip(net.bounds, (table.x.amin(0), table.x.amax(0)), strict=True):
+        assert torch.equal(bound.to(wanted), wanted)
     line = ["nearest", "./out/weights.safetensors", "t.csv", "--norm", "l2", "--queries", "60", "--count", "6"]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the network was trained on these inputs
-        assert main(line) == 2
+        assert main([*line, "--bounds", "0,1"]) == 2
         error = capsys.readouterr().err.splitlines()[-1]
         assert error.startswith(
             "inputopt: The inputs of t.csv must lie in the network's bounds 0 to 1, but range from 0 "
         )
         assert "--bounds 0,1103" in error or "--bounds 0,1104" in error
-        assert main([*line, "--bounds", "1000,0:1105,0.002", "--json"]) == 0
-    values = json.loads(capsys.readouterr().out)
-    assert values["inputs"] == 6
+        for bounds in ([], ["--bounds", "1000,0:1105,0.002"]):
+            assert main([*line, *bounds, "--json"]) == 0
+            assert json.loads(capsys.readouterr().out)["inputs"] == 6
+
+
+PETS = "weight,height,kind\n" + "".join(
+    f"{3 + 0.1 * number},{20 + number % 7},cat\n{20 + number},{50 + number % 5},dog\n" for number in range(20)
+)
+
+
+def test_rows_of_a_table_without_classes_are_classified_by_the_names_of_its_columns(capsys):
+    Path("pets.csv").write_text(PETS, encoding="utf-8")
+    assert main(["train", "mlp", "pets.csv", "--hidden", "8", "--epochs", "200", "--quiet"]) == 0
+    rows = {
+        "new": "weight,height\n3.5,22\n30,52\n",
+        "swapped": "height,weight\n22,3.5\n52,30\n",
+        "labelled": "kind,height,weight\ncat,22,3.5\ndog,52,30\n",
+        "bare": "3.5,22\n30,52\n",
+        "far": "weight,height\n-10,0\n3000,5000\n",
+    }
+    found = {}
+    for name, text in rows.items():
+        Path(f"{name}.csv").write_text(text, encoding="utf-8")
+        capsys.readouterr()
+        assert main(["classify", "out/weights.safetensors", f"{name}.csv", "--json"]) == 0
+        values = json.loads(capsys.readouterr().out)
+        found[name] = [each["classes"] for each in values["predictions"]]
+        assert [row[0]["name"] for row in found[name]] == ["cat", "dog"]
+        assert ("accuracy" in values) == (name == "labelled")
+    assert found["new"] == found["swapped"] == found["labelled"] == found["bare"]
+    Path("one.csv").write_text("weight,height,kind\n3.5,22,cat\n", encoding="utf-8")
+    assert main(["classify", "out/weights.safetensors", "one.csv"]) == 0
+    capsys.readouterr()
+    assert main(["attack", "out/weights.safetensors", "new.csv"]) == 0
+    assert "2 of 2 rows of new.csv, taken for the predicted classes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("verb", "text", "words"),
+    [
+        ("evaluate", "weight,height\n3.5,22\n", "new.csv has no column of classes, which evaluate needs; add one."),
+        ("classify", "weight,kind\n3.5,cat\n", "new.csv has no column 'height', which the network was trained on"),
+        ("classify", "weight,height,age,kind\n3,22,1,cat\n", "'age' and 'kind' besides those that the network was trained on; keep one"),
+        ("classify", "weight,height,kind\n3,22,cat\n4,20,fish\n", "of which 'fish' match none of the network's 2"),
+        ("classify", "1,2,3,4\n", "new.csv has 4 columns, but the network takes 2, and a class."),
+        ("classify", "weight,height\n", "new.csv has a header but no rows."),
+        ("attack", "weight,height\n3.5,22\n900,22\n", "must lie in the network's bounds"),
+    ],
+)
+def test_tables_that_do_not_fit_the_trained_columns_are_refused(verb, text, words, capsys):
+    Path("pets.csv").write_text(PETS, encoding="utf-8")
+    assert main(["train", "mlp", "pets.csv", "--hidden", "4", "--epochs", "2", "--quiet"]) == 0
+    Path("new.csv").write_text(text, encoding="utf-8")
+    assert main([verb, "out/weights.safetensors", "new.csv"]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_a_constant_column_has_a_range_of_one():
+    columns = TableColumns.of(("a", "b"), torch.tensor([[2.0, 1.0], [2.0, 3.0]]))
+    assert (columns.low, columns.high) == ((1.5, 1.0), (2.5, 3.0))
 
 
 def test_the_class_may_be_in_any_column_and_the_header_may_be_missing():

@@ -33,7 +33,7 @@ def run_classify(options: argparse.Namespace) -> int:
     """Print the most probable classes of each input, and the accuracy if their classes are known."""
     data = chosen_data(options, needs_labels=False)
     net = find_network(options)
-    data, x = data.read(net)
+    data, x = data.read(net, bounded=False)
     with torch.no_grad():
         logits = torch.cat([net(part) for part in torch.split(x, 64)])
     rows = ranked(net, logits, options.top)
@@ -58,7 +58,12 @@ def _single(row: list[dict[str, Any]]) -> str:
 
 def _several(data: Data, net: Frozen, rows: list[list[dict[str, Any]]]) -> str:
     """One line per input: its name, its class, and its most probable classes."""
+    probable = [in_words(row) for row in rows]
+    if not data.is_labelled:
+        return table(
+            ["input", "most probable classes"], [list(each) for each in zip(data.names, probable, strict=True)], 2
+        )
     count = max(row["class"] for found in rows for row in found) + 1
     labels = [name_of_class(label, count, net.facts.class_names) for label in data.y.tolist()]
-    cells = [[name, label, in_words(row)] for name, label, row in zip(data.names, labels, rows, strict=True)]
+    cells = [list(each) for each in zip(data.names, labels, probable, strict=True)]
     return table(["input", "class", "most probable classes"], cells, left=3)

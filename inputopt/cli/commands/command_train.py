@@ -25,7 +25,7 @@ from inputopt.nets.activations import ACTIVATIONS
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.model_errors import in_words
-from inputopt.nets.network_facts import NetworkFacts, remember
+from inputopt.nets.network_facts import NetworkFacts, TableColumns, remember
 from inputopt.nets.store import save
 from inputopt.training.plots import plot_held_out
 from inputopt.training.standardise import fold_standardisation
@@ -122,6 +122,7 @@ class _Examples:
         held: which examples are held out, bool [B].
         scaling: mean and standard deviation of the columns of a table, else None.
         digest: SHA-256 of the file or folder; None for the digits.
+        columns: those of a table, else None.
     """
 
     x: Tensor
@@ -130,6 +131,7 @@ class _Examples:
     held: Tensor
     scaling: tuple[Tensor, Tensor] | None = None
     digest: str | None = None
+    columns: TableColumns | None = None
 
     def misclassified(self, net: MLP) -> dict[str, float]:
         """Share of the training examples, and of those held out, that the network misclassifies."""
@@ -182,7 +184,7 @@ def _run_own(options: argparse.Namespace) -> int:
     errors[history.trainings] = {name: 1 - share for name, share in shares.items()}
     on_training, on_held_out = (with_interval(shares[name], intervals[name]) for name in shares)
     ended = "" if history.trainings == steps else f"{history.stopped} after {history.trainings:,} of {steps:,} updates"
-    remember(net, NetworkFacts(examples.labels, examples.digest))
+    remember(net, NetworkFacts(examples.labels, examples.digest, examples.columns))
     save(net, out / FILES[0])
     accuracies = f"{on_training} training, {on_held_out} held out{_lowest(errors)}"
     write_text(out / FILES[1], _card(options, net, examples, accuracies, ended))
@@ -232,12 +234,13 @@ def _examples(options: argparse.Namespace) -> _Examples:
         std = table.x.std(0)
         scaling = (table.x.mean(0), torch.where(std > 0, std, 1.0))
         x, y, labels = table.x, table.y, table.labels
+        columns = TableColumns.of(table.columns, table.x)
     else:
-        scaling = None
+        scaling, columns = None, None
         x, y, labels = _read(options)
     chosen = spread(y.numpy(), max(1, round(options.holdout * len(y))), options.seed)
     is_held = torch.zeros(len(y), dtype=torch.bool).index_fill(0, torch.from_numpy(chosen), True)
-    return _Examples(x, y, labels, is_held, scaling, digest_of(options.data))
+    return _Examples(x, y, labels, is_held, scaling, digest_of(options.data), columns)
 
 
 def _read(options: argparse.Namespace) -> tuple[Tensor, Tensor, tuple[str, ...]]:

@@ -42,7 +42,7 @@ class Matching:
 def match_classes(
     what: str, present: Sequence[str], every: Sequence[str], names: Sequence[str] | None, classes: int
 ) -> Matching:
-    """Match classes of data to those of a network: by name, else by number, else in sorted order.
+    """Match classes of data to those of a network: by name, else by number, else, if it has no names, in sorted order.
 
     Args:
         what: what has the classes, for the error message: "The folder photos".
@@ -53,8 +53,8 @@ def match_classes(
         classes: number of the network's classes.
 
     Raises:
-        ValueError: a class is neither a name nor a number of one of the network's, and the network does not have
-            exactly as many classes as the data; or names and sorted order contradict each other.
+        ValueError: a class is neither a name nor a number of one of the network's, whose names are known or which does
+            not have exactly as many classes as the data; or numbers and sorted order contradict each other.
     """
     known = _indices_by_name(names, classes)
     named = {name: known.get(_normalised(name)) for name in present}
@@ -65,7 +65,7 @@ def match_classes(
     if len(indices) == len(present):
         return Matching(indices, "name" if any(index is not None for index in named.values()) else "number")
     ordered = {name: index for index, name in enumerate(every) if name in named}
-    if len(every) == classes and all(named[name] in (None, index) for name, index in ordered.items()):
+    if names is None and len(every) == classes and all(named[name] in (None, index) for name, index in ordered.items()):
         return Matching(ordered, "sorted order")
     lost = [repr(name) for name in present if name not in indices]
     listed = ", ".join(lost[:MAX_NAMES]) + (" and others" if len(lost) > MAX_NAMES else "")

@@ -22,6 +22,7 @@ from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.parsing import whole
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.store import facts_in
 from inputopt.zoo.digits import HELD_OUT, load_digits
 from inputopt.zoo.imagenet import SCALES
 from inputopt.zoo.library import shipped
@@ -56,7 +57,16 @@ def chosen_data(options: argparse.Namespace, needs_labels: bool = True) -> Data:
     check_label(name, options.label)
     if is_image_file(name):
         return single_image(name, needed_label(name, options.label, needs_labels), options.resize)
-    return find_data(name, options.count, options.seed, options.resize)
+    data = find_data(name, options.count, options.seed, options.resize, columns_of(options.model))
+    if needs_labels and not data.is_labelled:
+        raise FileError(f"{name} has no column of classes, which {options.command} needs; add one.")
+    return data
+
+
+def columns_of(model: str) -> tuple[str, ...] | None:
+    """Names of the columns of the table that a network in a file was trained on; None if it was none."""
+    columns = facts_in(model).columns if Path(model).suffix == ".safetensors" else None
+    return None if columns is None else columns.names
 
 
 def single_image(name: str, label: int | str | None, resize: Size | None = None) -> Data:
@@ -82,8 +92,12 @@ def single_image(name: str, label: int | str | None, resize: Size | None = None)
     )
 
 
-def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) -> Data:
+def find_data(
+    name: str, count: int, seed: int = 0, resize: Size | None = None, columns: Sequence[str] | None = None
+) -> Data:
     """Select `count` inputs of a data set, a file or a folder, stratified by class; all if there are fewer.
+
+    `columns`: those of the table that the network was trained on; a table may then lack the classes.
 
     Raises:
         FileError: the file or folder does not exist or cannot be read.
@@ -99,9 +113,12 @@ def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None) 
     if not path.exists():
         raise FileError(f"There is no file or folder {name}; check the name.")
     if path.suffix.lower() == ".csv":
-        table = read_table(name, None)
-        chosen = _chosen(name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)])
-        return replace(chosen, class_names=dict(enumerate(table.labels)))
+        table = read_table(name, None, columns)
+        numbered = None if table.labels else [f"{row:05}" for row in range(len(table.y))]
+        chosen = _chosen(
+            name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)], numbered
+        )
+        return replace(chosen, class_names=dict(enumerate(table.labels)), is_labelled=bool(table.labels))
     with reading(name, "a folder of classes or an .npz file with arrays x and y"):
         if path.is_dir():
             files, labels, class_names = list_images(path)

@@ -52,7 +52,7 @@ class Data:
         resize: height and width that they are scaled to; None if they are kept as they are.
         is_labelled: whether `y` are their classes; else 0, for verbs that need none.
         label: class of a single image, which `read` looks up if it is a name.
-        predicted: name of the class that the network predicts, where it is taken for the class of a single image.
+        predicted: the predicted class in words, where predictions are taken for classes that are not known.
     """
 
     name: str
@@ -69,14 +69,17 @@ class Data:
     label: int | str | None = None
     predicted: str | None = None
 
-    def read(self, net: Frozen) -> tuple[Data, Tensor]:
+    def read(self, net: Frozen, bounded: bool = True) -> tuple[Data, Tensor]:
         """The selection with the network's classes as `y`, and its inputs [B, ...], checked against the network.
+
+        `bounded`: whether inputs outside of the network's bounds are refused, as searches need.
 
         Raises:
             FileError, ValueError: they cannot be read, hold NaN, exceed the bounds, do not fit the network, a class has
                 no logit, or the classes of a folder or a table match none of the network's.
         """
-        x = check_inputs(self.name, net, self._read(net, self.positions))
+        x = self._read(net, self.positions)
+        x = check_inputs(self.name, net, x) if bounded else checks.finite(f"the inputs of {self.name}", x)
         try:
             classes = answer(net, x).shape[1]
         except InputShapeError as error:
@@ -125,15 +128,14 @@ class Data:
         return [folder / CLEAN]
 
     def with_predicted_class(self, net: Frozen, x: Tensor) -> Data:
-        """The data, of the class that the network predicts for x [1, ...] if theirs is not known."""
+        """The data, of the classes that the network predicts for x [B, ...] if theirs are not known."""
         if self.is_labelled:
             return self
         with torch.no_grad():
             logits = net(x)
-        index = int(logits.argmax(1))
-        return replace(
-            self, y=torch.tensor([index]), predicted=name_of_class(index, logits.shape[1], net.facts.class_names)
-        )
+        y = logits.argmax(1).cpu()
+        named = f"class {name_of_class(int(y[0]), logits.shape[1], net.facts.class_names)}"
+        return replace(self, y=y, predicted=named if len(y) == 1 else "classes")
 
     def without(self, label: int) -> Data:
         """The inputs of all other classes.
@@ -171,8 +173,12 @@ class Data:
         classes = f"{len(counts)} classes, {each} of each" if len(counts) > 1 else f"all of class {next(iter(counts))}"
         resized = "" if self.resize is None else f", resized to {in_words(self.resize)}"
         if not self.is_labelled:
-            assumed = f", taken for the predicted class {self.predicted} (--label gives another)"
-            return f"the image {self.name}{resized}{'' if self.predicted is None else assumed}"
+            other = " (--label gives another)" if self.is_folder else ""
+            assumed = "" if self.predicted is None else f", taken for the predicted {self.predicted}{other}"
+            what = (
+                f"the image {self.name}" if self.is_folder else f"{len(self.y):,} of {self.total:,} rows of {self.name}"
+            )
+            return f"{what}{resized}{assumed}"
         matched = "" if self.matching is None else self.matching.described()
         text = f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{resized}"
         return f"{text}\n{matched}" if matched else text
