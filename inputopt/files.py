@@ -72,21 +72,28 @@ def check_writable(path: str | Path, remedy: str = "choose another path") -> Pat
 
 
 _written: ContextVar[list[Path]] = ContextVar("written")
+_overwritten: ContextVar[list[Path]] = ContextVar("overwritten")
 
 
 @contextmanager
 def noting_files() -> Iterator[None]:
-    """Context in which `noted_files` gives the files that `replacing` has written."""
-    token = _written.set([])
+    """Context in which `noted_files` and `overwritten_files` give the files that `replacing` has written."""
+    tokens = (_written, _written.set([])), (_overwritten, _overwritten.set([]))
     try:
         yield
     finally:
-        _written.reset(token)
+        for variable, token in tokens:
+            variable.reset(token)
 
 
 def noted_files() -> list[Path]:
     """The files written since the innermost `noting_files` began, in order; empty outside of it."""
     return list(_written.get([]))
+
+
+def overwritten_files() -> list[Path]:
+    """Those of `noted_files` that existed before."""
+    return list(_overwritten.get([]))
 
 
 @contextmanager
@@ -108,6 +115,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         yield temporary
         if temporary.stat().st_mode != mode:  # safetensors replaces the file by one that only the owner can read
             temporary.chmod(mode)
+        if path.exists() and path not in _written.get([]):
+            _overwritten.get([]).append(path)
         temporary.replace(path)
         _written.get([]).append(path)
     except (OSError, SafetensorError) as error:

@@ -48,7 +48,10 @@ def found_spurious():
 
 
 MADE = {
-    "Result": (attacked, r"\d+ of 12 succeeded .*median distance 0\.1 \(linf\), forwards per example .*made by PGD"),
+    "Result": (
+        attacked,
+        r"\d+ of 12 succeeded .*median distance(?: of these)? 0\.1 \(linf\), forwards per example .*made by PGD",
+    ),
     "Report": (report, r"clean accuracy \d.*robust accuracy at most .*linf 0\.1, preset quick, 12 inputs"),
     "RobustnessCurve": (curve, r"6 inputs, median distance \(l2\): ddn \d.*, fmn \d.*, all attacks \d"),
     "Picture": (picture, "1 x 28 x 28, made by visualize, on digits-cnn"),

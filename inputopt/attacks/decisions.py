@@ -48,6 +48,10 @@ class Decisions:
             ValueError: a predicted class that is not one of them.
         """
         predicted = torch.as_tensor(self.decide(x), device=x.device)
+        if predicted.shape != x.shape[:1]:
+            raise ValueError(
+                f"The model must return a class for each of {len(x)} inputs, not shape {list(predicted.shape)}."
+            )
         if bool(((predicted < 0) | (predicted >= self.classes)).any()):
             raise ValueError(
                 f"The model returned class {int(predicted.max())}, but there are {self.classes} classes; give the "

@@ -37,8 +37,11 @@ class Replaced:
         """A line for the terminal; empty if there was no earlier run."""
         if not self.overwritten and not self.removed:
             return ""
-        gone = f", and the {self.removed} others were removed" if self.removed else ""
-        return f"replaced the results of an earlier run: {self.overwritten} files were overwritten{gone}"
+        gone = ""
+        if self.removed:
+            gone = f", and the {self.removed} others were removed" if self.removed > 1 else ", and another was removed"
+        wrote = "1 file was" if self.overwritten == 1 else f"{self.overwritten} files were"
+        return f"replaced the results of an earlier run: {wrote} overwritten{gone}"
 
 
 def replace_earlier(verb: str, folder: Path, written: Iterable[Path]) -> Replaced:

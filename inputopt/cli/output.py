@@ -13,10 +13,13 @@ from typing import Any
 
 from tqdm import tqdm
 
-from inputopt.cli.earlier_files import replace_earlier
+from inputopt.cli.earlier_files import RECORD, replace_earlier
 from inputopt.cli.progress_lines import ProgressLines
-from inputopt.files import FileError, check_writable, noted_files, write_text
+from inputopt.files import FileError, check_writable, noted_files, overwritten_files, write_text
 from inputopt.training.train import Progress
+
+SOME = 4
+"""Number of overwritten files that are named."""
 
 _bars_off: ContextVar[bool] = ContextVar("bars_off", default=False)
 
@@ -60,6 +63,9 @@ def finish(
     replaced = ""
     if options.out is not None and not keep_earlier:
         replaced = str(replace_earlier(options.command, Path(options.out), noted_files()))
+    if not replaced and (over := [path.name for path in overwritten_files() if path.name != RECORD]):
+        more = f" and {len(over) - SOME} more" if len(over) > SOME else ""
+        replaced = f"overwrote earlier files: {', '.join(over[:SOME])}{more}"
     if options.json:
         print(json.dumps(plain | {"files": [str(path) for path in written]}, indent=2))
         return

@@ -20,7 +20,9 @@ from inputopt.pictures.picture_shape import picture_shape
 
 def add_image_size(command: argparse.ArgumentParser, size: int) -> None:
     command.add_argument(
-        "--size", type=whole(), help=f"side of an image in pixels (the only one that the network takes, else {size})"
+        "--size",
+        type=whole(),
+        help=f"side of an image in pixels (that of --init, or the only one that the network takes, else {size})",
     )
     command.add_argument("--grey", action="store_true", help="make grey images (the channels that the network takes)")
     command.set_defaults(usual_size=size)

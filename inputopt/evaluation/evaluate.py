@@ -22,6 +22,7 @@ from inputopt.evaluation.final_check import FinalCheck, check_final_images, logi
 from inputopt.evaluation.indicators import Evidence, Indicator, indicators
 from inputopt.evaluation.indicators.hard_labels import only_labels
 from inputopt.evaluation.measurements import Measurements
+from inputopt.evaluation.probes.normalised_range import largest_normalised
 from inputopt.evaluation.protocol_run import ProtocolRun, run_protocol
 from inputopt.evaluation.protocols import PRESETS, PresetName
 from inputopt.evaluation.remedies.adapt import NotifyRemedy
@@ -187,6 +188,7 @@ def _evidence(
         batch_dependent=final.one_by_one,
         changed_alone=final.changed_alone,
         sparse=threat.norm == "l0",
+        largest_input=largest_normalised(threat.net),
     )
 
 

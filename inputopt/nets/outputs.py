@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -51,16 +52,25 @@ def checked_logits(outputs: Any, batch: int, dtype: torch.dtype) -> Tensor:
         what = f" (it returned {type(outputs).__name__} with {', '.join(contents)})" if contents else ""
         raise TypeError(
             "The model must return logits [B, n]: a tensor, an object with .logits, or a container with exactly one "
-            f"such tensor{what}; wrap it in a function that returns the logits."
+            f"such tensor{what}; wrap it in a function that returns the logits{ONLY_CLASSES * _are_classes(outputs)}."
         )
     if logits.ndim != 2 or len(logits) != batch:
         shape = list(logits.shape)
-        hint = "; for a model that returns only classes use attacks.Decisions and HopSkipJump" * (shape == [batch])
+        hint = ONLY_CLASSES * (shape == [batch])
         raise ValueError(f"The model must return logits [B, n], not shape {shape} for {batch} inputs{hint}.")
     raise TypeError(
         f"The model must return floating-point logits, not {logits.dtype}; "
         "return the class scores instead of the predicted class."
     )
+
+
+ONLY_CLASSES = "; for a model that returns only classes use attacks.Decisions(model, classes)"
+"""What to do with outputs that seem to be predicted classes."""
+
+
+def _are_classes(outputs: Any) -> bool:
+    """Whether the outputs are a list of whole numbers."""
+    return isinstance(outputs, (list, tuple)) and all(isinstance(each, Integral) for each in outputs)
 
 
 def tensor_in(output: Any) -> Tensor | None:

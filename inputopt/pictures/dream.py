@@ -13,7 +13,7 @@ from torch.nn import functional
 from inputopt import checks
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.dream_settings import DreamSettings, Layers, channel_numbers, layer_weights, settings_for
-from inputopt.pictures.photo import levels_for
+from inputopt.pictures.photo import check_opaque, levels_for
 from inputopt.pictures.picture import Photo, Picture, read_levels
 from inputopt.pictures.picture_search import FiniteCheck, bind_objective, channel_entry, check_followed
 from inputopt.pictures.provenance import FILE, repeatable
@@ -241,6 +241,7 @@ def _search(
 def _read_mask(net: Frozen, mask: Photo) -> Tensor:
     """A mask as a tensor [1, 1, H, W] in [0, 1]."""
     levels = read_levels(mask, 1)[None].to(net.device)
+    check_opaque("mask", mask)
     values = levels.to(net.dtype) / (1 if levels.is_floating_point() else 255)
     if values.shape[1] != 1 or float(values.min()) < 0 or float(values.max()) > 1:
         raise ValueError("mask must be a grey image, or values [1, H, W] from 0 to 1.")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from inputopt.nets.frozen import Frozen
@@ -29,6 +33,19 @@ def levels_for(net: Frozen, what: str, photo: Photo) -> Tensor:
         if channels == 3 and image.shape[1] == 1:
             image = image.expand(1, 3, -1, -1)
     return image
+
+
+def check_opaque(what: str, photo: Photo) -> None:
+    """Check that an image, such as a mask, has no transparent areas, whose colour is not seen.
+
+    Raises:
+        ValueError: it has.
+    """
+    if not isinstance(photo, (str, Path, Image.Image)):
+        return
+    with photo if isinstance(photo, Image.Image) else Image.open(photo) as image:
+        if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
+            raise ValueError(f"{what} has transparent areas; fill them with black, or with white, and save it again.")
 
 
 def photo_in_range(net: Frozen, photo: Photo) -> Tensor:

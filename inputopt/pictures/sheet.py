@@ -58,6 +58,10 @@ def watch_all(journeys: Sequence[FrameRecorder]) -> Watch:
     return watch
 
 
+SPARSE = 0.2
+"""Share of changed pixels below which their number is shown."""
+
+
 def prediction_text(logits: Tensor, names: Sequence[str] | None = None) -> str:
     """The predicted class of one input and its probability, as text, from the logits [n].
 
@@ -65,9 +69,20 @@ def prediction_text(logits: Tensor, names: Sequence[str] | None = None) -> str:
 
     >>> prediction_text(torch.tensor([0.0, 5.0]))
     '1 at 99.3 %'
+    >>> prediction_text(torch.tensor([-1.0, 1.0, -1.0]))  # of a model that returns only classes
+    '1'
     """
     probability, best = probabilities(logits[None])[0].max(0)
-    return textwrap.fill(f"{name_of_class(int(best), len(logits), names)} at {100 * float(probability):.1f} %", CAPTION)
+    name = name_of_class(int(best), len(logits), names)
+    if only_class(logits):
+        return textwrap.fill(name, CAPTION)
+    return textwrap.fill(f"{name} at {100 * float(probability):.1f} %", CAPTION)
+
+
+def only_class(logits: Tensor) -> bool:
+    """Whether the outputs [n] of one input only say its class: of more than two, all but the highest are equal."""
+    lower = logits[logits < logits.max()]
+    return len(logits) > 2 and len(lower) == len(logits) - 1 and bool((lower == lower[0]).all())
 
 
 def grid_shape(count: int, columns: int) -> tuple[int, int]:
@@ -180,7 +195,9 @@ def _show_difference(axes: Axes, difference: Tensor, bounds: Bounds) -> None:
     low, high = ends(difference, bounds)
     parts = difference.detach().cpu() / (high - low)
     factor = 0.5 / max(float(parts.abs().max()), torch.finfo(torch.float32).tiny)
-    caption = f"difference x {factor:.3g}\nL2 {size:.3g}, max {most:.2g}"
+    changed, every = int((difference != 0).any(0).sum()), difference[0].numel()
+    count = f"{changed} of {every} pixels\n" if changed < SPARSE * every else ""
+    caption = f"difference x {factor:.3g}\n{count}L2 {size:.3g}, max {most:.2g}"
     show(axes, 0.5 + parts * factor, (0.0, 1.0), caption)
 
 

@@ -96,7 +96,8 @@ class Result(Summarised):
             facts.append(("", f"{self.made_by[STARTED]} of the target class before the first step"))
         if succeeded:
             norm = f" ({self.made_by['norm']})" if "norm" in self.made_by else ""
-            facts.append(("median distance", f"{self.median_distance:.4g}{norm}"))
+            of_these = "median distance" if succeeded == count else "median distance of these"
+            facts.append((of_these, f"{self.median_distance:.4g}{norm}"))
         for name in COUNTS:
             facts.append((f"{name} per example", f"{float(getattr(self, name).double().mean()):.1f}"))
         facts.append(("x", str(list(self.x.shape))))

@@ -61,7 +61,7 @@ def test_only_unchanged_files_of_the_same_verb_are_removed():
     assert files() == {"out/2.txt", "out/3.txt", "out/4.txt", "out/5.txt", "out/9.txt"}
     assert not Path("out/a").exists(), "empty folders go too"
     assert run("one", "5.txt", "6.txt") == Replaced(1, 0)
-    assert str(Replaced(1, 0)) == "replaced the results of an earlier run: 1 files were overwritten"
+    assert str(Replaced(1, 0)) == "replaced the results of an earlier run: 1 file was overwritten"
 
 
 def test_a_file_that_was_replaced_by_the_user_at_the_same_size_is_kept():

@@ -56,6 +56,7 @@ BROKEN = {
     "nonfinite_logits": {"nonfinite_clean": LABEL == 0, "nonfinite_met": LABEL == 0},
     "nonfinite_search": {"nonfinite_met": LABEL == 0},
     "unconfirmed_success": {"unconfirmed": 1},
+    "unusual_scale": {"largest_input": 827.0},
 }
 
 
@@ -126,3 +127,18 @@ def test_the_sign_test_is_the_binomial_tail():
     assert sign_test(0, 0) == 1
     assert sign_test(5, 0) == 1 / 32
     assert sign_test(3, 2) == (10 + 5 + 1) / 32
+
+
+def test_a_mean_and_std_of_another_range_are_noticed():
+    net, held = inputopt.load("digits-cnn"), load_digits()
+    x, y = held.held_x[::20], held.held_y[::20]
+    for bounds, mean, std, noticed in (
+        ((0, 255), 0.1307, 0.3081, True),
+        ((0, 255), 33.3, 78.6, False),
+        ((0, 1), 0.1307, 0.3081, False),
+        ((-torch.inf, torch.inf), 0.0, 1e-6, False),
+    ):
+        frozen = inputopt.Frozen(net, bounds, mean, std)
+        scaled = 255 * x if bounds == (0, 255) else x
+        report = inputopt.evaluate(frozen, scaled, y, eps=0.05 * (255 if bounds == (0, 255) else 1), preset="quick")
+        assert ("unusual_scale" in [each.id for each in report.indicators]) == noticed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -18,7 +19,7 @@ from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack,
 from inputopt.attacks.minimal_norm.random_starts import random_starts
 from inputopt.attacks.run import AttackRun
 from inputopt.search import keyed_random
-from inputopt.search.inputs import Inputs
+from inputopt.search.inputs import InputoptWarning, Inputs
 from inputopt.search.loop import on_success
 from inputopt.search.objectives.logits import margin
 from inputopt.search.problem import Evaluation, Problem
@@ -49,6 +50,11 @@ ROWS = 512
 
 PRECISION = {"l2": 1.5, "linf": 2.0}
 """The bisection ends at the distance times d to the power of minus this, for d elements, as published."""
+
+NO_START = (
+    "For {} of {} examples no random image is of the target class, so they are not searched; give start=, an image of "
+    "the target class for each, [B, ...]."
+)
 
 STARTING, ESTIMATING = 1, 2
 """Purposes that key the random numbers."""
@@ -100,6 +106,9 @@ class HopSkipJump(MinimalNormAttack):
             part = _rows_of(run, missing)
             first = random_starts(part, min(STARTS, self.queries // 2), keyed_random.word(run.seed, STARTING))
             found = scatter(found, missing, first, nearer)
+            lost = int((~first.success).sum())
+            if lost and run.problem.target is not None:
+                warnings.warn(NO_START.format(lost, len(found.x)), InputoptWarning, stacklevel=2)
         rows = (found.success & (found.distance > 0)).nonzero()[:, 0]
         if not len(rows):
             return found

@@ -14,7 +14,7 @@ from torch import Tensor
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
 from inputopt.cli.class_ranking import in_words, ranked, training_size_hint
-from inputopt.cli.commands.command_evaluate import add_distance, distance, levels_of, save_pairs
+from inputopt.cli.commands.command_evaluate import add_distance, add_eot_samples, distance, levels_of, save_pairs
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.png_rounding import rounding_note
 from inputopt.cli.model_arguments import add_network, answer, find_network
@@ -25,6 +25,7 @@ from inputopt.evaluation.glossary import explain_attack
 from inputopt.files import reading
 from inputopt.nets.class_names import indices_of
 from inputopt.nets.class_probabilities import log_probabilities
+from inputopt.pictures.photo import check_opaque
 from inputopt.pictures.picture import read_photo
 from inputopt.search.goals import Goal, confident_adversarial
 from inputopt.search.loop import Snapshot
@@ -77,12 +78,7 @@ def add_commands(commands: Any) -> None:
         "--mask",
         help="an image as large as the inputs, scaled as they are by --resize: only its white areas may change (all)",
     )
-    command.add_argument(
-        "--eot-samples",
-        type=whole(),
-        default=1,
-        help="for random networks: forwards that each gradient is averaged over (%(default)s)",
-    )
+    add_eot_samples(command)
     add_distance(command)
     command.set_defaults(run=run_attack)
 
@@ -126,7 +122,9 @@ def run_attack(options: argparse.Namespace) -> int:
         "forwards": int(found.forwards.sum()),
         "backwards": int(found.backwards.sum()),
     }
-    title = f"{options.attack}, {options.norm} {attack.eps:g}: before, after, difference"
+    reached = bool(moved.any()) or not tried
+    shown_as = "after" if reached else "after (not successful)"
+    title = f"{options.attack}, {options.norm} {attack.eps:g}: before, {shown_as}, difference"
     shown = moved if len(x) > 1 else torch.ones_like(moved)
     written = save_pairs(net, x, found.x, shown, title, out / "attack.png")
     replace(found, made_by={**found.made_by, **data.origin()}).save(out / "attack", data.names)
@@ -140,6 +138,8 @@ def run_attack(options: argparse.Namespace) -> int:
         ]
         cells = [[each["input"], in_words(each["before"]), in_words(each["after"])] for each in values["predictions"]]
         text += f"\n\n{table(['input', 'before', 'after'], cells, left=3)}"
+    if not reached:
+        text += "\n\nno input was fooled: the files hold the best failures; try more --steps or a larger --eps"
     text += f"\n\n{options.attack}: {explain_attack(attack)}"
     text += rounding_note(net, found.x, y, moved, attack.levels, target) + training_size_hint(options.model, x)
     finish(options, text, values | data.plain(), [*written, out / "attack"])
@@ -202,6 +202,7 @@ def _attack(options: argparse.Namespace) -> tuple[type[Attack], dict[str, Any]]:
             settings[name] = getattr(options, name)
     if options.mask is not None:
         with reading(options.mask, "an image"):
+            check_opaque("The mask", options.mask)
             settings["mask"] = read_photo(options.mask, 1, resize=options.resize) > 0.5
     kind(**settings)
     return kind, settings

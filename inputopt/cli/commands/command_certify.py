@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
 from collections import Counter
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from inputopt.bounds.certify import NORMS, certify
+from inputopt.bounds.certify import NORMS, Certificate, certify
 from inputopt.bounds.smoothing import certify_smoothed
 from inputopt.cli.commands.command_evaluate import default_eps, distance
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.norm_argument import add_norm
-from inputopt.cli.output import finish, table, writable
+from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import write_text
@@ -24,6 +26,12 @@ from inputopt.nets.frozen import Frozen
 from inputopt.wilson_interval import with_interval
 
 FILE = "certificate.json"
+
+FEW, SECONDS = 4, 5.0
+"""Inputs that are certified at first between two updates of the progress, twice as many if they take less time."""
+
+STAGES = ("interval", "crown", "alpha-crown", "branch and bound", "none")
+"""What proves an input, the cheapest first."""
 
 
 def add_commands(commands: Any) -> None:
@@ -76,9 +84,12 @@ Found = tuple[list[dict[str, Any]], str, dict[str, Any]]
 
 
 def _bounds(options: argparse.Namespace, net: Frozen, data: Data, x: Tensor, eps: float) -> Found:
-    found = certify(net, x, data.y, options.norm, eps, budget=options.budget)
+    found = _certified(options, net, x, data.y, eps)
     counts = Counter(found.method)
-    text = table(["proven by", "inputs"], [[name, str(count)] for name, count in counts.most_common()])
+    shown = [name for name in STAGES if counts[name]]
+    text = table(
+        ["proven by", "inputs"], [["not proven" if name == "none" else name, str(counts[name])] for name in shown]
+    )
     share = with_interval(found.accuracy, found.interval)
     text += f"\n\n{share} certified in {options.norm} {eps:g}: a lower bound of the robust accuracy"
     columns = zip(data.names, found.certified.tolist(), found.lower.tolist(), found.method, strict=True)
@@ -88,6 +99,25 @@ def _bounds(options: argparse.Namespace, net: Frozen, data: Data, x: Tensor, eps
     ]
     values = {"certified_accuracy": found.accuracy, "certified_interval": found.interval}
     return rows, text, {**values, "proven_by": dict(counts), "budget": options.budget}
+
+
+def _certified(options: argparse.Namespace, net: Frozen, x: Tensor, y: Tensor, eps: float) -> Certificate:
+    """The certificates of the inputs, a few at a time so that progress can be shown."""
+    parts, first, size = list[Certificate](), 0, FEW
+    with stderr_bar(total=len(x), desc="certify", unit="input") as bar:
+        while first < len(x):
+            started, rows = time.perf_counter(), slice(first, first + size)
+            parts.append(certify(net, x[rows], y[rows], options.norm, eps, budget=options.budget))
+            bar.update(len(parts[-1].certified))
+            first += size
+            size = 2 * size if time.perf_counter() - started < SECONDS else size
+    return Certificate(
+        torch.cat([part.certified for part in parts]),
+        torch.cat([part.lower for part in parts]),
+        tuple(name for part in parts for name in part.method),
+        options.norm,
+        torch.cat([part.eps for part in parts]),
+    )
 
 
 def _smoothed(options: argparse.Namespace, net: Frozen, data: Data, x: Tensor, eps: float) -> Found:

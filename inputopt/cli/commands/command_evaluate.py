@@ -22,6 +22,7 @@ from inputopt.cli.output import attack_bar, finish, table, writable
 from inputopt.cli.parsing import choice, number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.evaluate import evaluate
+from inputopt.evaluation.indicators.indicator import STATES
 from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.report_text import and_levels
@@ -72,6 +73,7 @@ def add_commands(commands: Any) -> None:
         help="exit status 1 if an indicator gives an open reason to doubt the figure (off)",
     )
     command.add_argument("--title", help="name of the model on the page of --report (that of MODEL)")
+    add_eot_samples(command)
     add_distance(command)
     command.set_defaults(run=run_evaluate)
 
@@ -86,6 +88,16 @@ def add_distance(command: argparse.ArgumentParser) -> None:
     )
     add_levels(command)
     add_common(command, "out")
+
+
+def add_eot_samples(command: argparse.ArgumentParser) -> None:
+    """Add `--eot-samples`."""
+    command.add_argument(
+        "--eot-samples",
+        type=whole(),
+        default=1,
+        help="for random networks: forwards that each gradient is averaged over (%(default)s)",
+    )
 
 
 def add_levels(command: argparse.ArgumentParser) -> None:
@@ -152,6 +164,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
             options.preset,
             options.seed,
             levels=levels,
+            eot_samples=options.eot_samples,
             adapt=options.adapt,
             progress=progress,
         )
@@ -167,7 +180,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     text = f"{data.described()}\n\n{report_text(report)}{rounding_note(net, report.x, data.y, fooled, levels)}"
     reasons = failed_gates(options, report)
     finish(options, "\n\n".join([text, *reasons]), report.as_plain() | {"failed_gates": reasons}, written)
-    if options.json or options.quiet:  # the text is not shown
+    if options.json:  # the text is not shown
         print(*reasons, sep="\n", end="\n" if reasons else "", file=sys.stderr)
     return int(bool(reasons))
 
@@ -211,7 +224,8 @@ def report_text(report: Report) -> str:
     meanings = {row.name: row.meaning for row in report.attacks}
     glossary = "\n".join(f"{name}: {meaning}" for name, meaning in meanings.items())
     parts = ["\n".join(figures), table(*report_table(report)), glossary]
-    return "\n\n".join([*parts, *(f"Warning: {warning}" for warning in report.warnings)])
+    doubts = [f"Warning, {each.id} ({STATES[each.effect]}): {each}" for each in report.indicators]
+    return "\n\n".join(part for part in [*parts, *doubts] if part)
 
 
 def report_table(report: Report) -> tuple[list[str], list[list[str]]]:

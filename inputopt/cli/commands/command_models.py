@@ -52,7 +52,9 @@ def _run_classes(options: argparse.Namespace) -> int:
     if options.find is None:
         found = list(range(len(names)))
     else:
-        found = matching_classes(options.find, names, len(names) == IMAGENET)
+        found = matching_classes(options.find, names, len(names) == IMAGENET) or [
+            index for index, name in enumerate(names) if options.find.strip().lower() in name.lower()
+        ]
     if not found:
         raise ValueError(f"{options.model} has no class that {options.find!r} may mean; omit --find to list them all.")
     rows = [{"class": index, "name": names[index]} for index in found]

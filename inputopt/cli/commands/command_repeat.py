@@ -20,7 +20,7 @@ from inputopt import checks
 from inputopt.cli.model_arguments import find_model
 from inputopt.cli.output import finish, writable
 from inputopt.cli.parser import UsageError
-from inputopt.cli.photo_arguments import check_photos
+from inputopt.cli.photo_arguments import check_photos, weights
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import FileError, reading, replacing
 from inputopt.pictures.provenance import read_recipe, versions
@@ -67,7 +67,7 @@ def run_repeat(options: argparse.Namespace) -> int:
     out = writable(options.out, picture.name) / picture.name
     if out.exists() and os.path.samefile(out, picture):
         raise FileError(f"{picture} would be overwritten; choose another folder with --out.")
-    given, changes = _moved_files(options.file), _changes(options.set, recipe)
+    given, changes = _moved_files(options.file, recipe), _changes(options.set, recipe)
     made = recipe.get("versions")
     before, threads = torch.get_num_threads(), made.get("threads") if isinstance(made, dict) else None
     torch.set_num_threads(min(checks.whole("threads", threads or before), os.cpu_count() or 1))
@@ -113,14 +113,17 @@ def _changes(pairs: list[str], recipe: Mapping[str, Any]) -> dict[str, Any]:
         try:
             changes[name] = json.loads(value)
         except ValueError:
-            changes[name] = value
+            changes[name] = weights(value) if name == "layers" else value
         if name == "objective" and "settings" in recipe:
             changes[name] = objective_from_plain(changes[name])
     return changes
 
 
-def _moved_files(files: list[str]) -> dict[str, str]:
+def _moved_files(files: list[str], recipe: Mapping[str, Any]) -> dict[str, str]:
     given = _named("--file", files, "NAME=PATH, such as photo=china.jpg")
+    unused = next((name for name in given if "settings" in recipe and recipe["settings"].get(name) is None), None)
+    if unused is not None:
+        raise ValueError(f"The picture was made without a file {unused!r}; omit it, or change the setting with --set.")
     check_photos(*given.values())
     return given
 

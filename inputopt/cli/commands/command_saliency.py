@@ -19,6 +19,9 @@ from inputopt.nets.class_names import indices_of
 from inputopt.pictures.attribution_sheet import attribution_sheet
 
 FILES = ("saliency.png", "saliency.npz")
+OF_METHODS = {"samples": ("integrated", "smoothgrad", "integrated_gradients"), "window": ("occlusion",)}
+"""Options of some methods only."""
+
 SHOWN = 8
 """Largest number of inputs on the sheet."""
 
@@ -52,6 +55,9 @@ def add_commands(commands: Any) -> None:
 
 def run_saliency(options: argparse.Namespace) -> int:
     """Save the attributions as an .npz file and, of images, a sheet."""
+    for name, methods in OF_METHODS.items():
+        if name in options.given and options.method not in methods:
+            raise ValueError(f"--{name} applies to {' and '.join(methods[:2])}, not to {options.method}; omit it.")
     out = writable(options.out, *FILES)
     data = chosen_data(options, needs_labels=False)
     net = find_network(options)

@@ -77,7 +77,9 @@ def add_commands(commands: Any) -> None:
         help="probability that a step runs the network without its last residual branch; earlier ones less often "
         "(that of --quality)",
     )
-    command.add_argument("--init", metavar="PHOTO", help="a picture to start from, scaled to --size (noise)")
+    command.add_argument(
+        "--init", metavar="PHOTO", help="a picture to start from, stretched to --size if that is given (noise)"
+    )
     add_watch(command)
     add_search(command, run_visualize, 224, None)
 
@@ -123,8 +125,10 @@ def run_visualize(options: argparse.Namespace) -> int:
 
 def _objective(options: argparse.Namespace, net: Frozen) -> tuple[Objective, list[str]]:
     """The objective, and a name for each of its images."""
-    if (options.layer is None) == (options.classes is None):
+    if options.layer is None and options.classes is None:
         raise ValueError("Nothing to visualise; give --layer (and optionally --channels) or --classes.")
+    if options.layer is not None and options.classes is not None:
+        raise ValueError("--layer and --classes name two different things to visualise; give one of them.")
     if options.classes is not None:
         if options.channels is not None:
             raise ValueError("--channels needs --layer; omit it with --classes.")

@@ -12,7 +12,7 @@ from inputopt.files import replacing
 from inputopt.images import to_image
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.model_errors import InputShapeError
-from inputopt.pictures.photo import photo_in_range
+from inputopt.pictures.photo import check_opaque, photo_in_range
 from inputopt.pictures.picture import read_photo
 
 RESIZED = "photo-resized.png"
@@ -58,9 +58,18 @@ def used_mask(options: argparse.Namespace) -> str | None:
 
 
 def scaled_mask(options: argparse.Namespace) -> None:
-    """Write the mask, if there is one, as --resize scales and crops it with the photo."""
+    """Write the mask, if there is one, as --resize scales and crops it with the photo.
+
+    Raises:
+        ValueError: the mask has transparent areas, or another size than the photo.
+    """
     path = used_mask(options)
     if path is not None and options.resize is not None:
+        check_opaque("The mask", options.mask)
+        sizes = [read_photo(each).shape[1:] for each in (options.mask, options.photo)]
+        if sizes[0] != sizes[1]:
+            mask, photo = (f"{height} x {width}" for height, width in sizes)
+            raise ValueError(f"The mask must be as large as the photo, {photo}, not {mask}.")
         image = to_image(read_photo(options.mask, 1, resize=options.resize))
         with replacing(Path(path)) as temporary:
             image.save(temporary)

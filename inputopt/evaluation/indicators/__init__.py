@@ -22,6 +22,7 @@ from inputopt.evaluation.indicators.shattered_gradient import shattered_gradient
 from inputopt.evaluation.indicators.stateful_network import stateful_network
 from inputopt.evaluation.indicators.unbounded_attack_fails import unbounded_attack_fails
 from inputopt.evaluation.indicators.unconfirmed_success import unconfirmed_success
+from inputopt.evaluation.indicators.unusual_scale import unusual_scale
 from inputopt.evaluation.indicators.vanishing_gradient import vanishing_gradient
 from inputopt.evaluation.indicators.zero_gradient import zero_gradient
 
@@ -43,6 +44,7 @@ INDICATORS: tuple[Check, ...] = (
     hard_labels,
     reject_class,
     low_clean_accuracy,
+    unusual_scale,
     nonfinite_logits,
     nonfinite_search,
     unconfirmed_success,

@@ -19,6 +19,16 @@ Effect = Literal["not applied", "lowered", "unchanged", "not affected", "measure
 """What came of the remedy of an indicator."""
 
 
+STATES: dict[Effect, str] = {
+    "not applied": "open",
+    "unchanged": "open: remedies had no effect",
+    "lowered": "acted on: the figure is lower",
+    "not affected": "these attacks are not affected",
+    "measured": "a further figure was measured",
+}
+"""Words for each effect of an indicator's remedy."""
+
+
 @dataclass(frozen=True)
 class Indicator:
     """One reason to doubt a robustness figure.
@@ -76,6 +86,7 @@ class Evidence:
         unconfirmed: how many images fooled the model in an attack but not in the final check.
         batch_dependent: whether the final images were checked one at a time, since logits depend on the batch.
         changed_alone: share of the final images whose class in a batch and alone differ.
+        largest_input: largest magnitude of a normalised input within the bounds; 0 without normalisation.
         sparse: whether the norm is L0, in which gradient-free searches find more also on sound networks.
     """
 
@@ -99,6 +110,7 @@ class Evidence:
     batch_dependent: bool = False
     changed_alone: float = 0.0
     sparse: bool = False
+    largest_input: float = 0.0
 
     @property
     def has_gradient(self) -> bool:

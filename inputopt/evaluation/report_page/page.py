@@ -13,6 +13,7 @@ from markupsafe import Markup
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.confidence import Interval, wilson
 from inputopt.evaluation.indicators import INDICATORS
+from inputopt.evaluation.indicators.indicator import STATES
 from inputopt.evaluation.leaderboard_claim import claim_text
 from inputopt.evaluation.report import Report
 from inputopt.evaluation.report_page.bracket_drawing import bracket_drawing, parts_of
@@ -30,15 +31,6 @@ WIDE, NARROW = 920.0, 340.0
 """Widths of a drawing for desktops and paper, and for phones."""
 
 GRADIENTS = "Most minimal-norm attacks follow gradients: the reasons to doubt above apply to the curve as well."
-
-STATES = {
-    "not applied": "open",
-    "unchanged": "open: remedies had no effect",
-    "lowered": "acted on: the figure is lower",
-    "not affected": "these attacks are not affected",
-    "measured": "a further figure was measured",
-}
-"""The words of the page for each effect of an indicator's remedy."""
 
 COUNTED = ("forwards", "backwards", "seconds")
 
@@ -122,7 +114,7 @@ def page_of(report: Report, request: PageRequest) -> str:
         code=python_code(report),
         settings=setting_rows(report),
         claim=claim_text(report.claim(), {"clean_accuracy": report.clean_interval, "robust_accuracy": report.interval}),
-        card=report.model_card(),
+        card=report.model_card(request.title),
     )
 
 
