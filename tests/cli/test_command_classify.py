@@ -62,6 +62,8 @@ def test_models_lists_the_classes_of_a_network(capsys):
     cats = values_of(capsys, "models efficientnet-lite0 --find cats")["classes"]
     assert [each["class"] for each in cats] == [281, 282, 283, 284, 285]
     assert [each["name"] for each in cats] == [class_names()[index] for index in range(281, 286)]
+    jelly = values_of(capsys, "models efficientnet-lite0 --find jelly")["classes"]
+    assert [each["name"] for each in jelly] == ["jellyfish"]  # no word of its own, so a part of one
     assert [each["name"] for each in values_of(capsys, "models digits-cnn")["classes"]] == [*"0123456789"]
 
 

@@ -68,10 +68,17 @@ def test_what_a_repeat_finds_changed_it_says(small, capsys):
         "repeat small.png": "contains no inputopt recipe",
         "repeat gone.png": "no file gone.png",
         "repeat o/dream.png --file photo": "NAME=PATH",
+        "repeat o/dream.png --file mask=other.png": "made without a file 'mask'",
         "repeat o/dream.png --model digits-mlp": "other weights",
     }.items():
         assert typed(wrong) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_variation_takes_layers_as_dream_does(small):
+    assert typed(f"dream efficientnet-lite0 {small} {LITE} --layers blocks.1 --out o") == 0
+    assert typed("repeat o/dream.png --set layers=blocks.0,blocks.2=0.5 --out v") == 0
+    assert recipe("v/dream.png")["settings"]["layers"] == {"blocks.0": 1.0, "blocks.2": 0.5}
 
 
 def test_a_recipe_does_not_run_code_that_it_names(small, capsys, monkeypatch):

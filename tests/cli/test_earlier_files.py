@@ -33,6 +33,18 @@ def run(verb, *names, text="a"):
     return replace_earlier(verb, Path("out"), written(*names, text=text))
 
 
+def test_files_of_another_run_that_are_overwritten_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    line = ["visualize", "digits-cnn", "--classes", "3", "--steps", "2", "--out", "o"]
+    assert main(line) == 0
+    assert "overwrote" not in capsys.readouterr().out
+    assert main([*line, "--seed", "2"]) == 0
+    assert "overwrote earlier files: visualize-3.png\n" in capsys.readouterr().out
+    Path("o/dream.png").write_bytes(b"of another program")
+    assert main(["dream", "digits-cnn", "--steps", "2", "--out", "o"]) == 0
+    assert "overwrote earlier files: dream.png\n" in capsys.readouterr().out
+
+
 def test_a_second_run_leaves_its_own_files_only(capsys):
     line = "attack digits-mlp digits --steps 2 --eps 0.2 --count"
     assert main([*line.split(), "20"]) == 0

@@ -232,3 +232,26 @@ def test_a_mask_is_scaled_with_the_photo(tmp_path, capsys):
     assert float((before - after).abs().amax((0, 1))[:13].max()) == 0
     assert float((before - after).abs().max()) > 0.1
     assert main(["attack", "digits-mlp", "photo.png", "--mask", "mask.png"]) == 2
+
+
+def test_a_mask_that_does_not_fit_or_is_transparent_is_refused(tmp_path, capsys):
+    Image.effect_mandelbrot((60, 48), (-2, -1, 1, 1), 20).save("photo.png")
+    Image.new("L", (30, 48)).save("narrow.png")
+    layer = np.zeros((48, 60, 4), np.uint8)
+    layer[24:] = 255  # transparent above, white below
+    Image.fromarray(layer).save("layer.png")
+    for mask, words in (
+        ("narrow.png --resize 28", "The mask must be as large as the photo, 48 x 60, not 48 x 30."),
+        ("layer.png --resize 28", "The mask has transparent areas; fill them with black"),
+    ):
+        assert main(f"dream digits-cnn photo.png --steps 1 --mask {mask}".split()) == 2
+        assert words in capsys.readouterr().err
+    small = Image.fromarray(layer[:28, :28])
+    small.save("small_layer.png")
+    with pytest.raises(ValueError, match="mask has transparent areas"):
+        inputopt.dream(inputopt.load("digits-cnn"), torch.rand(1, 28, 28), ["conv1"], steps=1, mask="small_layer.png")
+    assert main(["attack", "digits-mlp", "digits", "--count", "2", "--mask", "small_layer.png"]) == 2
+    assert "The mask has transparent areas" in capsys.readouterr().err
+    opaque = Image.new("RGBA", (28, 28), (255, 255, 255, 255))
+    opaque.save("opaque.png")
+    assert inputopt.dream(inputopt.load("digits-cnn"), torch.rand(1, 28, 28), ["conv1"], steps=1, mask="opaque.png")

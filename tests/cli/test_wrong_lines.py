@@ -303,7 +303,16 @@ TOGETHER = [
         "no frequencies to share",
     ),
     ("visualize efficientnet-lite0 --size 28", "Nothing to visualise"),
-    ("visualize efficientnet-lite0 --layer conv1 --classes 3", "Nothing to visualise"),
+    ("visualize efficientnet-lite0 --layer conv1 --classes 3", "two different things to visualise; give one of them"),
+    ("saliency digits-cnn --method gradient --samples 3", "--samples applies to integrated and smoothgrad, not to"),
+    (
+        "saliency digits-cnn --method integrated --window 3",
+        "--window applies to occlusion, not to integrated",
+    ),
+    (
+        "saliency digits-cnn --method occlusion --window 28 --count 2",
+        "window must be smaller than the images",
+    ),
     ("visualize efficientnet-lite0 --classes 3 --channels 1", "--channels needs --layer; omit it with --classes"),
     ("atlas efficientnet-lite0 sizes/0 --layer conv1 --channels 0,0", "has 0 twice"),
     ("repeat tiny.png --file photo", "contains no inputopt recipe"),

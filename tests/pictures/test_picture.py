@@ -347,3 +347,23 @@ def test_values_outside_of_black_and_white_are_refused(tmp_path):
     assert float(inputopt.read_photo(tmp_path / "x.png").max()) == pytest.approx(200 / 255)
     with pytest.raises(ValueError, match="bounds"):
         inputopt.pairs_sheet(x[None], x[None], lambda x: x.flatten(1)[:, :3])
+
+
+def titles(figure):
+    return [axes.get_title() for axes in figure.axes if axes.get_title()]
+
+
+def test_a_sheet_counts_the_pixels_of_a_sparse_change_and_invents_no_probabilities():
+    x = torch.full((1, 3, 8, 8), 0.5)
+    after = x.clone()
+    after[:, :2, 2, 3], after[:, 0, 4, 4] = 0.75, 0.25
+
+    def decides(z):
+        return 2 * torch.nn.functional.one_hot((z.flatten(1).sum(1) > 96).long(), 3).float() - 1
+
+    before, changed, difference = titles(inputopt.pairs_sheet(x, after, decides))
+    assert (before, changed) == ("0", "1")
+    assert "2 of 64 pixels" in difference
+    _, _, dense = titles(inputopt.pairs_sheet(x, x + 0.1, decides))
+    assert "pixels" not in dense
+    assert "%" in titles(inputopt.pairs_sheet(x, after, lambda z: z.flatten(1)[:, :3]))[0]

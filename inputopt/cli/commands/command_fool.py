@@ -182,12 +182,19 @@ def run_ascend(options: argparse.Namespace) -> int:
     written = _save_sheet(journeys, net, title, path)
     moved = (result.x - x[order]).flatten(1)
     verdict = f"{int(result.success.sum())} of {len(order)} correctly classified inputs are now misclassified{sure}."
-    sizes = {"L2 distance": result.distance, "largest pixel change": moved.abs().amax(1)}
+    wrong = len(data.y) - len(order)
+    left = f" (left out: {wrong} that are misclassified without a change)" if wrong else ""
+    sizes = {
+        "L2 distance": result.distance,
+        "largest pixel change": moved.abs().amax(1),
+        "mean pixel change": moved.abs().mean(1),
+    }
     shares = {"minimum": 0.0, "median": 0.5, "90 %": 0.9, "maximum": 1.0}
     found = {what: {name: float(size.quantile(at)) for name, at in shares.items()} for what, size in sizes.items()}
     rows = [[what, *(f"{value:.3f}" for value in each.values())] for what, each in found.items()]
     values = {"inputs": len(order), "misclassified": int(result.success.sum()), **found, **data.plain()}
-    finish(options, f"{verdict}\n\n{table(['size of the change', *shares], rows)}", values, written)
+    text = f"{data.described()}{left}\n\n{verdict}\n\n{table(['size of the change', *shares], rows)}"
+    finish(options, text, values, written)
     return 0 if bool(result.success.all()) else 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from inputopt.cli.picture_arguments import (
 )
 from inputopt.cli.verbs import add_verb
 from inputopt.files import save_figure
+from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.objective_sheet import objective_sheet
 from inputopt.pictures.picture import Picture
@@ -119,8 +121,21 @@ def run_visualize(options: argparse.Namespace) -> int:
     recipe = pictures[0].recipe
     used = {name: recipe["settings"][name] for name in ("steps", *settings)}
     values = {"images": titles, **used, "left_out": recipe.get("left_out", {})}
-    finish(options, f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}", values, written, True)
+    text = f"{len(paths)} image{'s' * (len(paths) > 1)} of {', '.join(titles)}"
+    if options.classes is not None:
+        values["probability"] = dict(zip(titles, _probabilities(net, pictures, options.classes), strict=True))
+        shown = ", ".join(f"{title} {share:.3f}" for title, share in values["probability"].items())
+        text += f"\nprobability of the class, to this network: {shown}"
+    finish(options, text, values, written, True)
     return 0
+
+
+@torch.no_grad()
+def _probabilities(net: Frozen, pictures: Sequence[Picture], classes: Sequence[str]) -> list[float]:
+    """The probability of its class in each picture."""
+    numbers, _ = class_indices(classes, net.facts.class_names)
+    shares = [probabilities(net(picture.x[None]))[0] for picture in pictures]
+    return [float(share[number]) for share, number in zip(shares, numbers, strict=True)]
 
 
 def _objective(options: argparse.Namespace, net: Frozen) -> tuple[Objective, list[str]]:

@@ -53,6 +53,7 @@ class Data:
         is_labelled: whether `y` are their classes; else 0, for verbs that need none.
         label: class of a single image, which `read` looks up if it is a name.
         predicted: the predicted class in words, where predictions are taken for classes that are not known.
+        excluded: a class whose inputs were left out.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Data:
     is_labelled: bool = True
     label: int | str | None = None
     predicted: str | None = None
+    excluded: int | None = None
 
     def read(self, net: Frozen, bounded: bool = True) -> tuple[Data, Tensor]:
         """The selection with the network's classes as `y`, and its inputs [B, ...], checked against the network.
@@ -147,7 +149,7 @@ class Data:
         if not bool(kept.any()):
             raise ValueError(f"All selected inputs of {self.name} already have class {label}; choose another --target.")
         names = tuple(name for name, keep in zip(self.names, kept.tolist(), strict=True) if keep)
-        return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept], names=names)
+        return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept], names=names, excluded=label)
 
     def counts(self) -> dict[int, int]:
         """Number of inputs of each class."""
@@ -180,5 +182,6 @@ class Data:
             )
             return f"{what}{resized}{assumed}"
         matched = "" if self.matching is None else self.matching.described()
-        text = f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{resized}"
+        without = "" if self.excluded is None else f", without those of the target class {self.excluded}"
+        text = f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{without}{resized}"
         return f"{text}\n{matched}" if matched else text

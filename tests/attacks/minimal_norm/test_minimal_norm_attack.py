@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from contracts import digits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from oracles import NORMS, linear, sizes
@@ -333,3 +334,31 @@ def test_the_least_change_to_a_plane_is_the_least(seed, norm):
 def test_bad_settings_are_refused_when_they_are_made(name, settings, says):
     with pytest.raises((ValueError, TypeError), match=says):
         getattr(attacks, name)(**settings)
+
+
+def test_a_targeted_search_by_classes_alone_says_which_inputs_have_no_start():
+    net, held = inputopt.load("digits-cnn"), digits()
+    x, y = held.held_x[::200][:4], held.held_y[::200][:4]
+    attack = attacks.HopSkipJump("l2", queries=100)
+
+    def decide(z):
+        with torch.no_grad():
+            return net(z).argmax(1)
+
+    served = attacks.Decisions(decide, 10)
+    with pytest.warns(inputopt.InputoptWarning, match="no random image is of the target class.*give start="):
+        found = attack(served, x[y != 9], y[y != 9], target=9)
+    assert not bool(found.success.any())
+    nine = held.held_x[held.held_y == 9][:1]
+    assert bool(attack(served, x[y != 9], y[y != 9], target=9, start=nine.expand_as(x[y != 9])).success.all())
+
+
+@pytest.mark.parametrize("answer", [[[1], [2]], [1], torch.zeros(2, 3)])
+def test_decisions_of_another_shape_are_refused(answer):
+    with pytest.raises(ValueError, match="must return a class for each of 2 inputs, not shape"):
+        attacks.Decisions(lambda z: answer, 10)(torch.zeros(2, 1, 4, 4))
+
+
+def test_a_list_of_classes_names_the_adapter():
+    with pytest.raises(TypeError, match=r"for a model that returns only classes use attacks\.Decisions"):
+        inputopt.evaluate(lambda z: [1] * len(z), torch.rand(3, 1, 4, 4), [1, 1, 1], eps=0.1)
