@@ -11,6 +11,7 @@ from inputopt.evaluation import indicators
 from inputopt.evaluation.attack_row import AttackRow
 from inputopt.evaluation.indicators import INDICATORS, Evidence
 from inputopt.evaluation.indicators.low_clean_accuracy import is_better
+from inputopt.evaluation.indicators.reject_class import reject_class
 from inputopt.evaluation.probes.flat_cause import FlatCause
 from inputopt.evaluation.probes.gradient_agreement import GradientAgreement
 from inputopt.evaluation.probes.rescaled_inputs import RescaledInputs, sign_test
@@ -142,3 +143,18 @@ def test_a_mean_and_std_of_another_range_are_noticed():
         scaled = 255 * x if bounds == (0, 255) else x
         report = inputopt.evaluate(frozen, scaled, y, eps=0.05 * (255 if bounds == (0, 255) else 1), preset="quick")
         assert ("unusual_scale" in [each.id for each in report.indicators]) == noticed
+
+
+@pytest.mark.parametrize(
+    ("missing", "rejected", "of", "found"),
+    [(9, 7, 20, True), (0, 7, 20, True), (9, 5, 20, False), (9, 5, 6, False), (4, 9, 20, False), (4, 10, 20, True)],
+)
+def test_a_reject_class_is_a_class_without_labels_that_takes_many_adversarial_examples(missing, rejected, of, found):
+    others = torch.tensor([each for each in range(10) if each != missing])
+    label = others.repeat(3)[:of] if of > 8 else others[:of].repeat(1)
+    label = torch.cat([others, label])
+    reached = torch.full((len(label),), -1)
+    reached[:of] = others.flip(0).repeat(3)[:of]
+    reached[:rejected] = missing
+    evidence = replace(SOUND, label=label, fooled_class=reached)
+    assert (reject_class(evidence) is not None) == found

@@ -6,11 +6,15 @@ import torch
 
 from inputopt.evaluation.indicators.indicator import Evidence, Indicator, percent
 
-THRESHOLD = 0.4
-"""Share of the adversarial examples in one class; in sound networks they are spread over several classes."""
+AT_THE_END, BETWEEN = 0.3, 0.5
+"""Share of the adversarial examples in the class, if it is the first or the last, as a reject class usually is, or not.
+
+Where a sound network is evaluated without the inputs of one class, up to 0.23 of the adversarial examples are in a
+first or last one, and up to 0.49 in another, on five networks of digits.
+"""
 
 SUCCESSES = 6
-"""Fewest adversarial examples from which this is concluded."""
+"""Fewest adversarial examples in the class from which this is concluded."""
 
 
 def reject_class(evidence: Evidence) -> Indicator | None:
@@ -21,11 +25,12 @@ def reject_class(evidence: Evidence) -> Indicator | None:
     classes, reached = evidence.traits.classes, evidence.fooled_class[evidence.fooled]
     seen = torch.zeros(classes, dtype=torch.bool, device=reached.device)
     seen[evidence.label] = True
-    if int(seen.sum()) != classes - 1 or len(reached) < SUCCESSES:
+    if int(seen.sum()) != classes - 1:
         return None
     missing = int((~seen).nonzero()[0, 0])
-    share = float((reached == missing).double().mean())
-    if share < THRESHOLD:
+    rejected = reached == missing
+    threshold = AT_THE_END if missing in (0, classes - 1) else BETWEEN
+    if int(rejected.sum()) < SUCCESSES or (share := float(rejected.double().mean())) < threshold:
         return None
     return Indicator(
         "reject_class",
@@ -33,5 +38,5 @@ def reject_class(evidence: Evidence) -> Indicator | None:
         f"{percent(share)} of the adversarial examples are classified as class {missing}, which is the label of none: "
         "it seems to reject inputs, and these count as misclassified here.",
         "Attack with a goal that excludes the class, and say what a rejection counts as.",
-        THRESHOLD,
+        threshold,
     )
