@@ -93,7 +93,9 @@ def check_targets(cost: Cost, targets: object, examples: int, outputs: int, like
         return checks.classes("targets", converted, outputs)
     converted = checks.tensor("targets", targets, like.dtype, like.device)
     if converted.shape != (examples, outputs):
-        raise ValueError(f"targets must have shape {[examples, outputs]}, not {list(converted.shape)}.")
+        classes = converted.shape == (examples,) and outputs > 1
+        hint = "; class numbers need output='identity' and cost='cross_entropy'" * classes
+        raise ValueError(f"targets must have shape {[examples, outputs]}, not {list(converted.shape)}{hint}.")
     if cost.unit_targets and (converted.min() < 0 or converted.max() > 1):
         raise ValueError("targets of cross_entropy on sigmoid outputs must lie in [0, 1].")
     return converted
