@@ -351,6 +351,6 @@ def test_a_wrong_loss_is_refused(settings, message):
 
 
 def test_class_numbers_for_a_cost_of_numbers_name_the_cost_of_classes():
-    net = inputopt.MLP([3, 4, 2], "tanh", seed=0)
+    net = MLP([3, 4, 2], "tanh", seed=0)
     with pytest.raises(ValueError, match=r"not \[5\]; class numbers need output='identity' and cost='cross_entropy'\."):
-        inputopt.train(net, torch.rand(5, 3), [0, 1, 0, 1, 1], steps=1)
+        train(net, torch.rand(5, 3), [0, 1, 0, 1, 1], steps=1)
