@@ -22,6 +22,7 @@ from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, class_or_name, number, probability, whole
 from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
+from inputopt.evaluation.report_text import eps_text
 from inputopt.files import reading
 from inputopt.nets.class_names import indices_of
 from inputopt.nets.class_probabilities import log_probabilities
@@ -124,7 +125,7 @@ def run_attack(options: argparse.Namespace) -> int:
     }
     reached = bool(moved.any()) or not tried
     shown_as = "after" if reached else "after (not successful)"
-    title = f"{options.attack}, {options.norm} {attack.eps:g}: before, {shown_as}, difference"
+    title = f"{options.attack}, {options.norm} {eps_text(attack.eps, net.unit == 1)}: before, {shown_as}, difference"
     shown = moved if len(x) > 1 else torch.ones_like(moved)
     written = save_pairs(net, x, found.x, shown, title, out / "attack.png")
     replace(found, made_by={**found.made_by, **data.origin()}).save(out / "attack", data.names)

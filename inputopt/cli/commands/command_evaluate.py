@@ -25,7 +25,7 @@ from inputopt.evaluation.evaluate import evaluate
 from inputopt.evaluation.indicators.indicator import STATES
 from inputopt.evaluation.protocols import PRESETS, find_protocol
 from inputopt.evaluation.report import Report
-from inputopt.evaluation.report_text import and_levels
+from inputopt.evaluation.report_text import and_levels, eps_text, unit_range
 from inputopt.files import check_writable, save_figure, stored_command
 from inputopt.images import are_images
 from inputopt.nets.frozen import Frozen
@@ -171,7 +171,7 @@ def run_evaluate(options: argparse.Namespace) -> int:
     report = replace(report, settings=report.settings | _origin(data, options.seed))
     report.save(out / "evaluation", data.names)
     fooled = (report.x != x).flatten(1).any(1)
-    title = f"{options.norm} {eps:g}, {options.preset}: before, after, difference"
+    title = f"{options.norm} {eps_text(eps, net.unit == 1)}, {options.preset}: before, after, difference"
     written = save_pairs(net, x, report.x, fooled, title, out / "evaluation.png")
     written += [out / "evaluation", *data.save_clean(net, x, out)]
     if page is not None:
@@ -211,7 +211,8 @@ def report_text(report: Report) -> str:
     figures = [
         f"clean accuracy {with_interval(report.clean_accuracy, report.clean_interval)}",
         f"robust accuracy at most {with_interval(report.robust_accuracy, report.interval)}{remedies}, in "
-        f"{report.settings['norm']} {report.settings['eps']:g}{and_levels(report.settings)}, preset "
+        f"{report.settings['norm']} {eps_text(report.settings['eps'], unit_range(report.settings))}"
+        f"{and_levels(report.settings)}, preset "
         f"{report.settings['preset']}",
     ]
     if report.certified_accuracy is not None and report.certified_interval is not None:
