@@ -86,9 +86,6 @@ def saliency(
     problem, _ = check_problem(net, x, y, ids)
     if name == "occlusion" and problem.x0.ndim != 4:
         raise ValueError(f"occlusion needs images [B, C, H, W], not inputs of shape {list(problem.x0.shape)}.")
-    if name == "occlusion" and window >= min(problem.x0.shape[2:]):
-        sides = " x ".join(map(str, problem.x0.shape[2:]))
-        raise ValueError(f"window must be smaller than the images of {sides}, to cover a part of them, not {window}.")
     base = problem.x0 if name in ("gradient", "smoothgrad") else _baseline(net, problem.x0, baseline)
     return _finite(_attributions(net, problem, name, base, samples, deviation, window, seed))
 

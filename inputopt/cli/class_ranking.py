@@ -36,6 +36,6 @@ def ranked(net: Frozen, logits: Tensor, top: int) -> list[list[dict[str, Any]]]:
     ]
 
 
-def in_words(row: list[dict[str, Any]]) -> str:
+def classes_text(row: list[dict[str, Any]]) -> str:
     """Classes of one input in a line: name and probability of each."""
     return ", ".join(f"{each['name']} {each['probability']:.3f}" for each in row)

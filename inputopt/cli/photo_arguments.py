@@ -32,6 +32,7 @@ LAYERS = {"digits-mlp": "layers.0", "digits-cnn": "conv2", "digits-cnn-robust": 
 
 
 def add_photo_and_layers(command: argparse.ArgumentParser) -> None:
+    """Add the network, the photo, `--layers` and the flags of every verb."""
     add_network(command)
     add_photo(command)
     command.add_argument(

@@ -19,6 +19,7 @@ from inputopt.pictures.picture_shape import picture_shape
 
 
 def add_image_size(command: argparse.ArgumentParser, size: int) -> None:
+    """Add `--size`, of this default, `--grey` and the flags of every verb."""
     command.add_argument(
         "--size",
         type=whole(),
@@ -30,6 +31,7 @@ def add_image_size(command: argparse.ArgumentParser, size: int) -> None:
 
 
 def add_search(command: argparse.ArgumentParser, run: Any, size: int, steps: int | None) -> None:
+    """Add the options of a search for images: size, `--steps`, `--canvas` and `--augment`."""
     add_image_size(command, size)
     default = " (that of --quality)" if steps is None else " (%(default)s)"
     command.add_argument("--steps", type=whole(), default=steps, help=f"number of steps{default}")
@@ -66,6 +68,7 @@ def save_each(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Path]:
 
 
 def search_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """The settings of `add_search` that are arguments of `visualize`."""
     return {"canvas": options.canvas, "augment": options.augment}
 
 

@@ -104,6 +104,7 @@ def repeatable(**kinds: Kind) -> Callable[[Callable[Arguments, Made]], Callable[
 
 
 def pictures_of(found: Picture | list[Picture] | Album) -> list[Picture]:
+    """All pictures that a function made, as a list."""
     if isinstance(found, Picture):
         return [found]
     return found if isinstance(found, list) else found.pictures

@@ -80,9 +80,9 @@ def prediction_text(logits: Tensor, names: Sequence[str] | None = None) -> str:
 
 
 def only_class(logits: Tensor) -> bool:
-    """Whether the outputs [n] of one input only say its class: of more than two, all but the highest are equal."""
-    lower = logits[logits < logits.max()]
-    return len(logits) > 2 and len(lower) == len(logits) - 1 and bool((lower == lower[0]).all())
+    """Whether the outputs [n] of one input only say its class: one is 1, and all others are -1, or all are 0."""
+    others = logits[logits != 1]
+    return len(others) == len(logits) - 1 > 0 and any(bool((others == value).all()) for value in (-1, 0))
 
 
 def grid_shape(count: int, columns: int) -> tuple[int, int]:

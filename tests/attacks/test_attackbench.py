@@ -27,6 +27,7 @@ class Counting(nn.Module):
         return self.dropout(self.net(x))
 
 
+@pytest.mark.filterwarnings("ignore:For .* no random image is of the target class")
 @pytest.mark.parametrize("name", attack_table.ROWS)
 def test_an_attack_runs_in_attackbench_as_it_does_here(name):
     x, y = known_inputs(torch.float32)

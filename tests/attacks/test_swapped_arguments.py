@@ -50,7 +50,7 @@ WRONG = [
     ((LOADER, NET, Y), "must be a torch module or a function, not DataLoader"),
     ((NET, list(X), Y), r"not a list of tensors; join them with torch.stack\(x\)"),
     ((NET, (255 * X).byte(), Y), "scale the levels into the model's bounds, such as x / 255"),
-    ((NET, 255 * X, Y), r"such as bounds=\(0, 255\), or --bounds 0,255 at the command line"),
+    ((NET, 255 * X, Y), r"such as bounds=\(0, 255\)\."),
 ]
 
 

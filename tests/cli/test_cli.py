@@ -166,7 +166,8 @@ def test_ascend_goes_on_to_a_probability(run):
     text = run("ascend", "digits-mlp", "--count", 5, "--confidence", 0.99)
     found = re.search(r"(\d+) of (\d+) correctly classified inputs are now misclassified, with a probability of", text)
     assert int(found[1]) == int(found[2]) > 0
-    assert text.splitlines()[0].endswith("of at least 0.99.")
+    assert text.splitlines()[2].endswith("of at least 0.99.")
+    assert text.startswith(f"5 of 1,000 inputs of digits: 5 classes, 1 of each (left out: {5 - int(found[2])} that are")
 
 
 def test_ascend_says_when_a_digit_stays(run):

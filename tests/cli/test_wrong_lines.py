@@ -311,7 +311,7 @@ TOGETHER = [
     ),
     (
         "saliency digits-cnn --method occlusion --window 28 --count 2",
-        "window must be smaller than the images",
+        "--window must be smaller than the images of 28 x 28",
     ),
     ("visualize efficientnet-lite0 --classes 3 --channels 1", "--channels needs --layer; omit it with --classes"),
     ("atlas efficientnet-lite0 sizes/0 --layer conv1 --channels 0,0", "has 0 twice"),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from inputopt import attacks
 from inputopt.attacks.attack import Attack
-from inputopt.cli.class_ranking import in_words, ranked, training_size_hint
+from inputopt.cli.class_ranking import classes_text, ranked, training_size_hint
 from inputopt.cli.commands.command_evaluate import add_distance, add_eot_samples, distance, levels_of, save_pairs
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.png_rounding import rounding_note
@@ -137,7 +137,9 @@ def run_attack(options: argparse.Namespace) -> int:
             {"input": name, "before": first, "after": last}
             for name, first, last in zip(data.names, before, after, strict=True)
         ]
-        cells = [[each["input"], in_words(each["before"]), in_words(each["after"])] for each in values["predictions"]]
+        cells = [
+            [each["input"], classes_text(each["before"]), classes_text(each["after"])] for each in values["predictions"]
+        ]
         text += f"\n\n{table(['input', 'before', 'after'], cells, left=3)}"
     if not reached:
         text += "\n\nno input was fooled: the files hold the best failures; try more --steps or a larger --eps"

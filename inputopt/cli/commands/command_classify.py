@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from inputopt.cli.class_ranking import in_words, ranked, training_size_hint
+from inputopt.cli.class_ranking import classes_text, ranked, training_size_hint
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
@@ -58,7 +58,7 @@ def _single(row: list[dict[str, Any]]) -> str:
 
 def _several(data: Data, net: Frozen, rows: list[list[dict[str, Any]]]) -> str:
     """One line per input: its name, its class, and its most probable classes."""
-    probable = [in_words(row) for row in rows]
+    probable = [classes_text(row) for row in rows]
     if not data.is_labelled:
         return table(
             ["input", "most probable classes"], [list(each) for each in zip(data.names, probable, strict=True)], 2

@@ -16,6 +16,7 @@ from inputopt.cli.parsing import choice, class_or_name, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
 from inputopt.nets.class_names import indices_of
+from inputopt.nets.model_errors import in_words
 from inputopt.pictures.attribution_sheet import attribution_sheet
 
 FILES = ("saliency.png", "saliency.npz")
@@ -62,6 +63,8 @@ def run_saliency(options: argparse.Namespace) -> int:
     data = chosen_data(options, needs_labels=False)
     net = find_network(options)
     data, x = data.read(net)
+    if "window" in options.given and x.ndim == 4 and options.window >= min(x.shape[2:]):
+        raise ValueError(f"--window must be smaller than the images of {in_words(x.shape[2:])}, not {options.window}.")
     with torch.no_grad():
         logits = net(x)
     target = indices_of(options.target, net.facts.class_names, logits.shape[1])
