@@ -17,18 +17,21 @@ class TableColumns:
     Attributes:
         names: their names; "1", "2", ... of a table without a header.
         low, high: lowest and highest value of each, with low below high.
+        label: name of the column of the classes.
     """
 
     names: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
+    label: str
 
     @classmethod
-    def of(cls, names: Sequence[str], x: Tensor) -> TableColumns:
+    def of(cls, names: Sequence[str], x: Tensor, label: str) -> TableColumns:
         """The columns of a table x [B, n]; a column of one value has a range of 1 around it."""
         low, high = x.amin(0), x.amax(0)
         constant = low == high
-        return cls(tuple(names), tuple((low - 0.5 * constant).tolist()), tuple((high + 0.5 * constant).tolist()))
+        ends = (low - 0.5 * constant).tolist(), (high + 0.5 * constant).tolist()
+        return cls(tuple(names), tuple(ends[0]), tuple(ends[1]), label)
 
 
 @dataclass(frozen=True)
@@ -104,4 +107,4 @@ def _columns(plain: Any) -> TableColumns:
     names, low, high = (tuple(plain[key]) for key in ("names", "low", "high"))
     if not len(names) == len(low) == len(high) or not all(float(a) < float(b) for a, b in zip(low, high, strict=True)):
         raise ValueError("the columns in its header have no lowest and highest value each")
-    return TableColumns(tuple(map(str, names)), tuple(map(float, low)), tuple(map(float, high)))
+    return TableColumns(tuple(map(str, names)), tuple(map(float, low)), tuple(map(float, high)), str(plain["label"]))

@@ -138,7 +138,7 @@ def test_tables_that_do_not_fit_the_trained_columns_are_refused(verb, text, word
 
 
 def test_a_constant_column_has_a_range_of_one():
-    columns = TableColumns.of(("a", "b"), torch.tensor([[2.0, 1.0], [2.0, 3.0]]))
+    columns = TableColumns.of(("a", "b"), torch.tensor([[2.0, 1.0], [2.0, 3.0]]), "c")
     assert (columns.low, columns.high) == ((1.5, 1.0), (2.5, 3.0))
 
 

@@ -234,7 +234,7 @@ def _examples(options: argparse.Namespace) -> _Examples:
         std = table.x.std(0)
         scaling = (table.x.mean(0), torch.where(std > 0, std, 1.0))
         x, y, labels = table.x, table.y, table.labels
-        columns = TableColumns.of(table.columns, table.x)
+        columns = TableColumns.of(table.columns, table.x, table.label)
     else:
         scaling, columns = None, None
         x, y, labels = _read(options)

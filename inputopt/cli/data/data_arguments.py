@@ -22,6 +22,7 @@ from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.parsing import whole
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
+from inputopt.nets.network_facts import TableColumns
 from inputopt.nets.store import facts_in
 from inputopt.zoo.digits import HELD_OUT, load_digits
 from inputopt.zoo.imagenet import SCALES
@@ -63,10 +64,9 @@ def chosen_data(options: argparse.Namespace, needs_labels: bool = True) -> Data:
     return data
 
 
-def columns_of(model: str) -> tuple[str, ...] | None:
-    """Names of the columns of the table that a network in a file was trained on; None if it was none."""
-    columns = facts_in(model).columns if Path(model).suffix == ".safetensors" else None
-    return None if columns is None else columns.names
+def columns_of(model: str) -> TableColumns | None:
+    """The columns of the table that a network in a file was trained on; None if it was none."""
+    return facts_in(model).columns if Path(model).suffix == ".safetensors" else None
 
 
 def single_image(name: str, label: int | str | None, resize: Size | None = None) -> Data:
@@ -93,7 +93,7 @@ def single_image(name: str, label: int | str | None, resize: Size | None = None)
 
 
 def find_data(
-    name: str, count: int, seed: int = 0, resize: Size | None = None, columns: Sequence[str] | None = None
+    name: str, count: int, seed: int = 0, resize: Size | None = None, columns: TableColumns | None = None
 ) -> Data:
     """Select `count` inputs of a data set, a file or a folder, stratified by class; all if there are fewer.
 

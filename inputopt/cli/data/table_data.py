@@ -14,6 +14,7 @@ from torch import Tensor
 from inputopt.cli.memory_limits import check_memory
 from inputopt.errors import one_of
 from inputopt.files import FileError, reading
+from inputopt.nets.network_facts import TableColumns
 
 
 @dataclass(frozen=True)
@@ -25,26 +26,29 @@ class Table:
         y: class of each row, int64 [B]: the position of its label among the sorted labels; 0 without labels.
         columns: names of the columns of `x`; "1", "2", ... for a table without a header.
         labels: names of the classes; empty for a table without a column of classes.
+        label: name of that column; empty without one.
     """
 
     x: Tensor
     y: Tensor
     columns: tuple[str, ...]
     labels: tuple[str, ...]
+    label: str = ""
 
 
-def read_table(path: str, label: str | None, known: Sequence[str] | None = None) -> Table:
+def read_table(path: str, label: str | None, known: TableColumns | None = None) -> Table:
     """Read a .csv file with or without a header.
 
     Args:
         path: path of the file.
-        label: name of the column of the classes; the last one by default, or what is left of `known`.
-        known: the columns that a network was trained on: they are read in this order, and a table may have no other.
+        label: name of the column of the classes; the last one by default, or that of `known`.
+        known: the columns that a network was trained on: they are read in this order, and a table may have no other
+            beside that of the classes, which it may lack.
 
     Raises:
         FileError: the file is missing, has rows of different lengths, or holds a value that is not a finite number.
-        ValueError: there is no column `label`, a known column is missing or several others are there, or without
-            `known` there are fewer than two classes.
+        ValueError: there is no column `label`, a known column is missing or another is there, or without `known` there
+            are fewer than two classes.
     """
     with reading(path, "a .csv table"), Path(path).open(encoding="utf-8-sig", newline="") as file:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
@@ -79,29 +83,33 @@ def read_table(path: str, label: str | None, known: Sequence[str] | None = None)
     number_of = {name: index for index, name in enumerate(labels)}
     y = torch.tensor([number_of[name] for name in names])
     found = tuple(columns[index] for index in kept)
-    return Table(torch.tensor(x, dtype=torch.float32), y, found, () if place is None else tuple(labels))
+    if place is None:
+        return Table(torch.tensor(x, dtype=torch.float32), y, found, ())
+    return Table(torch.tensor(x, dtype=torch.float32), y, found, tuple(labels), columns[place])
 
 
-def _places(path: str, columns: Sequence[str], known: Sequence[str], named: bool) -> tuple[int | None, list[int]]:
+def _places(path: str, columns: Sequence[str], known: TableColumns, named: bool) -> tuple[int | None, list[int]]:
     """The place of the column of classes, None without one, and the places of the known columns, in their order.
 
     Raises:
-        ValueError: a known column is missing, or there are several others.
+        ValueError: a known column is missing, or there is one that is neither known nor that of the classes.
     """
-    if not named or all(map(_is_number, known)):  # no names to go by: the classes are in a further column, the last
-        if len(columns) not in (len(known), len(known) + 1):
-            raise ValueError(f"{path} has {len(columns)} columns, but the network takes {len(known)}, and a class.")
-        return (len(known) if len(columns) > len(known) else None), list(range(len(known)))
-    missing = next((name for name in known if name not in columns), None)
+    count = len(known.names)
+    if not named or known.label.isdecimal():  # no names to go by: the classes are in a further column, the last
+        if len(columns) not in (count, count + 1):
+            raise ValueError(f"{path} has {len(columns)} columns, but the network takes {count}, and a class.")
+        return (count if len(columns) > count else None), list(range(count))
+    missing = next((name for name in known.names if name not in columns), None)
     if missing is not None:
         raise ValueError(f"{path} has no column {missing!r}, which the network was trained on; add it.")
-    others = [place for place, name in enumerate(columns) if name not in known]
-    if len(others) > 1:
-        listed = " and ".join(repr(columns[place]) for place in others[:2])
+    other = next((name for name in columns if name not in (*known.names, known.label)), None)
+    if other is not None:
         raise ValueError(
-            f"{path} has columns {listed} besides those that the network was trained on; keep one, the class."
+            f"{path} has a column {other!r} that the network was not trained on, and its class is {known.label!r}; "
+            "remove it."
         )
-    return (others[0] if others else None), [columns.index(name) for name in known]
+    place = columns.index(known.label) if known.label in columns else None
+    return place, [columns.index(name) for name in known.names]
 
 
 def _is_number(text: str) -> bool:
