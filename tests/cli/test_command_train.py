@@ -118,11 +118,8 @@ def test_rows_of_a_table_without_classes_are_classified_by_the_names_of_its_colu
     [
         ("evaluate", "weight,height\n3.5,22\n", "new.csv has no column of classes, which evaluate needs; add one."),
         ("classify", "weight,kind\n3.5,cat\n", "new.csv has no column 'height', which the network was trained on"),
-        (
-            "classify",
-            "weight,height,age,kind\n3,22,1,cat\n",
-            "'age' and 'kind' besides those that",
-        ),
+        ("classify", "weight,height,age,kind\n3,22,1,cat\n", "new.csv has a column 'age' that the network was not"),
+        ("classify", "id,weight,height\n7,3.5,22\n", "has a column 'id' that the network was not trained on, and its"),
         ("classify", "weight,height,kind\n3,22,cat\n4,20,fish\n", "of which 'fish' match none of the network's 2"),
         ("classify", "1,2,3,4\n", "new.csv has 4 columns, but the network takes 2, and a class."),
         ("classify", "weight,height\n", "new.csv has a header but no rows."),
