@@ -147,7 +147,15 @@ def test_a_mean_and_std_of_another_range_are_noticed():
 
 @pytest.mark.parametrize(
     ("missing", "rejected", "of", "found"),
-    [(9, 7, 20, True), (0, 7, 20, True), (9, 5, 20, False), (9, 5, 6, False), (4, 9, 20, False), (4, 10, 20, True)],
+    [
+        (9, 7, 20, True),
+        (0, 7, 20, True),
+        (9, 5, 20, False),
+        (9, 2, 6, False),
+        (9, 4, 5, False),
+        (4, 9, 20, False),
+        (4, 10, 20, True),
+    ],
 )
 def test_a_reject_class_is_a_class_without_labels_that_takes_many_adversarial_examples(missing, rejected, of, found):
     others = torch.tensor([each for each in range(10) if each != missing])

@@ -13,8 +13,8 @@ Where a sound network is evaluated without the inputs of one class, up to 0.23 o
 first or last one, and up to 0.49 in another, on five networks of digits.
 """
 
-SUCCESSES = 6
-"""Fewest adversarial examples in the class from which this is concluded."""
+SUCCESSES, REJECTED = 6, 3
+"""Fewest adversarial examples, and fewest of them in the class, from which this is concluded."""
 
 
 def reject_class(evidence: Evidence) -> Indicator | None:
@@ -30,7 +30,11 @@ def reject_class(evidence: Evidence) -> Indicator | None:
     missing = int((~seen).nonzero()[0, 0])
     rejected = reached == missing
     threshold = AT_THE_END if missing in (0, classes - 1) else BETWEEN
-    if int(rejected.sum()) < SUCCESSES or (share := float(rejected.double().mean())) < threshold:
+    if (
+        len(reached) < SUCCESSES
+        or int(rejected.sum()) < REJECTED
+        or (share := float(rejected.double().mean())) < threshold
+    ):
         return None
     return Indicator(
         "reject_class",
