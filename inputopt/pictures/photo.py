@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def check_opaque(what: str, photo: Photo) -> None:
     """
     if not isinstance(photo, (str, Path, Image.Image)):
         return
-    with photo if isinstance(photo, Image.Image) else Image.open(photo) as image:
+    with nullcontext(photo) if isinstance(photo, Image.Image) else Image.open(photo) as image:  # a given one stays open
         if image.has_transparency_data and np.asarray(image.convert("RGBA"))[..., 3].min() < 255:
             raise ValueError(f"{what} has transparent areas; fill them with black, or with white, and save it again.")
 
