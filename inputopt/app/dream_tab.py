@@ -99,13 +99,14 @@ class DreamTab:
         shown = [self.photo, self.status, self.views, self.downloads, self.code]
         chooser = [self.channel, self.page, self.channels, self.more]
         where, chosen = [self.session, self.loaded, self.network], [*shown, self.stop]
-        self.network.input(
+        # change, not input: Gradio sends input twice for one click, and the second answer would undo later entries
+        self.network.change(
             self._network,
             where,
             [*chosen, *chooser, self.layer, self.octaves, self.steps],
             **quick,
         )
-        self.layer.input(self._layer, [self.layer], chooser, **quick)
+        self.layer.change(self._layer, [self.layer], chooser, **quick)
         taken.click(self._example, where, chosen, **quick)
         upload.upload(self._upload, [upload, self.session, self.network], chosen, **quick)
         making = [self.session, *what, self.channel, self.page]

@@ -96,8 +96,9 @@ class FoolTab:
         where = [self.session, self.loaded, self.network]
         chosen = [self.status, self.views, self.downloads, self.code, self.stop]
         components = [*chosen, self.pad, self.example, self.eps, self.target]
-        self.network.input(self._network, [*where, self.norm], components, **quick)
-        self.norm.input(self._norm, [self.network, self.norm], self.eps, **quick)
+        # change, not input: Gradio sends input twice for one click, and the second answer would undo later entries
+        self.network.change(self._network, [*where, self.norm], components, **quick)
+        self.norm.change(self._norm, [self.network, self.norm], self.eps, **quick)
         applicable = [self.norm, self.eps, self.target, self.steps, self.keep_going]
         self.mode.input(self._mode, self.mode, applicable, **quick)
         self.example.click(self._example, where, chosen, **quick)

@@ -88,12 +88,13 @@ class LearnTab:
         state, shown = [self.learner, self.session], [self.example, *self.sliders]
         pictures = [self.learner, self.status, self.drawing, self.charts, self.figures]
         quick: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
-        self.preset.input(self._choose, [self.preset, self.session], [*settings, *pictures, *shown], **quick)
+        # change, not input: Gradio sends input twice for one click, and the second answer would undo later entries
+        self.preset.change(self._choose, [self.preset, self.session], [*settings, *pictures, *shown], **quick)
         reset.click(self._build, [*settings, self.session], [*pictures, *shown], **quick)
         one.click(self._one, [*state, *shown], pictures, **quick)
         run.click(self._run, [self.session, self.learner, self.steps, *shown], [*pictures, self.stop], **quick)
         move.click(self._move, [self.learner, *shown], [self.status, self.drawing, *self.sliders], **quick)
-        self.example.input(self._example, [self.learner, self.example], [self.drawing, *self.sliders], **quick)
+        self.example.change(self._example, [self.learner, self.example], [self.drawing, *self.sliders], **quick)
         for slider in self.sliders:
             slider.input(self._drawn, [self.learner, *shown], self.drawing, trigger_mode="always_last", **quick)
 

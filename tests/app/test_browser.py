@@ -112,6 +112,28 @@ COVERED = """() => {
 """Pairs of an edge's label and another label or caption that cover each other by more than a pixel."""
 
 
+@pytest.mark.parametrize(
+    ("tab", "choices"),
+    [
+        ("Learn", {"Network and training examples": "Own network: XOR", "Training example shown": "1, 0 → 1"}),
+        ("Fool", {"Network to fool": "digits-mlp", "Norm": "l2: Euclidean length of the change"}),
+        ("Dream", {"Layer": "blocks.4"}),
+    ],
+)
+def test_a_choice_is_sent_once(open_page, tab, choices):
+    """A second answer would undo what was typed since the first; Gradio sends a dropdown's input event twice."""
+    page, sent = open_page(), []
+    page.get_by_role("tab", name=tab).click()
+    page.on("request", lambda request: sent.append(request) if "/queue/join" in request.url else None)
+    for label, option in choices.items():
+        sent.clear()
+        page.get_by_role("combobox", name=label, exact=True).click()
+        with page.expect_response(re.compile("queue/join")):
+            page.get_by_role("option", name=option, exact=True).click()
+        page.wait_for_timeout(500)
+        assert len(sent) == 1, label
+
+
 # ------------------------------------------------------------------------------------------------------------ Fool
 def fool(page):
     page.get_by_role("tab", name="Fool").click()
