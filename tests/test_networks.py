@@ -93,6 +93,7 @@ def test_square_needs_no_derivative(name):
 @tried_on(no_derivative=True)
 def test_an_evaluation_runs_what_needs_no_derivative_and_says_so(name, monkeypatch):
     monkeypatch.setitem(protocols.BLACK_BOX, "quick", 30)
+    monkeypatch.setitem(protocols.DECISIONS, "quick", 30)
     this = case(name)
     model = this.network.made()
     with untouched(model, this.x, this.y):

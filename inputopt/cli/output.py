@@ -19,7 +19,7 @@ from inputopt.files import FileError, check_writable, noted_files, overwritten_f
 from inputopt.training.train import Progress
 
 SOME = 4
-"""Number of overwritten files that are named."""
+"""Number of overwritten files, or of inputs, that are named."""
 
 _bars_off: ContextVar[bool] = ContextVar("bars_off", default=False)
 
@@ -60,20 +60,21 @@ def finish(
         path = Path(options.out) / f"{options.command}.json"
         write_text(path, json.dumps(plain, indent=2) + "\n")
         written.append(path)
-    replaced = ""
+    replaced = overwrote = ""
     if options.out is not None and not keep_earlier:
         replaced = str(replace_earlier(options.command, Path(options.out), noted_files()))
     if not replaced and (over := [path.name for path in overwritten_files() if path.name != RECORD]):
-        more = f" and {len(over) - SOME} more" if len(over) > SOME else ""
-        replaced = f"overwrote earlier files: {', '.join(over[:SOME])}{more}"
+        overwrote = f"overwrote earlier files: {some_of(over)}"
     if options.json:
+        if overwrote and not options.quiet:
+            print(overwrote, file=sys.stderr)
         print(json.dumps(plain | {"files": [str(path) for path in written]}, indent=2))
         return
     print(text)
     if not options.quiet:
         wrote(*written)
-        if replaced:
-            print(replaced)
+        if replaced or overwrote:
+            print(replaced or overwrote)
 
 
 @contextmanager
@@ -140,6 +141,16 @@ def writable(folder: str | Path, *files: str | Path) -> Path:
     for name in files:
         check_writable(Path(folder) / name, remedy)
     return Path(folder)
+
+
+def some_of(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are.
+
+    >>> some_of(["a", "b", "c", "d", "e", "f"])
+    'a, b, c, d and 2 more'
+    """
+    more = f" and {len(names) - SOME} more" if len(names) > SOME else ""
+    return f"{', '.join(names[:SOME])}{more}"
 
 
 def wrote(*paths: Path) -> None:

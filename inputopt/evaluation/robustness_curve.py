@@ -200,6 +200,7 @@ def robustness_curve(
     ids: Any = None,
     *,
     target: Any = None,
+    start: Inputs | None = None,
     adapt: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> RobustnessCurve:
@@ -217,6 +218,7 @@ def robustness_curve(
         seed: seed of all random numbers.
         ids: keys of each input's random numbers; the positions if not given.
         target: target classes, as for the attacks; accuracy is then the share that is not classified as the target.
+        start: starting points [B, ...] of each attack, such as images of the target class; the inputs if not given.
         adapt: whether to run each attack along repaired gradients too, if any repair leads further than the network's
             own gradient; the results are named "..., repaired gradients". Untargeted only.
         progress: called with each attack's name before it runs.
@@ -243,7 +245,7 @@ def robustness_curve(
     for name, attack in chosen.items():
         if progress is not None:
             progress(name)
-        runs: dict[str, Callable[[], Result | None]] = {name: partial(attack, net, x, y, target, seed=seed, ids=ids)}
+        runs: dict[str, Callable[[], Result | None]] = {name: partial(attack, net, x, y, target, seed, ids, start)}
         if adapt:
             runs[REPAIRED.format(name)] = partial(along_repaired_gradients, attack, net, x, y, seed, ids)
         found = {key: _timed(run, adapt) for key, run in runs.items()}

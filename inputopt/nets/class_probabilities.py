@@ -25,3 +25,9 @@ def log_probabilities(outputs: Tensor) -> Tensor:
 def logarithms(probabilities: Tensor) -> Tensor:
     """Logarithms of probabilities [B, n], finite also where they are 0."""
     return probabilities.clamp_min(torch.finfo(probabilities.dtype).tiny).log()
+
+
+def only_class(outputs: Tensor) -> bool:
+    """Whether outputs [n] of one input only say its class: one is 1, and all others are -1, or all are 0."""
+    others = outputs[outputs != 1]
+    return len(others) == len(outputs) - 1 > 0 and any(bool((others == value).all()) for value in (-1, 0))

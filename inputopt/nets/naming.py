@@ -29,8 +29,8 @@ def name_of(net: Any) -> str | None:
 
 
 def kind_of(model: Any) -> str:
-    """Return the name of a module's class, or of a function; the class of any other callable."""
-    named = model if isinstance(model, types.FunctionType) else type(model)
+    """Return the name of a module's class, or of a function or method; the class of any other callable."""
+    named = model if isinstance(model, (types.FunctionType, types.MethodType)) else type(model)
     return str(named.__qualname__)
 
 

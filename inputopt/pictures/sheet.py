@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from inputopt import checks
 from inputopt.files import blank_figure
 from inputopt.nets.class_names import name_of_class
-from inputopt.nets.class_probabilities import probabilities
+from inputopt.nets.class_probabilities import only_class, probabilities
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.pictures.picture import Bounds, ends
@@ -77,12 +77,6 @@ def prediction_text(logits: Tensor, names: Sequence[str] | None = None) -> str:
     if only_class(logits):
         return textwrap.fill(name, CAPTION)
     return textwrap.fill(f"{name} at {100 * float(probability):.1f} %", CAPTION)
-
-
-def only_class(logits: Tensor) -> bool:
-    """Whether the outputs [n] of one input only say its class: one is 1, and all others are -1, or all are 0."""
-    others = logits[logits != 1]
-    return len(others) == len(logits) - 1 > 0 and any(bool((others == value).all()) for value in (-1, 0))
 
 
 def grid_shape(count: int, columns: int) -> tuple[int, int]:

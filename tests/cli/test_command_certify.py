@@ -1,6 +1,7 @@
 """`inputopt certify`: the same numbers as the library, and one sentence for what does not go together."""
 
 import json
+import re
 
 import pytest
 
@@ -21,6 +22,21 @@ def test_it_writes_a_row_for_each_input(tmp_path, monkeypatch, capsys):
     assert [row["method"] for row in written["inputs"]] == list(found.method)
     assert written["certified_accuracy"] == found.accuracy
     assert written["proven_by"]["none"] == 20 - int(found.certified.sum())
+    wrong = net(data.inputs(net)).argmax(1) != data.y
+    assert [row["misclassified"] for row in written["inputs"]] == wrong.tolist()
+
+
+def test_inputs_that_are_not_proven_or_misclassified_are_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["certify", "digits-mlp", "digits", "--eps", "0.05", "--count", "40", "--budget", "0"]) == 0
+    said = capsys.readouterr().out
+    rows = json.loads((tmp_path / "out" / "certificate.json").read_text())["inputs"]
+    wrong = [row["name"] for row in rows if row["misclassified"]]
+    unproven = [row["name"] for row in rows if not row["certified"] and not row["misclassified"]]
+    assert len(wrong) <= 4 < len(unproven)
+    assert f"\nmisclassified: {', '.join(wrong)}\n" in said
+    assert f"\nnot proven: {', '.join(unproven[:4])} and {len(unproven) - 4} more\n" in said
+    assert re.search(rf"misclassified +{len(wrong)}\n", said)
 
 
 def test_a_smoothed_classifier_is_certified_in_l2(tmp_path, monkeypatch, capsys):

@@ -1,6 +1,7 @@
 """`inputopt classify`, the classes of `inputopt models`, and attacks that go on until the network is confident."""
 
 import json
+import re
 
 import pytest
 import torch
@@ -81,6 +82,29 @@ def test_models_lists_the_classes_of_a_network(capsys):
 def test_wrong_lines_are_refused_in_a_sentence(line, said, capsys):
     assert main(line.split()) == 2
     assert said in capsys.readouterr().err
+
+
+SERVICE = """
+import inputopt
+
+net = inputopt.load("digits-mlp")
+
+
+def service():
+    return inputopt.attacks.Decisions(lambda x: net(x).argmax(1), 10)
+"""
+
+
+def test_a_network_that_returns_only_classes_has_no_probabilities(capsys, tmp_path, monkeypatch):
+    (tmp_path / "deciding.py").write_text(SERVICE, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    (found,) = values_of(capsys, "classify deciding:service seven.png")["predictions"]
+    assert found["classes"] == [{"class": 7, "name": "7", "probability": None}]
+    assert main(["classify", "deciding:service", "digits", "--count", "3"]) == 0
+    assert re.search(r"^0/\d+ +0 +0$", capsys.readouterr().out, re.MULTILINE)
+    line = "attack deciding:service seven.png --label 7 --attack square --confidence 0.5"
+    assert main(line.split()) == 2
+    assert "the network returns only classes" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("target", [None, 3])

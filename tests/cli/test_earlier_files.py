@@ -40,6 +40,12 @@ def test_files_of_another_run_that_are_overwritten_are_named(tmp_path, monkeypat
     assert "overwrote" not in capsys.readouterr().out
     assert main([*line, "--seed", "2"]) == 0
     assert "overwrote earlier files: visualize-3.png\n" in capsys.readouterr().out
+    assert main([*line, "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["files"] == ["o/visualize-3.png"]
+    assert "overwrote earlier files: visualize-3.png\n" in told.err
+    assert main([*line, "--json", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
     Path("o/dream.png").write_bytes(b"of another program")
     assert main(["dream", "digits-cnn", "--steps", "2", "--out", "o"]) == 0
     assert "overwrote earlier files: dream.png\n" in capsys.readouterr().out

@@ -215,6 +215,8 @@ def test_a_mask_is_scaled_with_the_photo(tmp_path, capsys):
     Image.fromarray(mask).save("mask.png")
     line = "dream digits-cnn photo.png --resize 28 --mask mask.png --steps 3 --out o"
     assert main(line.split()) == 0
+    said = capsys.readouterr().out
+    assert all(f"wrote o/{name}.png\n" in said for name in ("dream", "photo-resized", "mask-resized"))
     before, after = (inputopt.read_photo(f"o/{name}.png") for name in ("photo-resized", "dream"))
     assert inputopt.read_photo("o/mask-resized.png").shape == (1, 28, 28)
     changed = (before - after).abs().amax((0, 1))
@@ -241,7 +243,7 @@ def test_a_mask_that_does_not_fit_or_is_transparent_is_refused(tmp_path, capsys)
     layer[24:] = 255  # transparent above, white below
     Image.fromarray(layer).save("layer.png")
     for mask, words in (
-        ("narrow.png --resize 28", "The mask must be as large as the photo, 48 x 60, not 48 x 30."),
+        ("narrow.png --resize 28", "The mask must be as large as the photo before --resize, 48 x 60, not 48 x 30."),
         ("layer.png --resize 28", "The mask has transparent areas; fill them with black"),
     ):
         assert main(f"dream digits-cnn photo.png --steps 1 --mask {mask}".split()) == 2

@@ -16,6 +16,7 @@ X, Y = digits().held_x[::42], digits().held_y[::42]  # 24 digits of all classes
 def short(monkeypatch):
     """A gradient-free search of a few steps: what is tested here are the indicators."""
     monkeypatch.setitem(protocols.BLACK_BOX, "quick", 30)
+    monkeypatch.setitem(protocols.DECISIONS, "quick", 30)
 
 
 def reported(net, x=X, y=Y):

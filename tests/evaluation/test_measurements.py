@@ -17,6 +17,7 @@ X, Y = digits().held_x[::50], digits().held_y[::50]
 @pytest.fixture
 def short(monkeypatch):
     monkeypatch.setitem(protocols.BLACK_BOX, "standard", 40)
+    monkeypatch.setitem(protocols.DECISIONS, "standard", 40)
     monkeypatch.setitem(protocols.APGD_STEPS, "standard", 10)
 
 

@@ -272,6 +272,9 @@ def test_the_curve_of_a_network_that_returns_only_classes_is_by_hop_skip_jump(tm
 
     report = inputopt.evaluate(classes_only, x, y, "l2", 0.3, "quick")
     text = written(report, tmp_path / "r.html", classes_only, x).all_text()
+    becomes = re.findall(r"(\S+) (\S+) → becomes", text)
+    assert becomes
+    assert all("%" not in before for each in becomes for before in each), "classes without a probability"
     assert "Minimal distances of all 9 inputs by HopSkipJump with 1,000 queries each" in text
     found = nearest_distances.measured(report, inputopt.Frozen(classes_only), x, 9)
     exact = inputopt.attacks.MinimalNorm("l2", queries=300)(net, x, y).distance

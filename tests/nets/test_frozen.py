@@ -461,3 +461,11 @@ def test_weights_that_are_not_finite(place, bad):
 def test_outputs_that_are_not_logits(model, kind, words):
     with pytest.raises(kind, match=words):
         inputopt.Frozen(model)(X)
+
+
+def test_a_model_that_is_a_method_is_called_by_its_name():
+    class Service:
+        def scores(self, x):
+            return x
+
+    assert inputopt.Frozen(Service().scores).kind.endswith("Service.scores")

@@ -52,8 +52,8 @@ PRECISION = {"l2": 1.5, "linf": 2.0}
 """The bisection ends at the distance times d to the power of minus this, for d elements, as published."""
 
 NO_START = (
-    "For {} of {} examples no random image is of the target class, so they are not searched; give start=, an image of "
-    "the target class for each, [B, ...]."
+    "For {} of {} examples no random image is of the target class, so they are not searched; give images of the "
+    "target class as start."
 )
 
 STARTING, ESTIMATING = 1, 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from inputopt.attacks.regions import ball_region
 from inputopt.attacks.run import AttackRun
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import frozen
-from inputopt.search.inputs import Inputs, float_tensor
+from inputopt.search.inputs import InputoptWarning, Inputs, float_tensor
 from inputopt.search.loop import Watch
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.objectives.logits import margin
@@ -23,6 +24,8 @@ from inputopt.search.problem import Problem
 from inputopt.search.query_counter import QueryCounter
 from inputopt.search.result import Result, best_of, failures_at_infinity, nearer
 from inputopt.search.steps.bisection import BisectionStep
+
+UNUSED = "{} of {} starting points are not {}, so the search begins elsewhere for them."
 
 
 @dataclass(frozen=True)
@@ -89,7 +92,11 @@ def at_the_start(run: AttackRun) -> Result:
     step = BisectionStep(run.norm)
     found = run.search_nearest(margin, step, run.problem.x0, 0)
     if run.start is not None:
-        found = best_of(found, run.search_nearest(margin, step, run.start, 0), nearer)
+        started = run.search_nearest(margin, step, run.start, 0)
+        if failed := int((~started.success).sum()):
+            what = "misclassified" if run.problem.target is None else "classified as the target"
+            warnings.warn(UNUSED.format(failed, len(started.x), what), InputoptWarning, stacklevel=2)
+        found = best_of(found, started, nearer)
     return failures_at_infinity(found)
 
 

@@ -25,7 +25,7 @@ from inputopt.evaluation.glossary import explain_attack
 from inputopt.evaluation.report_text import eps_text
 from inputopt.files import reading
 from inputopt.nets.class_names import indices_of
-from inputopt.nets.class_probabilities import log_probabilities
+from inputopt.nets.class_probabilities import log_probabilities, only_class
 from inputopt.pictures.photo import check_opaque
 from inputopt.pictures.picture import read_photo
 from inputopt.search.goals import Goal, confident_adversarial
@@ -100,6 +100,8 @@ def run_attack(options: argparse.Namespace) -> int:
     attack = kind(**{**settings, "eps": distance(options, net.unit)}, levels=levels_of(options, net, x))
     with torch.no_grad():
         clean = net(x)
+    if options.confidence is not None and only_class(clean[0]):
+        raise ValueError("--confidence is a probability, and the network returns only classes; omit it.")
     known = clean.argmax(1) == y
     goal = None if options.confidence is None else confident_adversarial(options.confidence, log_probabilities)
     already = _met(goal, clean, x, y, target)

@@ -18,7 +18,7 @@ from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.norm_argument import add_norm
-from inputopt.cli.output import finish, stderr_bar, table, writable
+from inputopt.cli.output import finish, some_of, stderr_bar, table, writable
 from inputopt.cli.parsing import number, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import write_text
@@ -30,7 +30,7 @@ FILE = "certificate.json"
 FEW, SECONDS = 4, 5.0
 """Inputs that are certified at first between two updates of the progress, twice as many if they take less time."""
 
-STAGES = ("interval", "crown", "alpha-crown", "branch and bound", "none")
+STAGES = ("interval", "crown", "alpha-crown", "branch and bound")
 """What proves an input, the cheapest first."""
 
 
@@ -85,17 +85,22 @@ Found = tuple[list[dict[str, Any]], str, dict[str, Any]]
 
 def _bounds(options: argparse.Namespace, net: Frozen, data: Data, x: Tensor, eps: float) -> Found:
     found = _certified(options, net, x, data.y, eps)
+    with torch.no_grad():
+        wrong = torch.cat([net(part).argmax(1).cpu() for part in torch.split(x, 64)]) != data.y
     counts = Counter(found.method)
-    shown = [name for name in STAGES if counts[name]]
-    text = table(
-        ["proven by", "inputs"], [["not proven" if name == "none" else name, str(counts[name])] for name in shown]
+    others = {"misclassified": wrong, "not proven": ~found.certified & ~wrong}
+    named = {what: data.names_at(rows) for what, rows in others.items() if bool(rows.any())}
+    cells = [[name, str(counts[name])] for name in STAGES if counts[name]]
+    cells += [[what, str(len(names))] for what, names in named.items()]
+    text = "\n\n".join(
+        [table(["proven by", "inputs"], cells), *(f"{what}: {some_of(names)}" for what, names in named.items())]
     )
     share = with_interval(found.accuracy, found.interval)
     text += f"\n\n{share} certified in {options.norm} {eps:g}: a lower bound of the robust accuracy"
-    columns = zip(data.names, found.certified.tolist(), found.lower.tolist(), found.method, strict=True)
+    columns = zip(data.names, found.certified.tolist(), found.lower.tolist(), found.method, wrong.tolist(), strict=True)
     rows = [
-        {"name": str(name), "certified": proven, "lower": lower, "method": method}
-        for name, proven, lower, method in columns
+        {"name": str(name), "certified": proven, "lower": lower, "method": method, "misclassified": off}
+        for name, proven, lower, method, off in columns
     ]
     values = {"certified_accuracy": found.accuracy, "certified_interval": found.interval}
     return rows, text, {**values, "proven_by": dict(counts), "budget": options.budget}

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from inputopt.cli.class_ranking import classes_text, ranked, training_size_hint
+from inputopt.cli.class_ranking import classes_text, probability_text, ranked, training_size_hint
 from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, find_network
@@ -52,7 +52,7 @@ def run_classify(options: argparse.Namespace) -> int:
 
 
 def _single(row: list[dict[str, Any]]) -> str:
-    cells = [[each["name"], str(each["class"]), f"{each['probability']:.3f}"] for each in row]
+    cells = [[each["name"], str(each["class"]), probability_text(each)] for each in row]
     return table(["class", "number", "probability"], cells)
 
 

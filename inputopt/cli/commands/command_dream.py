@@ -6,7 +6,15 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from inputopt.cli.data.photo_resize import RESIZED, RESIZED_MASK, check_resize, naming_resize, scaled_mask, used_mask
+from inputopt.cli.data.photo_resize import (
+    RESIZED,
+    RESIZED_MASK,
+    check_resize,
+    naming_resize,
+    scaled_files,
+    scaled_mask,
+    used_mask,
+)
 from inputopt.cli.live_preview import Watching, add_watch, save_interrupted, unfinished
 from inputopt.cli.model_arguments import find_network
 from inputopt.cli.output import finish, provisional, writable
@@ -99,5 +107,5 @@ def run_dream(options: argparse.Namespace) -> int:
         path = out / "dream-steps.png"
         save_figure(sheet([journey], net, title), path)
         written.append(path)
-    finish(options, title, {"layers": layers, **settings}, written)
+    finish(options, title, {"layers": layers, **settings}, [*written, *scaled_files(options)])
     return 0

@@ -9,15 +9,17 @@ from textwrap import fill
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from inputopt import attacks
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.cli.commands.command_evaluate import add_levels, levels_of, save_pairs
-from inputopt.cli.data.data_arguments import add_data, chosen_data
+from inputopt.cli.data.data_arguments import add_data, chosen_data, single_image
 from inputopt.cli.data.png_rounding import rounding_note
+from inputopt.cli.data.selected_data import Data
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.norm_argument import add_norm
-from inputopt.cli.output import attack_bar, finish, table, writable
+from inputopt.cli.output import attack_bar, finish, some_of, table, writable
 from inputopt.cli.parsing import choice, class_or_name, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.remedies.repaired_distances import REPAIRED
@@ -25,6 +27,7 @@ from inputopt.evaluation.report_text import levels_text
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
 from inputopt.nets.class_names import indices_of
+from inputopt.nets.frozen import Frozen
 from inputopt.search.norms import NORMS
 from inputopt.search.result import Result, best_of, nearer
 
@@ -34,8 +37,9 @@ del ATTACKS["epsilonbisection"]  # needs another attack as an argument
 
 
 EXPLAINED = (
-    "median: median distance, in which inputs that were not fooled are infinitely far (inf); area: that under the "
-    "curve of accuracy against distance, up to the largest distance found; failed: inputs that were not fooled"
+    "median: median distance, in which inputs that are misclassified as they are have distance 0 and those that were "
+    "not fooled are infinitely far (inf); area: that under the curve of accuracy against "
+    "distance, up to the largest distance found; failed: inputs that were not fooled"
 )
 FILES = ("nearest.json", "curve.png", "nearest.png")
 
@@ -60,6 +64,10 @@ def add_commands(commands: Any) -> None:
     command.add_argument("--steps", type=whole(), help="number of steps of the other attacks (that of each attack)")
     command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
     command.add_argument(
+        "--start",
+        help="an image that every search starts at, such as one of the target class; scaled by --resize (the inputs)",
+    )
+    command.add_argument(
         "--adapt",
         action="store_true",
         help="run each attack along repaired gradients too, where the network's own mislead, as evaluate does (off)",
@@ -74,6 +82,7 @@ def run_nearest(options: argparse.Namespace) -> int:
     _attacks(options, None)  # check the settings before anything is read
     out = writable(options.out, *FILES)
     data = chosen_data(options, needs_labels=False)
+    start = None if options.start is None else single_image(options.start, None, data.resize)
     writable(out, "nearest/result.json", *(f"nearest/{name}.png" for name in data.names), *data.clean_files())
     net = find_network(options)
     data, x = data.read(net)
@@ -92,6 +101,7 @@ def run_nearest(options: argparse.Namespace) -> int:
             chosen,
             options.seed,
             target=target,
+            start=None if start is None else _starts(start, net, x),
             adapt=options.adapt,
             progress=progress,
         )
@@ -108,11 +118,28 @@ def run_nearest(options: argparse.Namespace) -> int:
     written = save_pairs(net, x, best.x, best.success & known, title, out / "nearest.png")
     searched = levels_text({"levels": levels}) or "inputs of any values"
     text = f"{data.described()}\n\n{table(*curve_table(curve))}\n\nsearched among {searched}\n{EXPLAINED}"
+    if (already := curve.lowest == 0).any():
+        text += f"\nat distance 0, as they are: {some_of(data.names_at(already))}"
     if target is not None:
         text += f"\ntarget {options.target}: accuracy is the share of inputs that are not classified as the target"
     text += rounding_note(net, best.x, data.y, best.success & known, levels, target)
     finish(options, text, plain, [*written, out / "curve.png", out / "nearest.json", out / "nearest", *clean])
     return 0
+
+
+def _starts(start: Data, net: Frozen, x: Tensor) -> Tensor:
+    """The starting image for each input x [B, ...].
+
+    Raises:
+        FileError, ValueError: it cannot be read, or has another shape than the inputs.
+    """
+    image = start.read(net)[1]
+    if image.shape[1:] != x.shape[1:]:
+        raise ValueError(
+            f"--start {start.name} is an image of shape {list(image.shape[1:])}, and the inputs have shape "
+            f"{list(x.shape[1:])}; give an image of their size, or --resize for both."
+        )
+    return image.expand_as(x)
 
 
 def _of_first_attack(curve: RobustnessCurve, name: str) -> Result:

@@ -57,6 +57,14 @@ def used_mask(options: argparse.Namespace) -> str | None:
     return str(Path(options.out) / RESIZED_MASK)
 
 
+def scaled_files(options: argparse.Namespace) -> list[Path]:
+    """The files of the scaled photo and mask; none without --resize."""
+    if options.resize is None:
+        return []
+    mask = used_mask(options)
+    return [_path(options), *([] if mask is None else [Path(mask)])]
+
+
 def scaled_mask(options: argparse.Namespace) -> None:
     """Write the mask, if there is one, as --resize scales and crops it with the photo.
 
@@ -69,7 +77,7 @@ def scaled_mask(options: argparse.Namespace) -> None:
         sizes = [read_photo(each).shape[1:] for each in (options.mask, options.photo)]
         if sizes[0] != sizes[1]:
             mask, photo = (f"{height} x {width}" for height, width in sizes)
-            raise ValueError(f"The mask must be as large as the photo, {photo}, not {mask}.")
+            raise ValueError(f"The mask must be as large as the photo before --resize, {photo}, not {mask}.")
         image = to_image(read_photo(options.mask, 1, resize=options.resize))
         with replacing(Path(path)) as temporary:
             image.save(temporary)

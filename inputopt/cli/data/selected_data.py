@@ -151,6 +151,10 @@ class Data:
         names = tuple(name for name, keep in zip(self.names, kept.tolist(), strict=True) if keep)
         return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept], names=names, excluded=label)
 
+    def names_at(self, rows: Tensor) -> list[str]:
+        """Names of the inputs at the rows that are true in bool [B]."""
+        return [name for name, chosen in zip(self.names, rows.tolist(), strict=True) if chosen]
+
     def counts(self) -> dict[int, int]:
         """Number of inputs of each class."""
         return dict(sorted(Counter(self.y.tolist()).items()))

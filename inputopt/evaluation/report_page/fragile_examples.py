@@ -10,7 +10,7 @@ from torch import Tensor
 
 from inputopt.evaluation.report_page.nearest_distances import NearestDistances
 from inputopt.images import Bounds, are_images, ends, thumbnail
-from inputopt.nets.class_probabilities import probabilities
+from inputopt.nets.class_probabilities import only_class, probabilities
 from inputopt.nets.frozen import Frozen
 
 CHANGES = 6
@@ -19,10 +19,10 @@ CHANGES = 6
 
 @dataclass(frozen=True)
 class Judged:
-    """The class that the network predicts, and its probability."""
+    """The class that the network predicts, and its probability; None for a network that returns only classes."""
 
     name: str
-    probability: float
+    probability: float | None
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,11 @@ def fragile_examples(
 
 @torch.no_grad()
 def _judged(net: Frozen, x: Tensor, name_of: Callable[[int], str]) -> list[Judged]:
-    best = probabilities(net(x)).max(1)
+    outputs = net(x)
+    best = probabilities(outputs).max(1)
     return [
-        Judged(name_of(kind), chance) for kind, chance in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        Judged(name_of(predicted), None if only_class(row) else probability)
+        for row, predicted, probability in zip(outputs, best.indices.tolist(), best.values.tolist(), strict=True)
     ]
 
 
