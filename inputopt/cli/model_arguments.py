@@ -73,7 +73,9 @@ def find_network(options: argparse.Namespace) -> Frozen:
     if options.device is not None:
         made = on_device(options, made)
     with using(f"{options.model} cannot be used"):
-        return Frozen(made, **settings)
+        net = Frozen(made, **settings)
+    net.name = net.name or options.model  # a function has no name that is remembered
+    return net
 
 
 def on_device(options: argparse.Namespace, model: Found) -> Found:

@@ -35,6 +35,7 @@ def hard_labels(evidence: Evidence) -> Indicator | None:
         values,
         f"The model's outputs have only {values} different values, like labels or votes: attacks by scores do not see "
         "how near an input is to the boundary, a search by classes alone is weaker, and the figure is too high.",
-        "Return the scores that the labels are computed from.",
+        "Return the scores that the labels are computed from; where a service returns none, the preset thorough "
+        "searches with 10,000 queries per input.",
         VALUES,
     )
