@@ -211,7 +211,8 @@ def _list(values: tuple[float, ...]) -> str:
 
 
 def _state(learner: Learner) -> str:
-    return f"After {learner.index:,} updates: error {learner.errors[-1]:.6f}, cost {learner.costs[-1]:.6f}."
+    updates = "1 update" if learner.index == 1 else f"{learner.index:,} updates"
+    return f"After {updates}: error {learner.errors[-1]:.6f}, cost {learner.costs[-1]:.6f}."
 
 
 def _drawing(learner: Learner, example: int, inputs: tuple[float, ...]) -> str:

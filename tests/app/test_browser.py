@@ -28,7 +28,7 @@ def test_learn_trains_step_by_step_and_in_a_run(open_page):
     page = open_page()
     says(page, "#learn-status", "After 0 updates: error 0.772491")
     page.click("#learn-one")
-    says(page, "#learn-status", "After 1 updates: error")
+    says(page, "#learn-status", "After 1 update: error")
     says(page, "#learn-figures", r"second weight 1\[0,0\]\s*0.3589\s*0.3589\s*agrees")
     page.get_by_label("Steps to run").fill("4999")
     page.click("#learn-run")
