@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inputopt import checks
-from inputopt.nets.frozen import Frozen
+from inputopt.nets.frozen import Frozen, frozen
 from inputopt.nets.layers import WHOLE
+from inputopt.nets.randomness import generator_states, restore_generators
+from inputopt.search.inputs import float_tensor
 
 Decide = Callable[[Tensor], Any]
 """Inputs, a tensor [B, ...] -> predicted classes, integers [B]: a tensor, an array or a list."""
@@ -73,17 +75,24 @@ def scores_of(model: Any, x: Any, y: Any) -> Any:
     """
     if isinstance(model, (Frozen, Decisions)) or not isinstance(x, (Tensor, np.ndarray)) or not len(x):
         return model
-    decide = _evaluating(model) if isinstance(model, nn.Module) else model
-    predicted = decide(checks.as_tensor(x[:1]).detach().clone())
-    if isinstance(predicted, (np.ndarray, list, tuple)):
-        predicted = torch.as_tensor(predicted)
-    if not isinstance(predicted, Tensor) or predicted.is_floating_point() or predicted.shape != (1,):
+    decide, predicted = _first_answer(model, x)
+    if predicted is None or predicted.is_floating_point() or predicted.shape != (1,):
         return model
     largest = int(predicted.max()) if y is None else max(int(predicted.max()), int(checks.as_tensor(y).max()))
     return Decisions(decide, max(MANY, largest + 1))
 
 
-def _evaluating(model: nn.Module) -> Decide:
-    """The module's outputs [B, ...] as they are, by a copy in evaluation mode."""
-    runner = Frozen(model).runner
-    return lambda x: runner(x, (WHOLE,)).outputs
+def _first_answer(model: Any, x: Any) -> tuple[Decide, Tensor | None]:
+    """The function or, of a module, a copy in evaluation mode, and what it returns for the first input as it is.
+
+    None if that is no tensor, array or list of numbers, or if the model fails: the attack then says why.
+    """
+    net = frozen(model)
+    decide = (lambda x: net.runner(x, (WHOLE,)).outputs) if isinstance(model, nn.Module) else model
+    states = generator_states()
+    try:
+        return decide, torch.as_tensor(decide(float_tensor("x", x[:1], net).clone()))
+    except Exception:
+        return decide, None
+    finally:
+        restore_generators(states)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 from inputopt import checks
 from inputopt.bounds.ball import Ball, ball_of
+from inputopt.bounds.fixed_logits import check_fixed_logits
 from inputopt.bounds.network_graph import Graph
 from inputopt.bounds.rounding import MEASURED
 from inputopt.bounds.stages import Margins, Work, branches_stage, linear_stage, slopes_stage, start
@@ -19,6 +21,7 @@ from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.eps_range import check_eps, eps_or_default
 from inputopt.search.inputs import check_problem
+from inputopt.search.keyed_random import uniform
 from inputopt.search.norms import NORMS as ALL_NORMS
 from inputopt.search.norms import NormName, find_norm
 from inputopt.summaries import Summarised, Summary
@@ -26,6 +29,9 @@ from inputopt.wilson_interval import Interval, wilson, with_interval
 
 NORMS = ("linf", "l2", "l1")
 """Norms in which balls are convex, so that linear bounds have exact minima on them."""
+
+POINTS = 2
+"""Random points of each ball's box at which the network's rounding is measured, beside the centre and both ends."""
 
 EXAMPLES = 64
 """Examples that go through the linear stages together; results do not depend on it."""
@@ -118,11 +124,7 @@ def certify(
     budget = checks.whole("budget", budget, least=0)
     net = frozen(model)
     problem, traits = check_problem(net, x, y)
-    if traits.stochastic or traits.batch_dependent:
-        raise ValueError(
-            "This network's logits vary between calls or with the batch, so bounds cannot be computed; use "
-            "certify_smoothed, or make it deterministic."
-        )
+    check_fixed_logits(traits)
     radius = radii(eps_or_default(eps, norm, net.unit), problem.x0)
     check_eps(radius, find_norm(norm), net, problem.x0)
     ball = ball_of(net, problem.x0, norm, radius)
@@ -147,9 +149,23 @@ def radii(eps: Any, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def work_of(net: Frozen, graph: Graph, ball: Ball, x: Tensor, label: Tensor) -> Work:
-    """The work on a batch; the network's own rounding is measured at the clean inputs."""
-    difference = torch.cat([(net(part) - graph(part.double())).abs().amax(1) for part in torch.split(x, EXAMPLES)])
-    return Work(graph, graph.to(torch.float32), ball, label, MEASURED * difference.double())
+    """The work on a batch; the network's own rounding is measured at the clean inputs and at points of their boxes."""
+    difference = torch.zeros(len(x), dtype=torch.float64, device=x.device)
+    for points in (x, *_points(ball, x)):
+        parts = [(net(part) - graph(part.double())).abs().amax(1) for part in torch.split(points, EXAMPLES)]
+        difference = torch.maximum(difference, torch.cat(parts).double())
+    return Work(graph, graph.to(torch.float32), ball, label, MEASURED * difference)
+
+
+def _points(ball: Ball, x: Tensor) -> Iterator[Tensor]:
+    """Points of each ball's box in the dtype of x, [B, ...]: both ends, and keyed uniform draws, for any batch alike.
+
+    An image that is black has no rounding errors itself, while those of its neighbours are of the usual size.
+    """
+    keys, width = torch.zeros(len(x), dtype=torch.int64, device=x.device), ball.high - ball.low
+    yield from (ball.low.to(x.dtype), ball.high.to(x.dtype))
+    for draw in range(POINTS):
+        yield (ball.low + uniform(x.shape[1:], 0, keys, draw).to(width) * width).to(x.dtype)
 
 
 @torch.no_grad()

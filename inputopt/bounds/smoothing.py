@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.bounds.fixed_logits import check_fixed_logits
 from inputopt.nets.default_modes import default_modes
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.search.inputs import check_problem
@@ -115,7 +116,7 @@ def certify_smoothed(
         The certificate, with explicit abstentions.
 
     Raises:
-        ValueError, TypeError: an invalid argument, or a model that is random itself.
+        ValueError, TypeError: an invalid argument, or a model that is random itself or depends on the batch.
 
     >>> net = torch.nn.Linear(1, 2)
     >>> net.weight.data, net.bias.data = torch.tensor([[-1.0], [1.0]]), torch.tensor([1.0, 0.0])
@@ -130,8 +131,7 @@ def certify_smoothed(
         raise ValueError("confidence must be below 1; votes cannot prove a class with certainty.")
     net = frozen(model)
     problem, traits = check_problem(net, x, y, ids)
-    if traits.stochastic:
-        raise ValueError("This model is random or changes from call to call; make it deterministic to smooth it.")
+    check_fixed_logits(traits)
     rows = [
         _votes_of_one(net, problem.x0[row : row + 1], problem.ids[row : row + 1], sigma, (first, draws), seed)
         for row in range(len(problem.x0))
@@ -156,13 +156,14 @@ def _votes_of_one(
 
 
 def _votes(net: Frozen, x: Tensor, ids: Tensor, sigma: float, draws: int, seed: int, purpose: int) -> Tensor:
-    """How often each class is returned, [n + 1]; the last number is that of logits that are NaN."""
+    """How often each class is returned, [n + 1]; the last number is that of highest logits that are not finite."""
     counts: Tensor | None = None
     for numbers in torch.split(torch.arange(draws, device=ids.device), AT_ONCE):
         keys = child(ids.expand(len(numbers)).contiguous(), numbers)
         noise = normal(tuple(x.shape[1:]), seed, keys, draw=purpose).to(x.dtype)
         logits = net(x + sigma * noise)
-        classes = torch.where(logits.isnan().any(1), logits.shape[1], logits.argmax(1))
+        most = logits.amax(1)
+        classes = torch.where((most - most) != 0, logits.shape[1], logits.argmax(1))
         new = torch.bincount(classes, minlength=logits.shape[1] + 1)
         counts = new if counts is None else counts + new
     assert counts is not None, "there is at least one draw"

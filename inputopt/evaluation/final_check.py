@@ -69,7 +69,7 @@ def check_final_images(
         after = share_correct(net, final, seed, JUDGING_AGAIN)
         changed = _changed(state, after.shares > 0.5)
         return FinalCheck(before.shares, after.shares, changed, after.error, clean_error=before.error)
-    clean = state.clean_margin > 0
+    clean = state.clean_correct
     perturbed = (clean & ~state.robust).nonzero()[:, 0]  # all others are unchanged
     again, one_by_one = _correct_in_batch(net, take(final, perturbed)) if len(perturbed) else (clean[perturbed], False)
     again = clean.index_copy(0, perturbed, again)

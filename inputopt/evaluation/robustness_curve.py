@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from inputopt import checks
+from inputopt.attacks.batches import logits_in_batches
 from inputopt.attacks.minimal_norm.minimal_norm_attack import MinimalNormAttack
 from inputopt.attacks.minimal_norm.portfolio import MinimalNorm
 from inputopt.evaluation.confidence import Interval, wilson
@@ -23,7 +25,7 @@ from inputopt.evaluation.remedies.repaired_distances import REPAIRED, along_repa
 from inputopt.files import save_figure, write_text
 from inputopt.nets.frozen import Frozen, frozen
 from inputopt.nets.model_errors import NO_DERIVATIVE, NoGradientError
-from inputopt.search.inputs import Inputs
+from inputopt.search.inputs import InputoptWarning, Inputs, check_problem
 from inputopt.search.norms import NormName, find_norm
 from inputopt.search.result import Result
 from inputopt.search.result_files import stems_of
@@ -42,6 +44,8 @@ class RobustnessCurve(Summarised):
         norm: norm of the distances.
         results: result of each attack by its name, in order.
         seconds: wall-clock time of each attack.
+        nonfinite: whether the highest logit of the clean input is NaN or infinite, bool [B]; such inputs count as
+            misclassified, as in `evaluate`. None: none is.
         distances: distances [B] by attack: 0 for inputs that are misclassified as they are, infinite where it failed.
         lowest: minimum over all attacks, [B]: the lower envelope.
     """
@@ -49,11 +53,15 @@ class RobustnessCurve(Summarised):
     norm: NormName
     results: dict[str, Result]
     seconds: dict[str, float]
+    nonfinite: Tensor | None = None
 
     @property
     def distances(self) -> dict[str, Tensor]:
         """The distances that each attack found, [B]."""
-        return {name: found.distance for name, found in self.results.items()}
+        found = {name: result.distance for name, result in self.results.items()}
+        if self.nonfinite is None:
+            return found
+        return {name: distance.masked_fill(self.nonfinite, 0.0) for name, distance in found.items()}
 
     @property
     def lowest(self) -> Tensor:
@@ -81,8 +89,9 @@ class RobustnessCurve(Summarised):
 
         A median, and an area where nothing was fooled, is None instead of infinite.
         """
+        distances = self.distances
         rows = [
-            self._row(name, found.distance)
+            self._row(name, distances[name])
             | {
                 "forwards": float(found.forwards.double().mean()),
                 "backwards": float(found.backwards.double().mean()),
@@ -156,6 +165,8 @@ class RobustnessCurve(Summarised):
         envelope = {"all attacks": self.lowest} if len(self.results) > 1 else {}
         return curve_figure(self.norm, self.distances, envelope)
 
+
+NONFINITE = "The logits of {} of {} inputs are NaN or infinite; they count as misclassified, at distance 0."
 
 COSTS = ("forwards", "backwards", "seconds")
 
@@ -241,6 +252,7 @@ def robustness_curve(
     if adapt and target is not None:
         raise ValueError("adapt is for untargeted attacks; omit target.")
     net = frozen(model)
+    nonfinite = None if target is not None else _nonfinite(net, x, y, ids)
     results, seconds = dict[str, Result](), dict[str, float]()
     for name, attack in chosen.items():
         if progress is not None:
@@ -253,7 +265,19 @@ def robustness_curve(
             raise NoGradientError(NO_DERIVATIVE)
         results |= {key: result for key, (result, _) in found.items() if result is not None}
         seconds |= {key: taken for key, (result, taken) in found.items() if result is not None}
-    return RobustnessCurve(norm, results, seconds)
+    return RobustnessCurve(norm, results, seconds, nonfinite)
+
+
+@torch.no_grad()
+def _nonfinite(net: Frozen, x: Inputs, y: Any, ids: Any) -> Tensor | None:
+    """Whether the highest logit of each input is NaN or infinite, bool [B], with a warning; None if none is."""
+    problem, _ = check_problem(net, x, y, ids)
+    most = logits_in_batches(net, problem).amax(1)
+    found = (most - most) != 0
+    if not bool(found.any()):
+        return None
+    warnings.warn(NONFINITE.format(int(found.sum()), len(found)), InputoptWarning, stacklevel=3)
+    return found
 
 
 def _timed(run: Callable[[], Result | None], may_fail: bool) -> tuple[Result | None, float]:

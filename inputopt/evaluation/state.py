@@ -26,6 +26,8 @@ class EvaluationState:
         x: the adversarial examples, or for a random network those with the highest success rate; else the clean
             inputs, [B, ...].
         fooled: fraction of draws in which `x` is misclassified, [B]; 0 or 1 for a deterministic network.
+        clean_correct: whether the clean input is classified correctly, bool [B]: its highest logit is finite and the
+            predicted class is the label, also where another class has the same logit.
         clean_margin: logit of the label minus the highest other logit on the clean input, [B].
         margin: smallest margin that any attack reached, [B].
         margin_reduced: whether the last attack reduced the margin to less than 0.9 of the smallest before, bool [B].
@@ -37,6 +39,7 @@ class EvaluationState:
     robust: Tensor
     x: Tensor
     fooled: Tensor
+    clean_correct: Tensor
     clean_margin: Tensor
     margin: Tensor
     margin_reduced: Tensor
@@ -58,12 +61,12 @@ class EvaluationState:
         none = torch.zeros_like(correct)
         no_class, fooled = torch.full_like(problem.label, -1), (~correct).to(margins.dtype)
         return cls(
-            correct, problem.x0.clone(), fooled, margins, margins, none, ~finite, no_class, traits.scores
+            correct, problem.x0.clone(), fooled, correct, margins, margins, none, ~finite, no_class, traits.scores
         )  # fmt: skip
 
     def reopened(self, correct: Tensor) -> EvaluationState:
         """The state in which inputs whose final image is classified correctly after all, bool [B], are robust again."""
-        again = correct & ~self.robust & (self.clean_margin > 0)
+        again = correct & ~self.robust & self.clean_correct
         fooled, no_class = self.fooled.masked_fill(again, 0), self.fooled_class.masked_fill(again, -1)
         return replace(self, robust=self.robust | again, fooled=fooled, fooled_class=no_class)
 
@@ -81,6 +84,7 @@ class EvaluationState:
             self.robust.index_fill(0, tried[found.success], False),
             self.x.index_copy(0, kept, found.x[better]),
             self.fooled.index_copy(0, kept, found.success_rate[better].to(self.fooled)),
+            self.clean_correct,
             self.clean_margin,
             self.margin.index_copy(0, tried, torch.where(margins < before, margins, before)),
             none.index_copy(0, tried, margins < 0.9 * before),

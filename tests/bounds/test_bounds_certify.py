@@ -140,3 +140,18 @@ def test_a_budget_near_one_round_of_slopes_is_spent_or_left(budget):
     net, x, y = inputopt.load("digits-mlp"), digits().held_x[::100], digits().held_y[::100]
     none, some = (inputopt.certify(net, x, y, eps=0.03, budget=each) for each in (0, budget))
     assert bool((some.lower >= none.lower).all())
+
+
+def test_the_rounding_of_a_network_that_is_exact_at_the_input_is_allowed_for():
+    """At a black image every product is 0; at its neighbours, large terms cancel but for their rounding errors."""
+
+    hidden, last = nn.Linear(144, 3, bias=False), nn.Linear(3, 2)
+    pair = (6400 * torch.randn(2, 144, generator=torch.Generator().manual_seed(0))).round() / 64
+    hidden.weight.data = torch.stack([*pair, pair.sum(0)])
+    last.weight.data, last.bias.data = torch.tensor([[1.0, 1, 0], [0, 0, 1]]), torch.tensor([2e-5, 0])
+    net = nn.Sequential(nn.Flatten(), hidden, last)
+    x, y = torch.zeros(1, 1, 12, 12), torch.zeros(1, dtype=torch.int64)
+    points = 0.1 * torch.rand(200, 1, 12, 12, generator=torch.Generator().manual_seed(1))
+    assert (net(points).argmax(1) != 0).any()
+    assert not bool(inputopt.certify(net, x, y, eps=0.1).certified)
+    assert bool(inputopt.certify(net.double(), x.double(), y, eps=0.1).certified)

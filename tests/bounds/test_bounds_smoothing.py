@@ -94,5 +94,14 @@ def test_a_random_model_is_refused():
         def forward(self, x):
             return x + torch.randn_like(x)
 
-    with pytest.raises(ValueError, match="random or changes from call to call"):
+    with pytest.raises(ValueError, match="vary between calls"):
         inputopt.certify_smoothed(Noisy(), torch.full((2, 2), 0.5))
+    for certificate in (inputopt.certify_smoothed, inputopt.certify):
+        with pytest.raises(ValueError, match="depend on the other inputs of the batch"):
+            certificate(lambda x: x - x.mean(0), torch.rand(4, 2))
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf])
+def test_a_logit_that_is_not_finite_votes_for_no_class(value):
+    found = inputopt.certify_smoothed(lambda x: torch.full((len(x), 3), value), torch.rand(2, 2), [0, 0], draws=50)
+    assert (found.prediction.tolist(), found.radius.tolist()) == ([-1, -1], [0, 0])

@@ -271,3 +271,22 @@ def test_examples_that_only_labels_lead_to_lie_beyond_the_boundary():
         ranked = net(report.x[fooled]).sort(1).values
     assert bool((ranked[:, -1] - ranked[:, -2] > 1e-4).all())
     assert not {"batch_dependence", "unconfirmed_success"} & {each.id for each in report.indicators}
+
+
+@pytest.mark.parametrize("labels", ["given", "predicted"])
+def test_a_class_that_shares_the_highest_logit_is_the_prediction(labels, brief):
+    """Votes, rounded logits and half precision have ties, and the prediction is then the first of the tied classes."""
+    net, (x, _) = small_net(), known_inputs(count=12)
+
+    def rounded(z):
+        return (2 * net(z)).round() / 2 + 0 * net(z)
+
+    y = rounded(x).argmax(1)
+    tied = (rounded(x) == rounded(x).amax(1, keepdim=True)).sum(1) > 1
+    assert tied.any()
+    report = inputopt.evaluate(rounded, x, y if labels == "given" else None, "linf", 1e-6, "quick")
+    assert report.clean_accuracy == 1
+    assert bool(report.clean.all())
+    fooled = torch.zeros(12, dtype=torch.bool)
+    fooled[[row for attack in report.attacks for row in attack.fooled]] = True
+    assert torch.equal(report.robust, ~fooled)

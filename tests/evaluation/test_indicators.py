@@ -31,8 +31,8 @@ SOUND = Evidence(
     fooled_class=LABEL.flip(0).masked_fill(LABEL == 4, -1),
     nonfinite_clean=NONE,
     nonfinite_met=NONE,
-    agreement=GradientAgreement(True, NONE, NONE, NONE, NONE),
-    later=GradientAgreement(True, NONE, NONE, NONE, NONE[:0]),
+    agreement=GradientAgreement(True, NONE, NONE, NONE, NONE, NONE),
+    later=GradientAgreement(True, NONE, NONE, NONE, NONE, NONE[:0]),
     unbounded=UnboundedAttack(LABEL, ALL),
     rows=(AttackRow("PGD", 9, tuple(range(8)), 9, 9, 0.1), AttackRow("Square", 1, (), 9, 0, 0.1)),
 )
@@ -40,11 +40,14 @@ BROKEN = {
     "random_network": {"traits": NetworkTraits(10, False, random=True)},
     "stateful_network": {"traits": NetworkTraits(10, False, stateful=True)},
     "batch_dependence": {"batch_dependent": True, "changed_alone": 0.5},
-    "no_gradient": {"agreement": GradientAgreement(False, NONE[:0], NONE[:0], NONE[:0], NONE[:0])},
-    "zero_gradient": {"agreement": GradientAgreement(True, ALL, NONE, NONE, NONE), "cause": FlatCause.QUANTISED},
-    "vanishing_gradient": {"agreement": GradientAgreement(True, NONE, ALL, NONE, NONE), "cause": FlatCause.SATURATED},
-    "shattered_gradient": {"later": GradientAgreement(True, NONE, NONE, ALL, NONE)},
-    "noisy_loss": {"agreement": GradientAgreement(True, NONE, NONE, NONE, ALL)},
+    "no_gradient": {"agreement": GradientAgreement(False, NONE[:0], NONE[:0], NONE[:0], NONE[:0], NONE[:0])},
+    "zero_gradient": {"agreement": GradientAgreement(True, ALL, NONE, NONE, NONE, NONE), "cause": FlatCause.QUANTISED},
+    "vanishing_gradient": {
+        "agreement": GradientAgreement(True, NONE, ALL, NONE, NONE, NONE),
+        "cause": FlatCause.SATURATED,
+    },
+    "shattered_gradient": {"later": GradientAgreement(True, NONE, NONE, ALL, NONE, NONE)},
+    "noisy_loss": {"agreement": GradientAgreement(True, NONE, NONE, NONE, NONE, ALL)},
     "gradient_masking": {"rows": (AttackRow("PGD", 9, (), 9, 9, 0.1), AttackRow("Square", 9, (1, 3), 9, 0, 0.1))},
     "unbounded_attack_fails": {"unbounded": UnboundedAttack(torch.tensor([4]), NONE[:1])},
     "larger_eps_fools_fewer": {"unbounded": UnboundedAttack(LABEL, LABEL > 1)},
@@ -84,7 +87,7 @@ BELOW = {"hard_labels", "low_clean_accuracy"}
 
 
 def test_saturated_outputs_are_reported_as_vanishing_and_not_as_zero():
-    agreement = GradientAgreement(True, ALL, NONE, NONE, NONE)
+    agreement = GradientAgreement(True, ALL, NONE, NONE, NONE, NONE)
     found = indicators.indicators(replace(SOUND, agreement=agreement, cause=FlatCause.SATURATED))
     assert [each.id for each in found] == ["vanishing_gradient"]
 

@@ -143,3 +143,19 @@ def test_a_sensitive_network_whose_class_one_short_step_changes_is_followed_by_i
     less = check_problem(inputopt.Frozen(lambda inputs: steep(inputs) + torch.tensor([2.0, 0.0])), x, y)[0]
     stays = inputopt.Frozen(lambda inputs: steep(inputs) + torch.tensor([2.0, 0.0]))
     assert gradient_agreement(stays, less, traits.scores, unseeded).shattered.all()
+
+
+@pytest.mark.parametrize(("side", "falls", "shattered"), [(8, 0.4, True), (128, 0.4, False), (128, 0.2, True)])
+def test_a_step_of_every_pixel_of_a_photo_need_not_be_linear(side, falls, shattered):
+    """The margin is 1, and falls by a share of itself over the first tenth of the step, and no further."""
+    steep = 10 * falls / (0.002 * side**2)
+
+    def saturating(inputs):
+        moved = ((0.5 - inputs).sum((1, 2, 3)) * steep).clamp(max=falls)
+        return torch.stack([6 - moved, torch.full_like(moved, 5)], 1)
+
+    net = inputopt.Frozen(saturating)
+    problem, traits = check_problem(net, torch.full((4, 1, side, side), 0.5), torch.zeros(4, dtype=torch.int64))
+    found = gradient_agreement(net, problem, traits.scores, unseeded)
+    assert (bool(found.shattered.all()), bool(found.curved.all())) == (shattered, not shattered)
+    assert bool(found.wrong.all()), "searches that the gradient would make unlikely to succeed are not skipped"

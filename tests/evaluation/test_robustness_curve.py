@@ -176,3 +176,18 @@ def test_curves_of_several_networks_share_a_figure_up_to_the_furthest_distance()
     other = inputopt.robustness_curve(small_net(), x, y, "linf", {"FMN": attacks.FMN("linf", steps=5)})
     with pytest.raises(ValueError, match="l2, linf"):
         inputopt.compare_curves({"one": near, "other": other})
+
+
+def test_inputs_without_finite_logits_count_as_misclassified():
+    net, (x, y) = small_net(), known_inputs(count=9)
+    lost = x.flatten(1)[:, 0] > x.flatten(1)[:, 0].median()
+
+    def broken(z):
+        return torch.where((z.flatten(1)[:, :1] > x.flatten(1)[:, 0].median()), torch.nan, net(z))
+
+    with pytest.warns(inputopt.InputoptWarning, match=f"{int(lost.sum())} of 9 inputs are NaN or infinite"):
+        curve = inputopt.robustness_curve(broken, x, y, "l2", {"DDN": attacks.DDN(steps=10)})
+    assert bool((curve.lowest[lost] == 0).all())
+    assert bool((curve.lowest[~lost] > 0).all())
+    assert curve.accuracy(0) == curve.accuracy(0, "DDN") == float((~lost).double().mean())
+    assert curve.rows()[0]["failed"] == int(torch.isinf(curve.distances["DDN"]).sum())

@@ -29,6 +29,11 @@ certificates, a kink of an activation lies within the step at about 0.5 % of the
 AGREES = (0.5, 2.0)
 """Actual over predicted change between which the gradient counts as right; sound networks are within 0.8 to 1.2."""
 
+LARGE, LEADS = 10_000, 0.25
+"""Inputs of more elements than `LARGE` are curved where the step lowers a positive margin by the share `LEADS`. A step
+of every pixel of a photo is long: on a sound EfficientNet the margin falls by .2 to .5 of what is predicted, and by
+more than half of its value."""
+
 RESOLUTION = 32.0
 """Units in the last place of the largest logit below which a predicted change cannot be measured: it is vanishing."""
 
@@ -43,7 +48,9 @@ class GradientAgreement:
         vanishing: whether the predicted change is not 0 but below the resolution of the logits, and the actual one
             is too, bool [n].
         shattered: whether it is none of both, the actual change is not within `AGREES` of the predicted, and the step
-            does not change the class, bool [n].
+            does not change the class, bool [n]; without those that are curved.
+        curved: the same, but the step lowers the margin of a large input by the share `LEADS`: the gradient is no sign
+            of masking, and still predicts too little for searches to be skipped, bool [n].
         noisy: whether a second gradient at the same input has another direction, bool [n]; empty if not computed.
     """
 
@@ -51,12 +58,13 @@ class GradientAgreement:
     zero: Tensor
     vanishing: Tensor
     shattered: Tensor
+    curved: Tensor
     noisy: Tensor
 
     @property
     def wrong(self) -> Tensor:
-        """Whether the gradient gives no descent direction, bool [n]."""
-        return self.zero | self.vanishing | self.shattered
+        """Whether the gradient gives no descent direction, or not as far as the step, bool [n]."""
+        return self.zero | self.vanishing | self.shattered | self.curved
 
 
 def notable(mask: Tensor, threshold: float) -> bool:
@@ -69,11 +77,12 @@ def pooled(first: GradientAgreement | None, second: GradientAgreement | None) ->
     """Two probes as one, which may show together what is too few in each; None if either is missing."""
     if first is None or second is None or not (first.has_gradient and second.has_gradient):
         return None
-    columns = [
-        torch.cat([getattr(first, name), getattr(second, name)]) for name in ("zero", "vanishing", "shattered", "noisy")
-    ]
+    columns = [torch.cat([getattr(first, name), getattr(second, name)]) for name in COLUMNS]
     return GradientAgreement(True, *columns)
 
+
+COLUMNS = ("zero", "vanishing", "shattered", "curved", "noisy")
+"""The fields with a value per input."""
 
 SAME_DIRECTION = 0.99
 """Cosine of two gradients at one input below which the gradient is noisy; rounding alone leaves 1 - 1e-5 or more."""
@@ -82,7 +91,7 @@ SAME_DIRECTION = 0.99
 def without_gradient(problem: Problem) -> GradientAgreement:
     """The result for a model without a derivative."""
     none = torch.zeros(0, dtype=torch.bool, device=problem.x0.device)
-    return GradientAgreement(False, none, none, none, none)
+    return GradientAgreement(False, *[none for _ in COLUMNS])
 
 
 def spaced(count: int, most: int, device: torch.device) -> Tensor:
@@ -124,8 +133,11 @@ def gradient_agreement(
     ratio = change / torch.where(predicted == 0, 1, predicted)
     right = (ratio >= AGREES[0]) & (ratio <= AGREES[1])
     fooled = (value > 0) & (change < -value)  # a gradient leads where so short a step changes the class, linear or not
-    shattered = ~zero & ~vanishing & ~right & ~fooled & usable
-    return GradientAgreement(True, zero, vanishing, shattered, _directions_differ(grad[: len(again)], again))
+    differs = ~zero & ~vanishing & ~right & ~fooled & usable
+    curved = differs & (value > 0) & (change < -LEADS * value) & (x[0].numel() > LARGE)
+    return GradientAgreement(
+        True, zero, vanishing, differs & ~curved, curved, _directions_differ(grad[: len(again)], again)
+    )
 
 
 def _value_and_gradient(net: Frozen, problem: Problem, scores: Scores, draws: Draws) -> tuple[Tensor, Tensor, Tensor]:

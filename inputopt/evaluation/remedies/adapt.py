@@ -49,7 +49,7 @@ def adapt(threat: Threat, state: EvaluationState, found: Sequence[Indicator], no
         found: the indicators of the evaluation so far.
         notify: called after each attack of a remedy; remedies are numbered from 1.
     """
-    tried, fired = rows_of_trial(state.clean_margin > 0), {each.id for each in found}
+    tried, fired = rows_of_trial(state.clean_correct), {each.id for each in found}
     if not len(tried) or not asks_for_remedies(found):
         return Adapted(state)
     rows: list[AttackRow] = []

@@ -367,3 +367,32 @@ def test_decisions_of_another_shape_are_refused(answer):
 def test_a_list_of_classes_names_the_adapter():
     with pytest.raises(TypeError, match=r"for a model that returns only classes use attacks\.Decisions"):
         inputopt.evaluate(lambda z: [1] * len(z), torch.rand(3, 1, 4, 4), [1, 1, 1], eps=0.1)
+
+
+HOP = attacks.HopSkipJump(queries=100, directions=10)
+
+
+@pytest.mark.parametrize(("wide", "given"), [("float64", "float32"), ("float32", "float64"), ("float16", "float32")])
+def test_hop_skip_jump_takes_inputs_of_another_dtype(wide, given):
+    torch.manual_seed(0)
+    net = torch.nn.Linear(12, 4).to(getattr(torch, wide))
+    x = torch.rand(4, 12, dtype=getattr(torch, given))
+    assert bool(HOP(net, x).success.all())
+
+
+def test_hop_skip_jump_explains_models_and_inputs_that_fail():
+    net = torch.nn.Linear(12, 4)
+    with pytest.raises(ValueError, match="does not accept inputs of shape 13"):
+        HOP(net, torch.rand(4, 13))
+    with pytest.raises(ValueError, match="own forward failed"):
+        HOP(lambda x: 1 / 0, torch.rand(4, 12))
+    with pytest.raises(TypeError, match="floating-point"):
+        HOP(net, torch.zeros(4, 12, dtype=torch.uint8))
+
+
+def test_hop_skip_jump_leaves_the_random_state_of_the_process_alone():
+    net, x = torch.nn.Linear(12, 4), torch.rand(4, 12)
+    before = torch.get_rng_state(), np.random.get_state()[2]
+    HOP(lambda z: net(z + 0.01 * torch.randn_like(z) + 0 * float(np.random.rand())), x, [0] * 4)
+    assert torch.equal(before[0], torch.get_rng_state())
+    assert before[1] == np.random.get_state()[2]
