@@ -33,7 +33,7 @@ class TableColumns:
 
     @classmethod
     def of(cls, names: Sequence[str], x: Tensor, label: str, place: int) -> TableColumns:
-        """The columns of a table x [B, n], float32.
+        """The columns of a table x [B, n].
 
         A column of one value has a range of 1 around it, or of as much as float32 tells apart.
         """
@@ -120,7 +120,7 @@ def taken_from(header: Any) -> tuple[Any, NetworkFacts]:
 
 def _columns(plain: Any) -> TableColumns:
     names, low, high = (tuple(plain[key]) for key in ("names", "low", "high"))
-    if not len(names) == len(low) == len(high) or not all(float(a) < float(b) for a, b in zip(low, high, strict=True)):
+    if not len(names) == len(low) == len(high) or not all(float(a) <= float(b) for a, b in zip(low, high, strict=True)):
         raise ValueError("the columns in its header have no lowest and highest value each")
     names, label = tuple(map(str, names)), str(plain["label"])
     place = plain.get("place")
@@ -129,7 +129,8 @@ def _columns(plain: Any) -> TableColumns:
         place = len(names) if by_number is None else by_number
     if not 0 <= int(place) <= len(names):
         raise ValueError("the column of the classes in its header is none of the table's")
-    return TableColumns(names, tuple(map(float, low)), tuple(map(float, high)), label, int(place))
+    ends = torch.tensor([[*map(float, low)], [*map(float, high)]], dtype=torch.float64)
+    return TableColumns.of(names, ends, label, int(place))  # earlier versions wrote large constants without a range
 
 
 def _place_by_number(names: Sequence[str], label: str) -> int | None:

@@ -93,6 +93,22 @@ def test_a_first_row_of_numbers_is_only_a_header_if_its_class_occurs_once_and_it
 
 
 @pytest.mark.parametrize(
+    ("text", "label", "column", "count"),
+    [
+        ("2,cat\n3,dog\n", "2", "2", 2),
+        ("1,5\n2,6\n1,7\n", "1", "1", 3),
+        ("0,1,2\n3.5,4.5,0\n6.5,7.5,0\n", "2", "2", 2),
+        ("0,1,2\n0,4.5,0\n1,7.5,0\n", "1", "1", 3),
+        ("2020,a\n0,5\n1,6\n", "2020", "2020", 2),
+    ],
+)
+def test_a_label_that_is_a_number_is_that_of_a_column_or_its_name(text, label, column, count):
+    write(text)
+    table = read_table("t.csv", label)
+    assert (table.label, len(table.y)) == (column, count)
+
+
+@pytest.mark.parametrize(
     ("names", "label", "has_header", "place"),
     [
         (("2", "3"), "1", False, 0),
@@ -109,6 +125,10 @@ def test_files_of_earlier_versions_tell_where_the_class_was(names, label, has_he
     read = taken_from(header)[1].columns
     assert read == columns
     assert read.has_header == has_header
+    header["facts"]["columns"]["low"] = [20240115.0, 0.0]
+    header["facts"]["columns"]["high"] = [20240115.0, 1.0]  # a constant, which earlier versions gave no range
+    ends = taken_from(header)[1].columns
+    assert bool((torch.tensor(ends.low) < torch.tensor(ends.high)).all())
 
 
 @pytest.mark.parametrize(

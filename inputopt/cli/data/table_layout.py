@@ -41,8 +41,8 @@ def layout_of(path: str, rows: Rows, label: str | None) -> Layout:
         ValueError: there is no column `label`.
     """
     first = rows[0]
-    supposed = first.index(label) if label in first else _position(label, len(first))
-    has_header = _names_columns(_without(first, supposed)) or _counts_columns(rows, supposed)
+    places = _places(first, label)
+    has_header = _names_columns(_without(first, places[0])) or all(_counts_columns(rows, place) for place in places)
     columns = _columns(path, first, has_header)
     place = len(columns) - 1 if label is None else columns.index(one_of("column", label, columns))
     return Layout(columns, has_header, place, _without(range(len(columns)), place))
@@ -84,9 +84,12 @@ def _layout_by_name(path: str, columns: tuple[str, ...], known: TableColumns) ->
     return Layout(columns, True, place, tuple(map(columns.index, known.names)))
 
 
-def _position(label: str | None, count: int) -> int:
-    """Position of the column that `label` names in a table without a header; the last if it names none."""
-    return int(label) - 1 if label is not None and label.isdecimal() and 0 < int(label) <= count else count - 1
+def _places(first: Sequence[str], label: str | None) -> list[int]:
+    """Where the column of the classes may be: by its number without a header, by its name in one, else the last."""
+    is_position = label is not None and label.isdecimal() and 0 < int(label) <= len(first)
+    by_number = [int(label) - 1] if label is not None and is_position else []
+    by_name = [first.index(label)] if label is not None and label in first else []
+    return by_number + by_name or [len(first) - 1]
 
 
 def _names_columns(cells: Sequence[str]) -> bool:
