@@ -50,7 +50,9 @@ def add_commands(commands: Any) -> None:
         help=f"for mlp: {DATA}",
     )
     group = command.add_argument_group("mlp")
-    group.add_argument("--label", help="column that holds the class: its name, or number from 1 without a header (the last one)")
+    group.add_argument(
+        "--label", help="column that holds the class: its name, or number from 1 without a header (the last one)"
+    )
     group.add_argument("--hidden", type=sizes(), default=[32], help="neurons of the hidden layers: 32,16 (32)")
     group.add_argument(
         "--activation",
