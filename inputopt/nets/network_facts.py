@@ -7,7 +7,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
+
+ROUNDING = 2.0**-22
+"""Share of a number that float32 can add to it or subtract from it."""
 
 
 @dataclass(frozen=True)
@@ -18,20 +22,31 @@ class TableColumns:
         names: their names; "1", "2", ... of a table without a header.
         low, high: lowest and highest value of each, with low below high.
         label: name of the column of the classes.
+        place: position of that column in the table.
     """
 
     names: tuple[str, ...]
     low: tuple[float, ...]
     high: tuple[float, ...]
     label: str
+    place: int
 
     @classmethod
-    def of(cls, names: Sequence[str], x: Tensor, label: str) -> TableColumns:
-        """The columns of a table x [B, n]; a column of one value has a range of 1 around it."""
-        low, high = x.amin(0), x.amax(0)
-        constant = low == high
-        ends = (low - 0.5 * constant).tolist(), (high + 0.5 * constant).tolist()
-        return cls(tuple(names), tuple(ends[0]), tuple(ends[1]), label)
+    def of(cls, names: Sequence[str], x: Tensor, label: str, place: int) -> TableColumns:
+        """The columns of a table x [B, n].
+
+        A column of one value has a range of 1 around it, or of as much as float32 tells apart.
+        """
+        low, high = x.double().amin(0), x.double().amax(0)
+        margin = torch.where(low == high, (low.abs() * ROUNDING).clamp(min=0.5), 0.0)
+        most = torch.finfo(torch.float32).max
+        ends = (low - margin).clamp(min=-most).tolist(), (high + margin).clamp(max=most).tolist()
+        return cls(tuple(names), tuple(ends[0]), tuple(ends[1]), label, place)
+
+    @property
+    def has_header(self) -> bool:
+        """Whether the table had names for its columns; they are numbered from 1 otherwise."""
+        return _place_by_number(self.names, self.label) is None
 
 
 @dataclass(frozen=True)
@@ -105,6 +120,19 @@ def taken_from(header: Any) -> tuple[Any, NetworkFacts]:
 
 def _columns(plain: Any) -> TableColumns:
     names, low, high = (tuple(plain[key]) for key in ("names", "low", "high"))
-    if not len(names) == len(low) == len(high) or not all(float(a) < float(b) for a, b in zip(low, high, strict=True)):
+    if not len(names) == len(low) == len(high) or not all(float(a) <= float(b) for a, b in zip(low, high, strict=True)):
         raise ValueError("the columns in its header have no lowest and highest value each")
-    return TableColumns(tuple(map(str, names)), tuple(map(float, low)), tuple(map(float, high)), str(plain["label"]))
+    names, label = tuple(map(str, names)), str(plain["label"])
+    place = plain.get("place")
+    if place is None:  # written by an earlier version, which did not keep it
+        by_number = _place_by_number(names, label)
+        place = len(names) if by_number is None else by_number
+    if not 0 <= int(place) <= len(names):
+        raise ValueError("the column of the classes in its header is none of the table's")
+    ends = torch.tensor([[*map(float, low)], [*map(float, high)]], dtype=torch.float64)
+    return TableColumns.of(names, ends, label, int(place))  # earlier versions wrote large constants without a range
+
+
+def _place_by_number(names: Sequence[str], label: str) -> int | None:
+    """Position of the column of classes in a table whose columns are numbered from 1; None if they have names."""
+    return int(label) - 1 if {*names, label} == {str(number + 1) for number in range(len(names) + 1)} else None

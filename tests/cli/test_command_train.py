@@ -13,6 +13,7 @@ from PIL import Image
 import inputopt
 from inputopt.cli.commands import command_train
 from inputopt.cli.commands.command_train import _lowest
+from inputopt.cli.data import training_data
 from inputopt.cli.data.table_data import read_table
 from inputopt.cli.main import main, parse_words
 from inputopt.cli.model_arguments import find_network
@@ -135,7 +136,7 @@ def test_tables_that_do_not_fit_the_trained_columns_are_refused(verb, text, word
 
 
 def test_a_constant_column_has_a_range_of_one():
-    columns = TableColumns.of(("a", "b"), torch.tensor([[2.0, 1.0], [2.0, 3.0]]), "c")
+    columns = TableColumns.of(("a", "b"), torch.tensor([[2.0, 1.0], [2.0, 3.0]]), "c", 2)
     assert (columns.low, columns.high) == ((1.5, 1.0), (2.5, 3.0))
 
 
@@ -231,7 +232,7 @@ def test_digits_are_trained_on_the_part_that_other_verbs_do_not_test(monkeypatch
         return inputopt.train(net, x, y, **settings)
 
     monkeypatch.setattr(command_train, "train", watched)
-    monkeypatch.setattr(command_train, "load_digits", digits)
+    monkeypatch.setattr(training_data, "load_digits", digits)
     assert main(["train", "mlp", "digits", "--epochs", "1", "--hidden", "8", "--json"]) == 0
     (trained,) = seen
     assert torch.equal(trained[0], digits().x)

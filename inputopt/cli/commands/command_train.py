@@ -4,35 +4,29 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from inputopt.cli.data.data_arguments import find_data, spread
-from inputopt.cli.data.data_digest import digest_of
 from inputopt.cli.data.image_folder import add_resize
-from inputopt.cli.data.table_data import read_table
+from inputopt.cli.data.training_data import Examples, training_examples
 from inputopt.cli.model_arguments import find_device
 from inputopt.cli.output import finish, training_bar, writable
 from inputopt.cli.parsing import choice, number, sizes, whole
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import save_figure, write_text
 from inputopt.nets.activations import ACTIVATIONS
-from inputopt.nets.frozen import Frozen
 from inputopt.nets.mlp import MLP
 from inputopt.nets.model_errors import in_words
-from inputopt.nets.network_facts import NetworkFacts, TableColumns, remember
+from inputopt.nets.network_facts import NetworkFacts, remember
 from inputopt.nets.store import save
 from inputopt.training.plots import plot_held_out
 from inputopt.training.standardise import fold_standardisation
 from inputopt.training.train import Progress, train
 from inputopt.wilson_interval import wilson, with_interval
-from inputopt.zoo.digits import CLASS_NAMES, load_digits
-from inputopt.zoo.training_recipes import HELD_OUT_DIGITS, RECIPES, accuracy, write
+from inputopt.zoo.training_recipes import HELD_OUT_DIGITS, RECIPES, write
 
 NETWORKS = ["mlp", *RECIPES]
 FEW = 8
@@ -56,7 +50,9 @@ def add_commands(commands: Any) -> None:
         help=f"for mlp: {DATA}",
     )
     group = command.add_argument_group("mlp")
-    group.add_argument("--label", help="name of the column that holds the class (the last one)")
+    group.add_argument(
+        "--label", help="column that holds the class: its name, or number from 1 without a header (the last one)"
+    )
     group.add_argument("--hidden", type=sizes(), default=[32], help="neurons of the hidden layers: 32,16 (32)")
     group.add_argument(
         "--activation",
@@ -111,41 +107,11 @@ def _run_recipe(options: argparse.Namespace) -> int:
     return _status(trained.cut_short)
 
 
-@dataclass(frozen=True)
-class _Examples:
-    """What a network is trained and tested on.
-
-    Attributes:
-        x: inputs [B, n] or [B, C, H, W].
-        y: classes, int64 [B].
-        labels: names of the classes.
-        held: which examples are held out, bool [B].
-        scaling: mean and standard deviation of the columns of a table, else None.
-        digest: SHA-256 of the file or folder; None for the digits.
-        columns: those of a table, else None.
-    """
-
-    x: Tensor
-    y: Tensor
-    labels: tuple[str, ...]
-    held: Tensor
-    scaling: tuple[Tensor, Tensor] | None = None
-    digest: str | None = None
-    columns: TableColumns | None = None
-
-    def misclassified(self, net: MLP) -> dict[str, float]:
-        """Share of the training examples, and of those held out, that the network misclassifies."""
-        rows = {"training": ~self.held, "held_out": self.held}
-        return {name: 1 - accuracy(net, self.x[row], self.y[row]) for name, row in rows.items()}
-
-
 def _run_own(options: argparse.Namespace) -> int:
     out = writable(options.out, *FILES)
     device = None if options.device is None else find_device(options.device)
-    examples = _examples(options)
+    examples = training_examples(options)
     trained = ~examples.held
-    if not bool(trained.any()) or len(set(examples.y[trained].tolist())) < len(examples.labels):
-        raise ValueError(f"{options.data} has too few rows to hold some out of every class; add rows.")
     net = MLP(
         [examples.x[0].numel(), *options.hidden, len(examples.labels)],
         options.activation,
@@ -153,8 +119,8 @@ def _run_own(options: argparse.Namespace) -> int:
         seed=options.seed,
     ).to(device)
     steps = options.epochs * -(-int(trained.sum()) // options.batch)
-    x = examples.x if examples.scaling is None else (examples.x - examples.scaling[0]) / examples.scaling[1]
-    as_trained = replace(examples, x=x.to(device), y=examples.y.to(device), held=examples.held.to(device))
+    x = examples.standardised().to(device)
+    as_trained = replace(examples, x=x, y=examples.y.to(device), held=examples.held.to(device))
     errors: dict[int, dict[str, float]] = {}
     with training_bar("mlp", steps) as show:
 
@@ -190,10 +156,11 @@ def _run_own(options: argparse.Namespace) -> int:
     write_text(out / FILES[1], _card(options, net, examples, accuracies, ended))
     save_figure(plot_held_out(history, errors), out / FILES[2])
     history.write_csv(out / FILES[3])
-    text = f"accuracy {on_training} on training data, {on_held_out} on held-out data"
+    text = f"{examples.described()}\naccuracy {on_training} on training data, {on_held_out} on held-out data"
     values = {
         "sizes": list(net.sizes),
         "labels": list(examples.labels),
+        "examples": list(examples.counts()),
         "accuracy": shares,
         "accuracy_interval": intervals,
         "held_out_error": {str(index): each["held_out"] for index, each in sorted(errors.items())},
@@ -214,49 +181,7 @@ def _lowest(errors: Mapping[int, Mapping[str, float]]) -> str:
     return f"; the error on held-out data was {last:.1%} at the end, and lowest, {best}"
 
 
-def _examples(options: argparse.Namespace) -> _Examples:
-    """Read the examples, and choose those that are held out.
-
-    Raises:
-        ValueError, FileError: they cannot be read, or an option does not apply to them.
-    """
-    is_table = options.data.lower().endswith(".csv") and options.resize is None
-    if options.label is not None and not is_table:
-        raise ValueError("--label names a column of a .csv table; omit it.")
-    if options.data == "digits" and options.resize is None:
-        if "holdout" in options.given:
-            raise ValueError("The digits have a fixed split, 4,000 for training and 1,000 held out; omit --holdout.")
-        split = load_digits()
-        held = torch.arange(len(split.x) + len(split.held_x)) >= len(split.x)
-        return _Examples(torch.cat([split.x, split.held_x]), torch.cat([split.y, split.held_y]), CLASS_NAMES, held)
-    if is_table:
-        table = read_table(options.data, options.label)
-        std = table.x.std(0)
-        scaling = (table.x.mean(0), torch.where(std > 0, std, 1.0))
-        x, y, labels = table.x, table.y, table.labels
-        columns = TableColumns.of(table.columns, table.x, table.label)
-    else:
-        scaling, columns = None, None
-        x, y, labels = _read(options)
-    chosen = spread(y.numpy(), max(1, round(options.holdout * len(y))), options.seed)
-    is_held = torch.zeros(len(y), dtype=torch.bool).index_fill(0, torch.from_numpy(chosen), True)
-    return _Examples(x, y, labels, is_held, scaling, digest_of(options.data), columns)
-
-
-def _read(options: argparse.Namespace) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Inputs, classes and class names of an .npz file, or of a folder, whose classes are numbered in sorted order."""
-    data = find_data(options.data, np.iinfo(np.int64).max, options.seed, options.resize)
-    present = set(data.y.tolist())
-    names = tuple(name for label, name in data.class_names.items() if label in present) or tuple(
-        map(str, range(max(present) + 1))
-    )
-    if len(names) < 2:
-        raise ValueError(f"{options.data} has fewer than two classes; add another.")
-    data, x = data.read(Frozen(lambda x: x.new_zeros(len(x), len(names)), class_names=names))
-    return x, data.y, names
-
-
-def _card(options: argparse.Namespace, net: MLP, examples: _Examples, accuracies: str, ended: str) -> str:
+def _card(options: argparse.Namespace, net: MLP, examples: Examples, accuracies: str, ended: str) -> str:
     inputs = "raw columns of the table (standardisation is part of the first layer)"
     resized = "" if options.resize is None else f", from images resized to {in_words(options.resize)}"
     rows = {

@@ -22,7 +22,7 @@ from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.parsing import whole
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
-from inputopt.nets.network_facts import TableColumns
+from inputopt.nets.network_facts import UNKNOWN, NetworkFacts
 from inputopt.nets.store import facts_in
 from inputopt.zoo.digits import HELD_OUT, load_digits
 from inputopt.zoo.imagenet import SCALES
@@ -58,15 +58,15 @@ def chosen_data(options: argparse.Namespace, needs_labels: bool = True) -> Data:
     check_label(name, options.label)
     if is_image_file(name):
         return single_image(name, needed_label(name, options.label, needs_labels), options.resize)
-    data = find_data(name, options.count, options.seed, options.resize, columns_of(options.model))
+    data = find_data(name, options.count, options.seed, options.resize, facts_of_file(options.model))
     if needs_labels and not data.is_labelled:
         raise FileError(f"{name} has no column of classes, which {options.command} needs; add one.")
     return data
 
 
-def columns_of(model: str) -> TableColumns | None:
-    """The columns of the table that a network in a file was trained on; None if it was none."""
-    return facts_in(model).columns if Path(model).suffix == ".safetensors" else None
+def facts_of_file(model: str) -> NetworkFacts:
+    """What the file of a network says of it; nothing is known of a network that is not in a file."""
+    return facts_in(model) if Path(model).suffix == ".safetensors" else UNKNOWN
 
 
 def single_image(name: str, label: int | str | None, resize: Size | None = None) -> Data:
@@ -92,12 +92,10 @@ def single_image(name: str, label: int | str | None, resize: Size | None = None)
     )
 
 
-def find_data(
-    name: str, count: int, seed: int = 0, resize: Size | None = None, columns: TableColumns | None = None
-) -> Data:
+def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None, facts: NetworkFacts = UNKNOWN) -> Data:
     """Select `count` inputs of a data set, a file or a folder, stratified by class; all if there are fewer.
 
-    `columns`: those of the table that the network was trained on; a table may then lack the classes.
+    `facts`: those of the network; if it was trained on a table, a table may lack the classes.
 
     Raises:
         FileError: the file or folder does not exist or cannot be read.
@@ -113,7 +111,7 @@ def find_data(
     if not path.exists():
         raise FileError(f"There is no file or folder {name}; check the name.")
     if path.suffix.lower() == ".csv":
-        table = read_table(name, None, columns)
+        table = read_table(name, None, facts)
         numbered = None if table.labels else [f"{row:05}" for row in range(len(table.y))]
         chosen = _chosen(
             name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)], numbered

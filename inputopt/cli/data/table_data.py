@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import csv
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from inputopt.cli.data.table_cells import fault_of, in_order, spellings
+from inputopt.cli.data.table_layout import Layout, Rows, known_layout, layout_of
 from inputopt.cli.memory_limits import check_memory
-from inputopt.errors import one_of
 from inputopt.files import FileError, reading
-from inputopt.nets.network_facts import TableColumns
+from inputopt.nets.network_facts import UNKNOWN, NetworkFacts
+
+MOST_ROUNDING = 0.01
+"""Largest share of a column's standard deviation that float32 may round its numbers by."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,8 @@ class Table:
         columns: names of the columns of `x`; "1", "2", ... for a table without a header.
         labels: names of the classes; empty for a table without a column of classes.
         label: name of that column; empty without one.
+        place: position of that column; None without one.
+        rounded: names of the columns whose numbers differ by too little for float32.
     """
 
     x: Tensor
@@ -34,86 +38,87 @@ class Table:
     columns: tuple[str, ...]
     labels: tuple[str, ...]
     label: str = ""
+    place: int | None = None
+    rounded: tuple[str, ...] = ()
 
 
-def read_table(path: str, label: str | None, known: TableColumns | None = None) -> Table:
+def read_table(path: str, label: str | None, facts: NetworkFacts = UNKNOWN) -> Table:
     """Read a .csv file with or without a header.
 
     Args:
         path: path of the file.
-        label: name of the column of the classes; the last one by default, or that of `known`.
-        known: the columns that a network was trained on: they are read in this order, and a table may have no other
-            beside that of the classes, which it may lack.
+        label: name of the column of the classes; the last one by default, or that of `facts`.
+        facts: those of the network that the table is for. If it was trained on a table, its columns are read in the
+            same order, and the table may have no other beside that of the classes, which it may lack.
 
     Raises:
-        FileError: the file is missing, has rows of different lengths, or holds a value that is not a finite number.
-        ValueError: there is no column `label`, a known column is missing or another is there, or without `known` there
-            are fewer than two classes.
+        FileError: the file is missing, has rows of different lengths, two columns of one name or a row without a class,
+            or holds a value that is not a finite number.
+        ValueError: there is no column `label`, or a known column is missing or another is there.
     """
     with reading(path, "a .csv table"), Path(path).open(encoding="utf-8-sig", newline="") as file:
         rows = [[cell.strip() for cell in row] for row in csv.reader(file) if any(cell.strip() for cell in row)]
+    if rows and len(rows[0]) == 1:
+        _check_separator(path, rows[0][0])
+    known = facts.columns
     if not rows or len(rows[0]) < (2 if known is None else 1):
         raise FileError(f"{path} must have rows with at least two columns, numbers and a class.")
     check_memory(path, 100.0 * len(rows) * len(rows[0]), "a smaller table")
-    header = rows[0] if not any(map(_is_number, rows[0][:-1] or rows[0])) else None
-    columns = header or [str(place + 1) for place in range(len(rows[0]))]
-    place: int | None
-    if known is None:
-        place = len(columns) - 1 if label is None else columns.index(one_of("column", label, columns))
-        kept = [index for index in range(len(columns)) if index != place]
-    else:
-        place, kept = _places(path, columns, known, header is not None)
-    x, names = [], []
-    for number, row in enumerate(rows[1:] if header else rows, start=2 if header else 1):
-        if len(row) != len(columns):
-            raise FileError(f"Row {number} of {path} has {len(row)} columns, but the first has {len(columns)}.")
-        values = [row[index] for index in kept]
-        wrong = next((cell for cell in values if not _is_number(cell)), None)
-        if wrong is not None:
-            raise FileError(
-                f"Row {number} of {path} has {wrong!r} where a finite number is expected; remove or encode it."
-            )
-        x.append([float(cell) for cell in values])
-        names.append("" if place is None else row[place])
-    if not x:
-        raise FileError(f"{path} has a header but no rows.")
-    labels = sorted(set(names), key=lambda name: (not _is_number(name), float(name) if _is_number(name) else 0.0, name))
-    if len(labels) < 2 and known is None:
-        raise ValueError(f"Column {columns[-1]} of {path} has fewer than two classes; name the column with --label.")
+    layout = layout_of(path, rows, label) if known is None else known_layout(path, rows, known)
+    x, names = _cells(path, rows, layout)
+    single = x.float()
+    columns = tuple(layout.columns[index] for index in layout.kept)
+    rounded = tuple(columns[index] for index in _rounded(x, single))
+    if layout.place is None:
+        return Table(single, torch.zeros(len(x), dtype=torch.int64), columns, (), rounded=rounded)
+    spelling = spellings(names, facts.class_names or ())
+    labels = in_order(spelling.values())
     number_of = {name: index for index, name in enumerate(labels)}
-    y = torch.tensor([number_of[name] for name in names])
-    found = tuple(columns[index] for index in kept)
-    if place is None:
-        return Table(torch.tensor(x, dtype=torch.float32), y, found, ())
-    return Table(torch.tensor(x, dtype=torch.float32), y, found, tuple(labels), columns[place])
+    y = torch.tensor([number_of[spelling[name]] for name in names])
+    return Table(single, y, columns, labels, layout.columns[layout.place], layout.place, rounded)
 
 
-def _places(path: str, columns: Sequence[str], known: TableColumns, named: bool) -> tuple[int | None, list[int]]:
-    """The place of the column of classes, None without one, and the places of the known columns, in their order.
+def _cells(path: str, rows: Rows, layout: Layout) -> tuple[Tensor, list[str]]:
+    """The numbers, float64 [B, n], and the names of the classes, which are empty without a column of classes.
 
     Raises:
-        ValueError: a known column is missing, or there is one that is neither known nor that of the classes.
+        FileError: a row has another number of columns, no class, or a value that is not a finite number.
     """
-    count = len(known.names)
-    if not named or known.label.isdecimal():  # no names to go by: the classes are in a further column, the last
-        if len(columns) not in (count, count + 1):
-            raise ValueError(f"{path} has {len(columns)} columns, but the network takes {count}, and a class.")
-        return (count if len(columns) > count else None), list(range(count))
-    missing = next((name for name in known.names if name not in columns), None)
-    if missing is not None:
-        raise ValueError(f"{path} has no column {missing!r}, which the network was trained on; add it.")
-    other = next((name for name in columns if name not in (*known.names, known.label)), None)
-    if other is not None:
-        raise ValueError(
-            f"{path} has a column {other!r} that the network was not trained on, and its class is {known.label!r}; "
-            "remove it."
+    x, names = [], []
+    first = 2 if layout.has_header else 1
+    for number, row in enumerate(rows[first - 1 :], start=first):
+        if len(row) != len(layout.columns):
+            raise FileError(f"Row {number} of {path} has {len(row)} columns, but the first has {len(layout.columns)}.")
+        values = [row[index] for index in layout.kept]
+        wrong = next((cell for cell in values if fault_of(cell)), None)
+        if wrong is not None:
+            _check_separator(path, wrong)
+            header = "; if it is a header, give every column of numbers a name" if number == 1 else ""
+            raise FileError(f"Row {number} of {path} has {fault_of(wrong)}{header}.")
+        if layout.place is not None and not row[layout.place]:
+            raise FileError(
+                f"Row {number} of {path} has no class in column {layout.columns[layout.place]}; add it, or remove the "
+                "row."
+            )
+        x.append([float(cell) for cell in values])
+        names.append("" if layout.place is None else row[layout.place])
+    if not x:
+        raise FileError(f"{path} has a header but no rows.")
+    return torch.tensor(x, dtype=torch.float64), names
+
+
+def _rounded(x: Tensor, single: Tensor) -> list[int]:
+    """Columns of x, float64 [B, n], whose differences are lost in `single`, the same numbers in float32."""
+    rounding = (single - x).square().mean(0).sqrt()
+    lost = (x.amin(0) < x.amax(0)) & (rounding > MOST_ROUNDING * x.std(0, correction=0))
+    return [int(index) for index in lost.nonzero()[:, 0]]
+
+
+def _check_separator(path: str, cell: str) -> None:
+    """Raise a FileError if a cell that should be a number or a name holds the separator of another format."""
+    named = {";": "semicolons", "\t": "tabs"}
+    found = next((name for separator, name in named.items() if separator in cell), None)
+    if found is not None:
+        raise FileError(
+            f"{path} separates its columns by {found}; separate them by commas, and write decimals with a point."
         )
-    place = columns.index(known.label) if known.label in columns else None
-    return place, [columns.index(name) for name in known.names]
-
-
-def _is_number(text: str) -> bool:
-    try:
-        return math.isfinite(float(text))
-    except ValueError:
-        return False
