@@ -103,7 +103,8 @@ def test_a_network_that_returns_only_classes_has_no_probabilities(capsys, tmp_pa
     assert found["classes"] == [{"class": 7, "name": "7", "probability": None}]
     assert main(["classify", "deciding:service", "digits", "--count", "3"]) == 0
     assert re.search(r"^0/\d+ +0 +0$", capsys.readouterr().out, re.MULTILINE)
-    assert main("evaluate deciding:service digits --count 8 --preset quick --norm l0 --report r.html".split()) == 0
+    line = "evaluate deciding:service digits --count 8 --preset quick --norm l0 --report r.html"
+    assert main(line.split()) == 0
     assert "<h1>deciding:service</h1>" in Path("r.html").read_text(encoding="utf-8")
     line = "attack deciding:service seven.png --label 7 --attack square --confidence 0.5"
     assert main(line.split()) == 2

@@ -69,7 +69,7 @@ def columns_of(model: str) -> TableColumns | None:
     return facts_in(model).columns if Path(model).suffix == ".safetensors" else None
 
 
-def single_image(name: str, label: int | str | None, resize: Size | None = None) -> Data:
+def single_image(name: str, label: str | None, resize: Size | None = None) -> Data:
     """One image file as data, of class `label`; unlabelled if None.
 
     Raises:
