@@ -121,3 +121,13 @@ def test_tables_are_matched_too(capsys):
     values = json.loads(capsys.readouterr().out)
     assert values["class_of"] == {"a": 1, "b": 2}  # the network's classes are 9, a and b
     assert values["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("line", ["classify ./plain.safetensors floats", "train mlp floats --epochs 1"])
+def test_folders_of_floating_point_images_are_refused(line, network_and_folder, capsys):
+    for name in ("1", "2"):
+        Path(f"floats/{name}").mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(f"floats/{name}/{number}.tif")
+    assert main(line.split()) == 2
+    assert ".tif has floating-point values, of which none is known to be black or white" in capsys.readouterr().err
