@@ -139,3 +139,14 @@ def test_classes_whose_names_make_one_file_name_have_files_of_their_own(capsys):
 
 def test_numbered_file_names_are_distinct_too():
     assert file_names(["a b", "a/b", "a-b-0"], [0, 1, 2]) == ["a-b-0", "a-b-1", "a-b-0-2"]
+
+
+def test_rows_of_a_table_are_named_after_their_class(capsys):
+    rows = "".join(f"{row % 3},{1 - row % 3},{row % 3 + 1}\n" for row in range(30))
+    Path("t.csv").write_text(f"u,v,kind\n{rows}", encoding="utf-8")
+    assert main(["train", "mlp", "t.csv", "--epochs", "30", "--quiet"]) == 0
+    Path("some.csv").write_text(f"u,v,kind\n{rows[: len(rows) // 2]}", encoding="utf-8")
+    capsys.readouterr()
+    values = values_of(capsys, "classify ./out/weights.safetensors some.csv --count 6")
+    assert sorted(row["input"][:2] for row in values["predictions"]) == ["1/", "1/", "2/", "2/", "3/", "3/"]
+    assert all(row["input"][0] == row["classes"][0]["name"] for row in values["predictions"])
