@@ -11,6 +11,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from inputopt.files import FileError
+from inputopt.pictures.eight_bits import to_eight_bits
+
 MOST_BYTES = 10 * 2**20
 MOST_PIXELS = 25_000_000
 DRAWING = "data:image/png;base64,"
@@ -43,7 +46,7 @@ def decode(data: bytes) -> Image.Image:
     """Decode the bytes of an image file.
 
     Raises:
-        ValueError: it has more than `MOST_PIXELS`, or is not an image.
+        ValueError: it has more than `MOST_PIXELS`, floating-point or 32-bit values, or is not an image.
     """
     try:
         with warnings.catch_warnings():
@@ -56,8 +59,8 @@ def decode(data: bytes) -> Image.Image:
                         "make it smaller."
                     )
                 image.load()
-                upright = ImageOps.exif_transpose(image)
-    except _TooLargeError:
+                upright = to_eight_bits(ImageOps.exif_transpose(image), "The image", image.format)
+    except (_TooLargeError, FileError):
         raise
     except Image.DecompressionBombError as error:
         raise ValueError(

@@ -71,14 +71,14 @@ class Spurious(Summarised):
         """The classes whose predictions depend on the mean colour of one region, by `FLIPS`."""
         return [row.label for row in self.findings if row.swap_rate >= FLIPS]
 
-    def table(self) -> str:
-        """The findings as text, one line per class."""
+    def table(self, class_text: Callable[[int], str] = str) -> str:
+        """The findings as text, one line per class, which `class_text` puts into words."""
         marked = set(self.suspicious())
         lines = []
         for row in self.findings:
             lines.append(
-                f"class {row.label}: {row.share:.0%} of the perturbation's energy is in {_place(row.region)}, "
-                f"{row.uniform:.0%} of that as a constant offset; another class's mean colour in "
+                f"class {class_text(row.label)}: {row.share:.0%} of the perturbation's energy is in "
+                f"{_place(row.region)}, {row.uniform:.0%} of that as a constant offset; another class's mean colour in "
                 f"{_place(row.decisive_region)} alone misclassifies {row.swap_rate:.0%} of {row.inputs} inputs"
                 + ("  <- suspicious" if row.label in marked else "")
             )

@@ -35,9 +35,11 @@ def whole(least: int = 1, most: int | None = None) -> Read[int]:
     return read
 
 
-def class_or_name(text: str) -> int | str:
-    """Parse a class: a whole number of at least 0, or a name, which is looked up where the network is known."""
-    return text if text.strip() and not text.lstrip("+-").replace(".", "").isdecimal() else whole(0)(text)
+def class_or_name(text: str) -> str:
+    """Parse a class, a name or a number, which is looked up where the network is known (`typed_classes`)."""
+    if not text.strip():
+        raise _must("be a class, by name or by number", text)
+    return text
 
 
 def seed(text: str) -> int:

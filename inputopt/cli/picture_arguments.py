@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 from inputopt.cli.memory_limits import bytes_a_picture, check_memory
 from inputopt.cli.parsing import choice, number, whole
 from inputopt.cli.verbs import add_common
-from inputopt.nets.class_names import class_names, index_in
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.canvas_choice import CANVASES
 from inputopt.pictures.picture import Picture, read_levels
@@ -70,21 +68,3 @@ def save_each(pictures: Sequence[Picture], paths: Sequence[Path]) -> list[Path]:
 def search_settings(options: argparse.Namespace) -> dict[str, Any]:
     """The settings of `add_search` that are arguments of `visualize`."""
     return {"canvas": options.canvas, "augment": options.augment}
-
-
-def class_indices(given: Sequence[str], known: Sequence[str] | None) -> tuple[list[int], list[str]]:
-    """Class indices, and names that are valid in file names; `known` are the names of the classes, ImageNet's if None.
-
-    Raises:
-        ValueError: there is no such class, or one is given twice, such as by name and by number.
-    """
-    numbers = [int(name) if name.isdecimal() else index_in(name, known or class_names()) for name in given]
-    twice = next((name for name, each in zip(given, numbers, strict=True) if numbers.count(each) > 1), None)
-    if twice is not None:
-        raise ValueError(f"--classes has {twice} twice; give each only once.")
-    return numbers, [file_name(name) for name in given]
-
-
-def file_name(name: str) -> str:
-    """Replace characters that are not valid in a file name."""
-    return re.sub(r"[^\w.()-]+", "-", name)

@@ -20,6 +20,7 @@ from inputopt.images import Bounds as Bounds
 from inputopt.images import check_range, thumbnail
 from inputopt.images import ends as ends
 from inputopt.images import to_image as to_image
+from inputopt.pictures.eight_bits import to_eight_bits
 from inputopt.summaries import Summarised, Summary, settings_text, shape_text
 
 Photo: TypeAlias = Tensor | Image.Image | str | Path | np.ndarray[Any, Any]
@@ -86,7 +87,8 @@ def read_photo(photo: Photo, channels: int | None = None, resize: int | Sequence
             levels, so that a PNG holds the result exactly. Its shorter side is kept whole.
 
     Raises:
-        FileError: not a file that can be read as an image, or one of more than 64 million pixels.
+        FileError: not a file that can be read as an image, one of more than 64 million pixels, or an image of
+            floating-point or 32-bit values, of which none is known to be black or white.
         ValueError: numbers of another shape, or with NaN; `resize` is not one or two whole numbers of at least 1, or
             larger than 64 million pixels, or given for a photo that is not an image.
     """
@@ -107,10 +109,9 @@ def read_levels(photo: Photo, channels: int | None = None, resize: int | Sequenc
         raise TypeError(f"photo must be a tensor, an array, a Pillow image or a path, not {type(photo).__name__}.")
     image = photo if isinstance(photo, Image.Image) else _open(Path(photo))
     _check_size(image, "The photo")
-    image = ImageOps.exif_transpose(image)
+    what = str(photo) if isinstance(photo, (str, Path)) else "The photo"
+    image = to_eight_bits(ImageOps.exif_transpose(image), what, image.format)
     wanted = channels or (1 if image.mode in GREY else 3)
-    if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().clip(0, 255).astype(np.uint8))
     image = image.convert("L" if wanted == 1 else "RGB")
     values = np.array(image if size is None else _resized(image, *size))
     return torch.from_numpy(values).reshape(*values.shape[:2], wanted).movedim(-1, 0).contiguous()
@@ -172,8 +173,8 @@ def _channels_last(levels: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 COLOURS = (1, 3, 4)
 """Numbers of channels: grey, RGB and RGBA."""
 
-GREY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
-"""Pillow's greyscale modes."""
+GREY = ("1", "L", "LA", "La")
+"""Pillow's greyscale modes of at most 8 bits."""
 
 MOST_PIXELS = 64_000_000
 """Maximum number of pixels of a photo that is read."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,8 @@ def zoom(
         The paths of the frames.
 
     Raises:
-        ValueError, TypeError, FileError: as `nearer`, or the folder holds frames of another photo or other settings.
+        ValueError, TypeError, FileError: as `nearer`, or the folder holds frames of another photo,
+            of another network, or with other bounds, normalisation or settings.
     """
     net, folder = frozen(model), Path(folder)
     checks.whole("frames", frames)
@@ -129,11 +130,28 @@ def zoom(
         keywords = {**settings, "seed": seed + index}
         if not path.is_file():
             nearer(*arguments, **keywords).save(path)
-        elif read_recipe(path)["settings"] != recipe_of("nearer", *arguments, **keywords)["settings"]:
-            raise FileError(f"{path} was made with other settings; choose another folder.")
+        else:
+            _check_same(path, recipe_of("nearer", *arguments, **keywords))
         if progress is not None:
             progress(index)
     return paths
+
+
+def _check_same(path: Path, recipe: Mapping[str, Any]) -> None:
+    """Check that a frame was made by the network and with the settings of `recipe`; its name may be another.
+
+    Raises:
+        FileError: it was not.
+    """
+    found = read_recipe(path)
+    if found["settings"] != recipe["settings"]:
+        raise FileError(f"{path} was made with other settings; choose another folder.")
+    made, model = found["model"], recipe["model"]
+    if made["weights"] != model["weights"]:
+        raise FileError(f"{path} was made by another network; choose another folder.")
+    other = [name for name in ("bounds", "mean", "std") if made[name] != model[name]]
+    if other:
+        raise FileError(f"{path} was made with other {' and '.join(other)} of the network; choose another folder.")
 
 
 def _picture(net: Frozen, photo: Photo) -> Picture:

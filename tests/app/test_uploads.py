@@ -36,6 +36,15 @@ def test_too_many_bytes(tmp_path):
         read_upload(tmp_path / "large.png")
 
 
+def test_deep_uploads_are_scaled_and_those_without_a_known_white_refused(tmp_path):
+    Image.fromarray(np.array([[0, 25700], [40000, 65535]], dtype=np.uint16)).save(tmp_path / "deep.png")
+    assert np.asarray(read_upload(tmp_path / "deep.png").convert("L")).tolist() == [[0, 100], [156, 255]]
+    for kind in (np.float32, np.int32):
+        Image.fromarray(np.array([[0, 1], [100, 200]], dtype=kind)).save(tmp_path / "wide.tif")
+        with pytest.raises(ValueError, match=r"The image has .* values, of which none is known to be black or white"):
+            read_upload(tmp_path / "wide.tif")
+
+
 def test_too_many_pixels_are_refused_before_they_are_decoded():
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -9,6 +9,8 @@ from PIL import Image
 
 import inputopt
 from inputopt.cli.data.class_matching import match_classes
+from inputopt.cli.data.data_digest import digest_of
+from inputopt.cli.data.image_folder import list_images
 from inputopt.cli.main import main
 
 
@@ -121,3 +123,61 @@ def test_tables_are_matched_too(capsys):
     values = json.loads(capsys.readouterr().out)
     assert values["class_of"] == {"a": 1, "b": 2}  # the network's classes are 9, a and b
     assert values["accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("line", ["classify ./plain.safetensors floats", "train mlp floats --epochs 1"])
+def test_folders_of_floating_point_images_are_refused(line, network_and_folder, capsys):
+    for name in ("1", "2"):
+        Path(f"floats/{name}").mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(np.full((4, 4), 0.5, np.float32)).save(f"floats/{name}/{number}.tif")
+    assert main(line.split()) == 2
+    assert ".tif has floating-point values, of which none is known to be black or white" in capsys.readouterr().err
+
+
+def images_in(folder, suffix=".png", level=100):
+    Path(folder).mkdir(parents=True)
+    for number in range(3):
+        Image.fromarray(np.full((4, 4), level + number, np.uint8)).save(f"{folder}/{number}{suffix}")
+
+
+@pytest.mark.parametrize("line", ["train mlp photos --epochs 1", "classify digits-mlp photos"])
+def test_folders_of_the_same_number_are_refused(line, capsys):
+    for name in ("007", "7", "8"):
+        images_in(f"photos/{name}")
+    assert main(line.split()) == 2
+    assert "photos has subfolders 007 and 7, which are the same number; rename one of them" in capsys.readouterr().err
+
+
+def test_a_folder_without_images_is_left_out_with_a_warning():
+    for name in ("ant", "bee"):
+        images_in(f"photos/{name}")
+    for name in ("cat", "empty"):
+        Path(f"photos/{name}").mkdir()
+    Path("photos/cat/0.heic").touch()
+    Path("photos/empty/.hidden").touch()
+    with pytest.warns(
+        inputopt.InputoptWarning, match=r"without a file that ends in \.png, .*, which are left out: cat\."
+    ):
+        files, _, _ = list_images(Path("photos"))
+    assert len(files) == 6
+
+
+def test_portable_pixmaps_are_read():
+    for name in ("ant", "bee"):
+        images_in(f"photos/{name}", ".ppm")
+    assert main(["train", "mlp", "photos", "--epochs", "1"]) == 0
+    assert inputopt.Frozen(inputopt.load("out/weights.safetensors")).facts.class_names == ("ant", "bee")
+
+
+def test_a_folder_of_links_has_the_digest_of_its_files():
+    for name, level in (("a", 10), ("b", 20)):
+        images_in(f"{name}/x", level=level)
+        Path(f"links-{name}").mkdir()
+        Path(f"links-{name}/x").symlink_to(Path(f"{name}/x").absolute())
+    assert digest_of("links-a") == digest_of("a")
+    assert digest_of("links-a") != digest_of("links-b")
+    before = digest_of("a")
+    Path("a/x/back").symlink_to(Path("a").absolute())  # a circle
+    assert digest_of("a") == before
+    assert digest_of("links-a") != digest_of("links-b")

@@ -179,7 +179,6 @@ NUMBERS = [
     (f"{command} --{option} {value}", f"--{option} must be")
     for command, option, values in [
         ("fool", "count", ["0", "-1", "1.5", "x", "nan", "1e3"]),
-        ("fool", "target", ["-1", "2.5"]),
         ("fool", "confidence", ["0", "1", "nan", "-inf", "x"]),
         ("ascend", "confidence", ["0", "1", "nan", "x"]),
         ("fool", "seed", ["1.5", "x"]),
@@ -251,7 +250,7 @@ WORDS = [
     ("visualize efficientnet-lite0 --classes dogs", "and 110 more up to 268"),
     ("visualize efficientnet-lite0 --classes guitar", "acoustic guitar (402), electric guitar (546)"),
     ("visualize efficientnet-lite0 --classes missile", "Classes 657 and 744"),
-    ("visualize efficientnet-lite0 --classes -1", "Unknown class '-1'"),
+    ("visualize efficientnet-lite0 --classes -1", "must be a name or a whole number of at least 0"),
     ("dream digits-mlp --layers layer.0", "did you mean 'layers.0'"),
     ("dream digits-mlp --layers layers.0=much", "name=weight"),
     ("dream digits-mlp --layers layers.0=nan", "name=weight"),
@@ -435,6 +434,7 @@ FILES = [
     ("repeat file", "file cannot be read as an image"),
     ("fool one.safetensors", "single output"),
     ("fool digits-mlp --target 10", "must lie in 0..9"),
+    ("fool digits-mlp --target -1", "must be a name or a whole number of at least 0"),
     ("fool ten.safetensors --size 3", "does not accept inputs"),
     ("ascend digits", "did you mean 'digits-mlp'"),
     ("ascend ten.safetensors digits", "does not accept inputs"),

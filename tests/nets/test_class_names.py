@@ -141,8 +141,8 @@ def test_class_names_are_kept_with_a_network(tmp_path):
     ("target", "told"),
     [
         ("daisy", "Unknown class 'daisy'; choose one of 0, 1, 2"),
-        ("-1", "must be a whole number of at least 0, not '-1'"),
-        ("2.5", "must be a whole number of at least 0, not '2.5'"),
+        ("-1", "must be a name or a whole number of at least 0, not '-1'"),
+        ("2.5", "must be a name or a whole number of at least 0, not '2.5'"),
     ],
 )
 def test_the_command_line_takes_names_of_targets(verb, target, told, tmp_path, capsys):

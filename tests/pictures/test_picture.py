@@ -183,6 +183,31 @@ def test_16_bits_keep_their_brightness(saved, name):
     assert float(found.max()) == 1
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.int32])
+def test_values_without_a_known_white_are_refused(saved, kind):
+    image = Image.fromarray(np.array([[0, 1], [100, 200]], dtype=kind))
+    words = r"values, of which none is known to be black or white; convert it to 8 or 16 bits, or give an array\.$"
+    with pytest.raises(FileError, match=r"The photo has (32-bit|floating-point) " + words):
+        read_photo(image)
+    with pytest.raises(FileError, match=r"a\.tif has (32-bit|floating-point) " + words):
+        read_photo(saved(image, "a.tif"), 3, resize=2)
+
+
+def test_16_bits_that_pillow_widens_are_read(saved):
+    deep = np.array([[0, 1000], [40000, 65535]], dtype=np.uint16)
+    path = saved(Image.fromarray(deep), "a.pgm")
+    with Image.open(path) as opened:
+        assert opened.mode == "I"
+    assert float((read_photo(path)[0] - torch.from_numpy(deep / 65535)).abs().max()) <= 0.5 / 255 + 1e-6
+
+
+def test_16_bits_are_turned_as_the_camera_says(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.array([[0, 257 * 255]], dtype=np.uint16)).save(tmp_path / "turned.png", exif=exif)
+    assert read_photo(tmp_path / "turned.png").tolist() == [[[0.0], [1.0]]]
+
+
 def test_16_bits_the_other_way_round(saved):
     deep = np.array([[0, 1000], [40000, 65535]], dtype=">u2")
     image = Image.frombytes("I;16B", (2, 2), deep.tobytes())

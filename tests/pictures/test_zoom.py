@@ -8,6 +8,7 @@ from PIL import Image
 from torch import nn
 
 from inputopt.files import FileError
+from inputopt.nets.frozen import Frozen
 from inputopt.pictures import zoom as module
 from inputopt.pictures.dream import dream
 from inputopt.pictures.picture import read_photo
@@ -51,6 +52,28 @@ def test_a_zoom_in_another_frames_folder_is_refused(tmp_path, photo):
     Image.new("RGB", (24, 18)).save(photo)
     with pytest.raises(FileError, match="another photo"):
         zoom(eye(), photo, ["1"], tmp_path / "a", 2, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        (lambda: Frozen(nn.Sequential(nn.Conv2d(3, 6, 3, padding=1), nn.Tanh())), "made by another network"),
+        (lambda: Frozen(eye(), mean=[0.1, 0.2, 0.3]), "made with other mean of"),
+        (lambda: Frozen(eye(), mean=0.5, std=0.5), "made with other mean and std of"),
+    ],
+)
+def test_a_zoom_of_another_network_is_not_continued(tmp_path, photo, other, words):
+    frames = zoom(eye(), photo, ["1"], tmp_path / "a", 3, **SETTINGS)
+    frames[2].unlink()
+    with pytest.raises(FileError, match=words):
+        zoom(other(), photo, ["1"], tmp_path / "a", 3, **SETTINGS)
+    assert not frames[2].exists()
+
+
+def test_a_zoom_in_a_range_of_another_width_is_not_continued(tmp_path, photo):
+    zoom(Frozen(eye(), (0, 1)), photo, ["1"], tmp_path / "a", 3, **SETTINGS)
+    with pytest.raises(FileError, match="made with other bounds of the network"):
+        zoom(Frozen(eye(), (-1, 1)), photo, ["1"], tmp_path / "a", 3, **SETTINGS)
 
 
 def test_a_frame_is_the_middle_of_the_one_before(photo):

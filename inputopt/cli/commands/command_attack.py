@@ -20,11 +20,11 @@ from inputopt.cli.data.png_rounding import rounding_note
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import choice, class_or_name, number, probability, whole
+from inputopt.cli.typed_classes import typed_index
 from inputopt.cli.verbs import add_verb
 from inputopt.evaluation.glossary import explain_attack
 from inputopt.evaluation.report_text import eps_text
 from inputopt.files import reading
-from inputopt.nets.class_names import indices_of
 from inputopt.nets.class_probabilities import log_probabilities, only_class
 from inputopt.pictures.photo import check_opaque
 from inputopt.pictures.picture import read_photo
@@ -62,7 +62,7 @@ def add_commands(commands: Any) -> None:
     )
     of_each = ", ".join(f"{name} {steps}" for name, steps in STEPS.items())
     command.add_argument("--steps", type=whole(), help=f"number of steps ({of_each})")
-    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
+    command.add_argument("--target", type=class_or_name, help="target class, an index or a name (untargeted)")
     command.add_argument(
         "--confidence",
         type=probability,
@@ -93,7 +93,7 @@ def run_attack(options: argparse.Namespace) -> int:
     net = find_network(options)
     data, x = data.read(net)
     data = data.with_predicted_class(net, x)
-    target = indices_of(options.target, net.facts.class_names, answer(net, x).shape[1])
+    target = typed_index(options.target, net, answer(net, x).shape[1])
     if target is not None:  # inputs of the target class are left out
         x, data = x[data.y != target], data.without(target)
     y = data.y

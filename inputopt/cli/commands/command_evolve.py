@@ -13,7 +13,8 @@ from inputopt.cli.live_preview import save_interrupted
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, stderr_bar, table, writable
 from inputopt.cli.parsing import names, probability, whole
-from inputopt.cli.picture_arguments import add_image_size, class_indices, image_shape, save_each
+from inputopt.cli.picture_arguments import add_image_size, image_shape, save_each
+from inputopt.cli.typed_classes import file_names, typed_indices
 from inputopt.cli.verbs import add_verb
 from inputopt.files import save_figure
 from inputopt.pictures.map_elites import MapElites, evolve_images
@@ -25,7 +26,7 @@ def add_commands(commands: Any) -> None:
     """Add `evolve`."""
     command = add_verb(commands, "evolve")
     add_network(command)
-    command.add_argument("--classes", type=names, required=True, help="class names or numbers separated by commas")
+    command.add_argument("--classes", type=names, required=True, help="class names or indices separated by commas")
     command.add_argument(
         "--generations", type=whole(), default=1000, help="maximum number of generations (%(default)s)"
     )
@@ -38,7 +39,8 @@ def add_commands(commands: Any) -> None:
 def run_evolve(options: argparse.Namespace) -> int:
     """Save one PNG per class and a contact sheet; return 1 if an image does not reach the confidence."""
     net = find_network(options)
-    numbers, titles = class_indices(options.classes, net.facts.class_names)
+    numbers = typed_indices(options.classes, net.facts.class_names)
+    titles = file_names(options.classes, numbers)
     files = [f"evolve-{title}.png" for title in titles]
     out = writable(options.out, *files, "evolve.png")
     paths = [out / file for file in files]

@@ -19,9 +19,10 @@ from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.output import finish, table, writable
 from inputopt.cli.parsing import class_or_name, probability, side_or_shape, whole
+from inputopt.cli.typed_classes import class_text, typed_index
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
-from inputopt.nets.class_names import indices_of, name_of_class
+from inputopt.nets.class_names import name_of_class
 from inputopt.nets.class_probabilities import probabilities
 from inputopt.nets.frozen import Frozen
 from inputopt.pictures.ascend import ascend
@@ -42,7 +43,7 @@ def add_commands(commands: Any) -> None:
     """Add `fool` and `ascend`."""
     command = add_verb(commands, "fool")
     add_network(command)
-    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (classes 0 to 9)")
+    command.add_argument("--target", type=class_or_name, help="target class, an index or a name (each of the first 10)")
     command.add_argument("--count", type=whole(), default=8, help="images per class (%(default)s)")
     command.add_argument(
         "--confidence", type=probability, default=0.99, help="target probability that counts as success (%(default)s)"
@@ -75,7 +76,7 @@ def run_fool(options: argparse.Namespace) -> int:
     shape = DIGIT if shape == (prod(DIGIT),) and options.size is None else shape
     check_memory(f"{options.count:,} images", 4.0 * COPIES * prod(shape) * options.count, "a smaller --count")
     classes = answer(net, in_bounds(net, torch.zeros(1, *shape))).shape[1]
-    chosen = indices_of(options.target, net.facts.class_names, classes)
+    chosen = typed_index(options.target, net, classes)
     targets = range(min(CLASSES, classes)) if chosen is None else [chosen]
     if targets[-1] >= classes:
         raise ValueError(f"--target must lie in 0..{classes - 1}, not {chosen}.")
@@ -98,6 +99,7 @@ def run_fool(options: argparse.Namespace) -> int:
         rows.append(
             {
                 "class": target,
+                "name": name_of_class(target, classes, net.facts.class_names),
                 "fooled": int(result.success.sum()),
                 "started_in_class": result.made_by[STARTED],
                 "lowest_probability": float(sure.min()),
@@ -117,7 +119,7 @@ def run_fool(options: argparse.Namespace) -> int:
     done = sum(row["fooled"] for row in rows)
     cells = [
         [
-            str(row["class"]),
+            class_text(row["class"], net.facts.class_names),
             f"{row['fooled']} of {options.count}",
             str(row["started_in_class"]),
             f"{row['lowest_probability']:.4f}",

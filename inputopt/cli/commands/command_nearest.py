@@ -21,12 +21,12 @@ from inputopt.cli.model_arguments import add_network, answer, find_network
 from inputopt.cli.norm_argument import add_norm
 from inputopt.cli.output import attack_bar, finish, some_of, table, writable
 from inputopt.cli.parsing import choice, class_or_name, whole
+from inputopt.cli.typed_classes import typed_index
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.evaluation.remedies.repaired_distances import REPAIRED
 from inputopt.evaluation.report_text import levels_text
 from inputopt.evaluation.robustness_curve import RobustnessCurve, robustness_curve
 from inputopt.files import save_figure, write_text
-from inputopt.nets.class_names import indices_of
 from inputopt.nets.frozen import Frozen
 from inputopt.search.norms import NORMS
 from inputopt.search.result import Result, best_of, nearer
@@ -62,7 +62,7 @@ def add_commands(commands: Any) -> None:
         "--queries", type=whole(), default=1000, help="queries per input, for minimalnorm and hopskipjump (%(default)s)"
     )
     command.add_argument("--steps", type=whole(), help="number of steps of the other attacks (that of each attack)")
-    command.add_argument("--target", type=class_or_name, help="target class, a number or a name (untargeted)")
+    command.add_argument("--target", type=class_or_name, help="target class, an index or a name (untargeted)")
     command.add_argument(
         "--start",
         help="an image that every search starts at, such as one of the target class; scaled by --resize (the inputs)",
@@ -87,7 +87,7 @@ def run_nearest(options: argparse.Namespace) -> int:
     net = find_network(options)
     data, x = data.read(net)
     data = data.with_predicted_class(net, x)
-    target = indices_of(options.target, net.facts.class_names, answer(net, x).shape[1])
+    target = typed_index(options.target, net, answer(net, x).shape[1])
     if target is not None:  # inputs of the target class are left out
         x, data = x[data.y != target], data.without(target)
     levels = levels_of(options, net, x)

@@ -13,9 +13,9 @@ from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish, writable
 from inputopt.cli.parsing import choice, class_or_name, whole
+from inputopt.cli.typed_classes import typed_index
 from inputopt.cli.verbs import add_common, add_verb
 from inputopt.files import replacing, save_figure
-from inputopt.nets.class_names import indices_of
 from inputopt.nets.model_errors import in_words
 from inputopt.pictures.attribution_sheet import attribution_sheet
 
@@ -41,7 +41,7 @@ def add_commands(commands: Any) -> None:
     command.add_argument(
         "--target",
         type=class_or_name,
-        help="class whose logit is attributed, a number or a name (each input's prediction)",
+        help="class whose logit is attributed, an index or a name (each input's prediction)",
     )
     command.add_argument(
         "--samples",
@@ -67,7 +67,7 @@ def run_saliency(options: argparse.Namespace) -> int:
         raise ValueError(f"--window must be smaller than the images of {in_words(x.shape[2:])}, not {options.window}.")
     with torch.no_grad():
         logits = net(x)
-    target = indices_of(options.target, net.facts.class_names, logits.shape[1])
+    target = typed_index(options.target, net, logits.shape[1])
     if target is not None and target >= logits.shape[1]:
         raise ValueError(f"--target must lie in 0..{logits.shape[1] - 1}, not {target}.")
     predicted = logits.argmax(1)

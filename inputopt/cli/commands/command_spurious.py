@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from inputopt.attribution.spurious import spurious
@@ -11,6 +12,7 @@ from inputopt.cli.data.data_arguments import add_data, chosen_data
 from inputopt.cli.model_arguments import add_network, find_network
 from inputopt.cli.output import finish
 from inputopt.cli.parsing import sizes, whole
+from inputopt.cli.typed_classes import class_text
 from inputopt.cli.verbs import add_common, add_verb
 
 
@@ -40,8 +42,9 @@ def run_spurious(options: argparse.Namespace) -> int:
         )
     found = spurious(net, x, data.y, grid, steps=options.steps, seed=options.seed)
     suspicious = found.suspicious()
-    named = ", ".join(map(str, suspicious)) or "none"
+    shown = partial(class_text, names=net.facts.class_names)
+    named = ", ".join(map(shown, suspicious)) or "none"
     verdict = f"classes whose predictions depend on the colour of one region: {named}"
     values = {"findings": [asdict(row) for row in found.findings], "suspicious": suspicious, **data.plain()}
-    finish(options, f"{data.described()}\n\n{found.table()}\n\n{verdict}", values)
+    finish(options, f"{data.described()}\n\n{found.table(shown)}\n\n{verdict}", values)
     return 1 if suspicious else 0

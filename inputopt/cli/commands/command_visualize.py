@@ -15,12 +15,11 @@ from inputopt.cli.parsing import choice, indices, names, number, whole
 from inputopt.cli.photo_arguments import check_photos
 from inputopt.cli.picture_arguments import (
     add_search,
-    class_indices,
-    file_name,
     image_shape,
     save_each,
     search_settings,
 )
+from inputopt.cli.typed_classes import file_name, file_names, typed_indices
 from inputopt.cli.verbs import add_verb
 from inputopt.files import save_figure
 from inputopt.nets.class_probabilities import probabilities
@@ -46,7 +45,7 @@ def add_commands(commands: Any) -> None:
         "--channels", type=indices, help="channel numbers or ranges separated by commas: 4,7 or 0-11 (the whole layer)"
     )
     command.add_argument(
-        "--classes", type=names, help="class names or numbers separated by commas, instead of a layer (none)"
+        "--classes", type=names, help="class names or indices separated by commas, instead of a layer (none)"
     )
     command.add_argument(
         "--shared-frequencies",
@@ -133,7 +132,7 @@ def run_visualize(options: argparse.Namespace) -> int:
 @torch.no_grad()
 def _probabilities(net: Frozen, pictures: Sequence[Picture], classes: Sequence[str]) -> list[float]:
     """The probability of its class in each picture."""
-    numbers, _ = class_indices(classes, net.facts.class_names)
+    numbers = typed_indices(classes, net.facts.class_names)
     shares = [probabilities(net(picture.x[None]))[0] for picture in pictures]
     return [float(share[number]) for share, number in zip(shares, numbers, strict=True)]
 
@@ -147,8 +146,8 @@ def _objective(options: argparse.Namespace, net: Frozen) -> tuple[Objective, lis
     if options.classes is not None:
         if options.channels is not None:
             raise ValueError("--channels needs --layer; omit it with --classes.")
-        numbers, titles = class_indices(options.classes, net.facts.class_names)
-        return LogProbability(numbers, TEMPERATURE), titles
+        numbers = typed_indices(options.classes, net.facts.class_names)
+        return LogProbability(numbers, TEMPERATURE), file_names(options.classes, numbers)
     if options.channels is None:
         return Layer(options.layer), [file_name(options.layer)]
     layer = file_name(options.layer)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any, Literal
@@ -26,11 +26,12 @@ class Matching:
     indices: Mapping[str, int]
     how: How
 
-    def described(self) -> str:
-        """The matching in one line; empty if each name is the number of its class."""
-        if all(name == str(index) for name, index in self.indices.items()):
+    def described(self, class_text: Callable[[int], str] = str) -> str:
+        """The matching in one line, with the network's classes in words; empty if all names are these words."""
+        shown = {name: class_text(index) for name, index in self.indices.items()}
+        if all(name == text for name, text in shown.items()):
             return ""
-        pairs = [f"{name} = {index}" for name, index in self.indices.items()]
+        pairs = [f"{name} = {text}" for name, text in shown.items()]
         more = f" and {len(pairs) - MAX_NAMES} more" if len(pairs) > MAX_NAMES else ""
         return f"classes of the network by {self.how}: {', '.join(pairs[:MAX_NAMES])}{more}"
 

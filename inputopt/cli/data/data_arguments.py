@@ -20,6 +20,7 @@ from inputopt.cli.data.single_image import add_label, check_label, is_image_file
 from inputopt.cli.data.table_data import read_table
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.parsing import whole
+from inputopt.cli.typed_classes import file_name
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.network_facts import UNKNOWN, NetworkFacts
@@ -69,7 +70,7 @@ def facts_of_file(model: str) -> NetworkFacts:
     return facts_in(model) if Path(model).suffix == ".safetensors" else UNKNOWN
 
 
-def single_image(name: str, label: int | str | None, resize: Size | None = None) -> Data:
+def single_image(name: str, label: str | None, resize: Size | None = None) -> Data:
     """One image file as data, of class `label`; unlabelled if None.
 
     Raises:
@@ -112,10 +113,10 @@ def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None, 
         raise FileError(f"There is no file or folder {name}; check the name.")
     if path.suffix.lower() == ".csv":
         table = read_table(name, None, facts)
-        numbered = None if table.labels else [f"{row:05}" for row in range(len(table.y))]
-        chosen = _chosen(
-            name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)], numbered
-        )
+        rows = [
+            _row_name(row, table.labels[label] if table.labels else "") for row, label in enumerate(table.y.tolist())
+        ]
+        chosen = _chosen(name, table.y.numpy(), count, seed, lambda net, rows: table.x[torch.from_numpy(rows)], rows)
         return replace(chosen, class_names=dict(enumerate(table.labels)), is_labelled=bool(table.labels))
     with reading(name, "a folder of classes or an .npz file with arrays x and y"):
         if path.is_dir():
@@ -133,6 +134,12 @@ def find_data(name: str, count: int, seed: int = 0, resize: Size | None = None, 
         labels, size = archive_labels(path)
     check_memory(name, 3.0 * size, "a smaller file")
     return _chosen(name, labels, count, seed, lambda net, rows: archive_inputs(net, path, rows))
+
+
+def _row_name(row: int, label: str) -> str:
+    """Name of a row of a table, such as "cat/00012": its class, if known, and its position."""
+    folder = file_name(label).lstrip(".")
+    return f"{folder}/{row:05}" if folder else f"{row:05}"
 
 
 def _chosen(name: str, labels: Array, count: int, seed: int, read: Read, stems: Sequence[str] | None = None) -> Data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from inputopt.files import reading
@@ -11,6 +12,8 @@ from inputopt.files import reading
 def digest_of(path: str | Path) -> str:
     """SHA-256 of a file, or of the names and contents of all files in a folder, as hexadecimal digits.
 
+    Folders that are symbolic links count with the files in them.
+
     Raises:
         FileError: a file cannot be read.
     """
@@ -18,7 +21,18 @@ def digest_of(path: str | Path) -> str:
     with reading(path, "data"):
         if path.is_file():
             digest.update(path.read_bytes())
-        for file in sorted(each for each in path.rglob("*") if each.is_file()):
+        for file in sorted(_files(path)) if path.is_dir() else ():
             digest.update(f"{file.relative_to(path).as_posix()}\0".encode())
             digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _files(folder: Path, above: frozenset[Path] = frozenset()) -> Iterator[Path]:
+    """All files below a folder, also through links, except those to a folder `above` it."""
+    inside = above | {folder.resolve()}
+    for each in folder.iterdir():
+        if each.is_dir():
+            if each.resolve() not in inside:
+                yield from _files(each, inside)
+        elif each.is_file():
+            yield each

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+import warnings
+from itertools import pairwise
 from math import isqrt
 from pathlib import Path
 from typing import Any
@@ -15,13 +17,16 @@ from torch import Tensor
 
 from inputopt.cli.memory_limits import check_memory
 from inputopt.cli.parsing import side_or_shape
+from inputopt.errors import MAX_NAMES
 from inputopt.files import FileError, reading
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.model_errors import InputShapeError, first_line, in_words
 from inputopt.pictures.picture import image_size, read_photo
+from inputopt.search.inputs import InputoptWarning
 from inputopt.zoo.imagenet import TRAINED_AT
 
-IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
+IMAGES = (".png", ".bmp", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm")
+"""Suffixes of the files that are read as images."""
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -62,10 +67,11 @@ def list_images(folder: Path) -> tuple[list[Path], NDArray[Any], dict[int, str]]
     """Images, a number for the class of each, and the names of all classes by number, in sorted order.
 
     The classes are the subfolders. Their numbers are their names if all are decimal, else their positions in sorted
-    order; which class of a network each is, is found later (`class_matching`).
+    order; which class of a network each is, is found later (`class_matching`). A subfolder without images that is not
+    empty is left out with a warning.
 
     Raises:
-        FileError: there are no images in subfolders, or a number is too large for a class.
+        FileError: there are no images in subfolders, a number is too large for a class, or two are the same number.
     """
     names = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     if all(name.isdecimal() for name in names):
@@ -73,16 +79,32 @@ def list_images(folder: Path) -> tuple[list[Path], NDArray[Any], dict[int, str]]
         if names and int(names[-1]) >= 2**31:
             raise FileError(f"{folder} has a subfolder {names[-1]}, which is too large for a class index; rename it.")
         numbers = [int(name) for name in names]
+        twice = next((index for index, (one, two) in enumerate(pairwise(numbers)) if one == two), None)
+        if twice is not None:
+            raise FileError(
+                f"{folder} has subfolders {names[twice]} and {names[twice + 1]}, which are the same number; rename one "
+                "of them, or put their images into one."
+            )
     else:
         numbers = list(range(len(names)))
     files: list[Path] = []
     labels: list[int] = []
+    without: list[str] = []
     for number, name in zip(numbers, names, strict=True):
         found = sorted(path for path in folder.joinpath(name).iterdir() if path.suffix.lower() in IMAGES)
         files += found
         labels += [number] * len(found)
+        if not found and any(not path.name.startswith(".") for path in folder.joinpath(name).iterdir()):
+            without.append(name)
     if not files:
         raise FileError(f"{folder} contains no images in subfolders; put the images of each class into a subfolder.")
+    if without:
+        warnings.warn(
+            f"{folder} has subfolders without a file that ends in {', '.join(IMAGES[:-1])} or {IMAGES[-1]}, which are "
+            f"left out: {', '.join(without[:MAX_NAMES])}{' and others' * (len(without) > MAX_NAMES)}.",
+            InputoptWarning,
+            stacklevel=2,
+        )
     return files, np.array(labels), dict(zip(numbers, names, strict=True))
 
 

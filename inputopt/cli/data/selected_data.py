@@ -19,8 +19,9 @@ from inputopt.cli.data.data_digest import digest_of
 from inputopt.cli.data.image_folder import Size, explain_size
 from inputopt.cli.data.input_bounds import check_inputs
 from inputopt.cli.model_arguments import answer
+from inputopt.cli.typed_classes import class_text, numbers_are_names, typed_index
 from inputopt.images import are_images
-from inputopt.nets.class_names import indices_of, name_of_class
+from inputopt.nets.class_names import name_of_class
 from inputopt.nets.frozen import Frozen
 from inputopt.nets.model_errors import InputShapeError, in_words
 from inputopt.search.inputs import InputoptWarning
@@ -51,9 +52,10 @@ class Data:
         matching: the network's class of each of them, after `read`.
         resize: height and width that they are scaled to; None if they are kept as they are.
         is_labelled: whether `y` are their classes; else 0, for verbs that need none.
-        label: class of a single image, which `read` looks up if it is a name.
+        label: class of a single image as typed, which `read` looks up.
         predicted: the predicted class in words, where predictions are taken for classes that are not known.
         excluded: a class whose inputs were left out.
+        network_names: names of the network's classes, after `read`; None if they are not known.
     """
 
     name: str
@@ -67,9 +69,10 @@ class Data:
     class_names: Mapping[int, str] = field(default_factory=dict)
     matching: Matching | None = None
     is_labelled: bool = True
-    label: int | str | None = None
+    label: str | None = None
     predicted: str | None = None
     excluded: int | None = None
+    network_names: tuple[str, ...] | None = None
 
     def read(self, net: Frozen, bounded: bool = True) -> tuple[Data, Tensor]:
         """The selection with the network's classes as `y`, and its inputs [B, ...], checked against the network.
@@ -88,7 +91,7 @@ class Data:
             if not self.is_folder:
                 raise
             raise explain_size(error, net, x) from error
-        found = self._matched(net, classes)
+        found = replace(self, network_names=net.facts.class_names)._matched(net, classes)
         trained_on = net.facts.trained_on
         if trained_on is not None and Path(self.name).exists() and digest_of(self.name) == trained_on:
             warnings.warn(
@@ -105,7 +108,7 @@ class Data:
 
     def _matched(self, net: Frozen, classes: int) -> Data:
         if self.label is not None:
-            return replace(self, y=torch.tensor([indices_of(self.label, net.facts.class_names, classes)]))
+            return replace(self, y=torch.tensor([typed_index(self.label, net, classes)]))
         if not self.class_names:
             return self
         what = f"The {'folder' if self.is_folder else 'table'} {self.name}"
@@ -147,7 +150,9 @@ class Data:
         """
         kept = self.y != label
         if not bool(kept.any()):
-            raise ValueError(f"All selected inputs of {self.name} already have class {label}; choose another --target.")
+            raise ValueError(
+                f"All selected inputs of {self.name} already have class {self._text(label)}; choose another --target."
+            )
         names = tuple(name for name, keep in zip(self.names, kept.tolist(), strict=True) if keep)
         return replace(self, positions=self.positions[kept.numpy()], y=self.y[kept], names=names, excluded=label)
 
@@ -159,13 +164,18 @@ class Data:
         """Number of inputs of each class."""
         return dict(sorted(Counter(self.y.tolist()).items()))
 
+    def _text(self, label: int) -> str:
+        """A class of the network in words."""
+        return class_text(label, self.network_names)
+
     def plain(self) -> dict[str, Any]:
         """The selection as plain values, for JSON."""
         counts = {str(label): count for label, count in self.counts().items()}
         resized = {} if self.resize is None else {"resize": list(self.resize)}
         matched = {} if self.matching is None else self.matching.plain()
         labels = {"classes": counts} if self.is_labelled or self.predicted is not None else {}
-        return {"data": self.name, "inputs": len(self.y), "of": self.total, **labels, **resized, **matched}
+        names = {"class_names": list(self.network_names or ())} if numbers_are_names(self.network_names) else {}
+        return {"data": self.name, "inputs": len(self.y), "of": self.total, **labels, **names, **resized, **matched}
 
     def origin(self) -> dict[str, Any]:
         """Where the inputs come from and which classes they were taken for, for the record of a result."""
@@ -176,7 +186,11 @@ class Data:
         counts = self.counts()
         least, most = min(counts.values()), max(counts.values())
         each = f"{least}" if least == most else f"{least} to {most}"
-        classes = f"{len(counts)} classes, {each} of each" if len(counts) > 1 else f"all of class {next(iter(counts))}"
+        classes = (
+            f"{len(counts)} classes, {each} of each"
+            if len(counts) > 1
+            else f"all of class {self._text(next(iter(counts)))}"
+        )
         resized = "" if self.resize is None else f", resized to {in_words(self.resize)}"
         if not self.is_labelled:
             other = " (--label gives another)" if self.is_folder else ""
@@ -185,7 +199,7 @@ class Data:
                 f"the image {self.name}" if self.is_folder else f"{len(self.y):,} of {self.total:,} rows of {self.name}"
             )
             return f"{what}{resized}{assumed}"
-        matched = "" if self.matching is None else self.matching.described()
-        without = "" if self.excluded is None else f", without those of the target class {self.excluded}"
+        matched = "" if self.matching is None else self.matching.described(self._text)
+        without = "" if self.excluded is None else f", without those of the target class {self._text(self.excluded)}"
         text = f"{len(self.y):,} of {self.total:,} inputs of {self.name}: {classes}{without}{resized}"
         return f"{text}\n{matched}" if matched else text

@@ -13,7 +13,7 @@ from inputopt.files import FileError
 def add_label(command: Any) -> None:
     """Add `--label`."""
     command.add_argument(
-        "--label", type=class_or_name, help="class of DATA if it is a single image: a number or a name (none)"
+        "--label", type=class_or_name, help="class of DATA if it is a single image: an index or a name (none)"
     )
 
 
@@ -22,7 +22,7 @@ def is_image_file(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGES and not Path(name).is_dir()
 
 
-def check_label(name: str, label: int | str | None) -> None:
+def check_label(name: str, label: str | None) -> None:
     """Check that --label is only given for a single image.
 
     Raises:
@@ -32,7 +32,7 @@ def check_label(name: str, label: int | str | None) -> None:
         raise ValueError(f"--label is the class of a single image, which {name} is not; omit it.")
 
 
-def needed_label(name: str, label: int | str | None, needed: bool) -> int | str | None:
+def needed_label(name: str, label: str | None, needed: bool) -> str | None:
     """The class of a single image as given; None if it is neither given nor needed.
 
     Raises:
