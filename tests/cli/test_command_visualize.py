@@ -58,7 +58,7 @@ def test_the_quality_sets_what_is_not_given_and_the_settings_used_are_listed(run
     assert recipe["settings"]["mirror"] is False
     assert recipe["left_out"] == found["left_out"]
     assert "the same bytes" in run("repeat", "o/visualize-3.png", "--out", "again")
-    given = ("--steps", 70, "--mirror", "--quality", "good", "--json")
+    given = ("--steps", 70, "--mirror", "--quality", "good", "--json", "--quiet")
     assert json.loads(run("visualize", "digits-cnn", *small, *given))["mirror"] is True
 
 
